@@ -1,0 +1,154 @@
+"""The command line: which of the servers, the sandbox or the demo runs, and with what settings."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sigmamind_mcp import __version__
+from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.settings import LOG_LEVELS, Settings
+
+ENVIRONMENT = """\
+environment:
+  SIGMAMIND_API_KEY    the key, from the dashboard (Deploy, API Keys)
+  SIGMAMIND_AGENT_ID   the agent that is meant when a call names none
+  SIGMAMIND_BASE_URL   the API's address, https://api.sigmamind.ai unless set
+  SIGMAMIND_READ_ONLY  true hides the tools that create
+  SIGMAMIND_LOG_LEVEL  debug, info, warning or error, on stderr
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 when it failed, 2 when it could not start."""
+    options = _parser().parse_args(argv)
+    try:
+        status: int | None = options.run(options)
+        return status or 0
+    except SigmaMindError as exc:
+        print(f"sigmamind-mcp: {exc}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    # Options stand before or after the command, so a subcommand must not reset what came before it.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--sandbox", action="store_true", help="use the embedded sandbox; no key needed")
+    common.add_argument("--read-only", action="store_true", help="hide the tools that create")
+    common.add_argument("--log-level", choices=LOG_LEVELS, help="what to log on stderr (warning)")
+
+    parser = argparse.ArgumentParser(
+        prog="sigmamind-mcp",
+        description="MCP server for simulations of SigmaMind agents. Without a command it serves stdio,\n"
+        "which is how desktop clients and editors start it.",
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=f"sigmamind-mcp {__version__}")
+    parser.set_defaults(run=_run_stdio)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    serve = commands.add_parser(
+        "serve",
+        parents=[common],
+        help="serve MCP over HTTP: /mcp, /sse, /healthz; each caller brings its key",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
+    serve.add_argument("--port", type=int, default=8765, help="port to bind (%(default)s; 0 picks a free one)")
+    serve.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a Host header to answer; repeatable",
+    )
+    serve.add_argument(
+        "--allowed-origin", action="append", default=[], metavar="ORIGIN", help="a browser Origin; repeatable"
+    )
+    serve.add_argument("--single-user", action="store_true", help="lend SIGMAMIND_API_KEY to callers that bring no key")
+    serve.set_defaults(run=_run_http)
+
+    sandbox = commands.add_parser("sandbox", help="serve the sandbox's REST API itself, for curl and other clients")
+    sandbox.add_argument("--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)")
+    sandbox.add_argument("--db", type=Path, metavar="FILE", help="keep its data in this SQLite file")
+    sandbox.add_argument("--older-pages", action="store_true", help="answer as the older API pages show")
+    sandbox.add_argument("--no-run-list", action="store_true", help="refuse the undocumented list of test runs")
+    sandbox.add_argument(
+        "--live-definitions", action="store_true", help="old batch runs show test cases as they are now"
+    )
+    sandbox.add_argument("--pace", type=float, default=1.0, help="above 1, attempts take longer (%(default)s)")
+    sandbox.set_defaults(run=_run_sandbox)
+
+    demo = commands.add_parser("demo", help="the whole loop against the sandbox, in under 30 seconds")
+    demo.set_defaults(run=_run_demo)
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    given = {name: getattr(options, name, None) for name in ("sandbox", "read_only", "log_level")}
+    settings = Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
+    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)
+    for name in ("httpx2", "httpcore2"):  # they log whole URLs
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return settings
+
+
+def _run_stdio(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    import anyio
+
+    from sigmamind_mcp.stdio import serve_stdio
+
+    anyio.run(serve_stdio, settings)
+
+
+def _run_http(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    if not options.single_user and (settings.api_key or settings.agent_id):
+        print(
+            "sigmamind-mcp: serve ignores SIGMAMIND_API_KEY and SIGMAMIND_AGENT_ID, because each caller brings"
+            " its own; --single-user uses them.",
+            file=sys.stderr,
+        )
+        settings = settings.model_copy(update={"api_key": None, "agent_id": None})
+    from functools import partial
+
+    import anyio
+
+    from sigmamind_mcp.http import serve_http
+
+    anyio.run(
+        partial(
+            serve_http,
+            settings,
+            host=options.host,
+            port=options.port,
+            allowed_hosts=options.allowed_host,
+            allowed_origins=options.allowed_origin,
+            single_user=options.single_user,
+        )
+    )
+
+
+def _run_sandbox(options: argparse.Namespace) -> None:
+    from sigmamind_mcp.sandbox import Knobs
+    from sigmamind_mcp.sandbox.serving import serve_sandbox
+
+    knobs = Knobs(
+        older_pages=options.older_pages,
+        run_list=not options.no_run_list,
+        live_definitions=options.live_definitions,
+        pace=options.pace,
+    )
+    serve_sandbox(port=options.port, db=options.db, knobs=knobs)
+
+
+def _run_demo(options: argparse.Namespace) -> int:
+    from sigmamind_mcp.demo import run_demo
+
+    return run_demo()

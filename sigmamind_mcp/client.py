@@ -1,0 +1,163 @@
+"""SigmaMind's simulation API, one method per endpoint, for one caller's key."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import SecretStr
+
+from sigmamind_mcp.errors import (
+    ConnectionFailed,
+    InvalidRequest,
+    NotFound,
+    NotOffered,
+    OutcomeUnknown,
+    ServerFault,
+    UnexpectedAnswer,
+)
+from sigmamind_mcp.models import AgentRef, BatchRun, JSONObject, Page, RecordT, TestCase, TestRun
+from sigmamind_mcp.upstream import Reply, Upstream
+
+Query = Mapping[str, str | int]
+
+WALK_SIZE = 100
+MAX_WALKED_PAGES = 200
+
+RUN_FIELDS = ("testRuns", "jobs", "jobIds", "runs", "results")
+"""Undocumented fields of a batch run, or of its test cases, in which test runs may stand."""
+
+
+class Dated(NamedTuple):
+    """A batch run and the time by the API's clock when it looked so."""
+
+    batch_run: BatchRun
+    date: datetime
+
+
+class SigmaMindClient:
+    """The API as one caller sees it. Every method raises what `Upstream.request` raises."""
+
+    def __init__(self, upstream: Upstream, key: SecretStr) -> None:
+        self._upstream = upstream
+        self._key = key
+
+    async def create_test_case(self, agent_id: str, fields: JSONObject) -> TestCase | None:
+        """POST /v1/test-cases. None when the API confirms without showing what it stored.
+
+        Raises:
+            OutcomeUnknown: the case may have been created; list_test_cases tells.
+        """
+        reply = await self._write("test-cases", {"agentId": agent_id, **fields}, "test case", "list_test_cases")
+        return TestCase.read(reply.data) if reply.data else None
+
+    async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
+        """GET /v1/test-cases/{testCaseId}"""
+        reply = await self._upstream.request(
+            "GET", "v1", "test-cases", test_case_id, key=self._key, query={"agentId": agent_id}
+        )
+        return TestCase.read(reply.data)
+
+    async def list_test_cases(self, agent_id: str) -> list[TestCase]:
+        """GET /v1/test-cases, every page of it; its one published version has no pages."""
+        return await self._walk("test-cases", {"agentId": agent_id}, TestCase.read)
+
+    async def create_batch_run(self, agent_id: str, test_case_ids: Sequence[str]) -> BatchRun | None:
+        """POST /v1/batch-runs. None when the API confirms with an empty body, as its older page shows.
+
+        Raises:
+            OutcomeUnknown: the batch may have started; list_batch_runs tells.
+        """
+        body = {"agentId": agent_id, "testCases": list(test_case_ids)}
+        reply = await self._write("batch-runs", body, "batch run", "list_batch_runs")
+        return BatchRun.read(reply.data) if reply.data else None
+
+    async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated:
+        """GET /v1/batch-runs/{batchId}"""
+        reply = await self._upstream.request(
+            "GET", "v1", "batch-runs", batch_id, key=self._key, query={"agentId": agent_id}
+        )
+        return Dated(BatchRun.read(reply.data), reply.date)
+
+    async def list_batch_runs(self, agent_id: str, *, page: int = 0, size: int = 10) -> tuple[Page[BatchRun], datetime]:
+        """GET /v1/batch-runs: one page, newest first, and the time by the API's clock."""
+        query: Query = {"agentId": agent_id, "page": page, "size": size}
+        reply = await self._upstream.request("GET", "v1", "batch-runs", key=self._key, query=query)
+        return Page.read(reply.data, BatchRun.read), reply.date
+
+    async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
+        """GET /v1/test-runs/{jobId}"""
+        query = {"batchId": batch_id, "agentId": agent_id}
+        reply = await self._upstream.request("GET", "v1", "test-runs", job_id, key=self._key, query=query)
+        return TestRun.read(reply.data)
+
+    async def list_test_runs(self, batch_id: str, agent_id: str) -> list[TestRun]:
+        """Every test run of a batch, from wherever this version of the API gives them.
+
+        The list is named on the API's pages but not documented: GET /v1/test-runs is asked first, then the
+        batch run is searched for fields that hold runs or job ids. A run known by its id alone has only that.
+
+        Raises:
+            NotOffered: neither gives any job id.
+        """
+        query: Query = {"batchId": batch_id, "agentId": agent_id}
+        try:
+            return await self._walk("test-runs", query, TestRun.read)
+        except (NotFound, NotOffered, InvalidRequest):
+            batch_run, _ = await self.get_batch_run(batch_id, agent_id)
+        if runs := _runs_within(batch_run):
+            return runs
+        raise NotOffered(
+            "This version of the API does not list the test runs of a batch. Open the batch in the SigmaMind"
+            " dashboard, copy a run's job id, and read it with get_test_run.",
+            status=404,
+        )
+
+    async def list_agents(self) -> list[AgentRef]:
+        """GET /v1/agents, every page of it."""
+        return await self._walk("agents", {}, AgentRef.read)
+
+    async def _write(self, collection: str, body: JSONObject, noun: str, list_tool: str) -> Reply:
+        """POST once. There is no idempotency key, so a lost answer must not look like a failure."""
+        try:
+            return await self._upstream.request("POST", "v1", collection, key=self._key, body=body)
+        except (ConnectionFailed, ServerFault, UnexpectedAnswer) as exc:
+            if isinstance(exc, ConnectionFailed) and not exc.sent:
+                raise
+            raise OutcomeUnknown(
+                f"The {noun} may have been created: the request left, but its answer was lost or unreadable."
+                f" Look with {list_tool} before creating it again."
+            ) from exc
+
+    async def _walk(self, collection: str, query: Query, read_item: Callable[[object], RecordT]) -> list[RecordT]:
+        # The first request is the documented one. Only an API that answers in pages is asked for larger ones.
+        reply = await self._upstream.request("GET", "v1", collection, key=self._key, query=query)
+        page = Page.read(reply.data, read_item)
+        if not page.has_next:
+            return page.items
+        items: list[RecordT] = []
+        for number in range(MAX_WALKED_PAGES):
+            reply = await self._upstream.request(
+                "GET", "v1", collection, key=self._key, query={**query, "page": number, "size": WALK_SIZE}
+            )
+            page = Page.read(reply.data, read_item)
+            items += page.items
+            if not page.has_next or not page.items:
+                return items
+        raise UnexpectedAnswer(f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages.")
+
+
+def _runs_within(batch_run: BatchRun) -> list[TestRun]:
+    """The runs, or bare job ids, that a batch run or its test cases hold beside their documented fields."""
+    runs = [TestRun.read(item) for item in _entries(batch_run.raw)]
+    for case in batch_run.test_cases:
+        runs += [TestRun.read({"testCase": case.raw, **item}) for item in _entries(case.raw)]
+    return runs
+
+
+def _entries(holder: JSONObject) -> list[JSONObject]:
+    for field in RUN_FIELDS:
+        found = holder.get(field)
+        if isinstance(found, list) and found:
+            entries = [{"jobId": item} if isinstance(item, str) else item for item in found]
+            return [entry for entry in entries if isinstance(entry, dict) and entry.get("jobId")]
+    return []

@@ -1,0 +1,196 @@
+"""What tools give back: one set of facts as structured content and as readable text, within a model's budget.
+
+An answer is a model of chosen fields under the API's names. Its text is rendered from the same fields, so that
+a host that shows the model only one of the two hides nothing.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
+from pydantic.alias_generators import to_camel
+
+from sigmamind_mcp.models import JSONObject
+from sigmamind_mcp.tools.arguments import ID_PATTERN
+from sigmamind_mcp.untrusted import NOTICE, clean_json, fence
+
+CONCISE_CHARACTERS = 25_000
+FULL_BYTES = 100_000
+
+
+def spelt(moment: datetime) -> str:
+    """The moment as the API spells moments: UTC, milliseconds, Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[datetime, PlainSerializer(spelt, return_type=str, when_used="json")]
+
+
+CallArguments = dict[str, str | int | list[str]]
+
+
+class NextCall(BaseModel):
+    """A complete call that continues from this answer."""
+
+    tool: str
+    arguments: CallArguments
+
+    def __str__(self) -> str:
+        return f"{self.tool} {json.dumps(self.arguments)}"
+
+
+class Cut(BaseModel):
+    """A text or list that was shortened to fit: how much is shown, of how much."""
+
+    field: str
+    shown: int
+    of: int
+
+
+class Link(NamedTuple):
+    uri: str
+    name: str
+    mime_type: str
+
+
+class Said(NamedTuple):
+    """An answer in words: ours before and after, and between them the fenced words of others."""
+
+    before: list[str]
+    data: list[str]
+    after: list[str]
+
+
+class Answer(BaseModel):
+    """The base of every tool's result. Under `detail: "full"` the API's own fields stand beside ours."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    next_calls: list[NextCall] = Field(default=[], description="Calls that continue from here.")
+    cut: list[Cut] = Field(default=[], description="What was shortened to fit.")
+    notice: str = NOTICE
+
+    _raw: JSONObject | None = PrivateAttr(default=None)
+    _links: list[Link] = PrivateAttr(default_factory=list)
+
+    def said(self) -> Said:
+        """This answer's own words and data, rendered from its fields alone."""
+        raise NotImplementedError
+
+    @property
+    def links(self) -> list[Link]:
+        return self._links
+
+    def with_raw(self, raw: JSONObject, *, when: bool) -> Self:
+        """Lay the API's object under the chosen fields, for `detail: "full"`."""
+        self._raw = raw if when else None
+        return self
+
+    def linking(self, *links: Link) -> Self:
+        self._links = list(links)
+        return self
+
+    @property
+    def is_full(self) -> bool:
+        return self._raw is not None
+
+    def structured(self) -> JSONObject:
+        """The answer as structured content: cleaned, under the API's names, without what is absent."""
+        chosen = self.model_dump(by_alias=True, mode="json", exclude_none=True)
+        aside = {name: value for name in ("nextCalls", "cut", "notice") if (value := chosen.pop(name))}
+        whole: JSONObject = clean_json({**(_laid_over(self._raw, chosen) if self.is_full else chosen), **aside})
+        return whole
+
+    def text(self) -> str:
+        """The answer as readable text; in full, every field follows as fenced JSON."""
+        said = self.said()
+        data = said.data
+        if self.is_full:
+            data = [json.dumps(self.structured(), ensure_ascii=False, indent=1)]
+        parts = ["\n".join(said.before), fence("\n".join(data)) if data else ""]
+        parts += ["\n".join(said.after + [f"Cut: {c.field}, {c.shown:,} of {c.of:,} shown." for c in self.cut])]
+        if self.next_calls:
+            parts.append("\n".join(f"Next: {call}" for call in self.next_calls))
+        return "\n\n".join(part for part in parts if part)
+
+    def fits(self) -> bool:
+        texts = (self.text(), json.dumps(self.structured(), ensure_ascii=False))
+        if self.is_full:
+            return all(len(text.encode()) <= FULL_BYTES for text in texts)
+        return all(len(text) <= CONCISE_CHARACTERS for text in texts)
+
+
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+def most_that_fit(count: int, build: Callable[[int], AnswerT], *, offset: int = 0) -> AnswerT:
+    """Return `build(n)` for the largest n of `count` items whose answer fits the budget, at least one.
+
+    With an `offset` of items on earlier pages, n divides it, so that the rest can be asked for by page and size.
+    """
+    whole = build(count)
+    if count <= 1 or whole.fits():
+        return whole
+    low, high = 1, count - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if build(middle).fits() else (low, middle - 1)
+    return build(next(n for n in range(low, 0, -1) if offset % n == 0))
+
+
+def shortened(answer: AnswerT) -> AnswerT:
+    """Return the answer with its longest texts and lists shortened until it fits, saying so in `cut`."""
+    if answer.fits():
+        return answer
+    whole = answer.structured()
+    low, high = 1, FULL_BYTES
+    best = _limited(answer, whole, low)
+    while low <= high:
+        middle = (low + high) // 2
+        candidate = _limited(answer, whole, middle)
+        if candidate.fits():
+            best, low = candidate, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def known_id(value: str | None) -> str | None:
+    """The id, if it is one: what the API sends as an id stands outside the fence."""
+    return value if value and re.fullmatch(ID_PATTERN, value) else None
+
+
+def _limited(answer: AnswerT, whole: JSONObject, limit: int) -> AnswerT:
+    cuts: list[Cut] = []
+    kept = {name: value for name, value in whole.items() if name not in ("notice", "nextCalls")}
+    short = _limit(kept, limit, "", cuts)
+    fixed = {name: whole[name] for name in ("notice", "nextCalls") if name in whole}
+    result = type(answer).model_validate({**short, **fixed, "cut": [*answer.cut, *cuts[:20]]})
+    return result.with_raw(short, when=answer.is_full).linking(*answer.links)
+
+
+def _limit(data: Any, limit: int, where: str, cuts: list[Cut]) -> Any:
+    """Cut texts to `limit` characters and lists to a tenth as many entries, noting each cut."""
+    if isinstance(data, str) and len(data) > limit + 40:
+        cuts.append(Cut(field=where, shown=limit, of=len(data)))
+        return f"{data[:limit]} [cut: {limit:,} of {len(data):,} characters]"
+    if isinstance(data, list):
+        entries = max(1, limit // 10)
+        if len(data) > entries:
+            cuts.append(Cut(field=where, shown=entries, of=len(data)))
+        return [_limit(item, limit, f"{where}[{n}]", cuts) for n, item in enumerate(data[:entries])]
+    if isinstance(data, dict):
+        return {key: _limit(value, limit, f"{where}.{key}".lstrip("."), cuts) for key, value in data.items()}
+    return data
+
+
+def _laid_over(raw: Any, chosen: Any) -> Any:
+    """`chosen` over `raw`: objects field by field, lists of one length entry by entry, else ours."""
+    if isinstance(raw, dict) and isinstance(chosen, dict):
+        return {**raw, **{name: _laid_over(raw.get(name), value) for name, value in chosen.items()}}
+    if isinstance(raw, list) and isinstance(chosen, list) and len(raw) == len(chosen):
+        return [_laid_over(one, other) for one, other in zip(raw, chosen, strict=True)]
+    return chosen

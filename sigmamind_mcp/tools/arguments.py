@@ -1,0 +1,174 @@
+"""What tools take: closed, flat, in the API's own spelling, refused in our own words.
+
+The SDK's argument models rewrite texts that look like JSON and quote values back, so tools do not use them.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from sigmamind_mcp.errors import InvalidArguments
+from sigmamind_mcp.models import JSONObject
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
+MAX_TEXT = 32_000
+
+
+def _refuse_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _list_from_json(value: object) -> object:
+    """Accept a list that a client sent as a JSON text, as some do."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+# Both stand after an argument's Field: before it, they would hide the limits from the JSON Schema.
+NotBool = BeforeValidator(_refuse_bool)
+SentAsList = BeforeValidator(_list_from_json)
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+
+AgentId = Annotated[Id, Field(description="Agent id, from the dashboard; with or without 'agent_'.")]
+TestCaseId = Annotated[Id, Field(description="Id of the test case, as list_test_cases gives it.")]
+BatchId = Annotated[Id, Field(description="Id of the batch run, as list_batch_runs gives it.")]
+JobId = Annotated[Id, Field(description="Id of the test run, as list_test_runs gives it.")]
+Detail = Annotated[
+    Literal["concise", "full"], Field(description="'full' adds every field the API sent, under its own name.")
+]
+PageNumber = Annotated[int, Field(ge=0, description="Page number, from 0."), NotBool]
+PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page."), NotBool]
+LabelContains = Annotated[
+    str, Field(min_length=1, max_length=256, description="Keep only labels with this text, in any case.")
+]
+
+
+class Arguments(BaseModel):
+    """The base of every tool's input model; its fields are the tool's arguments."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True)
+
+
+class ForAgent(Arguments):
+    """Arguments of a tool that works on one agent, as nearly all of the API does."""
+
+    agent_id: AgentId
+
+
+ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
+
+
+def read_arguments(
+    model: type[ArgumentsT], sent: Mapping[str, Any] | None, *, tool: str, default_agent_id: str | None
+) -> ArgumentsT:
+    """Validate what the client sent; null counts as not given, and the default agent fills in for `agentId`.
+
+    Raises:
+        InvalidArguments: in one sentence, which argument is wrong and what it takes.
+    """
+    given = {name: value for name, value in (sent or {}).items() if value is not None}
+    if default_agent_id and issubclass(model, ForAgent):
+        given.setdefault("agentId", default_agent_id)
+    try:
+        return model.model_validate(given)
+    except ValidationError as exc:
+        problems = exc.errors(include_url=False, include_input=False)
+    sentences = [_problem(problem, model, tool) for problem in problems[:3]]
+    raise InvalidArguments(" ".join(dict.fromkeys(sentences)))
+
+
+def input_schema(model: type[Arguments], *, default_agent_id: str | None) -> JSONObject:
+    """The JSON Schema of a tool's arguments, without noise; with a default agent, `agentId` is optional."""
+    schema = tidy_schema(model.model_json_schema(by_alias=True))
+    if default_agent_id and issubclass(model, ForAgent):
+        schema["required"] = [name for name in schema["required"] if name != "agentId"]
+        schema["properties"]["agentId"]["default"] = default_agent_id
+    return schema
+
+
+def tidy_schema(schema: JSONObject) -> JSONObject:
+    """Put each `$ref` in its place; leave out docstrings, titles made of names, and defaults that mean "not given"."""
+    definitions = schema.pop("$defs", {})
+    schema.pop("description", None)
+
+    def tidy(node: Any, *, are_names: bool = False) -> Any:
+        if isinstance(node, list):
+            return [tidy(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            target = definitions[node["$ref"].rpartition("/")[2]]
+            node = {key: value for key, value in {**target, **node}.items() if key not in ("$ref", "description")}
+        return {
+            key: tidy(value, are_names=key == "properties" and not are_names)
+            for key, value in node.items()
+            if are_names or (key != "title" and not (key == "default" and value in ("", [])))
+        }
+
+    tidied: JSONObject = tidy(schema)
+    return tidied
+
+
+def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
+    where = _name(problem["loc"])
+    limits = problem.get("ctx", {})
+    match problem["type"]:
+        case "missing":
+            return f"{where} is missing. {_hint(model, where)}".rstrip()
+        case "extra_forbidden":
+            known = ", ".join(_properties(model)) if len(problem["loc"]) == 1 else "variableName, value"
+            return f"{tool} does not take {where}. It takes: {known}."
+        case "string_pattern_mismatch" if limits.get("pattern") == ID_PATTERN:
+            return f"{where} must be an id: letters, digits, '_' and '-' only. {_hint(model, where)}".rstrip()
+        case "string_pattern_mismatch":
+            return f"{where} must not be blank."
+        case "string_too_short" | "too_short":
+            return f"{where} must not be empty."
+        case "string_too_long" | "too_long":
+            unit = "characters" if problem["type"] == "string_too_long" else "entries"
+            return f"{where} must have at most {limits['max_length']:,} {unit}."
+        case "greater_than_equal":
+            return f"{where} must be {limits['ge']} or more."
+        case "less_than_equal":
+            return f"{where} must be {limits['le']} or less."
+        case "literal_error":
+            return f"{where} must be one of {limits['expected']}."
+        case "string_type":
+            return f"{where} must be a text."
+        case "list_type":
+            return f"{where} must be a list."
+        case "model_type" | "model_attributes_type":
+            return f"{where} must be an object with variableName and value."
+        case _ if problem["type"].startswith("int_") or problem["type"] == "value_error":
+            return f"{where} must be a whole number."
+        case _:
+            return f"{where} is not usable: {problem['msg']}."
+
+
+def _name(loc: tuple[int | str, ...]) -> str:
+    """The argument's name, as far as it can be repeated: a name that the caller made up may hold anything."""
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    return name if re.fullmatch(r"[A-Za-z0-9_.\[\]-]{1,64}", name) else "an argument of that name"
+
+
+def _properties(model: type[Arguments]) -> JSONObject:
+    properties: JSONObject = model.model_json_schema(by_alias=True)["properties"]
+    return properties
+
+
+def _hint(model: type[Arguments], name: str) -> str:
+    if name == "agentId":
+        return "The API needs it on every call; a default can be set with SIGMAMIND_AGENT_ID."
+    return str(_properties(model).get(name, {}).get("description", ""))

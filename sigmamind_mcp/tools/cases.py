@@ -1,0 +1,238 @@
+"""Test cases: who the simulated user is, what counts as success, mock data, how many attempts."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.models import KNOWN_LLM_MODELS, JSONObject, TestCase
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, known_id, most_that_fit
+from sigmamind_mcp.tools.arguments import (
+    MAX_TEXT,
+    Arguments,
+    Detail,
+    ForAgent,
+    LabelContains,
+    NotBool,
+    PageNumber,
+    PageSize,
+    SentAsList,
+    TestCaseId,
+)
+from sigmamind_mcp.uris import uri_of
+
+Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
+
+
+class MockEntry(Arguments):
+    variable_name: Annotated[str, Field(min_length=1, description="The name between {{ }} in the agent's prompt.")]
+    value: Annotated[str, Field(description="What stands in for it.")]
+
+
+class CreateTestCase(ForAgent):
+    user_prompt: Annotated[
+        Prose,
+        Field(description="Persona and intent of the simulated user, told to it: 'You are an angry customer who…'"),
+    ]
+    success_criteria: Annotated[
+        Prose,
+        Field(description="What the agent must do, in plain words. Each run is judged by this text alone."),
+    ]
+    label: Annotated[str, Field(max_length=256, description="Name in reports and dashboards.")] = ""
+    llm_model: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=128,
+            description="Model that plays the agent, not the user or judge. '-fast-tier' is OpenAI's priority tier.",
+            examples=list(KNOWN_LLM_MODELS),
+        ),
+    ] = ""
+    mock_data: Annotated[
+        list[MockEntry],
+        Field(max_length=100, description="Stand-ins for the agent's external data."),
+        SentAsList,
+    ] = []
+    attempt: Annotated[
+        int,
+        Field(ge=1, description="Independent runs of this case in every batch run; each costs model calls."),
+        NotBool,
+    ] = 1
+
+
+class GetTestCase(ForAgent):
+    test_case_id: TestCaseId
+    detail: Detail = "concise"
+
+
+class ListTestCases(ForAgent):
+    label_contains: LabelContains = ""
+    page: PageNumber = 0
+    size: PageSize = 20
+    detail: Detail = "concise"
+
+
+class MockShown(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    variable_name: str
+    value: str
+
+
+class TestCaseAnswer(Answer):
+    """One test case."""
+
+    test_case_id: str | None = Field(default=None, description="Absent when the API did not give it.")
+    agent_id: str
+    label: str | None = None
+    llm_model: str | None = None
+    attempt: int | None = Field(default=None, description="Runs of this case in each batch run.")
+    user_prompt: str | None = None
+    success_criteria: str | None = None
+    mock_data: list[MockShown] = []
+    uri: str | None = Field(default=None, description="Resource with every field.")
+
+    @classmethod
+    def of(cls, case: TestCase, agent_id: str) -> Self:
+        test_case_id = known_id(case.test_case_id)
+        return cls(
+            test_case_id=test_case_id,
+            agent_id=agent_id,
+            label=case.label,
+            llm_model=case.llm_model,
+            attempt=case.attempt,
+            user_prompt=case.user_prompt,
+            success_criteria=case.success_criteria,
+            mock_data=[MockShown(variable_name=mock.variable_name, value=mock.value) for mock in case.mock_data],
+            uri=test_case_id and uri_of("test-case", agentId=agent_id, testCaseId=test_case_id),
+        )
+
+    def said(self) -> Said:
+        attempts = "attempts not told" if self.attempt is None else f"attempt: {self.attempt}"
+        data = [
+            f"{name}: {value}"
+            for name, value in (
+                ("label", self.label),
+                ("llmModel", self.llm_model),
+                ("userPrompt", self.user_prompt),
+                ("successCriteria", self.success_criteria),
+            )
+            if value
+        ]
+        data += [f"mockData {mock.variable_name} = {mock.value}" for mock in self.mock_data]
+        name = self.test_case_id or "with an id that the API did not give"
+        return Said(
+            [f"Test case {name} of agent {self.agent_id}, {attempts}."],
+            data,
+            [f"Resource: {self.uri}"] if self.uri else [],
+        )
+
+
+class CreatedTestCase(TestCaseAnswer):
+    """The test case as it was stored."""
+
+    def said(self) -> Said:
+        said = super().said()
+        return said._replace(before=["Created. " + said.before[0], *said.before[1:]])
+
+
+class TestCaseRow(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    test_case_id: str | None = None
+    label: str | None = Field(default=None, description="The label, or the start of the prompt where there is none.")
+    attempt: int | None = None
+    llm_model: str | None = None
+
+    def line(self) -> str:
+        attempts = "" if self.attempt is None else f", attempt {self.attempt}"
+        model = f", {self.llm_model}" if self.llm_model else ""
+        return f"{self.test_case_id or '(no id)'}: {self.label}{attempts}{model}"
+
+
+class TestCaseList(Answer):
+    """A page of an agent's test cases."""
+
+    agent_id: str
+    page: int
+    size: int
+    total_count: int = Field(description="Test cases that match, on all pages.")
+    test_cases: list[TestCaseRow]
+
+    def said(self) -> Said:
+        shown = f"{len(self.test_cases)} of {self.total_count} test cases of agent {self.agent_id}, page {self.page}."
+        return Said([shown], [row.line() for row in self.test_cases], [])
+
+
+async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> CreatedTestCase:
+    """Store a new test case: one simulated conversation with the agent and how to judge it.
+
+    Storing runs nothing; create_batch_run starts it. A test case cannot be deleted through the API, and
+    calling twice stores two. Returns its testCaseId.
+    """
+    fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id"})
+    case = await api.create_test_case(args.agent_id, fields)
+    answer = CreatedTestCase.of(case or TestCase.read(fields), args.agent_id)
+    if answer.test_case_id:
+        run: CallArguments = {"agentId": args.agent_id, "testCases": [answer.test_case_id]}
+        answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]
+    else:
+        answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
+    return answer.linking(*_link(answer))
+
+
+async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnswer:
+    """Read one test case as it is now: the simulated user's prompt, success criteria, mock data, attempts.
+
+    For the ids and labels of all cases use list_test_cases.
+    """
+    case = await api.get_test_case(args.test_case_id, args.agent_id)
+    answer = TestCaseAnswer.of(case, args.agent_id)
+    return answer.with_raw(case.raw, when=args.detail == "full").linking(*_link(answer))
+
+
+async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCaseList:
+    """List an agent's test cases with their ids, to find one by its label or to choose cases for a batch run.
+
+    For one case's prompt and criteria use get_test_case.
+    """
+    is_full = args.detail == "full"
+    wanted = args.label_contains.casefold()
+    cases = [case for case in await api.list_test_cases(args.agent_id) if wanted in case.title.casefold()]
+    start = args.page * args.size
+    shown = cases[start : start + args.size]
+
+    def build(count: int) -> TestCaseList:
+        answer = TestCaseList(
+            agent_id=args.agent_id,
+            page=args.page,
+            size=args.size,
+            total_count=len(cases),
+            test_cases=[
+                TestCaseRow(
+                    test_case_id=known_id(case.test_case_id),
+                    label=case.label if is_full else case.title,
+                    attempt=case.attempt,
+                    llm_model=case.llm_model,
+                )
+                for case in shown[:count]
+            ],
+        )
+        if start + count < len(cases):
+            answer.next_calls = [next_page("list_test_cases", args, start, count)]
+        return answer.with_raw({"testCases": [case.raw for case in shown[:count]]}, when=is_full)
+
+    return most_that_fit(len(shown), build, offset=start)
+
+
+def next_page(tool: str, args: Arguments, start: int, count: int) -> NextCall:
+    """The call that goes on after `count` items from item `start`, which `count` divides."""
+    given: JSONObject = args.model_dump(by_alias=True, exclude_unset=True)
+    return NextCall(tool=tool, arguments={**given, "page": start // count + 1, "size": count})
+
+
+def _link(answer: TestCaseAnswer) -> list[Link]:
+    if answer.uri is None:
+        return []
+    return [Link(answer.uri, f"Test case {answer.test_case_id}", "application/json")]

@@ -1,0 +1,540 @@
+"""Batch runs and test runs: launching test cases, following them, reading what was said and judged."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.errors import InvalidArguments, SigmaMindError
+from sigmamind_mcp.models import BatchRun, BatchRunState, TestCase, TestRun, Verdict
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    CallArguments,
+    Link,
+    NextCall,
+    Said,
+    Time,
+    known_id,
+    most_that_fit,
+    spelt,
+)
+from sigmamind_mcp.tools.arguments import (
+    BatchId,
+    Detail,
+    ForAgent,
+    Id,
+    JobId,
+    LabelContains,
+    NotBool,
+    PageNumber,
+    PageSize,
+    SentAsList,
+)
+from sigmamind_mcp.tools.cases import TestCaseRow, next_page
+from sigmamind_mcp.transcripts import NumberedTurn, markdown_turn, numbered
+from sigmamind_mcp.uris import uri_of
+
+LABELS_SHOWN = 5
+REMARKS_SHOWN = 160
+MAX_READ_ONE_BY_ONE = 200
+READ_TOGETHER = 8
+
+
+class CreateBatchRun(ForAgent):
+    test_cases: Annotated[
+        list[Id],
+        Field(min_length=1, description="Ids of the test cases to run, from list_test_cases."),
+        SentAsList,
+    ]
+
+
+class ListBatchRuns(ForAgent):
+    page: PageNumber = 0
+    size: PageSize = 10
+    label_contains: Annotated[
+        LabelContains,
+        Field(description="Of this page, keep batch runs with a test case whose label has this text, in any case."),
+    ] = ""
+    detail: Detail = "concise"
+
+
+class GetBatchRun(ForAgent):
+    batch_id: BatchId
+    detail: Detail = "concise"
+
+
+class ListTestRuns(ForAgent):
+    batch_id: BatchId
+    verdict: Annotated[
+        Literal["passed", "failed", "undecided"] | None,
+        Field(description="Keep only runs with this outcome."),
+    ] = None
+    test_case_id: Annotated[Id, Field(description="Keep only runs of this test case.")] = ""
+    page: PageNumber = 0
+    size: PageSize = 20
+    detail: Detail = "concise"
+
+
+class GetTestRun(ForAgent):
+    job_id: JobId
+    batch_id: BatchId
+    from_turn: Annotated[int, Field(ge=1, description="First turn to return; turns count from 1."), NotBool] = 1
+    turns: Annotated[
+        int, Field(ge=1, le=1000, description="At most so many turns; by default as many as fit."), NotBool
+    ] = 1000
+    detail: Detail = "concise"
+
+
+class Counted(BaseModel):
+    """How far a batch run is; `state` is derived from the counters, since the API has no status."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    state: BatchRunState
+    created_date: Time | None = None
+    successful_attempts: int | None = None
+    failed_attempts: int | None = None
+    expected_attempts: int | None = Field(default=None, description="Attempts there will have been at the end.")
+    undecided_attempts: int | None = Field(default=None, description="Expected attempts without a verdict so far.")
+
+    def progress(self) -> str:
+        if self.successful_attempts is None and self.failed_attempts is None:
+            return f"{self.state}, no counters yet"
+        of = "" if self.expected_attempts is None else f" of {self.expected_attempts} attempts"
+        left = f", {self.undecided_attempts} undecided" if self.undecided_attempts else ""
+        return f"{self.state}, {self.successful_attempts or 0} passed, {self.failed_attempts or 0} failed{left}{of}"
+
+
+def counts(batch_run: BatchRun, now: datetime) -> dict[str, object]:
+    expected, decided = batch_run.expected_attempts, batch_run.decided_attempts
+    return {
+        "state": batch_run.state(now),
+        "created_date": batch_run.created_date,
+        "successful_attempts": batch_run.successful_attempts,
+        "failed_attempts": batch_run.failed_attempts,
+        "expected_attempts": expected,
+        "undecided_attempts": None if expected is None or decided is None else max(expected - decided, 0),
+    }
+
+
+class BatchRunAnswer(Counted, Answer):
+    """One batch run."""
+
+    batch_id: str
+    agent_id: str
+    agent_name: str | None = None
+    test_cases: list[TestCaseRow] = []
+    uri: str
+
+    def said(self) -> Said:
+        created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
+        agent = [f"agent: {self.agent_name}"] if self.agent_name else []
+        return Said(
+            [f"Batch run {self.batch_id} of agent {self.agent_id}: {self.progress()}.{created}"],
+            agent + [row.line() for row in self.test_cases],
+            [*_explained(self.state), f"Resource: {self.uri}"],
+        )
+
+
+class CreatedBatchRun(Answer):
+    """A batch run that has just been started."""
+
+    batch_id: str | None = Field(default=None, description="Absent when the API confirmed without an id.")
+    agent_id: str
+    state: BatchRunState
+    created_date: Time | None = None
+    test_cases: list[str] = Field(description="Ids of the test cases it runs.")
+    uri: str | None = None
+
+    def said(self) -> Said:
+        cases = f"{len(self.test_cases)} test case{'s' if len(self.test_cases) != 1 else ''}"
+        listed = f"Test cases: {', '.join(self.test_cases)}."
+        if self.batch_id is None:
+            lost = "The API confirmed without an id; the newest entry of list_batch_runs is likely this one."
+            return Said([f"Started a batch run of {cases} on agent {self.agent_id}. {lost}", listed], [], [])
+        created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
+        started = f"Started batch run {self.batch_id} of {cases} on agent {self.agent_id}: {self.state}.{created}"
+        return Said([started, listed], [], [f"Resource: {self.uri}"])
+
+
+class BatchRunRow(Counted):
+    batch_id: str | None = None
+    test_case_count: int
+    labels: list[str] = Field(description=f"Labels of the first {LABELS_SHOWN} test cases.")
+
+    def line(self) -> str:
+        when = "" if self.created_date is None else f" {spelt(self.created_date)}"
+        more = self.test_case_count - len(self.labels)
+        labels = "; ".join(self.labels) + (f"; and {more} more" if more > 0 else "")
+        return f"{self.batch_id or '(no id)'}{when}: {self.progress()}. Cases: {labels}"
+
+
+class BatchRunList(Answer):
+    """A page of an agent's batch runs, newest first."""
+
+    agent_id: str
+    page: int
+    size: int
+    total_count: int | None = Field(default=None, description="Batch runs of this agent, before narrowing.")
+    batch_runs: list[BatchRunRow]
+
+    def said(self) -> Said:
+        total = "" if self.total_count is None else f" of {self.total_count}"
+        shown = f"{len(self.batch_runs)}{total} batch runs of agent {self.agent_id}, newest first, page {self.page}."
+        states = {row.state for row in self.batch_runs}
+        explained = [line for state in sorted(states) for line in _explained(state)]
+        return Said([shown], [row.line() for row in self.batch_runs], explained)
+
+
+class TestRunRow(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    job_id: str | None = None
+    test_case_id: str | None = None
+    label: str | None = None
+    verdict: Verdict
+    remarks: str | None = Field(default=None, description="The start of the judge's reason.")
+    chat_id: str | None = Field(default=None, description="Finds the run in the dashboard.")
+    transcript_uri: str | None = None
+
+    def line(self) -> str:
+        chat = f", chat {self.chat_id}" if self.chat_id else ""
+        case = f" {self.test_case_id or ''} {self.label or ''}".rstrip()
+        remarks = f"\n  {self.remarks}" if self.remarks else ""
+        return (
+            f"{self.job_id or '(no id)'} {self.verdict}:{case}{chat}{remarks}\n  {self.transcript_uri or ''}".rstrip()
+        )
+
+
+class TestRunList(Answer):
+    """A page of a batch run's test runs."""
+
+    batch_id: str
+    agent_id: str
+    page: int
+    size: int
+    total_count: int = Field(description="Test runs that match, on all pages.")
+    passed: int | None = Field(default=None, description="Of all runs of the batch; absent when not all were read.")
+    failed: int | None = None
+    undecided: int | None = None
+    test_runs: list[TestRunRow]
+
+    def said(self) -> Said:
+        shown = f"{len(self.test_runs)} of {self.total_count} matching test runs of batch run {self.batch_id}"
+        counted = "" if self.passed is None else f" All runs: {self.passed} passed, {self.failed} failed"
+        counted += f", {self.undecided} undecided." if counted else ""
+        return Said(
+            [f"{shown} (agent {self.agent_id}), page {self.page}.{counted}"],
+            [row.line() for row in self.test_runs],
+            [],
+        )
+
+
+class TurnShown(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    turn: int = Field(description="Counts from 1.")
+    role: str
+    content: str
+
+
+class TestRunAnswer(Answer):
+    """One test run: the verdict, its reason, and the conversation."""
+
+    job_id: str
+    batch_id: str
+    agent_id: str
+    test_case_id: str | None = None
+    label: str | None = None
+    verdict: Verdict
+    remarks: str | None = Field(default=None, description="The judge's reason for the verdict.")
+    success_criteria: str | None = None
+    chat_id: str | None = Field(default=None, description="Finds the run in the dashboard.")
+    created_date: Time | None = None
+    completed_date: Time | None = None
+    turn_count: int = Field(description="Turns of the whole conversation.")
+    conversation: list[TurnShown]
+    next_from_turn: int | None = Field(default=None, description="Where the next range begins, if there is more.")
+    uri: str
+    transcript_uri: str
+
+    def said(self) -> Said:
+        case = f", test case {self.test_case_id}" if self.test_case_id else ""
+        begun = "" if self.created_date is None else f" Started {spelt(self.created_date)}."
+        ended = " Not completed." if self.completed_date is None else f" Completed {spelt(self.completed_date)}."
+        head = f"Test run {self.job_id} of batch run {self.batch_id} (agent {self.agent_id}{case}): {self.verdict}."
+        data = [
+            f"{name}: {value}"
+            for name, value in (
+                ("label", self.label),
+                ("successCriteria", self.success_criteria),
+                ("remarks", self.remarks),
+                ("chatId", self.chat_id),
+            )
+            if value
+        ]
+        data += ["", *(markdown_turn(turn.turn, turn.role, turn.content) for turn in self.conversation)]
+        return Said([head + begun + ended], data, [self._range(), f"Transcript: {self.transcript_uri}"])
+
+    def _range(self) -> str:
+        if self.turn_count == 0:
+            return "There is no transcript: the API gave none with this run. The chat id finds it in the dashboard."
+        first, last = self.conversation[0].turn, self.conversation[-1].turn
+        more = f" More: {self.transcript_uri}?fromTurn={self.next_from_turn}" if self.next_from_turn else ""
+        return f"Turns {first} to {last} of {self.turn_count}.{more}"
+
+    @classmethod
+    def of(cls, run: TestRun, args: GetTestRun, turns: Sequence[NumberedTurn]) -> Self:
+        place = {"agentId": args.agent_id, "batchId": args.batch_id, "jobId": args.job_id}
+        count = len(run.conversation or [])
+        after = turns[-1].number + 1 if turns else count + 1
+        case = run.test_case or TestCase()
+        return cls(
+            job_id=args.job_id,
+            batch_id=args.batch_id,
+            agent_id=args.agent_id,
+            test_case_id=known_id(case.test_case_id),
+            label=case.label,
+            verdict=run.verdict,
+            remarks=run.remarks,
+            success_criteria=case.success_criteria,
+            chat_id=run.chat_id,
+            created_date=run.created_date,
+            completed_date=run.completed_date,
+            turn_count=count,
+            conversation=[TurnShown(turn=n, role=turn.role, content=turn.content) for n, turn in turns],
+            next_from_turn=after if after <= count else None,
+            uri=uri_of("test-run", **place),
+            transcript_uri=uri_of("transcript", **place),
+        )
+
+
+async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient) -> CreatedBatchRun:
+    """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
+
+    It costs model calls, one conversation for each attempt, cannot be stopped, and calling twice starts two.
+    Returns at once with a batchId; follow it with get_batch_run.
+    """
+    started = await api.create_batch_run(args.agent_id, args.test_cases)
+    batch_run = started or BatchRun()
+    batch_id = known_id(batch_run.batch_id)
+    answer = CreatedBatchRun(
+        batch_id=batch_id,
+        agent_id=args.agent_id,
+        state="running",
+        created_date=batch_run.created_date,
+        test_cases=args.test_cases,
+        uri=batch_id and uri_of("batch-run", agentId=args.agent_id, batchId=batch_id),
+    )
+    if batch_id is None:
+        answer.next_calls = [NextCall(tool="list_batch_runs", arguments={"agentId": args.agent_id})]
+        return answer
+    here: CallArguments = {"agentId": args.agent_id, "batchId": batch_id}
+    answer.next_calls = [NextCall(tool="get_batch_run", arguments=here)]
+    return answer.linking(_batch_run_link(args.agent_id, batch_id))
+
+
+async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
+    """List an agent's batch runs, newest first, each with its state and pass counts.
+
+    For one batch run whose id is known use get_batch_run; for its individual runs list_test_runs.
+    """
+    is_full = args.detail == "full"
+    page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
+    wanted = args.label_contains.casefold()
+
+    def build(count: int) -> BatchRunList:
+        kept = [run for run in page.items[:count] if _has_label(run, wanted)]
+        answer = BatchRunList(
+            agent_id=args.agent_id,
+            page=args.page,
+            size=args.size,
+            total_count=page.total,
+            batch_runs=[_batch_run_row(run, now) for run in kept],
+        )
+        if page.has_next or count < len(page.items):
+            whole = count == len(page.items)
+            answer.next_calls = [
+                next_page("list_batch_runs", args, args.page * args.size, args.size if whole else count)
+            ]
+        return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
+
+    return most_that_fit(len(page.items), build, offset=args.page * args.size)
+
+
+async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
+    """Read one batch run: its state (finished, running, stalled, unknown), pass counts and test cases.
+
+    Call it again to follow a running batch. For transcripts and reasons use list_test_runs.
+    """
+    batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
+    here: CallArguments = {"agentId": args.agent_id, "batchId": args.batch_id}
+    answer = BatchRunAnswer.model_validate(
+        {
+            **counts(batch_run, now),
+            "batch_id": args.batch_id,
+            "agent_id": args.agent_id,
+            "agent_name": batch_run.agent and batch_run.agent.name,
+            "test_cases": [_case_row(case) for case in batch_run.test_cases],
+            "uri": uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
+            "next_calls": [NextCall(tool="list_test_runs", arguments=here)],
+        }
+    )
+    answer.with_raw(batch_run.raw, when=args.detail == "full")
+    return answer.linking(_batch_run_link(args.agent_id, args.batch_id))
+
+
+async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunList:
+    """List the test runs of a batch run: job id, test case, verdict, reason and transcript URI of each.
+
+    Use verdict "failed" to go to the failures; for one run's conversation use get_test_run.
+    """
+    runs = await api.list_test_runs(args.batch_id, args.agent_id)
+    if any(_is_bare(run) for run in runs):
+        runs = await _read_each(runs, args, api)
+    verdicts = [run.verdict for run in runs]
+    kept = [run for run in runs if _matches(run, args)]
+    start = args.page * args.size
+    shown = kept[start : start + args.size]
+
+    def build(count: int) -> TestRunList:
+        answer = TestRunList(
+            batch_id=args.batch_id,
+            agent_id=args.agent_id,
+            page=args.page,
+            size=args.size,
+            total_count=len(kept),
+            passed=verdicts.count("passed"),
+            failed=verdicts.count("failed"),
+            undecided=verdicts.count("undecided"),
+            test_runs=[_run_row(run, args) for run in shown[:count]],
+        )
+        if start + count < len(kept):
+            answer.next_calls = [next_page("list_test_runs", args, start, count)]
+        rows = [run.raw for run in shown[:count]]
+        links = [_transcript_link(row.transcript_uri, row.job_id) for row in answer.test_runs if row.transcript_uri]
+        return answer.with_raw({"testRuns": rows}, when=args.detail == "full").linking(*links)
+
+    return most_that_fit(len(shown), build, offset=start)
+
+
+async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
+    """Read one test run: verdict, the judge's remarks, and the conversation by turns.
+
+    A long conversation comes in ranges; the answer names the next fromTurn. Job ids come from list_test_runs.
+    """
+    run = await api.get_test_run(args.job_id, args.batch_id, args.agent_id)
+    count = len(run.conversation or [])
+    if args.from_turn > max(count, 1):
+        raise InvalidArguments(f"fromTurn must be at most {max(count, 1)}: this conversation has {count} turns.")
+    turns = numbered(run.conversation, from_turn=args.from_turn)[: args.turns]
+
+    def build(shown: int) -> TestRunAnswer:
+        answer = TestRunAnswer.of(run, args, turns[:shown])
+        if answer.next_from_turn:
+            given = args.model_dump(by_alias=True, exclude_unset=True)
+            going_on = {**given, "agentId": args.agent_id, "fromTurn": answer.next_from_turn}
+            answer.next_calls = [NextCall(tool="get_test_run", arguments=going_on)]
+        raw = {**run.raw, "conversation": [turn.raw for _, turn in turns[:shown]]}
+        return answer.with_raw(raw, when=args.detail == "full")
+
+    answer = most_that_fit(len(turns), build)
+    return answer.linking(
+        _transcript_link(answer.transcript_uri, args.job_id),
+        Link(answer.uri, f"Test run {args.job_id}", "application/json"),
+    )
+
+
+def _explained(state: BatchRunState) -> list[str]:
+    if state == "stalled":
+        return ["Stalled: attempts are still undecided more than 15 minutes after the launch; some may have broken."]
+    if state == "unknown":
+        return ["Unknown: the API gave no counters to derive a state from."]
+    return []
+
+
+def _has_label(batch_run: BatchRun, wanted: str) -> bool:
+    return not wanted or any(wanted in case.title.casefold() for case in batch_run.test_cases)
+
+
+def _batch_run_row(batch_run: BatchRun, now: datetime) -> BatchRunRow:
+    return BatchRunRow.model_validate(
+        {
+            **counts(batch_run, now),
+            "batch_id": known_id(batch_run.batch_id),
+            "test_case_count": len(batch_run.test_cases),
+            "labels": [case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
+        }
+    )
+
+
+def _case_row(case: TestCase) -> TestCaseRow:
+    return TestCaseRow(
+        test_case_id=known_id(case.test_case_id),
+        label=case.title,
+        attempt=case.attempt,
+        llm_model=case.llm_model,
+    )
+
+
+def _is_bare(run: TestRun) -> bool:
+    """Whether only the job id is known, because the API listed nothing more."""
+    return set(run.raw) <= {"jobId", "testCase"}
+
+
+async def _read_each(runs: Sequence[TestRun], args: ListTestRuns, api: SigmaMindClient) -> list[TestRun]:
+    if len(runs) > MAX_READ_ONE_BY_ONE:
+        raise InvalidArguments(
+            f"This batch run lists {len(runs)} job ids without verdicts, too many to read one by one."
+            " Read single runs with get_test_run."
+        )
+    read: list[TestRun] = list(runs)
+    failures: list[SigmaMindError] = []
+    gate = anyio.CapacityLimiter(READ_TOGETHER)
+
+    async def read_one(number: int, job_id: str) -> None:
+        try:
+            async with gate:
+                read[number] = await api.get_test_run(job_id, args.batch_id, args.agent_id)
+        except SigmaMindError as exc:  # a task group would wrap it in a group that nobody can name
+            failures.append(exc)
+
+    async with anyio.create_task_group() as group:
+        for number, run in enumerate(runs):
+            if job_id := known_id(run.job_id):
+                group.start_soon(read_one, number, job_id)
+    if failures:
+        raise failures[0]
+    return read
+
+
+def _matches(run: TestRun, args: ListTestRuns) -> bool:
+    case = run.test_case or TestCase()
+    return args.verdict in (None, run.verdict) and args.test_case_id in ("", case.test_case_id)
+
+
+def _run_row(run: TestRun, args: ListTestRuns) -> TestRunRow:
+    case = run.test_case or TestCase()
+    job_id = known_id(run.job_id)
+    remarks = " ".join((run.remarks or "").split())
+    return TestRunRow(
+        job_id=job_id,
+        test_case_id=known_id(case.test_case_id),
+        label=case.title if run.test_case else None,
+        verdict=run.verdict,
+        remarks=remarks if args.detail == "full" or len(remarks) <= REMARKS_SHOWN else remarks[:REMARKS_SHOWN] + "...",
+        chat_id=run.chat_id,
+        transcript_uri=job_id and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
+    )
+
+
+def _batch_run_link(agent_id: str, batch_id: str) -> Link:
+    return Link(uri_of("batch-run", agentId=agent_id, batchId=batch_id), f"Batch run {batch_id}", "application/json")
+
+
+def _transcript_link(uri: str, job_id: str | None) -> Link:
+    return Link(uri, f"Transcript of {job_id}", "text/markdown")

@@ -1,0 +1,22 @@
+"""A test run's conversation, turn by turn. Pure functions over models; turns are numbered from 1."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sigmamind_mcp.models import Turn
+
+
+class NumberedTurn(NamedTuple):
+    number: int
+    turn: Turn
+
+
+def numbered(conversation: Sequence[Turn] | None, *, from_turn: int = 1) -> list[NumberedTurn]:
+    """The turns from `from_turn` to the end, each with its number."""
+    turns = [NumberedTurn(number, turn) for number, turn in enumerate(conversation or [], start=1)]
+    return turns[from_turn - 1 :]
+
+
+def markdown_turn(number: int, role: str, content: str) -> str:
+    """One turn as Markdown, its number and role in bold before what was said."""
+    return f"**{number} {' '.join(role.split())}:** {content.strip() or '(nothing)'}"

@@ -1,0 +1,68 @@
+"""What tests share: a fake of the hosted API, the server before it, and a client that we did not write."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import mcp_types
+import pytest
+from mcp import Client
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.server import open_server
+from sigmamind_mcp.settings import Settings, check_key
+from sigmamind_mcp.upstream import Upstream
+from tests.fake_api import FakeAPI, running_fake_api
+
+KEY = "key_canary.4f1d2c"
+
+CallTool = Callable[..., Awaitable[mcp_types.CallToolResult]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def fake_api() -> Iterator[FakeAPI]:
+    with running_fake_api() as api:
+        yield api
+
+
+@pytest.fixture
+async def client(fake_api: FakeAPI) -> AsyncIterator[SigmaMindClient]:
+    """Our API client, in front of the fake API."""
+    async with Upstream(fake_api.url) as upstream:
+        yield SigmaMindClient(upstream, check_key(KEY))
+
+
+def connected(**settings: Any) -> AbstractAsyncContextManager[Client]:
+    """A client of the server with these settings, connected without a transport."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Client]:
+        async with open_server(Settings(**settings)) as server, Client(server, cache=None) as client:
+            yield client
+
+    return connect()
+
+
+@pytest.fixture
+async def mcp(fake_api: FakeAPI) -> AsyncIterator[Client]:
+    """A client of the server, which is in front of the fake API."""
+    async with connected(base_url=fake_api.url, api_key=KEY) as client:
+        yield client
+
+
+@pytest.fixture
+async def sandbox_mcp() -> AsyncIterator[Client]:
+    """A client of the server, which has the sandbox embedded."""
+    async with connected(sandbox=True) as client:
+        yield client
+
+
+def text_of(result: mcp_types.CallToolResult) -> str:
+    first = result.content[0]
+    assert isinstance(first, mcp_types.TextContent)
+    return first.text

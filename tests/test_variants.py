@@ -1,0 +1,259 @@
+"""Each row of what published versions of the API disagree on, from payloads as its pages show them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.errors import APIError, InvalidRequest, ServerFault, UnexpectedAnswer
+from sigmamind_mcp.models import BatchRun, Page, TestCase, TestRun
+from tests.conftest import text_of
+from tests.fake_api import BATCH, CASE, CREATED_BATCH, OLDER_CASE, OLDER_RUN, RUN, FakeAPI, page
+
+pytestmark = pytest.mark.anyio
+
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+BATCH_ID = "batch_s0OJu2JWR8R45Fai"
+JOB = "job_ksUu5yRHGTLLrLeM"
+
+
+def run(**changes: Any) -> TestRun:
+    return TestRun.read({**RUN, **changes})
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        (RUN, "passed"),
+        (OLDER_RUN, "passed"),
+        ({**RUN, "isSuccessful": False}, "failed"),
+        ({**OLDER_RUN, "isSuccesful": False}, "failed"),
+        ({**RUN, "isSuccessful": None}, "undecided"),
+        ({name: value for name, value in RUN.items() if name != "isSuccessful"}, "undecided"),
+        ({**RUN, "isSuccessful": False, "completedDate": None}, "undecided"),
+    ],
+)
+async def test_run_verdict_in_either_spelling_or_absent(given: dict[str, Any], verdict: str) -> None:
+    assert TestRun.read(given).verdict == verdict
+
+
+async def test_transcript_of_texts_of_lists_of_texts_or_absent() -> None:
+    listed = run(
+        conversation=[{"role": "user", "content": ["Hello.", "Anyone?"]}, {"role": "assistant", "content": None}]
+    )
+
+    assert [turn.content for turn in listed.conversation or []] == ["Hello.\nAnyone?", ""]
+    assert TestRun.read(OLDER_RUN).conversation is None
+
+
+async def test_list_as_bare_array(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/test-cases", [OLDER_CASE, CASE])
+
+    assert [case.label for case in await client.list_test_cases(AGENT)] == [None, CASE["label"]]
+    assert [asked.query for asked in fake_api.asked] == [{"agentId": AGENT}]
+
+
+@pytest.mark.parametrize("total", ["totalCount", "totalCounts"])
+async def test_list_as_page_with_either_spelling_of_the_total(
+    client: SigmaMindClient, fake_api: FakeAPI, total: str
+) -> None:
+    envelope = page([BATCH])
+    del envelope["totalCount"]
+    fake_api.answer("GET", "/v1/batch-runs", {**envelope, total: 125, "hasNext": True})
+
+    batches, _ = await client.list_batch_runs(AGENT)
+
+    assert (batches.total, batches.has_next, len(batches.items)) == (125, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "has_next"),
+    [
+        ({"hasNext": True}, True),
+        ({"totalPages": 2}, True),
+        ({"totalPages": 1}, False),
+        ({"totalCount": 11}, True),
+        ({}, False),
+    ],
+)
+async def test_next_page_is_told_or_derived(told: dict[str, Any], has_next: bool) -> None:
+    assert Page.read({"data": [CASE] * 10, "page": 0, "size": 10, **told}, TestCase.read).has_next is has_next
+
+
+async def test_list_in_pages_is_walked_to_its_end(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+    cases = [{**CASE, "testCaseId": f"tc_{number}"} for number in range(25)]
+
+    def one_page(asked: Any) -> Any:
+        number, size = int(asked.query.get("page", 0)), min(int(asked.query.get("size", 10)), 10)
+        part = cases[number * size : (number + 1) * size]
+        return page(part, page=number, size=size, totalCount=25, hasNext=(number + 1) * size < 25)
+
+    fake_api.answer("GET", "/v1/test-cases", one_page)
+
+    assert [case.test_case_id for case in await client.list_test_cases(AGENT)] == [f"tc_{n}" for n in range(25)]
+
+
+async def test_list_that_never_ends_is_refused(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/test-cases", page([CASE], hasNext=True))
+
+    with pytest.raises(UnexpectedAnswer, match="did not end"):
+        await client.list_test_cases(AGENT)
+
+
+@pytest.mark.parametrize(("status", "body"), [(201, CREATED_BATCH), (200, CREATED_BATCH), (200, BATCH)])
+async def test_created_batch_run_with_a_body(mcp: Client, fake_api: FakeAPI, status: int, body: Any) -> None:
+    fake_api.answer("POST", "/v1/batch-runs", body, status)
+
+    result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]})
+
+    assert result.structured_content["batchId"] == BATCH_ID
+    assert result.structured_content["state"] == "running"
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+async def test_created_batch_run_without_a_body_is_started_with_an_unknown_id(
+    mcp: Client, fake_api: FakeAPI, status: int
+) -> None:
+    fake_api.answer("POST", "/v1/batch-runs", b"", status)
+
+    result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]})
+
+    assert not result.is_error
+    assert "batchId" not in result.structured_content
+    assert "without an id" in text_of(result)
+    assert result.structured_content["nextCalls"] == [{"tool": "list_batch_runs", "arguments": {"agentId": AGENT}}]
+
+
+@pytest.mark.parametrize("status", [200, 201])
+async def test_created_test_case(mcp: Client, fake_api: FakeAPI, status: int) -> None:
+    fake_api.answer("POST", "/v1/test-cases", OLDER_CASE, status)
+
+    result = await mcp.call_tool("create_test_case", {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"})
+
+    assert result.structured_content["testCaseId"] == "tc_d17T6uReChpyfFeP"
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({}, "Angry Customer - Cancellation Flow"),
+        ({"label": None}, "You are an angry customer who wants to cancel your subscript"),
+        ({"label": None, "userPrompt": None}, "tc_d17T6uReChpyfFeP"),
+    ],
+)
+async def test_label_falls_back_to_the_prompt_then_to_the_id(changes: dict[str, Any], title: str) -> None:
+    assert TestCase.read({**CASE, **changes}).title == title
+
+
+@pytest.mark.parametrize("given", [None, [], "absent"])
+async def test_mock_data_null_empty_or_absent(given: Any) -> None:
+    case = {name: value for name, value in CASE.items() if name != "mockData"}
+    assert TestCase.read(case if given == "absent" else {**case, "mockData": given}).mock_data == []
+
+
+NOW = datetime(2026, 3, 26, 11, 0, tzinfo=UTC)
+LONG_AFTER = NOW + timedelta(hours=2)
+
+
+def batch(**changes: Any) -> BatchRun:
+    return BatchRun.read({**BATCH, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "state", "expected"),
+    [
+        ({}, NOW, "finished", 5),
+        ({"successfulAttempts": 0, "failedAttempts": 0, "totalAttempts": 0}, NOW, "running", 5),
+        # totalAttempts grows with progress: two of two executed is not the end of five.
+        ({"successfulAttempts": 1, "failedAttempts": 1, "totalAttempts": 2}, NOW, "running", 5),
+        ({"successfulAttempts": 3, "failedAttempts": 1}, LONG_AFTER, "stalled", 5),
+        ({"successfulAttempts": None, "failedAttempts": None, "totalAttempts": None}, NOW, "running", 5),
+        ({"successfulAttempts": None, "failedAttempts": None}, LONG_AFTER, "unknown", 5),
+        ({"successfulAttempts": 5, "failedAttempts": None}, NOW, "finished", 5),
+        ({"testCases": None}, NOW, "finished", 5),
+        ({"testCases": None, "totalAttempts": None}, LONG_AFTER, "unknown", None),
+        ({"testCases": [{**CASE, "attempt": None}], "totalAttempts": None, "failedAttempts": 0}, NOW, "finished", 1),
+        ({"totalAttempts": 8, "successfulAttempts": 4, "failedAttempts": 1}, NOW, "running", 8),
+        ({"createdDate": None, "successfulAttempts": 1}, LONG_AFTER, "running", 5),
+    ],
+)
+async def test_state_is_derived_from_counters_and_age(
+    changes: dict[str, Any], now: datetime, state: str, expected: int | None
+) -> None:
+    assert (batch(**changes).state(now), batch(**changes).expected_attempts) == (state, expected)
+
+
+@pytest.mark.parametrize("status", ["Live", "Testing", "Disabled", "active", "Something new"])
+async def test_agent_status_is_any_text(status: str) -> None:
+    agent = batch(agent={"name": "A", "agentId": "a1", "status": status}).agent
+    assert agent is not None and agent.status == status
+
+
+async def test_agent_name_in_either_spelling(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+    fake_api.answer(
+        "GET", "/v1/agents", page([{"agentName": "One", "agentId": "a1"}, {"name": "Two", "agentId": "a2"}])
+    )
+
+    assert [agent.name for agent in await client.list_agents()] == ["One", "Two"]
+
+
+@pytest.mark.parametrize("agent_id", ["agent_D5D0p7TUs66TTAEAx", "D5D0p7TUs66TTAEAx"])
+async def test_agent_id_travels_as_given(mcp: Client, fake_api: FakeAPI, agent_id: str) -> None:
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", BATCH)
+
+    result = await mcp.call_tool("get_batch_run", {"agentId": agent_id, "batchId": BATCH_ID})
+
+    assert fake_api.asked[0].query == {"agentId": agent_id}
+    assert result.structured_content["agentId"] == agent_id
+
+
+@pytest.mark.parametrize("chat_id", ["chat_IpELinkFvINQ1212", "chat-IpELinkFvINQ1212"])
+async def test_chat_id_in_either_form(mcp: Client, fake_api: FakeAPI, chat_id: str) -> None:
+    fake_api.answer("GET", f"/v1/test-runs/{JOB}", {**RUN, "chatId": chat_id})
+
+    result = await mcp.call_tool("get_test_run", {"agentId": AGENT, "batchId": BATCH_ID, "jobId": JOB})
+
+    assert result.structured_content["chatId"] == chat_id
+    assert chat_id in text_of(result)
+
+
+async def test_error_body_as_documented(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", {"status": 400, "validationErrors": {"size": "too large"}}, 400)
+
+    with pytest.raises(InvalidRequest) as refused:
+        await client.list_batch_runs(AGENT)
+
+    assert refused.value.upstream == {"size": "too large"}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html><h1>Bad gateway</h1></html>", b"[1", b'"text"', b"null"])
+async def test_error_body_empty_or_from_a_proxy(client: SigmaMindClient, fake_api: FakeAPI, body: bytes) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", body, 502)
+    fake_api.answer("GET", "/v1/test-cases", body, 418)
+
+    with pytest.raises(ServerFault, match="502"):
+        await client.list_batch_runs(AGENT)
+    with pytest.raises(APIError, match="418"):
+        await client.list_test_cases(AGENT)
+
+
+async def test_unknown_fields_appear_in_full_and_are_never_fatal(mcp: Client, fake_api: FakeAPI) -> None:
+    more = {"status": "COMPLETED", "cost": {"amount": 1.5, "note": None}, "testCases": [{**CASE, "tags": ["a"]}]}
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, **more})
+    call = {"agentId": AGENT, "batchId": BATCH_ID}
+
+    full = await mcp.call_tool("get_batch_run", {**call, "detail": "full"})
+    concise = await mcp.call_tool("get_batch_run", call)
+
+    assert full.structured_content["status"] == "COMPLETED"
+    assert full.structured_content["cost"] == {"amount": 1.5, "note": None}
+    assert full.structured_content["testCases"][0]["tags"] == ["a"]
+    assert "COMPLETED" in text_of(full) and "tags" in text_of(full)
+    assert "status" not in concise.structured_content
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "", 12, {"at": 1}])
+async def test_unreadable_time_is_no_time(moment: Any) -> None:
+    assert batch(createdDate=moment).created_date is None
