@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -105,6 +105,11 @@ class FakeAPI:
     asked: list[Asked] = field(default_factory=list)
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    stall: Event = field(default_factory=Event)
+    """While cleared, answers wait."""
+
+    def __post_init__(self) -> None:
+        self.stall.set()
 
     def answer(self, method: str, path: str, body: Any, status: int = 200) -> None:
         self.answers[method, path] = (status, body)
@@ -132,6 +137,7 @@ def running_fake_api() -> Iterator[FakeAPI]:
             status, body = api.answers.get((asked.method, asked.path), (404, ERROR))
             if callable(body):
                 body = body(asked)
+            api.stall.wait(10)
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {"Content-Type": api.content_type, "Content-Length": len(raw), **api.headers}.items():

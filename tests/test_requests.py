@@ -1,0 +1,175 @@
+"""What each tool sends, to the letter, and that every documented field comes back in full."""
+
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from sigmamind_mcp import __version__
+from tests.conftest import KEY, text_of
+from tests.fake_api import BATCH, CASE, CREATED_BATCH, RUN, FakeAPI, page
+
+pytestmark = pytest.mark.anyio
+
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+BATCH_ID = "batch_s0OJu2JWR8R45Fai"
+JOB = "job_ksUu5yRHGTLLrLeM"
+NEW_CASE = {name: CASE[name] for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")}
+IN_BATCH = {"agentId": AGENT, "batchId": BATCH_ID}
+
+# tool, arguments, method and path, query, body, answer, where the documented object stands in the full answer
+CALLS = [
+    (
+        "create_test_case",
+        {"agentId": AGENT, **NEW_CASE},
+        "POST /v1/test-cases",
+        {},
+        {"agentId": AGENT, **NEW_CASE},
+        CASE,
+    ),
+    (
+        "get_test_case",
+        {"agentId": AGENT, "testCaseId": "tc_9"},
+        "GET /v1/test-cases/tc_9",
+        {"agentId": AGENT},
+        None,
+        CASE,
+    ),
+    ("list_test_cases", {"agentId": AGENT}, "GET /v1/test-cases", {"agentId": AGENT}, None, page([CASE])),
+    (
+        "create_batch_run",
+        {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]},
+        "POST /v1/batch-runs",
+        {},
+        {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]},
+        CREATED_BATCH,
+    ),
+    (
+        "list_batch_runs",
+        {"agentId": AGENT, "page": 3, "size": 25},
+        "GET /v1/batch-runs",
+        {"agentId": AGENT, "page": "3", "size": "25"},
+        None,
+        page([BATCH]),
+    ),
+    (
+        "list_batch_runs",
+        {"agentId": AGENT, "labelContains": "angry"},
+        "GET /v1/batch-runs",
+        {"agentId": AGENT, "page": "0", "size": "10"},
+        None,
+        page([BATCH]),
+    ),
+    ("get_batch_run", IN_BATCH, f"GET /v1/batch-runs/{BATCH_ID}", {"agentId": AGENT}, None, BATCH),
+    ("list_test_runs", IN_BATCH, "GET /v1/test-runs", IN_BATCH, None, page([RUN])),
+    ("get_test_run", {**IN_BATCH, "jobId": JOB}, f"GET /v1/test-runs/{JOB}", IN_BATCH, None, RUN),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "request_line", "query", "body", "answer"), CALLS)
+async def test_tool_sends_exactly_its_documented_request(
+    mcp: Client, fake_api: FakeAPI, tool: str, arguments: Any, request_line: str, query: Any, body: Any, answer: Any
+) -> None:
+    method, path = request_line.split()
+    fake_api.answer(method, path, answer)
+
+    result = await mcp.call_tool(tool, arguments)
+
+    assert not result.is_error, text_of(result)
+    assert fake_api.paths == [request_line]
+    (asked,) = fake_api.asked
+    assert (asked.query, asked.body) == (query, body)
+    assert asked.headers["x-api-key"] == KEY
+    assert asked.headers["user-agent"] == f"sigmamind-mcp/{__version__}"
+    assert asked.headers["accept-encoding"] == "identity"
+    assert "authorization" not in asked.headers
+
+
+async def test_optional_fields_that_were_not_given_are_not_sent(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("POST", "/v1/test-cases", CASE)
+    required = {"agentId": AGENT, "userPrompt": "You are Ana.", "successCriteria": "Greets Ana."}
+
+    await mcp.call_tool("create_test_case", {**required, "label": None, "mockData": None})
+
+    assert fake_api.asked[0].body == required
+
+
+async def test_text_arrives_as_it_was_sent(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("POST", "/v1/test-cases", CASE)
+    sent = {"agentId": AGENT, "userPrompt": "null", "successCriteria": '{"a": [1]}', "label": "[]"}
+
+    await mcp.call_tool("create_test_case", sent)
+
+    assert fake_api.asked[0].body == sent
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "request_line", "inside"),
+    [
+        ("get_test_case", {"agentId": AGENT, "testCaseId": "tc_9"}, "GET /v1/test-cases/tc_9", None),
+        ("list_test_cases", {"agentId": AGENT}, "GET /v1/test-cases", "testCases"),
+        ("list_batch_runs", {"agentId": AGENT}, "GET /v1/batch-runs", "batchRuns"),
+        ("get_batch_run", IN_BATCH, f"GET /v1/batch-runs/{BATCH_ID}", None),
+        ("list_test_runs", IN_BATCH, "GET /v1/test-runs", "testRuns"),
+        ("get_test_run", {**IN_BATCH, "jobId": JOB}, f"GET /v1/test-runs/{JOB}", None),
+    ],
+)
+async def test_full_answer_has_every_documented_field_in_both_forms(
+    mcp: Client, fake_api: FakeAPI, tool: str, arguments: Any, request_line: str, inside: str | None
+) -> None:
+    documented = {"testCase": CASE, "testCases": CASE, "batchRuns": BATCH, "testRuns": RUN}
+    whole = documented.get(inside or "", {"get_test_case": CASE, "get_batch_run": BATCH}.get(tool, RUN))
+    whole = {**whole, "testCaseId": "tc_9"} if tool == "get_test_case" else whole
+    method, path = request_line.split()
+    fake_api.answer(method, path, page([whole]) if inside else whole)
+
+    result = await mcp.call_tool(tool, {**arguments, "detail": "full"})
+
+    found = result.structured_content[inside][0] if inside else result.structured_content
+    assert [name for name in whole if not _has(found.get(name), whole[name])] == []
+    assert all(f'"{name}"' in text_of(result) for name in whole)
+
+
+def _has(found: Any, whole: Any) -> bool:
+    """Whether all of `whole` is in `found`; ours may stand beside it."""
+    if isinstance(whole, dict):
+        return isinstance(found, dict) and all(_has(found.get(name), value) for name, value in whole.items())
+    if isinstance(whole, list):
+        return isinstance(found, list) and len(found) == len(whole) and all(map(_has, found, whole))
+    return bool(found == whole)
+
+
+async def test_test_runs_are_found_inside_the_batch_run_where_they_cannot_be_listed(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "jobIds": [JOB, "job_2"]})
+    fake_api.answer("GET", f"/v1/test-runs/{JOB}", RUN)
+    fake_api.answer("GET", "/v1/test-runs/job_2", {**RUN, "jobId": "job_2", "isSuccessful": False})
+
+    result = await mcp.call_tool("list_test_runs", {**IN_BATCH, "verdict": "failed"})
+
+    assert [row["jobId"] for row in result.structured_content["testRuns"]] == ["job_2"]
+    assert (result.structured_content["passed"], result.structured_content["failed"]) == (1, 1)
+
+
+@pytest.mark.parametrize("field", ["testRuns", "jobs", "runs", "results"])
+@pytest.mark.parametrize("refusal", [400, 404, 405, 501])
+async def test_test_runs_are_read_from_whichever_field_holds_them(
+    mcp: Client, fake_api: FakeAPI, field: str, refusal: int
+) -> None:
+    fake_api.answer("GET", "/v1/test-runs", {}, refusal)
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "testCases": [{**CASE, field: [RUN]}]})
+
+    result = await mcp.call_tool("list_test_runs", IN_BATCH)
+
+    assert result.structured_content["testRuns"][0]["label"] == CASE["label"]
+    assert fake_api.paths == ["GET /v1/test-runs", f"GET /v1/batch-runs/{BATCH_ID}"]
+
+
+async def test_without_any_list_of_test_runs_the_answer_says_how_to_get_job_ids(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", BATCH)
+
+    result = await mcp.call_tool("list_test_runs", IN_BATCH)
+
+    assert result.is_error
+    assert "dashboard" in text_of(result) and "get_test_run" in text_of(result)
