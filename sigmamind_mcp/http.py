@@ -29,6 +29,7 @@ from sigmamind_mcp.server import CALLER_KEY, open_server
 from sigmamind_mcp.settings import Settings, check_key, is_loopback
 
 DRAIN_SECONDS = 5
+_SALT = secrets.token_bytes(16)
 MISSING_KEY = "Send your SigmaMind API key in the X-API-Key header, exactly once."
 
 
@@ -147,7 +148,6 @@ class RequireKey:
     def __init__(self, app: ASGIApp, key_for_keyless: SecretStr | None) -> None:
         self.app = app
         self.key_for_keyless = key_for_keyless
-        self._salt = secrets.token_bytes(16)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -156,7 +156,7 @@ class RequireKey:
             await _refused(401, str(exc))(scope, receive, send)
             return
         # The SDK lets only this user go on with a session; the key itself stays out of the token.
-        owner = hashlib.blake2b(key.get_secret_value().encode(), key=self._salt, digest_size=16).hexdigest()
+        owner = hashlib.blake2b(key.get_secret_value().encode(), key=_SALT, digest_size=16).hexdigest()
         user = AuthenticatedUser(AccessToken(token="", client_id=owner, scopes=[]))
         await self.app({**scope, CALLER_KEY: key, "user": user}, receive, send)
 

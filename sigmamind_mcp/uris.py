@@ -61,7 +61,7 @@ def _read_query(template: str, query: str | None) -> dict[str, str]:
         return {}
     names = re.findall(r"\w+", template.partition("{?")[2])
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=10)
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=10) or [("", "")]
     except ValueError:
         pairs = [("", "")]
     given = dict(pairs)

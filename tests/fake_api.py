@@ -107,6 +107,7 @@ class FakeAPI:
     headers: dict[str, str] = field(default_factory=dict)
     stall: Event = field(default_factory=Event)
     """While cleared, answers wait."""
+    connections: int = 0
 
     def __post_init__(self) -> None:
         self.stall.set()
@@ -125,6 +126,10 @@ def running_fake_api() -> Iterator[FakeAPI]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            api.connections += 1
 
         def _handle(self) -> None:
             parts = urlsplit(self.path)

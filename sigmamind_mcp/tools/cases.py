@@ -161,8 +161,8 @@ class TestCaseList(Answer):
     test_cases: list[TestCaseRow]
 
     def said(self) -> Said:
-        shown = f"{len(self.test_cases)} of {self.total_count} test cases of agent {self.agent_id}, page {self.page}."
-        return Said([shown], [row.line() for row in self.test_cases], [])
+        shown = f"{len(self.test_cases)} of {self.total_count} matching test cases of agent {self.agent_id}"
+        return Said([f"{shown} (page {self.page}, size {self.size})."], [row.line() for row in self.test_cases], [])
 
 
 async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> CreatedTestCase:

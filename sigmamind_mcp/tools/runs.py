@@ -184,9 +184,10 @@ class BatchRunList(Answer):
 
     def said(self) -> Said:
         total = "" if self.total_count is None else f" of {self.total_count}"
-        shown = f"{len(self.batch_runs)}{total} batch runs of agent {self.agent_id}, newest first, page {self.page}."
+        shown = f"{len(self.batch_runs)}{total} batch runs of agent {self.agent_id}, newest first"
         states = {row.state for row in self.batch_runs}
         explained = [line for state in sorted(states) for line in _explained(state)]
+        shown += f" (page {self.page}, size {self.size})."
         return Said([shown], [row.line() for row in self.batch_runs], explained)
 
 
@@ -228,7 +229,7 @@ class TestRunList(Answer):
         counted = "" if self.passed is None else f" All runs: {self.passed} passed, {self.failed} failed"
         counted += f", {self.undecided} undecided." if counted else ""
         return Said(
-            [f"{shown} (agent {self.agent_id}), page {self.page}.{counted}"],
+            [f"{shown} of agent {self.agent_id} (page {self.page}, size {self.size}).{counted}"],
             [row.line() for row in self.test_runs],
             [],
         )

@@ -1,0 +1,222 @@
+"""Resources: what can be read by URI, what is listed, and what a malformed URI gets."""
+
+import json
+from typing import Any
+
+import mcp_types
+import pytest
+from mcp import Client
+from mcp.shared.exceptions import MCPError
+
+from sigmamind_mcp import resources
+from sigmamind_mcp.errors import InvalidArguments
+from sigmamind_mcp.uris import Address, read_uri, uri_of
+from tests.conftest import KEY, connected
+from tests.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
+
+pytestmark = pytest.mark.anyio
+
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+BATCH_URI = f"sigmamind://agents/{AGENT}/batch-runs/batch_1"
+RUN_URI = f"{BATCH_URI}/test-runs/job_1"
+
+
+async def read(mcp: Client, uri: str) -> mcp_types.TextResourceContents:
+    (contents,) = (await mcp.read_resource(uri)).contents
+    assert isinstance(contents, mcp_types.TextResourceContents)
+    return contents
+
+
+async def test_json_resources_hold_every_field_and_the_derived_ones(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/test-runs/job_1", {**RUN, "more": 1})
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", {**BATCH, "more": 1})
+    fake_api.answer("GET", "/v1/test-cases/tc_1", {**CASE, "more": 1})
+    expected = [
+        (RUN_URI, RUN, {"verdict": "passed", "turnCount": 1}),
+        (BATCH_URI, BATCH, {"state": "finished", "expectedAttempts": 5}),
+        (f"sigmamind://agents/{AGENT}/test-cases/tc_1", CASE, {}),
+    ]
+
+    for uri, documented, derived in expected:
+        contents = await read(mcp, uri)
+        found = json.loads(contents.text)
+        assert contents.mime_type == "application/json"
+        assert set(documented) <= set(found) and found["more"] == 1
+        assert {name: found[name] for name in derived} == derived
+
+
+async def test_transcript_is_markdown_with_verdict_and_remarks_before_the_turns(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+
+    text = (await read(mcp, f"{RUN_URI}/transcript")).text
+
+    assert text.startswith("Test run job_1 of batch run batch_1")
+    assert text.index("passed") < text.index(RUN["remarks"]) < text.index("**1 user:** I want to cancel")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["fromTurn=abc", "fromTurn=0", "fromTurn=-1", "fromTurn=", "fromTurn", "fromturn=2", "fromTurn=1&fromTurn=2",
+     "fromTurn=1&x=1", "turns=0", "turns=1001", "fromTurn=1.5", "fromTurn=%31%00", "", "&", "fromTurn=1;turns=2",
+     "fromTurn=9999999999", "fromTurn=2", "fromTurn=1#x"],
+)  # fmt: skip
+async def test_malformed_range_is_refused_and_never_read_as_turn_1(mcp: Client, fake_api: FakeAPI, query: str) -> None:
+    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+
+    with pytest.raises(MCPError) as refused:
+        await mcp.read_resource(f"{RUN_URI}/transcript?{query}")
+
+    assert refused.value.code == -32602
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sigmamind://agents/a/batch-runs/..",
+        "sigmamind://agents/a/batch-runs/%2e%2e",
+        "sigmamind://agents/a/batch-runs/a%2Fb",
+        "sigmamind://agents/a%2Fbatch-runs%2Fb",
+        "sigmamind://agents/a/batch-runs/b%0d%0a",
+        "sigmamind://agents/a/batch-runs/b%252e",
+        "sigmamind://agents//batch-runs/b",
+        "sigmamind://agents/a/batch-runs/b/",
+        "sigmamind://agents/a/batch-runs/b?fromTurn=1",
+        "sigmamind://agents/a/batch-runs/b#x",
+        "sigmamind://guide/nothing",
+        "sigmamind://guide/..%2F..%2Fsettings",
+        "SIGMAMIND://guide/results",
+        "https://api.sigmamind.ai/v1/agents",
+        "file:///etc/passwd",
+        "",
+    ],
+)
+async def test_uri_that_names_nothing_is_refused_without_a_request(mcp: Client, fake_api: FakeAPI, uri: str) -> None:
+    with pytest.raises(MCPError) as refused:
+        await mcp.read_resource(uri)
+
+    assert refused.value.code == -32602
+    assert refused.value.data == {"uri": uri}
+    assert fake_api.asked == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, -32602), (401, -32603), (500, -32603)])
+async def test_what_the_api_refuses_is_a_protocol_error_in_our_words(
+    mcp: Client, fake_api: FakeAPI, status: int, code: int
+) -> None:
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", {**ERROR, "message": "canary"}, status)
+
+    with pytest.raises(MCPError) as refused:
+        await mcp.read_resource(BATCH_URI)
+
+    assert refused.value.code == code
+    assert str(status) in refused.value.message and "canary" not in refused.value.message
+
+
+async def test_every_guide_is_listed_and_readable(mcp: Client) -> None:
+    listed = (await mcp.list_resources()).resources
+
+    assert [str(entry.uri) for entry in listed] == [f"sigmamind://guide/{topic}" for topic in resources.GUIDES]
+    for entry in listed:
+        assert (await read(mcp, str(entry.uri))).text.startswith("# ")
+
+
+async def test_templates_read_back_what_they_make() -> None:
+    for kind, variables in {
+        "transcript": {"agentId": "a", "batchId": "b", "jobId": "j"},
+        "test-run": {"agentId": "a", "batchId": "b", "jobId": "j"},
+        "batch-run": {"agentId": "a", "batchId": "b"},
+        "test-case": {"agentId": "a", "testCaseId": "t"},
+        "guide": {"topic": "results"},
+    }.items():
+        assert read_uri(uri_of(kind, **variables)) == Address(kind, variables)  # type: ignore[arg-type]  # keys of a dict
+    assert read_uri(uri_of("transcript", agentId="a", batchId="b", jobId="j") + "?turns=2&fromTurn=3") == Address(
+        "transcript", {"agentId": "a", "batchId": "b", "jobId": "j", "turns": "2", "fromTurn": "3"}
+    )
+    with pytest.raises(InvalidArguments):
+        read_uri(uri_of("batch-run", agentId="a", batchId="b") + "?")
+
+
+async def test_templates_are_advertised(mcp: Client) -> None:
+    templates = {t.name: t.uri_template for t in (await mcp.list_resource_templates()).resource_templates}
+
+    assert templates["transcript"].endswith("/test-runs/{jobId}/transcript{?fromTurn,turns}")
+    assert set(templates) == {"transcript", "test-run", "batch-run", "test-case", "guide"}
+
+
+def history(batches: int, runs: int) -> tuple[Any, Any]:
+    """Answers of the API for so many batch runs with so many test runs each."""
+
+    def one_batch(asked: Any) -> Any:
+        number = int(asked.query["page"])
+        part = [{**BATCH, "batchId": f"batch_{number}"}] if number < batches else []
+        return page(part, page=number, size=1, totalCount=batches, hasNext=number + 1 < batches)
+
+    def all_runs(asked: Any) -> Any:
+        return page([{**RUN, "jobId": f"job_{number}"} for number in range(runs)])
+
+    return one_batch, all_runs
+
+
+async def test_with_a_default_agent_the_newest_transcripts_follow_page_by_page(fake_api: FakeAPI) -> None:
+    one_batch, all_runs = history(batches=2, runs=70)
+    fake_api.answer("GET", "/v1/batch-runs", one_batch)
+    fake_api.answer("GET", "/v1/test-runs", all_runs)
+    seen: list[str] = []
+    cursor: str | None = None
+
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        while True:
+            listed = await mcp.list_resources(cursor=cursor)
+            seen += [str(entry.uri) for entry in listed.resources]
+            cursor = listed.next_cursor
+            if cursor is None:
+                break
+
+    guides, transcripts = seen[: len(resources.GUIDES)], seen[len(resources.GUIDES) :]
+    assert all("/guide/" in uri for uri in guides)
+    assert transcripts == [
+        uri_of("transcript", agentId=AGENT, batchId=f"batch_{batch}", jobId=f"job_{job}")
+        for batch in range(2)
+        for job in range(70)
+    ]
+
+
+async def test_when_the_api_fails_the_guides_are_listed_alone(fake_api: FakeAPI) -> None:
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        listed = await mcp.list_resources()
+    async with connected(base_url=fake_api.url, agent_id=AGENT) as mcp:
+        without_key = await mcp.list_resources()
+
+    assert len(listed.resources) == len(without_key.resources) == len(resources.GUIDES)
+
+
+async def test_when_the_api_is_silent_the_guides_are_listed_alone_in_time(
+    fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "LIST_SECONDS", 0.2)
+    fake_api.stall.clear()
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        listed = await mcp.list_resources()
+    fake_api.stall.set()
+
+    assert len(listed.resources) == len(resources.GUIDES)
+
+
+@pytest.mark.parametrize("cursor", ["x", "1:", ":1", "-1:0", "1:2:3", "9" * 30 + ":0"])
+async def test_foreign_cursor_is_refused(fake_api: FakeAPI, cursor: str) -> None:
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        with pytest.raises(MCPError) as refused:
+            await mcp.list_resources(cursor=cursor)
+
+    assert refused.value.code == -32602
+
+
+async def test_default_agent_makes_agent_id_optional(fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", BATCH)
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        tools = {tool.name: tool for tool in (await mcp.list_tools()).tools}
+        result = await mcp.call_tool("get_batch_run", {"batchId": "batch_1"})
+
+    assert tools["get_batch_run"].input_schema["required"] == ["batchId"]
+    assert tools["get_batch_run"].input_schema["properties"]["agentId"]["default"] == AGENT
+    assert not result.is_error and fake_api.asked[0].query == {"agentId": AGENT}

@@ -1,0 +1,148 @@
+"""MCP over stdio by raw JSON-RPC: every protocol revision, and only protocol on stdout."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.fake_api import BATCH, FakeAPI
+from tests.processes import COMMAND, environment
+
+IN_BATCH = {"agentId": "agent_D5D0p7TUs66TTAEAx", "batchId": "batch_s0OJu2JWR8R45Fai"}
+MODERN = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+}
+
+
+class RawClient:
+    """Speaks lines of JSON to the server's process."""
+
+    def __init__(self, *arguments: str, **variables: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(**variables),
+            encoding="utf-8",
+        )
+        self.ids = iter(range(1, 1000))
+
+    def send(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+        self.process.stdin.flush()
+
+    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        number = next(self.ids)
+        self.send({"id": number, "method": method, "params": params})
+        assert self.process.stdout
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        assert answer["id"] == number
+        return answer
+
+    def initialize(self, version: str) -> dict[str, Any]:
+        client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        answer = self.ask("initialize", client)
+        self.send({"method": "notifications/initialized"})
+        return answer
+
+    def close(self) -> tuple[str, str]:
+        """Close stdin and return what was left on stdout, and stderr."""
+        return self.process.communicate(timeout=10)
+
+
+@pytest.fixture
+def raw(fake_api: FakeAPI) -> Iterator[RawClient]:
+    fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
+    client = RawClient(SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY="key_stdio")
+    yield client
+    client.process.kill()
+    client.process.communicate(timeout=10)
+
+
+@pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])
+def test_every_handshake_revision_is_spoken(raw: RawClient, version: str) -> None:
+    assert raw.initialize(version)["result"]["protocolVersion"] == version
+
+    result = raw.ask("tools/call", {"name": "get_batch_run", "arguments": IN_BATCH})["result"]
+
+    assert result["structuredContent"]["state"] == "finished"
+    assert "finished, 4 passed, 1 failed of 5 attempts" in result["content"][0]["text"]
+
+
+def test_the_revision_without_handshake_is_spoken(raw: RawClient) -> None:
+    discovered = raw.ask("server/discover", {"_meta": MODERN})["result"]
+    listed = raw.ask("tools/list", {"_meta": MODERN})["result"]
+    called = raw.ask("tools/call", {"name": "get_batch_run", "arguments": IN_BATCH, "_meta": MODERN})["result"]
+
+    assert discovered["supportedVersions"] == ["2026-07-28"]
+    assert (listed["ttlMs"], listed["cacheScope"]) == (3_600_000, "public")
+    assert called["structuredContent"]["state"] == "finished"
+
+
+def test_server_names_itself_and_tells_the_loop_briefly(raw: RawClient) -> None:
+    result = raw.initialize("2025-11-25")["result"]
+
+    assert (result["serverInfo"]["name"], result["serverInfo"]["title"]) == ("sigmamind-mcp", "SigmaMind")
+    assert len(result["instructions"].split()) <= 150
+    assert set(result["capabilities"]) == {"resources", "tools"}
+
+
+def test_unknown_tool_is_a_protocol_error_that_names_the_tools(raw: RawClient) -> None:
+    raw.initialize("2025-11-25")
+
+    error = raw.ask("tools/call", {"name": "delete_everything", "arguments": {}})["error"]
+
+    assert error["code"] == -32602 and "create_test_case" in error["message"]
+
+
+def test_nothing_but_protocol_stands_on_stdout_and_end_of_input_ends_the_server(raw: RawClient) -> None:
+    raw.initialize("2025-11-25")
+    raw.ask("tools/list", {})
+
+    left, log = raw.close()
+
+    assert (left, raw.process.returncode) == ("", 0)
+    assert "key_stdio" not in log and "Traceback" not in log
+
+
+def test_without_a_key_the_server_starts_and_each_call_says_which_setting_is_missing() -> None:
+    raw = RawClient()
+    raw.initialize("2025-11-25")
+
+    tools = raw.ask("tools/list", {})["result"]["tools"]
+    result = raw.ask("tools/call", {"name": "get_batch_run", "arguments": IN_BATCH})["result"]
+
+    assert len(tools) == 8
+    assert result["isError"] and "SIGMAMIND_API_KEY" in result["content"][0]["text"]
+    raw.close()
+
+
+def test_read_only_hides_the_tools_that_write_and_refuses_them() -> None:
+    raw = RawClient("--read-only", SIGMAMIND_API_KEY="k")
+    raw.initialize("2025-11-25")
+
+    tools = [tool["name"] for tool in raw.ask("tools/list", {})["result"]["tools"]]
+    error = raw.ask("tools/call", {"name": "create_test_case", "arguments": {}})["error"]
+
+    assert not any(name.startswith("create") for name in tools) and len(tools) == 6
+    assert "read-only" in error["message"]
+    raw.close()
+
+
+def test_debug_log_has_no_key_and_no_conversation(fake_api: FakeAPI) -> None:
+    run = {"jobId": "job_1", "conversation": [{"role": "user", "content": "canary sentence"}], "remarks": "canary"}
+    fake_api.answer("GET", "/v1/test-runs/job_1", run)
+    raw = RawClient("--log-level", "debug", SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY="key_canary")
+    raw.initialize("2025-11-25")
+    raw.ask("tools/call", {"name": "get_test_run", "arguments": {**IN_BATCH, "jobId": "job_1"}})
+
+    _, log = raw.close()
+
+    assert log  # the level is on
+    assert "canary" not in log
