@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sigmamind_mcp import __version__
-from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.settings import LOG_LEVELS, Settings
 
 ENVIRONMENT = """\
@@ -136,16 +136,27 @@ def _run_http(options: argparse.Namespace) -> None:
 
 
 def _run_sandbox(options: argparse.Namespace) -> None:
-    from sigmamind_mcp.sandbox import Knobs
-    from sigmamind_mcp.sandbox.serving import serve_sandbox
+    import anyio
 
+    from sigmamind_mcp.sandbox import SANDBOX_KEY, Knobs, create_app
+    from sigmamind_mcp.serving import bind, serve
+
+    logging.basicConfig(stream=sys.stderr)
     knobs = Knobs(
         older_pages=options.older_pages,
         run_list=not options.no_run_list,
         live_definitions=options.live_definitions,
         pace=options.pace,
     )
-    serve_sandbox(port=options.port, db=options.db, knobs=knobs)
+    with bind("127.0.0.1", options.port) as bound:
+        try:
+            app = create_app(db=options.db, key=SANDBOX_KEY, knobs=knobs)
+        except ValueError as exc:
+            raise ConfigurationError(f"{exc}. Name another with --db.") from None
+        print(
+            f"Sandbox (scripted): http://127.0.0.1:{bound.getsockname()[1]}/v1   X-API-Key: {SANDBOX_KEY}", flush=True
+        )
+        anyio.run(serve, app, bound)
 
 
 def _run_demo(options: argparse.Namespace) -> int:

@@ -51,8 +51,8 @@ async def _demo(console: Console) -> None:
     server = StdioServerParameters(command=sys.executable, args=["-m", "sigmamind_mcp", "--sandbox"])
     console.print("[bold]sigmamind-mcp demo[/bold]: a scripted sandbox, no account, no key, no cost.\n")
     async with Client(server) as client:
-        info = client.server_info
-        console.print(f"Connected over stdio to {info.title} {info.version}.\n")
+        if client.server_info:
+            console.print(f"Connected over stdio to {client.server_info.title} {client.server_info.version}.\n")
 
         case = await _call(console, client, "create_test_case", TEST_CASE)
         batch_run = await _call(

@@ -5,12 +5,10 @@ The checks in front are ours: the SDK's own Host check matches by prefix, and it
 
 import hashlib
 import secrets
-import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
@@ -26,9 +24,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.server import CALLER_KEY, open_server
+from sigmamind_mcp.serving import bind, serve
 from sigmamind_mcp.settings import Settings, check_key, is_loopback
 
-DRAIN_SECONDS = 5
 _SALT = secrets.token_bytes(16)
 MISSING_KEY = "Send your SigmaMind API key in the X-API-Key header, exactly once."
 
@@ -56,25 +54,18 @@ async def serve_http(
             " --allowed-host mcp.example.com."
         )
     key_for_keyless = _key_for_keyless(settings, host, single_user)
-    with _bind(host, port) as bound:
-        address = f"{'localhost' if is_loopback(host) else host}:{bound.getsockname()[1]}"
+    with bind(host, port) as bound:
+        port = bound.getsockname()[1]
         async with open_server(settings) as server:
-            port = bound.getsockname()[1]
             app = create_app(
                 server,
                 hosts=[*loopback_hosts(port), *allowed_hosts],
                 origins=[*(f"http://{name}" for name in loopback_hosts(port)), *allowed_origins],
                 key_for_keyless=key_for_keyless,
             )
-            print(f"MCP: http://{address}/mcp   SSE: http://{address}/sse", flush=True)  # noqa: T201 - the URL is the answer
-            config = uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-                server_header=False,
-            )
-            await uvicorn.Server(config).serve(sockets=[bound])
+            base = f"http://{'127.0.0.1' if is_loopback(host) else host}:{port}"
+            print(f"MCP: {base}/mcp   SSE: {base}/sse", flush=True)
+            await serve(app, bound)
 
 
 def create_app(
@@ -172,16 +163,6 @@ def _key_for_keyless(settings: Settings, host: str, single_user: bool) -> Secret
     if single_user or (settings.sandbox and is_loopback(host)):
         return settings.key()
     return None
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as exc:
-        raise ConfigurationError(
-            f"Port {port} on {host} cannot be used ({exc.strerror}). Choose another with --port; 0 picks a free one."
-        ) from None
 
 
 async def _healthz(request: Request) -> Response:

@@ -69,4 +69,4 @@ def test_settings_are_frozen_and_hide_the_key() -> None:
 
     assert "canary" not in repr(settings) + str(settings)
     with pytest.raises(ValidationError):
-        settings.read_only = True  # type: ignore[misc]  # frozen, which is the point
+        settings.read_only = True

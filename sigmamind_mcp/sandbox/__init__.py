@@ -1,0 +1,8 @@
+"""The same REST API as the hosted one, scripted, over SQLite: for trying everything without an account.
+
+It knows neither our client nor MCP. Nothing here is SigmaMind's judgement.
+"""
+
+from sigmamind_mcp.sandbox.app import SANDBOX_KEY, Knobs, create_app
+
+__all__ = ["SANDBOX_KEY", "Knobs", "create_app"]
