@@ -97,10 +97,14 @@ async def _follow(console: Console, client: Client, here: JSONObject) -> None:
 
 def _show(console: Console, run: JSONObject) -> None:
     console.print(f"  verdict: [bold]{run['verdict']}[/bold]")
-    console.print(Padding(escape(f"remarks: {run['remarks']}"), (0, 0, 1, 2)))
+    console.print(_indented(f"remarks: {escape(run['remarks'])}\n"))
     for turn in run["conversation"]:
-        console.print(Padding(f"[bold]{turn['turn']} {turn['role']}:[/bold] {escape(turn['content'])}", (0, 0, 0, 2)))
-    console.print(Padding(escape(f"\n{run['transcriptUri']}"), (0, 0, 0, 2)), soft_wrap=True)
+        console.print(_indented(f"[bold]{turn['turn']} {turn['role']}:[/bold] {escape(turn['content'])}"))
+    console.print(f"\n  {run['transcriptUri']}", soft_wrap=True)
+
+
+def _indented(text: str) -> Padding:
+    return Padding(text, (0, 0, 0, 2), expand=False)
 
 
 async def _call(console: Console, client: Client, tool: str, arguments: dict[str, Any]) -> JSONObject:

@@ -29,8 +29,8 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
     ),
     403: (
         errors.NotAllowed,
-        "The API does not let this key use that object (403). Check that the key and the agent belong to the"
-        " same workspace.",
+        "The API does not let this key use that object (403). Check agentId: the object may belong to another"
+        " agent or workspace.",
     ),
     404: (errors.NotFound, "The API has nothing at that id for this agent (404)."),
     405: (errors.NotOffered, "The API does not offer this operation (405)."),

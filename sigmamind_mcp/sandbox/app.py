@@ -158,6 +158,7 @@ class RunQuery(AgentQuery):
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+ThingT = TypeVar("ThingT")
 
 
 class _API:
@@ -258,9 +259,7 @@ class _API:
         query = _query(request, RunQuery)
         agent_id, _ = self._agent(query.agent_id)
         batch = self._stored_batch(agent_id, query.batch_id)
-        run = self.store.test_run(batch.batch_id, request.path_params["job_id"])
-        if run is None:
-            raise Refusal(404, "The requested resource was not found")
+        run = _found(self.store.test_run(batch.batch_id, request.path_params["job_id"]))
         return self._run(run, batch, with_conversation=not self._knobs.older_pages)
 
     async def list_test_runs(self, request: Request) -> Body:
@@ -293,10 +292,9 @@ class _API:
         return agent
 
     async def get_chat(self, request: Request) -> Body:
-        found = self.store.test_run_of_chat(request.path_params["chat_id"].replace("chat-", "chat_", 1))
-        if found is None:
-            raise Refusal(404, "The requested resource was not found")
-        run, batch = found
+        chat_id = request.path_params["chat_id"].replace("chat-", "chat_", 1)
+        run = _found(self.store.test_run_of_chat(chat_id))
+        batch = _found(self.store.batch_run(run.batch_id))
         turns = [turn for turn in run.conversation if turn.at <= self._now]
         ended = run.completed is not None and run.completed <= self._now
         return {
@@ -317,10 +315,7 @@ class _API:
 
     def _agent(self, agent_id: str) -> tuple[str, Body]:
         bare = _bare(agent_id)
-        agent = self.store.agent(bare)
-        if agent is None:
-            raise Refusal(404, "The requested resource was not found")
-        return bare, agent
+        return bare, _found(self.store.agent(bare))
 
     def _ref(self, agent_id: str) -> Body:
         agent = self.store.agent(agent_id) or {}
@@ -328,16 +323,12 @@ class _API:
         return {"name": agent.get("agentName", ""), "agentId": shown, "status": "Live"}
 
     def _stored_case(self, agent_id: str, test_case_id: str) -> Body:
-        case = self.store.test_case(agent_id, test_case_id)
-        if case is None:
-            raise Refusal(404, "The requested resource was not found")
-        return case
+        case = _found(self.store.test_case(test_case_id))
+        return _allowed(case, agent_id, self.store.owner(test_case_id))
 
     def _stored_batch(self, agent_id: str, batch_id: str) -> StoredBatch:
-        batch = self.store.batch_run(agent_id, batch_id)
-        if batch is None:
-            raise Refusal(404, "The requested resource was not found")
-        return batch
+        batch = _found(self.store.batch_run(batch_id))
+        return _allowed(batch, agent_id, batch.agent_id)
 
     def _case(self, agent_id: str, stored: Body) -> Body:
         hidden = {"label"} if self._knobs.older_pages else set()
@@ -345,7 +336,7 @@ class _API:
         return {"testCaseId": case.pop("testCaseId"), "agent": self._ref(agent_id), **case}
 
     def _definition(self, batch: StoredBatch, case: Body) -> Body:
-        now = self.store.test_case(batch.agent_id, case["testCaseId"]) if self._knobs.live_definitions else None
+        now = self.store.test_case(case["testCaseId"]) if self._knobs.live_definitions else None
         return self._case(batch.agent_id, now or case)
 
     def _batch(self, batch: StoredBatch) -> Body:
@@ -386,6 +377,19 @@ class _API:
 
     def _chat_id(self, run: StoredRun) -> str:
         return run.chat_id.replace("chat_", "chat-", 1) if self._knobs.older_pages else run.chat_id
+
+
+def _found(thing: ThingT | None) -> ThingT:
+    if thing is None:
+        raise Refusal(404, "The requested resource was not found")
+    return thing
+
+
+def _allowed(thing: ThingT, agent_id: str, owner: str | None) -> ThingT:
+    """The thing, if it is the agent's. The API's pages leave open whether another's is 403 or 404; here it is 403."""
+    if owner != agent_id:
+        raise Refusal(403, "Access denied for this resource")
+    return thing
 
 
 def _bare(agent_id: str) -> str:

@@ -1,7 +1,8 @@
 """The scripted conversation between a simulated user and an agent.
 
-The user is made from `userPrompt` and mock data, the agent has skills and weaknesses. Nothing here knows the verdict: the agent tries what the scenario calls for, each with the chance that its skills give it,
-its weaknesses show in its words, and the judge reads the result.
+The user is made from `userPrompt` and mock data; the agent has skills and weaknesses. Nothing here knows the
+verdict: the agent tries what the scenario calls for, each with the chance that its skills give it, its weaknesses
+show in its words, and the judge reads the result.
 """
 
 import re
@@ -78,8 +79,8 @@ INTENTS = (
     ),
     _intent(
         r"\berror|\bcrash|\bnot work|n't work|\bslow\b|\blog ?in|\bpassword|\btechnical|\binternet",
-        "get this working again", "the fix", "reset the connection", "try the app on the web", "an update went out last night",
-        "you will receive a message within 1 hour",
+        "get this working again", "the fix", "reset the connection", "try the app on the web",
+        "an update went out last night", "you will receive a message within 1 hour",
     ),
     _intent(
         r"\bupgrade|\bplan\b|\bprice|\bbuy\b|\bpurchas", "find the right plan", "the order", "set up the new plan",

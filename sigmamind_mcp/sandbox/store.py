@@ -117,9 +117,13 @@ class Store:
             (body["testCaseId"], agent_id, json.dumps(body)),
         )
 
-    def test_case(self, agent_id: str, test_case_id: str) -> dict[str, Any] | None:
-        query = "SELECT body FROM test_case WHERE test_case_id = ? AND agent_id = ?"
-        return self._body(query, test_case_id, agent_id)
+    def test_case(self, test_case_id: str) -> dict[str, Any] | None:
+        return self._body("SELECT body FROM test_case WHERE test_case_id = ?", test_case_id)
+
+    def owner(self, test_case_id: str) -> str | None:
+        """The agent that the test case belongs to."""
+        row = self._db.execute("SELECT agent_id FROM test_case WHERE test_case_id = ?", (test_case_id,)).fetchone()
+        return row[0] if row else None
 
     def test_cases(self, agent_id: str) -> list[dict[str, Any]]:
         rows = self._db.execute("SELECT body FROM test_case WHERE agent_id = ? ORDER BY rowid", (agent_id,))
@@ -132,10 +136,8 @@ class Store:
             ((*run[:8], json.dumps(run.conversation)) for run in runs),
         )
 
-    def batch_run(self, agent_id: str, batch_id: str) -> StoredBatch | None:
-        row = self._db.execute(
-            "SELECT * FROM batch_run WHERE batch_id = ? AND agent_id = ?", (batch_id, agent_id)
-        ).fetchone()
+    def batch_run(self, batch_id: str) -> StoredBatch | None:
+        row = self._db.execute("SELECT * FROM batch_run WHERE batch_id = ?", (batch_id,)).fetchone()
         return _batch(row) if row else None
 
     def batch_runs(self, agent_id: str) -> list[StoredBatch]:
@@ -161,13 +163,9 @@ class Store:
         row = self._db.execute(query, (job_id, batch_id)).fetchone()
         return _run(row) if row else None
 
-    def test_run_of_chat(self, chat_id: str) -> tuple[StoredRun, StoredBatch] | None:
+    def test_run_of_chat(self, chat_id: str) -> StoredRun | None:
         row = self._db.execute("SELECT * FROM test_run WHERE chat_id = ?", (chat_id,)).fetchone()
-        if not row:
-            return None
-        run = _run(row)
-        batch = self._db.execute("SELECT * FROM batch_run WHERE batch_id = ?", (run.batch_id,)).fetchone()
-        return run, _batch(batch)
+        return _run(row) if row else None
 
     def _body(self, query: str, *values: str) -> dict[str, Any] | None:
         row = self._db.execute(query, values).fetchone()
