@@ -15,7 +15,7 @@ ENVIRONMENT = """\
 environment:
   SIGMAMIND_API_KEY    the key, from the dashboard (Deploy, API Keys)
   SIGMAMIND_AGENT_ID   the agent that is meant when a call names none
-  SIGMAMIND_BASE_URL   the API's address, https://api.sigmamind.ai unless set
+  SIGMAMIND_BASE_URL   the API's address (https://api.sigmamind.ai)
   SIGMAMIND_READ_ONLY  true hides the tools that create
   SIGMAMIND_LOG_LEVEL  debug, info, warning or error, on stderr
 """
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="sigmamind-mcp",
-        description="MCP server for simulations of SigmaMind agents. Without a command it serves stdio,\n"
-        "which is how desktop clients and editors start it.",
+        description="MCP server for simulations of SigmaMind agents. Without a command it serves\n"
+        "stdio, which is how desktop clients and editors start it.",
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx2
 import pytest
 from mcp import Client
@@ -152,8 +153,6 @@ async def test_requests_with_one_id_get_each_their_own_answer(url: str, fake_api
         fake_api.answer("GET", f"/v1/batch-runs/b{number}", {**BATCH, "agent": {"name": f"agent {number}"}})
 
     async with httpx2.AsyncClient(headers={**ACCEPT, "X-API-Key": KEY}, timeout=10) as http:
-        import anyio
-
         answers: dict[int, str] = {}
 
         async def ask(number: int) -> None:

@@ -216,7 +216,7 @@ class _API:
     async def list_test_cases(self, request: Request) -> Any:
         query = _query(request, AgentQuery)
         agent_id, _ = self._agent(query.agent_id)
-        cases = [self._case(agent_id, case) for case in self.store.test_cases(agent_id)]
+        cases = [self._case(agent_id, case) for case in self.store.list_test_cases(agent_id)]
         return cases if self._knobs.older_pages else _page(cases, query)
 
     async def update_test_case(self, request: Request) -> Body:
@@ -248,7 +248,7 @@ class _API:
     async def list_batch_runs(self, request: Request) -> Body:
         query = _query(request, AgentQuery)
         agent_id, _ = self._agent(query.agent_id)
-        page = _page(self.store.batch_runs(agent_id), query)
+        page = _page(self.store.list_batch_runs(agent_id), query)
         return {**page, "data": [self._batch(batch) for batch in page["data"]]}
 
     async def get_batch_run(self, request: Request) -> Body:
@@ -259,14 +259,14 @@ class _API:
         query = _query(request, RunQuery)
         agent_id, _ = self._agent(query.agent_id)
         batch = self._stored_batch(agent_id, query.batch_id)
-        run = _found(self.store.test_run(batch.batch_id, request.path_params["job_id"]))
+        run = _found(self.store.find_test_run(batch.batch_id, request.path_params["job_id"]))
         return self._run(run, batch, with_conversation=not self._knobs.older_pages)
 
     async def list_test_runs(self, request: Request) -> Body:
         query = _query(request, RunQuery)
         agent_id, _ = self._agent(query.agent_id)
         batch = self._stored_batch(agent_id, query.batch_id)
-        page = _page(self.store.test_runs(batch.batch_id), query)
+        page = _page(self.store.list_test_runs(batch.batch_id), query)
         return {**page, "data": [self._run(run, batch, with_conversation=False) for run in page["data"]]}
 
     async def create_agent(self, request: Request) -> Body:
@@ -278,7 +278,7 @@ class _API:
         return agent
 
     async def list_agents(self, request: Request) -> Body:
-        return _page(self.store.agents(), _query(request, PageQuery))
+        return _page(self.store.list_agents(), _query(request, PageQuery))
 
     async def get_agent(self, request: Request) -> Body:
         return self._agent(request.path_params["agent_id"])[1]
@@ -293,8 +293,8 @@ class _API:
 
     async def get_chat(self, request: Request) -> Body:
         chat_id = request.path_params["chat_id"].replace("chat-", "chat_", 1)
-        run = _found(self.store.test_run_of_chat(chat_id))
-        batch = _found(self.store.batch_run(run.batch_id))
+        run = _found(self.store.find_test_run_of_chat(chat_id))
+        batch = _found(self.store.find_batch_run(run.batch_id))
         turns = [turn for turn in run.conversation if turn.at <= self._now]
         ended = run.completed is not None and run.completed <= self._now
         return {
@@ -315,19 +315,19 @@ class _API:
 
     def _agent(self, agent_id: str) -> tuple[str, Body]:
         bare = _bare(agent_id)
-        return bare, _found(self.store.agent(bare))
+        return bare, _found(self.store.find_agent(bare))
 
     def _ref(self, agent_id: str) -> Body:
-        agent = self.store.agent(agent_id) or {}
+        agent = self.store.find_agent(agent_id) or {}
         shown = agent_id if self._knobs.older_pages else f"agent_{agent_id}"
         return {"name": agent.get("agentName", ""), "agentId": shown, "status": "Live"}
 
     def _stored_case(self, agent_id: str, test_case_id: str) -> Body:
-        case = _found(self.store.test_case(test_case_id))
+        case = _found(self.store.find_test_case(test_case_id))
         return _allowed(case, agent_id, self.store.owner(test_case_id))
 
     def _stored_batch(self, agent_id: str, batch_id: str) -> StoredBatch:
-        batch = _found(self.store.batch_run(batch_id))
+        batch = _found(self.store.find_batch_run(batch_id))
         return _allowed(batch, agent_id, batch.agent_id)
 
     def _case(self, agent_id: str, stored: Body) -> Body:
@@ -336,7 +336,7 @@ class _API:
         return {"testCaseId": case.pop("testCaseId"), "agent": self._ref(agent_id), **case}
 
     def _definition(self, batch: StoredBatch, case: Body) -> Body:
-        now = self.store.test_case(case["testCaseId"]) if self._knobs.live_definitions else None
+        now = self.store.find_test_case(case["testCaseId"]) if self._knobs.live_definitions else None
         return self._case(batch.agent_id, now or case)
 
     def _batch(self, batch: StoredBatch) -> Body:

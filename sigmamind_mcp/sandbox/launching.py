@@ -30,7 +30,7 @@ def launch(
 ) -> StoredBatch:
     """Store a batch run and all of its attempts, which run in parallel; the first `broken` ones never end."""
     batch = StoredBatch(store.new_id("batch"), agent_id, spelt(at), test_cases)
-    agent, behaviour = store.agent(agent_id) or {}, samples.behaviour_of(agent_id, at)
+    agent, behaviour = store.find_agent(agent_id) or {}, samples.behaviour_of(agent_id, at)
     attempts = [case for case in test_cases for _ in range(max(case.get("attempt", 1), 0))]
     runs = []
     for number, case in enumerate(attempts):

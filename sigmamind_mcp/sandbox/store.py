@@ -105,10 +105,10 @@ class Store:
     def put_agent(self, agent_id: str, body: dict[str, Any]) -> None:
         self._db.execute("INSERT OR REPLACE INTO agent VALUES (?, ?)", (agent_id, json.dumps(body)))
 
-    def agent(self, agent_id: str) -> dict[str, Any] | None:
+    def find_agent(self, agent_id: str) -> dict[str, Any] | None:
         return self._body("SELECT body FROM agent WHERE agent_id = ?", agent_id)
 
-    def agents(self) -> list[dict[str, Any]]:
+    def list_agents(self) -> list[dict[str, Any]]:
         return [json.loads(body) for (body,) in self._db.execute("SELECT body FROM agent ORDER BY rowid")]
 
     def put_test_case(self, agent_id: str, body: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ class Store:
             (body["testCaseId"], agent_id, json.dumps(body)),
         )
 
-    def test_case(self, test_case_id: str) -> dict[str, Any] | None:
+    def find_test_case(self, test_case_id: str) -> dict[str, Any] | None:
         return self._body("SELECT body FROM test_case WHERE test_case_id = ?", test_case_id)
 
     def owner(self, test_case_id: str) -> str | None:
@@ -125,7 +125,7 @@ class Store:
         row = self._db.execute("SELECT agent_id FROM test_case WHERE test_case_id = ?", (test_case_id,)).fetchone()
         return row[0] if row else None
 
-    def test_cases(self, agent_id: str) -> list[dict[str, Any]]:
+    def list_test_cases(self, agent_id: str) -> list[dict[str, Any]]:
         rows = self._db.execute("SELECT body FROM test_case WHERE agent_id = ? ORDER BY rowid", (agent_id,))
         return [json.loads(body) for (body,) in rows]
 
@@ -136,11 +136,11 @@ class Store:
             ((*run[:8], json.dumps(run.conversation)) for run in runs),
         )
 
-    def batch_run(self, batch_id: str) -> StoredBatch | None:
+    def find_batch_run(self, batch_id: str) -> StoredBatch | None:
         row = self._db.execute("SELECT * FROM batch_run WHERE batch_id = ?", (batch_id,)).fetchone()
         return _batch(row) if row else None
 
-    def batch_runs(self, agent_id: str) -> list[StoredBatch]:
+    def list_batch_runs(self, agent_id: str) -> list[StoredBatch]:
         """Newest first."""
         query = "SELECT * FROM batch_run WHERE agent_id = ? ORDER BY created DESC, rowid DESC"
         return [_batch(row) for row in self._db.execute(query, (agent_id,))]
@@ -154,16 +154,16 @@ class Store:
         ).fetchone()
         return passed, failed
 
-    def test_runs(self, batch_id: str) -> list[StoredRun]:
+    def list_test_runs(self, batch_id: str) -> list[StoredRun]:
         rows = self._db.execute("SELECT * FROM test_run WHERE batch_id = ? ORDER BY rowid", (batch_id,))
         return [_run(row) for row in rows]
 
-    def test_run(self, batch_id: str, job_id: str) -> StoredRun | None:
+    def find_test_run(self, batch_id: str, job_id: str) -> StoredRun | None:
         query = "SELECT * FROM test_run WHERE job_id = ? AND batch_id = ?"
         row = self._db.execute(query, (job_id, batch_id)).fetchone()
         return _run(row) if row else None
 
-    def test_run_of_chat(self, chat_id: str) -> StoredRun | None:
+    def find_test_run_of_chat(self, chat_id: str) -> StoredRun | None:
         row = self._db.execute("SELECT * FROM test_run WHERE chat_id = ?", (chat_id,)).fetchone()
         return _run(row) if row else None
 

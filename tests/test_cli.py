@@ -1,0 +1,87 @@
+"""The command line, as processes."""
+
+import json
+import sqlite3
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from sigmamind_mcp import __version__
+from sigmamind_mcp.sandbox import SANDBOX_KEY
+from tests.processes import environment, run, serving
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["sandbox", "--help"], ["demo", "--help"]])
+def test_help_helps_within_80_columns(arguments: list[str]) -> None:
+    shown = run(*arguments, env=environment(COLUMNS="80"))
+
+    assert shown.returncode == 0 and "--" in shown.stdout
+    assert max(len(line) for line in shown.stdout.splitlines()) <= 80
+
+
+def test_version_is_the_packages() -> None:
+    assert run("--version").stdout == f"sigmamind-mcp {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SIGMAMIND_BASE_URL", "http://example.com"), ("SIGMAMIND_READ_ONLY", "maybe"), ("SIGMAMIND_LOG_LEVEL", "loud")],
+)
+def test_unusable_setting_is_one_line_that_names_it(variable: str, value: str) -> None:
+    refused = run(env=environment(**{variable: value}))
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"sigmamind-mcp: {variable} ") and refused.stderr.count("\n") == 1
+
+
+def test_unknown_option_is_refused() -> None:
+    assert run("--nonsense").returncode == 2
+
+
+def test_options_hold_before_and_after_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["serve", "--sandbox"], ["--sandbox", "serve"]):
+        with serving(*arguments) as url, urllib.request.urlopen(f"{url}/healthz") as health:
+            assert health.read() == b"ok\n"
+
+
+def test_served_sandbox_prints_its_key_and_keeps_its_data(tmp_path: Path) -> None:
+    db = tmp_path / "sandbox.db"
+    with serving("sandbox", "--db", str(db)) as url:
+        request = urllib.request.Request(f"{url}/v1/agents", headers={"X-API-Key": SANDBOX_KEY})
+        with urllib.request.urlopen(request) as answer:
+            assert json.load(answer)["totalCount"] == 4
+
+    with sqlite3.connect(db) as stored:
+        assert stored.execute("SELECT count(*) FROM agent").fetchone() == (4,)
+    stored.close()
+
+
+def test_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database" * 100, encoding="utf-8")
+
+    refused = run("sandbox", "--port", "0", "--db", str(text))
+
+    assert refused.returncode == 2
+    assert "--db" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_serve_warns_that_it_ignores_the_operators_key() -> None:
+    with_key = environment(SIGMAMIND_API_KEY="key_canary")
+    refused = run("serve", "--host", "0.0.0.0", "--port", "0", env=with_key)
+
+    assert "ignores SIGMAMIND_API_KEY" in refused.stderr
+    assert "key_canary" not in refused.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
+    shown = run("demo", env=environment(PYTHONIOENCODING=encoding, COLUMNS="200"))
+
+    assert shown.returncode == 0, shown.stderr
+    assert "Traceback" not in shown.stderr and "\x1b" not in shown.stdout
+    for step in ("create_test_case tc_", "create_batch_run batch_", "get_batch_run: 6 of 6 decided", "verdict: failed"):
+        assert step in shown.stdout
+    assert "remarks: Scripted sandbox judge:" in shown.stdout and "1 user:" in shown.stdout
+    assert all(len(line) <= 80 for line in shown.stdout.splitlines() if "sigmamind://" not in line)
