@@ -1,0 +1,87 @@
+"""README, manifest and package say the same as the server."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from sigmamind_mcp import __version__
+from sigmamind_mcp.cli import ENVIRONMENT
+from sigmamind_mcp.server import INSTRUCTIONS, SANDBOX_INSTRUCTIONS, TOOLS
+from tests.conftest import connected, text_of
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MANIFEST: dict[str, Any] = json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))
+EXAMPLES = re.findall(r"^\| `(\w+)` \| [^|]+ \| `(\{.+\})` \|$", README, re.M)
+
+
+def test_every_tool_has_an_example_in_the_readme() -> None:
+    assert [tool for tool, _ in EXAMPLES] == [tool.name for tool in TOOLS]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), EXAMPLES, ids=[tool for tool, _ in EXAMPLES])
+async def test_every_example_works_in_the_sandbox_as_it_stands(sandbox_mcp: Client, tool: str, arguments: str) -> None:
+    result = await sandbox_mcp.call_tool(tool, json.loads(arguments))
+
+    assert not result.is_error, text_of(result)
+
+
+@pytest.mark.parametrize("snippet", re.findall(r"```json\n(.+?)```", README, re.S))
+def test_every_json_snippet_is_json(snippet: str) -> None:
+    assert json.loads(snippet)
+
+
+def test_manifest_offers_what_the_server_offers() -> None:
+    offered = [{"name": tool.name, "description": tool.title} for tool in TOOLS]
+
+    assert MANIFEST["tools"] == offered
+
+
+def test_one_version_everywhere() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    assert MANIFEST["version"] == __version__
+    assert f"## {__version__}" in changelog
+
+
+def test_manifest_asks_for_what_it_passes_on_and_keeps_the_key_secret() -> None:
+    passed = MANIFEST["server"]["mcp_config"]["env"]
+
+    assert set(re.findall(r"\$\{user_config\.(\w+)\}", json.dumps(passed))) == set(MANIFEST["user_config"])
+    assert MANIFEST["user_config"]["api_key"]["sensitive"] is True
+    assert (ROOT / MANIFEST["server"]["entry_point"]).exists()
+
+
+def test_readme_help_and_settings_name_the_same_variables() -> None:
+    named = set(re.findall(r"^\| `(SIGMAMIND_\w+)`", README, re.M))
+
+    assert named == set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT))
+
+
+def test_requirements_are_hashed_and_without_urls() -> None:
+    locked = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert "://" not in locked
+    pins = re.findall(r"^([a-z0-9-]+)==\S+.* \\$\n    --hash=sha256:[0-9a-f]{64}", locked, re.M)
+    assert {re.split(r"[><=]", dependency)[0] for dependency in project["dependencies"]} <= set(pins)
+    assert len(pins) == len(re.findall(r"^[a-z0-9-]+==", locked, re.M))
+
+
+def test_instructions_fit_150_words() -> None:
+    assert len((INSTRUCTIONS + SANDBOX_INSTRUCTIONS).split()) <= 150
+
+
+@pytest.mark.parametrize("agent_id", [None, "agent_mine"])
+async def test_every_description_names_the_next_or_the_sibling_tool(agent_id: str | None) -> None:
+    async with connected(sandbox=True, agent_id=agent_id) as mcp:
+        for tool in (await mcp.list_tools()).tools:
+            others = {other.name for other in TOOLS} - {tool.name}
+            assert any(name in (tool.description or "") for name in others), tool.name
