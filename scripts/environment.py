@@ -26,7 +26,10 @@ def prepared() -> Path:
     if python.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
         return python
     print("Setting up .venv (once) ...", file=sys.stderr, flush=True)
-    venv.create(ENVIRONMENT, with_pip=True, clear=True)
+    try:
+        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+    except subprocess.CalledProcessError:
+        sys.exit("This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     _step([*pip, "--require-hashes", "-r", "requirements-dev.txt"])
     _step([*pip, "--no-build-isolation", "--no-deps", "-e", "."])

@@ -82,7 +82,11 @@ class SigmaMindClient:
         """GET /v1/batch-runs: one page, newest first, and the time by the API's clock."""
         query: Query = {"agentId": agent_id, "page": page, "size": size}
         reply = await self._upstream.request("GET", "v1", "batch-runs", key=self._key, query=query)
-        return Page.read(reply.data, BatchRun.read), reply.date
+        found = Page.read(reply.data, BatchRun.read)
+        if isinstance(reply.data, list):  # the whole list, whatever page was asked for
+            start, total = page * size, len(found.items)
+            found = Page(found.items[start : start + size], size, total, start + size < total)
+        return found, reply.date
 
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""

@@ -205,29 +205,27 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 @dataclass(frozen=True)
 class Page(Generic[RecordT]):
-    """One page of a list; a bare array is the only page of its list. `total` is None when not told."""
+    """One page of a list. `size` is what the API pages by, `total` all there are; None where it does not tell."""
 
     items: list[RecordT]
-    page: int
-    size: int
+    size: int | None
     total: int | None
     has_next: bool
 
     @classmethod
     def read(cls, data: object, read_item: Callable[[object], RecordT]) -> "Page[RecordT]":
-        """Build the page from a decoded JSON body.
+        """Build the page from a decoded JSON body; a bare array is the only page of its list.
 
         Raises:
             UnexpectedAnswer: it is neither a list nor an envelope with `data`.
         """
         if isinstance(data, list):
-            return cls([read_item(item) for item in data], 0, len(data), len(data), False)
+            return cls([read_item(item) for item in data], None, len(data), False)
         envelope = _Envelope.read(data)
         if envelope.data is None:
             raise UnexpectedAnswer("The API's answer is neither a list nor a page with 'data', as its pages show.")
         items = [read_item(item) for item in envelope.data]
-        size = envelope.size or len(items)
-        return cls(items, envelope.page, size, envelope.total_count, envelope.says_more(len(items)))
+        return cls(items, envelope.size, envelope.total_count, envelope.says_more(len(items)))
 
 
 class _Envelope(Record):

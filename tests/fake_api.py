@@ -6,7 +6,7 @@ SigmaMind's pages.
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -148,7 +148,8 @@ def running_fake_api() -> Iterator[FakeAPI]:
             for name, value in {"Content-Type": api.content_type, "Content-Length": len(raw), **api.headers}.items():
                 self.send_header(name, str(value))
             self.end_headers()
-            self.wfile.write(raw)
+            with suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up
+                self.wfile.write(raw)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 

@@ -272,6 +272,27 @@ async def test_walking_the_pages_of_batch_runs_yields_every_one_once(
     assert seen == [batch["batchId"] for batch in batches]
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_api_that_pages_by_less_than_asked_loses_no_batch_run(mcp: Client, fake_api: FakeAPI, told: bool) -> None:
+    batches = [{**BATCH, "batchId": f"batch_{number}"} for number in range(45)]
+
+    def one_page(asked: Any) -> Any:
+        number, size = int(asked.query["page"]), min(int(asked.query["size"]), 20)
+        part = batches[number * size : (number + 1) * size]
+        return page(part, page=number, size=size, totalCount=45, hasNext=(number + 1) * size < 45) if told else batches
+
+    fake_api.answer("GET", "/v1/batch-runs", one_page)
+    seen: list[str] = []
+    call: dict[str, Any] | None = {"agentId": AGENT, "size": 30}
+
+    while call is not None:
+        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
+        seen += [row["batchId"] for row in answer["batchRuns"]]
+        call = answer["nextCalls"][0]["arguments"] if "nextCalls" in answer else None
+
+    assert seen == [batch["batchId"] for batch in batches]
+
+
 async def test_people_find_cases_and_batch_runs_by_label(mcp: Client, fake_api: FakeAPI) -> None:
     other = {**CASE, "testCaseId": "tc_2", "label": "Refund"}
     fake_api.answer("GET", "/v1/test-cases", [CASE, other])

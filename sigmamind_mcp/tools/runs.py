@@ -346,6 +346,9 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     """
     is_full = args.detail == "full"
     page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
+    # An API that pages by less than was asked for would lose entries to a next page counted by what was asked.
+    size = page.size if page.size and page.size <= args.size else args.size
+    start = args.page * size
     wanted = args.label_contains.casefold()
 
     def build(count: int) -> BatchRunList:
@@ -353,18 +356,16 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
         answer = BatchRunList(
             agent_id=args.agent_id,
             page=args.page,
-            size=args.size,
+            size=size,
             total_count=page.total,
             batch_runs=[_batch_run_row(run, now) for run in kept],
         )
         if page.has_next or count < len(page.items):
             whole = count == len(page.items)
-            answer.next_calls = [
-                next_page("list_batch_runs", args, args.page * args.size, args.size if whole else count)
-            ]
+            answer.next_calls = [next_page("list_batch_runs", args, start, size if whole else count)]
         return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
 
-    return most_that_fit(len(page.items), build, offset=args.page * args.size)
+    return most_that_fit(len(page.items), build, offset=start)
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
