@@ -7,12 +7,12 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from sigmamind_mcp.errors import (
+    APIError,
     ConnectionFailed,
     InvalidRequest,
     NotFound,
     NotOffered,
     OutcomeUnknown,
-    ServerFault,
     UnexpectedAnswer,
 )
 from sigmamind_mcp.models import AgentRef, BatchRun, JSONObject, Page, RecordT, TestCase, TestRun
@@ -22,6 +22,8 @@ Query = Mapping[str, str | int]
 
 WALK_SIZE = 100
 MAX_WALKED_PAGES = 200
+
+SURELY_NOT_WRITTEN = frozenset({400, 401, 403, 404, 405, 409, 422, 429})
 
 RUN_FIELDS = ("testRuns", "jobs", "jobIds", "runs", "results")
 """Undocumented fields of a batch run, or of its test cases, in which test runs may stand."""
@@ -35,7 +37,7 @@ class Dated(NamedTuple):
 
 
 class SigmaMindClient:
-    """The API as one caller sees it. Every method raises what `Upstream.request` raises."""
+    """The API as one caller sees it. Every method raises what `Upstream.read` raises."""
 
     def __init__(self, upstream: Upstream, key: SecretStr) -> None:
         self._upstream = upstream
@@ -52,9 +54,7 @@ class SigmaMindClient:
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
-        reply = await self._upstream.request(
-            "GET", "v1", "test-cases", test_case_id, key=self._key, query={"agentId": agent_id}
-        )
+        reply = await self._upstream.read("v1", "test-cases", test_case_id, key=self._key, query={"agentId": agent_id})
         return TestCase.read(reply.data)
 
     async def list_test_cases(self, agent_id: str) -> list[TestCase]:
@@ -73,15 +73,13 @@ class SigmaMindClient:
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated:
         """GET /v1/batch-runs/{batchId}"""
-        reply = await self._upstream.request(
-            "GET", "v1", "batch-runs", batch_id, key=self._key, query={"agentId": agent_id}
-        )
+        reply = await self._upstream.read("v1", "batch-runs", batch_id, key=self._key, query={"agentId": agent_id})
         return Dated(BatchRun.read(reply.data), reply.date)
 
     async def list_batch_runs(self, agent_id: str, *, page: int = 0, size: int = 10) -> tuple[Page[BatchRun], datetime]:
         """GET /v1/batch-runs: one page, newest first, and the time by the API's clock."""
         query: Query = {"agentId": agent_id, "page": page, "size": size}
-        reply = await self._upstream.request("GET", "v1", "batch-runs", key=self._key, query=query)
+        reply = await self._upstream.read("v1", "batch-runs", key=self._key, query=query)
         found = Page.read(reply.data, BatchRun.read)
         if isinstance(reply.data, list):  # the whole list, whatever page was asked for
             start, total = page * size, len(found.items)
@@ -91,7 +89,7 @@ class SigmaMindClient:
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""
         query = {"batchId": batch_id, "agentId": agent_id}
-        reply = await self._upstream.request("GET", "v1", "test-runs", job_id, key=self._key, query=query)
+        reply = await self._upstream.read("v1", "test-runs", job_id, key=self._key, query=query)
         return TestRun.read(reply.data)
 
     async def list_test_runs(self, batch_id: str, agent_id: str) -> list[TestRun]:
@@ -123,9 +121,11 @@ class SigmaMindClient:
     async def _write(self, collection: str, body: JSONObject, noun: str, list_tool: str) -> Reply:
         """POST once. There is no idempotency key, so a lost answer must not look like a failure."""
         try:
-            return await self._upstream.request("POST", "v1", collection, key=self._key, body=body)
-        except (ConnectionFailed, ServerFault, UnexpectedAnswer) as exc:
+            return await self._upstream.write("POST", "v1", collection, key=self._key, body=body)
+        except (ConnectionFailed, APIError, UnexpectedAnswer) as exc:
             if isinstance(exc, ConnectionFailed) and not exc.sent:
+                raise
+            if isinstance(exc, APIError) and exc.status in SURELY_NOT_WRITTEN:
                 raise
             raise OutcomeUnknown(
                 f"The {noun} may have been created: the request left, but its answer was lost or unreadable."
@@ -134,14 +134,14 @@ class SigmaMindClient:
 
     async def _walk(self, collection: str, query: Query, read_item: Callable[[object], RecordT]) -> list[RecordT]:
         # The first request is the documented one. Only an API that answers in pages is asked for larger ones.
-        reply = await self._upstream.request("GET", "v1", collection, key=self._key, query=query)
+        reply = await self._upstream.read("v1", collection, key=self._key, query=query)
         page = Page.read(reply.data, read_item)
         if not page.has_next:
             return page.items
         items: list[RecordT] = []
         for number in range(MAX_WALKED_PAGES):
-            reply = await self._upstream.request(
-                "GET", "v1", collection, key=self._key, query={**query, "page": number, "size": WALK_SIZE}
+            reply = await self._upstream.read(
+                "v1", collection, key=self._key, query={**query, "page": number, "size": WALK_SIZE}
             )
             page = Page.read(reply.data, read_item)
             items += page.items

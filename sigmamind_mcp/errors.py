@@ -54,12 +54,21 @@ class APIError(SigmaMindError):
     """The API refused.
 
     `upstream` is what it said of the reasons, field by field: data from outside, shown only inside a fence.
+    `retry_after` is for how many seconds it asks to be left alone.
     """
 
-    def __init__(self, message: str, *, status: int, upstream: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        upstream: Mapping[str, str] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.upstream = dict(upstream or {})
+        self.retry_after = retry_after
 
 
 class InvalidRequest(APIError):

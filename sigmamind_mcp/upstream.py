@@ -1,13 +1,16 @@
 """One request to the API: its deadline, its size, its errors. Nothing here knows what an endpoint means."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from random import Random
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import anyio
 import httpx2
@@ -15,8 +18,18 @@ from pydantic import SecretStr
 
 from sigmamind_mcp import __version__, errors
 from sigmamind_mcp.models import JSONObject, as_text
+from sigmamind_mcp.retries import (
+    LONGEST_RETRY_AFTER,
+    MAX_ATTEMPTS,
+    RETRIED_STATUSES,
+    RetryBudget,
+    pause_before,
+    retry_after,
+)
 
 DEADLINE_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
+REQUESTS_TOGETHER = 32
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 64
 
@@ -35,6 +48,7 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
     404: (errors.NotFound, "The API has nothing at that id for this agent (404)."),
     405: (errors.NotOffered, "The API does not offer this operation (405)."),
     422: (errors.InvalidRequest, "The API refused the arguments (422)."),
+    408: (errors.APIError, "The API waited too long for the request (408). Try again."),
     429: (errors.TooManyRequests, "The API asks for fewer requests (429). Try again in a minute."),
     501: (errors.NotOffered, "The API does not offer this operation (501)."),
 }
@@ -51,19 +65,27 @@ class Reply:
 class Upstream:
     """The one connection pool to the API, for every caller; each request carries its own caller's key.
 
-    `transport` stands in for the network: the sandbox is reached through an ASGI transport.
+    `transport` stands in for the network: the sandbox is reached through an ASGI transport. `pause` waits between
+    the attempts of a read.
     """
 
-    def __init__(self, base_url: str, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        pause: Callable[[float], Awaitable[None]] = anyio.sleep,
+        random: Random | None = None,
+    ) -> None:
         self.base_url = base_url
-        self._http = httpx2.AsyncClient(
-            transport=transport,
-            headers={"User-Agent": f"sigmamind-mcp/{__version__}", "Accept": "application/json"},
-            timeout=httpx2.Timeout(DEADLINE_SECONDS, connect=10),
-            # A redirect would carry X-API-Key to wherever it points, and a proxy variable would show it the key.
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self.budget = RetryBudget()
+        self._transport = transport
+        self._pause = pause
+        self._random = random or Random()
+        # The pool searches its whole queue whenever a connection is free; a gate keeps the queue out of it.
+        self._gate = anyio.Semaphore(REQUESTS_TOGETHER)
+        self._starting = ThreadPoolExecutor(1)
+        self._client = self._starting.submit(self._build_client)
 
     @classmethod
     def to_app(cls, app: Callable[..., Awaitable[None]]) -> Self:
@@ -76,24 +98,65 @@ class Upstream:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await (await self._http()).aclose()
+        self._starting.shutdown()
 
-    async def request(
+    async def read(self, *path: str, key: SecretStr, query: Mapping[str, str | int] | None = None) -> Reply:
+        """GET the path made of these segments and return its 2xx answer, trying again where that may help.
+
+        Raises:
+            ConnectionFailed: no whole answer within DEADLINE_SECONDS, all attempts and pauses together.
+            APIError: the API answered with a status other than 2xx.
+            UnexpectedAnswer: the answer is a redirect, too large, compressed, or not JSON.
+        """
+        with _deadline(self.host):
+            self.budget.earn()
+            for retry in range(1, MAX_ATTEMPTS + 1):
+                try:
+                    return await self._attempt("GET", path, key=key, query=query)
+                except (errors.APIError, errors.ConnectionFailed) as exc:
+                    wait = self._wait_before(retry, exc)
+                    if wait is None:
+                        raise
+                await self._pause(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def write(self, method: str, *path: str, key: SecretStr, body: JSONObject) -> Reply:
+        """Send a write, at most once: it is sent again only where no connection was ever made.
+
+        Raises: as `read`; a ConnectionFailed says whether the request may have left.
+        """
+        with _deadline(self.host):
+            try:
+                return await self._attempt(method, path, key=key, body=body)
+            except errors.ConnectionFailed as exc:
+                if exc.sent:
+                    raise
+                await self._pause(pause_before(1, self._random))
+            return await self._attempt(method, path, key=key, body=body)
+
+    def _wait_before(self, retry: int, exc: errors.APIError | errors.ConnectionFailed) -> float | None:
+        """Seconds until the retry, or None when there will be none."""
+        asked = None
+        if isinstance(exc, errors.APIError):
+            asked = exc.retry_after
+            if exc.status not in RETRIED_STATUSES or (asked is not None and asked > LONGEST_RETRY_AFTER):
+                return None
+        if retry >= MAX_ATTEMPTS or not self.budget.spend():
+            return None
+        return pause_before(retry, self._random) if asked is None else asked
+
+    async def _attempt(
         self,
         method: str,
-        *path: str,
+        path: Sequence[str],
+        *,
         key: SecretStr,
         query: Mapping[str, str | int] | None = None,
         body: JSONObject | None = None,
     ) -> Reply:
-        """Send one request to the path made of these segments and return its 2xx answer.
-
-        Raises:
-            ConnectionFailed: no whole answer within DEADLINE_SECONDS.
-            APIError: the API answered with a status other than 2xx.
-            UnexpectedAnswer: the answer is a redirect, too large, compressed, or not JSON.
-        """
-        request = self._http.build_request(
+        http = await self._http()
+        request = http.build_request(
             method,
             "/".join([self.base_url, *(quote(segment, safe="") for segment in path)]),
             params=query,
@@ -102,18 +165,14 @@ class Upstream:
             headers={"X-API-Key": key.get_secret_value(), "Accept-Encoding": "identity"},
         )
         try:
-            with anyio.fail_after(DEADLINE_SECONDS):
-                response = await self._http.send(request, stream=True)
+            async with self._gate:
+                response = await http.send(request, stream=True)
                 try:
                     raw = await _read(response)
                 finally:
-                    await response.aclose()
-        except TimeoutError:
-            raise errors.ConnectionFailed(
-                f"The API at {self.host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.",
-                sent=True,
-            ) from None
-        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                    with anyio.CancelScope(shield=True):  # a cancelled call must give its connection back
+                        await response.aclose()
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise errors.ConnectionFailed(
                 f"No connection to the API at {self.host}. Check the network and SIGMAMIND_BASE_URL.",
                 sent=False,
@@ -125,9 +184,38 @@ class Upstream:
             ) from None
         return _judge(response, raw)
 
+    async def _http(self) -> httpx2.AsyncClient:
+        if not self._client.done():
+            await anyio.to_thread.run_sync(self._client.result)
+        return self._client.result()
+
+    def _build_client(self) -> httpx2.AsyncClient:
+        # Built in a thread from the start: reading the system's certificates takes tens of milliseconds, which
+        # neither the handshake nor the first call should wait for.
+        return httpx2.AsyncClient(
+            transport=self._transport,
+            headers={"User-Agent": f"sigmamind-mcp/{__version__}", "Accept": "application/json"},
+            timeout=httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS),
+            # A redirect would carry X-API-Key to wherever it points, and a proxy variable would show it the key.
+            follow_redirects=False,
+            trust_env=False,
+        )
+
     @property
     def host(self) -> str:
-        return httpx2.URL(self.base_url).host
+        return urlsplit(self.base_url).hostname or ""
+
+
+@contextmanager
+def _deadline(host: str) -> Iterator[None]:
+    """End everything inside after DEADLINE_SECONDS; a time-out of the HTTP library restarts with every byte."""
+    try:
+        with anyio.fail_after(DEADLINE_SECONDS):
+            yield
+    except TimeoutError:
+        raise errors.ConnectionFailed(
+            f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.", sent=True
+        ) from None
 
 
 async def _read(response: httpx2.Response) -> bytes:
@@ -151,10 +239,13 @@ def _judge(response: httpx2.Response, raw: bytes) -> Reply:
         raise errors.UnexpectedAnswer(
             f"The API answered with a redirect ({status}), which is never followed. Check SIGMAMIND_BASE_URL."
         )
-    if status >= 500 and status != 501:
-        raise errors.ServerFault(f"The API failed ({status}). Try again in a minute.", status=status)
     kind, message = _BY_STATUS.get(status, (errors.APIError, f"The API refused the request ({status})."))
-    raise kind(message, status=status, upstream=_reasons(raw))
+    if status >= 500 and kind is errors.APIError:
+        kind, message = errors.ServerFault, f"The API failed ({status}). Try again in a minute."
+    after = retry_after(response.headers, _date(response))
+    if after is not None and after > LONGEST_RETRY_AFTER:
+        message = f"{message} It asks to wait {min(after, 86_400):,.0f} s."
+    raise kind(message, status=status, upstream=_reasons(raw), retry_after=after)
 
 
 def _decode(raw: bytes) -> Any:

@@ -1,0 +1,219 @@
+"""Every fault of the network on every endpoint: reads try hard and stop, writes leave at most once (R21, R23-R28)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from random import Random
+from time import monotonic
+from typing import Any
+
+import anyio
+import pytest
+
+from sigmamind_mcp import upstream as upstream_module
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.errors import APIError, ConnectionFailed, OutcomeUnknown, SigmaMindError, UnexpectedAnswer
+from sigmamind_mcp.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry_after
+from sigmamind_mcp.settings import check_key
+from sigmamind_mcp.upstream import Upstream
+from tests.conftest import KEY
+from tests.fake_api import BATCH, FakeAPI, running_fake_api
+from tests.faulty_api import FAULTS, FaultyAPI, running_faulty_api
+
+pytestmark = pytest.mark.anyio
+
+READS: dict[str, Callable[[SigmaMindClient], Awaitable[Any]]] = {
+    "get_test_case": lambda api: api.get_test_case("tc_1", "a"),
+    "list_test_cases": lambda api: api.list_test_cases("a"),
+    "get_batch_run": lambda api: api.get_batch_run("b", "a"),
+    "list_batch_runs": lambda api: api.list_batch_runs("a"),
+    "get_test_run": lambda api: api.get_test_run("j", "b", "a"),
+    "list_agents": lambda api: api.list_agents(),
+}
+WRITES: dict[str, Callable[[SigmaMindClient], Awaitable[Any]]] = {
+    "create_test_case": lambda api: api.create_test_case("a", {"userPrompt": "x" * 2000, "successCriteria": "y"}),
+    "create_batch_run": lambda api: api.create_batch_run("a", ["tc_1"]),
+}
+RETRIED = {"408", "429", "502", "503", "504", "truncated"} | {fault for fault in FAULTS if fault.startswith("reset")}
+SURELY_NOT_WRITTEN = {"429"}
+
+
+@pytest.fixture
+async def faulty() -> AsyncIterator[FaultyAPI]:
+    async with running_faulty_api() as api:
+        yield api
+
+
+@pytest.fixture
+def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.4)
+
+
+async def no_pause(seconds: float) -> None:
+    assert 0 <= seconds <= 30
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_reads_try_hard_and_stop(faulty: FaultyAPI, short_deadline: None, fault: str) -> None:
+    for call in READS.values():
+        faulty.fault, faulty.received = fault, type(faulty.received)()
+        async with Upstream(faulty.url, pause=no_pause) as upstream:
+            started = monotonic()
+            with pytest.raises(SigmaMindError):
+                await call(SigmaMindClient(upstream, check_key(KEY)))
+            assert monotonic() - started < 0.4 + 0.5
+        assert faulty.received["GET"] == (MAX_ATTEMPTS if fault in RETRIED else 1)
+        assert faulty.received.total() == faulty.received["GET"]
+
+
+@pytest.mark.parametrize("fault", sorted(RETRIED))
+async def test_read_succeeds_when_the_fault_passes(faulty: FaultyAPI, fault: str) -> None:
+    faulty.answer(BATCH)
+    faulty.fault, faulty.faults_left = fault, 2
+    async with Upstream(faulty.url, pause=no_pause) as upstream:
+        batch, _ = await SigmaMindClient(upstream, check_key(KEY)).get_batch_run("b", "a")
+
+    assert batch.batch_id == BATCH["batchId"]
+    assert faulty.received["GET"] == 3
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_write_leaves_once_and_its_outcome_is_told_honestly(
+    faulty: FaultyAPI, short_deadline: None, fault: str
+) -> None:
+    for call in WRITES.values():
+        faulty.fault, faulty.received = fault, type(faulty.received)()
+        async with Upstream(faulty.url, pause=no_pause) as upstream:
+            with pytest.raises(SigmaMindError) as failed:
+                await call(SigmaMindClient(upstream, check_key(KEY)))
+        assert faulty.received == {"POST": 1}
+        assert isinstance(failed.value, OutcomeUnknown) == (fault not in SURELY_NOT_WRITTEN), fault
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422, 429])
+async def test_refused_write_was_surely_not_made(faulty: FaultyAPI, status: int) -> None:
+    faulty.fault = str(status)
+    async with Upstream(faulty.url) as upstream:
+        for call in WRITES.values():
+            with pytest.raises(APIError):
+                await call(SigmaMindClient(upstream, check_key(KEY)))
+
+
+async def test_write_without_any_connection_is_tried_again_and_surely_not_made() -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with Upstream("http://127.0.0.1:9", pause=pause) as upstream:
+        with pytest.raises(ConnectionFailed, match="No connection"):
+            await WRITES["create_batch_run"](SigmaMindClient(upstream, check_key(KEY)))
+
+    assert len(pauses) == 1
+
+
+async def test_upstream_that_is_down_is_not_drowned_in_retries(faulty: FaultyAPI) -> None:
+    """R25: 1,000 calls to an API that always fails make at most 1,210 requests."""
+    faulty.fault = "503"
+    async with Upstream(faulty.url, pause=no_pause) as upstream:
+        api = SigmaMindClient(upstream, check_key(KEY))
+        for _ in range(1000):
+            with pytest.raises(APIError):
+                await api.get_batch_run("b", "a")
+
+    assert 1000 < faulty.received["GET"] <= 1210
+
+
+async def test_cancelled_reads_give_their_connections_back(faulty: FaultyAPI) -> None:
+    """R28: after many cancelled reads the pool is as good as new."""
+    faulty.answer(BATCH)
+    async with Upstream(faulty.url, pause=no_pause) as upstream:
+        api = SigmaMindClient(upstream, check_key(KEY))
+        faulty.fault = "byte-drip"
+        for _ in range(5):
+            with anyio.move_on_after(0.1):
+                async with anyio.create_task_group() as group:
+                    for _ in range(100):
+                        group.start_soon(api.get_batch_run, "b", "a")
+        faulty.fault = None
+        with anyio.fail_after(5):
+            await api.get_batch_run("b", "a")
+            while faulty.open_connections > 2:  # noqa: ASYNC110 - sockets close without an event
+                await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [("7", 7.0), ("0", 0.0), (" 3 ", 3.0), ("Sat, 21 Nov 2026 12:00:10 GMT", 10.0), ("Sat, 21 Nov 2020 12:00:00 GMT", 0.0),
+     ("-1", None), ("NaN", None), ("1e9", None), ("soon", None), ("", None), ("9" * 10_000, float("9" * 64)), ("١", None)],
+)  # fmt: skip
+async def test_retry_after_is_read_in_both_forms_and_never_believed_blindly(asked: str, seconds: float | None) -> None:
+    assert retry_after({"Retry-After": asked}, datetime(2026, 11, 21, 12, tzinfo=UTC)) == seconds
+
+
+async def test_short_retry_after_is_obeyed_and_a_long_one_is_told(faulty: FaultyAPI) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with Upstream(faulty.url, pause=pause) as upstream:
+        api = SigmaMindClient(upstream, check_key(KEY))
+        faulty.fault, faulty.headers = "429", "Retry-After: 7\r\n"
+        with pytest.raises(APIError):
+            await api.get_batch_run("b", "a")
+        faulty.headers = "Retry-After: 900\r\n"
+        with pytest.raises(APIError, match="It asks to wait 900 s"):
+            await api.get_batch_run("b", "a")
+
+    assert pauses == [7.0, 7.0]
+
+
+async def test_pauses_have_full_jitter_within_doubling_limits() -> None:
+    random = Random(1)
+    first = [pause_before(1, random) for _ in range(500)]
+    tenth = [pause_before(10, random) for _ in range(500)]
+
+    assert 0 <= min(first) < 0.05 and 0.45 < max(first) <= 0.5
+    assert 0 <= min(tenth) < 0.8 and 7.2 < max(tenth) <= 8
+
+
+async def test_budget_is_a_fifth_of_the_calls_and_ten() -> None:
+    budget = RetryBudget()
+    spent = 0
+    for _ in range(1000):
+        budget.earn()
+        spent += budget.spend()
+
+    assert spent <= 210
+
+
+async def test_proxy_variables_are_ignored(fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
+    with running_fake_api() as decoy:
+        for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(variable, decoy.url)
+        async with Upstream(fake_api.url) as upstream:
+            await SigmaMindClient(upstream, check_key(KEY)).get_batch_run("b", "a")
+
+    assert decoy.connections == 0 and fake_api.connections == 1
+
+
+async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
+    async with Upstream(fake_api.url) as upstream:
+        api = SigmaMindClient(upstream, check_key(KEY))
+        async with anyio.create_task_group() as group:
+            for _ in range(300):
+                group.start_soon(api.get_batch_run, "b", "a")
+
+    assert len(fake_api.asked) == 300
+    assert fake_api.connections <= upstream_module.REQUESTS_TOGETHER
+
+
+async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: FaultyAPI) -> None:
+    faulty.fault = "HTML"
+    async with Upstream(faulty.url, pause=no_pause) as upstream:
+        with pytest.raises(UnexpectedAnswer):
+            await SigmaMindClient(upstream, check_key(KEY)).get_batch_run("b", "a")
+
+    assert faulty.received["GET"] == 1
