@@ -153,11 +153,12 @@ class BatchRun(Record):
             return None
         return (self.successful_attempts or 0) + (self.failed_attempts or 0)
 
-    def state(self, now: datetime) -> BatchRunState:
+    def state(self, now: datetime, last_completed: datetime | None = None) -> BatchRunState:
         """Whether the batch has ended, derived from its counters and age, since the API has no status.
 
-        `now` is the time by the API's clock. Stalled means that attempts are missing although the batch is
-        older than STALLED_AFTER: an attempt that breaks may land in neither counter.
+        `now` is the time by the API's clock, `last_completed` when the newest attempt ended, where that is known.
+        Stalled means that attempts are missing although nothing has happened for STALLED_AFTER: an attempt that
+        breaks may land in neither counter.
         """
         decided, expected = self.decided_attempts, self.expected_attempts
         countable = decided is not None and expected is not None
@@ -165,7 +166,7 @@ class BatchRun(Record):
             return "finished"
         if self.created_date is None:
             return "running" if countable else "unknown"
-        if now - self.created_date <= STALLED_AFTER:
+        if now - max(self.created_date, last_completed or self.created_date) <= STALLED_AFTER:
             return "running"
         return "stalled" if countable else "unknown"
 

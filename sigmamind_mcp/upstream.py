@@ -294,7 +294,9 @@ def _reasons(raw: bytes) -> dict[str, str]:
 
 
 def _date(response: httpx2.Response) -> datetime:
+    """The time by the API's clock, or by ours where its Date header cannot be read."""
     try:
-        return parsedate_to_datetime(response.headers["Date"])
+        moment = parsedate_to_datetime(response.headers["Date"])
     except (KeyError, ValueError):
         return datetime.now(UTC)
+    return moment if moment.tzinfo else datetime.now(UTC)

@@ -98,7 +98,10 @@ class Asked:
 
 @dataclass
 class FakeAPI:
-    """What to answer by method and path (a dict or list as JSON, bytes as they are), and what was asked."""
+    """What to answer by method and path, and what was asked.
+
+    A body is JSON data, bytes as they are, or a function of what was asked that returns either, or status and body.
+    """
 
     url: str
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
@@ -142,9 +145,10 @@ def running_fake_api() -> Iterator[FakeAPI]:
             status, body = api.answers.get((asked.method, asked.path), (404, ERROR))
             if callable(body):
                 body = body(asked)
+                status, body = body if isinstance(body, tuple) else (status, body)
             api.stall.wait(10)
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(status)
+            self.send_response_only(status)
             for name, value in {"Content-Type": api.content_type, "Content-Length": len(raw), **api.headers}.items():
                 self.send_header(name, str(value))
             self.end_headers()

@@ -1,11 +1,13 @@
 """The server as a process, as its users start it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 COMMAND = [sys.executable, "-m", "sigmamind_mcp"]
 
@@ -46,3 +48,41 @@ def run(*arguments: str, env: Mapping[str, str] | None = None, timeout: float = 
         timeout=timeout,
         check=False,
     )
+
+
+class RawClient:
+    """Speaks lines of JSON to the server's process."""
+
+    def __init__(self, *arguments: str, **variables: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(**variables),
+            encoding="utf-8",
+        )
+        self.ids = iter(range(1, 1000))
+
+    def send(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+        self.process.stdin.flush()
+
+    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        number = next(self.ids)
+        self.send({"id": number, "method": method, "params": params})
+        assert self.process.stdout
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        assert answer["id"] == number
+        return answer
+
+    def initialize(self, version: str) -> dict[str, Any]:
+        client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        answer = self.ask("initialize", client)
+        self.send({"method": "notifications/initialized"})
+        return answer
+
+    def close(self) -> tuple[str, str]:
+        """Close stdin and return what was left on stdout, and stderr."""
+        return self.process.communicate(timeout=10)

@@ -1,14 +1,12 @@
 """MCP over stdio by raw JSON-RPC: every protocol revision, and only protocol on stdout."""
 
-import json
-import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from sigmamind_mcp.server import TOOLS
 from tests.fake_api import BATCH, FakeAPI
-from tests.processes import COMMAND, environment
+from tests.processes import RawClient
 
 IN_BATCH = {"agentId": "agent_D5D0p7TUs66TTAEAx", "batchId": "batch_s0OJu2JWR8R45Fai"}
 MODERN = {
@@ -16,44 +14,6 @@ MODERN = {
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
 }
-
-
-class RawClient:
-    """Speaks lines of JSON to the server's process."""
-
-    def __init__(self, *arguments: str, **variables: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(**variables),
-            encoding="utf-8",
-        )
-        self.ids = iter(range(1, 1000))
-
-    def send(self, message: dict[str, Any]) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
-        self.process.stdin.flush()
-
-    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        number = next(self.ids)
-        self.send({"id": number, "method": method, "params": params})
-        assert self.process.stdout
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        assert answer["id"] == number
-        return answer
-
-    def initialize(self, version: str) -> dict[str, Any]:
-        client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
-        answer = self.ask("initialize", client)
-        self.send({"method": "notifications/initialized"})
-        return answer
-
-    def close(self) -> tuple[str, str]:
-        """Close stdin and return what was left on stdout, and stderr."""
-        return self.process.communicate(timeout=10)
 
 
 @pytest.fixture
@@ -118,7 +78,7 @@ def test_without_a_key_the_server_starts_and_each_call_says_which_setting_is_mis
     tools = raw.ask("tools/list", {})["result"]["tools"]
     result = raw.ask("tools/call", {"name": "get_batch_run", "arguments": IN_BATCH})["result"]
 
-    assert len(tools) == 8
+    assert len(tools) == len(TOOLS)
     assert result["isError"] and "SIGMAMIND_API_KEY" in result["content"][0]["text"]
     raw.close()
 
@@ -130,7 +90,7 @@ def test_read_only_hides_the_tools_that_write_and_refuses_them() -> None:
     tools = [tool["name"] for tool in raw.ask("tools/list", {})["result"]["tools"]]
     error = raw.ask("tools/call", {"name": "create_test_case", "arguments": {}})["error"]
 
-    assert not any(name.startswith("create") for name in tools) and len(tools) == 6
+    assert not any(name.startswith("create") for name in tools) and len(tools) == len(TOOLS) - 2
     assert "read-only" in error["message"]
     raw.close()
 

@@ -257,3 +257,16 @@ async def test_unknown_fields_appear_in_full_and_are_never_fatal(mcp: Client, fa
 @pytest.mark.parametrize("moment", ["yesterday", "", 12, {"at": 1}])
 async def test_unreadable_time_is_no_time(moment: Any) -> None:
     assert batch(createdDate=moment).created_date is None
+
+
+@pytest.mark.parametrize("date", ["soon", "", "Sat, 21 Nov 2026 12:00:00", "Sat, 21 Nov 2026 12:00:00 GMT, twice"])
+async def test_unreadable_clock_of_the_api_is_replaced_by_ours(
+    client: SigmaMindClient, fake_api: FakeAPI, date: str
+) -> None:
+    fake_api.headers["Date"] = date
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "failedAttempts": 0})
+
+    found, now = await client.get_batch_run(BATCH_ID, AGENT)
+
+    assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)
+    assert found.state(now) == "stalled"

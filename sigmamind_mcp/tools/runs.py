@@ -1,15 +1,22 @@
 """Batch runs and test runs: launching test cases, following them, reading what was said and judged."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.errors import InvalidArguments, SigmaMindError
+from sigmamind_mcp.errors import (
+    ConnectionFailed,
+    InvalidArguments,
+    ServerFault,
+    SigmaMindError,
+    TooManyRequests,
+)
 from sigmamind_mcp.models import BatchRun, BatchRunState, TestCase, TestRun, Verdict
 from sigmamind_mcp.tools.answers import (
     Answer,
@@ -42,6 +49,11 @@ LABELS_SHOWN = 5
 REMARKS_SHOWN = 160
 MAX_READ_ONE_BY_ONE = 200
 READ_TOGETHER = 8
+FIRST_LOOK_AFTER = 1.0
+LONGEST_BETWEEN_LOOKS = 10.0
+
+Report = Callable[[float, float | None, str], Awaitable[None]]
+"""Tells a client that asked for progress: how much, of how much, in words."""
 
 
 class CreateBatchRun(ForAgent):
@@ -65,6 +77,13 @@ class ListBatchRuns(ForAgent):
 class GetBatchRun(ForAgent):
     batch_id: BatchId
     detail: Detail = "concise"
+
+
+class WaitForBatchRun(ForAgent):
+    batch_id: BatchId
+    max_seconds: Annotated[
+        int, Field(ge=0, le=300, description="Return after this many seconds at the latest; 0 takes one look."), NotBool
+    ] = 45
 
 
 class ListTestRuns(ForAgent):
@@ -109,10 +128,10 @@ class Counted(BaseModel):
         return f"{self.state}, {self.successful_attempts or 0} passed, {self.failed_attempts or 0} failed{left}{of}"
 
 
-def counts(batch_run: BatchRun, now: datetime) -> dict[str, object]:
+def counts(batch_run: BatchRun, now: datetime, last_completed: datetime | None = None) -> dict[str, object]:
     expected, decided = batch_run.expected_attempts, batch_run.decided_attempts
     return {
-        "state": batch_run.state(now),
+        "state": batch_run.state(now, last_completed),
         "created_date": batch_run.created_date,
         "successful_attempts": batch_run.successful_attempts,
         "failed_attempts": batch_run.failed_attempts,
@@ -138,6 +157,16 @@ class BatchRunAnswer(Counted, Answer):
             agent + [row.line() for row in self.test_cases],
             [*_explained(self.state), f"Resource: {self.uri}"],
         )
+
+
+class WaitedBatchRun(BatchRunAnswer):
+    """A batch run after waiting for it."""
+
+    waited_seconds: float = 0.0
+
+    def said(self) -> Said:
+        said = super().said()
+        return said._replace(after=[f"Waited {self.waited_seconds} s.", *said.after])
 
 
 class CreatedBatchRun(Answer):
@@ -318,7 +347,7 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient) -> Create
     """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
 
     It costs model calls, one conversation for each attempt, cannot be stopped, and calling twice starts two.
-    Returns at once with a batchId; follow it with get_batch_run.
+    Returns at once with a batchId; follow it with wait_for_batch_run.
     """
     started = await api.create_batch_run(args.agent_id, args.test_cases)
     batch_run = started or BatchRun()
@@ -335,7 +364,7 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient) -> Create
         answer.next_calls = [NextCall(tool="list_batch_runs", arguments={"agentId": args.agent_id})]
         return answer
     here: CallArguments = {"agentId": args.agent_id, "batchId": batch_id}
-    answer.next_calls = [NextCall(tool="get_batch_run", arguments=here)]
+    answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=here)]
     return answer.linking(_batch_run_link(args.agent_id, batch_id))
 
 
@@ -371,23 +400,34 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
     """Read one batch run: its state (finished, running, stalled, unknown), pass counts and test cases.
 
-    Call it again to follow a running batch. For transcripts and reasons use list_test_runs.
+    To follow a running one use wait_for_batch_run; for transcripts and reasons list_test_runs.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    here: CallArguments = {"agentId": args.agent_id, "batchId": args.batch_id}
-    answer = BatchRunAnswer.model_validate(
-        {
-            **counts(batch_run, now),
-            "batch_id": args.batch_id,
-            "agent_id": args.agent_id,
-            "agent_name": batch_run.agent and batch_run.agent.name,
-            "test_cases": [_case_row(case) for case in batch_run.test_cases],
-            "uri": uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
-            "next_calls": [NextCall(tool="list_test_runs", arguments=here)],
-        }
-    )
-    answer.with_raw(batch_run.raw, when=args.detail == "full")
-    return answer.linking(_batch_run_link(args.agent_id, args.batch_id))
+    answer = _batch_run_answer(BatchRunAnswer, batch_run, counts(batch_run, now), args.agent_id, args.batch_id)
+    return answer.with_raw(batch_run.raw, when=args.detail == "full")
+
+
+async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report: Report) -> WaitedBatchRun:
+    """Wait until a batch run ends, at most maxSeconds, and return its state and counts as they then stand.
+
+    While the state is still running, call it again: it goes on from the batchId alone. For one look without
+    waiting use get_batch_run.
+    """
+    answer = await _look(args, api)
+    started = anyio.current_time()
+    with anyio.move_on_after(args.max_seconds):
+        for pause in _growing_pauses():
+            await report(*_progress(answer))
+            if answer.state != "running":
+                break
+            await anyio.sleep(pause)
+            # One failed look is no reason to give up a wait; the next one may succeed.
+            with suppress(ConnectionFailed, ServerFault, TooManyRequests):
+                answer = await _look(args, api)
+    if answer.state == "running":
+        answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=args.model_dump(by_alias=True))]
+    answer.waited_seconds = round(anyio.current_time() - started, 1)
+    return answer
 
 
 async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunList:
@@ -449,6 +489,52 @@ async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
         _transcript_link(answer.transcript_uri, args.job_id),
         Link(answer.uri, f"Test run {args.job_id}", "application/json"),
     )
+
+
+BatchRunAnswerT = TypeVar("BatchRunAnswerT", bound=BatchRunAnswer)
+
+
+def _batch_run_answer(
+    kind: type[BatchRunAnswerT], batch_run: BatchRun, counted: dict[str, object], agent_id: str, batch_id: str
+) -> BatchRunAnswerT:
+    here: CallArguments = {"agentId": agent_id, "batchId": batch_id}
+    follow = "wait_for_batch_run" if counted["state"] == "running" else "list_test_runs"
+    answer = kind.model_validate(
+        {
+            **counted,
+            "batch_id": batch_id,
+            "agent_id": agent_id,
+            "agent_name": batch_run.agent and batch_run.agent.name,
+            "test_cases": [_case_row(case) for case in batch_run.test_cases],
+            "uri": uri_of("batch-run", agentId=agent_id, batchId=batch_id),
+            "next_calls": [NextCall(tool=follow, arguments=here)],
+        }
+    )
+    return answer.linking(_batch_run_link(agent_id, batch_id))
+
+
+async def _look(args: WaitForBatchRun, api: SigmaMindClient) -> WaitedBatchRun:
+    """One look at a batch run. Only one that seems stalled is worth asking when its newest attempt ended."""
+    batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
+    last_completed = None
+    if batch_run.state(now) == "stalled":
+        with suppress(SigmaMindError):
+            ended = [run.completed_date for run in await api.list_test_runs(args.batch_id, args.agent_id)]
+            last_completed = max((moment for moment in ended if moment), default=None)
+    counted = counts(batch_run, now, last_completed)
+    return _batch_run_answer(WaitedBatchRun, batch_run, counted, args.agent_id, args.batch_id)
+
+
+def _growing_pauses() -> Iterator[float]:
+    pause = FIRST_LOOK_AFTER
+    while True:
+        yield pause
+        pause = min(pause * 1.5, LONGEST_BETWEEN_LOOKS)
+
+
+def _progress(answer: BatchRunAnswer) -> tuple[float, float | None, str]:
+    decided = (answer.successful_attempts or 0) + (answer.failed_attempts or 0)
+    return decided, answer.expected_attempts, answer.progress()
 
 
 def _explained(state: BatchRunState) -> list[str]:

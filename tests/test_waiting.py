@@ -1,0 +1,139 @@
+"""Waiting for a batch run: bounded, told, resumed from the batch id alone, and not fooled by the API's traps."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from time import monotonic
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+
+from sigmamind_mcp.tools import runs
+from tests.conftest import text_of
+from tests.fake_api import BATCH, ERROR, RUN, FakeAPI, page
+from tests.processes import COMMAND, RawClient, environment, serving
+
+pytestmark = pytest.mark.anyio
+
+IN_BATCH = {"agentId": "agent_D5D0p7TUs66TTAEAx", "batchId": "batch_1"}
+PATH = "/v1/batch-runs/batch_1"
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "FIRST_LOOK_AFTER", 0.01)
+
+
+def just_created(**changes: Any) -> dict[str, Any]:
+    return {**BATCH, "createdDate": datetime.now(UTC).isoformat(), **changes}
+
+
+async def test_wait_ends_with_the_batch_run_and_tells_its_progress(mcp: Client, fake_api: FakeAPI) -> None:
+    looks = iter(range(100))
+
+    def growing(asked: Any) -> Any:
+        passed = min(next(looks), 5)
+        return just_created(successfulAttempts=passed, failedAttempts=0, totalAttempts=passed)
+
+    fake_api.answer("GET", PATH, growing)
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    result = await mcp.call_tool("wait_for_batch_run", IN_BATCH, progress_callback=on_progress)
+
+    assert result.structured_content["state"] == "finished"
+    assert [step[:2] for step in told] == [(passed, 5) for passed in range(6)]
+    assert told[2][2] == "running, 2 passed, 0 failed, 3 undecided of 5 attempts"
+    assert result.structured_content["nextCalls"][0]["tool"] == "list_test_runs"
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_wait_returns_in_time_with_the_state_as_it_stands(mcp: Client, fake_api: FakeAPI, seconds: int) -> None:
+    fake_api.answer("GET", PATH, lambda asked: just_created(failedAttempts=0))
+    started = monotonic()
+
+    result = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": seconds})
+
+    assert monotonic() - started < seconds + 1
+    assert result.structured_content["state"] == "running"
+    again = {"tool": "wait_for_batch_run", "arguments": {**IN_BATCH, "maxSeconds": seconds}}
+    assert result.structured_content["nextCalls"] == [again]
+    assert seconds or len(fake_api.asked) == 1
+
+
+async def test_attempts_that_landed_in_neither_counter_are_stalled_not_failed(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", PATH, {**BATCH, "failedAttempts": 0})
+    fake_api.answer("GET", "/v1/test-runs", page([RUN]))
+
+    result = await mcp.call_tool("wait_for_batch_run", IN_BATCH)
+
+    assert result.structured_content["state"] == "stalled"
+    assert (result.structured_content["failedAttempts"], result.structured_content["undecidedAttempts"]) == (0, 1)
+    assert "some may have broken" in text_of(result)
+
+
+async def test_long_batch_run_whose_attempts_still_end_is_running(mcp: Client, fake_api: FakeAPI) -> None:
+    """What counts is the API's clock: its Date against the newest end of an attempt."""
+    launched = datetime(2026, 1, 1, tzinfo=UTC)
+    fake_api.headers["Date"] = format_datetime(launched + timedelta(minutes=40), usegmt=True)
+    fake_api.answer("GET", PATH, {**BATCH, "createdDate": launched.isoformat(), "failedAttempts": 0})
+    ended = (launched + timedelta(minutes=30)).isoformat()
+    fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "completedDate": ended}]))
+
+    result = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 0})
+
+    assert result.structured_content["state"] == "running"
+
+
+async def test_failed_look_does_not_end_a_wait(mcp: Client, fake_api: FakeAPI) -> None:
+    looks = iter([(200, just_created(failedAttempts=0)), (500, ERROR), (500, ERROR), (200, just_created())])
+    fake_api.answer("GET", PATH, lambda asked: next(looks))
+
+    result = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 20})
+
+    assert result.structured_content["state"] == "finished"
+
+
+async def test_first_look_that_fails_is_an_error(mcp: Client, fake_api: FakeAPI) -> None:
+    assert (await mcp.call_tool("wait_for_batch_run", IN_BATCH)).is_error
+
+
+async def test_cancelled_wait_stops_looking(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", PATH, lambda asked: just_created(failedAttempts=0))
+    with anyio.move_on_after(0.5):
+        await mcp.call_tool("wait_for_batch_run", IN_BATCH)
+    looked = len(fake_api.asked)
+    await anyio.sleep(0.5)
+
+    assert len(fake_api.asked) <= looked + 1
+
+
+@pytest.mark.parametrize("seconds", [-1, 301, True])
+async def test_wait_is_bounded(mcp: Client, fake_api: FakeAPI, seconds: Any) -> None:
+    assert (await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": seconds})).is_error
+    assert fake_api.asked == []
+
+
+async def test_wait_goes_on_in_another_process_after_the_first_was_killed() -> None:
+    """A batch run on a served sandbox, a server killed in mid-wait, and another that picks up."""
+    with serving("sandbox", "--pace", "0.8") as url:
+        env = environment(SIGMAMIND_BASE_URL=url, SIGMAMIND_API_KEY="sandbox-key")
+        server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=env)
+        async with Client(server) as first:
+            case = {"agentId": IN_BATCH["agentId"], "testCases": ["tc_d17T6uReChpyfFeP"]}
+            started = (await first.call_tool("create_batch_run", case)).structured_content
+            here = started["nextCalls"][0]["arguments"]
+        killed = RawClient(**{name: value for name, value in env.items() if name.startswith("SIGMAMIND_")})
+        killed.initialize("2025-11-25")
+        killed.send({"id": 99, "method": "tools/call", "params": {"name": "wait_for_batch_run", "arguments": here}})
+        killed.process.kill()
+        killed.close()
+        async with Client(server) as second:
+            result = await second.call_tool("wait_for_batch_run", {**here, "maxSeconds": 30})
+
+    assert result.structured_content["state"] == "finished"
+    assert result.structured_content["expectedAttempts"] == 5
