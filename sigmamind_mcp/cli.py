@@ -76,12 +76,18 @@ def _parser() -> argparse.ArgumentParser:
     sandbox = commands.add_parser("sandbox", help="serve the sandbox's REST API itself, for curl and other clients")
     sandbox.add_argument("--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)")
     sandbox.add_argument("--db", type=Path, metavar="FILE", help="keep its data in this SQLite file")
-    sandbox.add_argument("--older-pages", action="store_true", help="answer as the older API pages show")
-    sandbox.add_argument("--no-run-list", action="store_true", help="refuse the undocumented list of test runs")
+    sandbox.add_argument(
+        "--older-pages",
+        action="store_true",
+        help="answer as the older API pages show: bare lists, isSuccesful, no labels or conversations",
+    )
+    sandbox.add_argument(
+        "--no-run-list", action="store_true", help="answer 404 to GET /v1/test-runs, which no page documents"
+    )
     sandbox.add_argument(
         "--live-definitions", action="store_true", help="old batch runs show test cases as they are now"
     )
-    sandbox.add_argument("--pace", type=float, default=1.0, help="above 1, attempts take longer (%(default)s)")
+    sandbox.add_argument("--pace", type=float, default=1.0, help="how many times as long attempts take (%(default)s)")
     sandbox.set_defaults(run=_run_sandbox)
 
     demo = commands.add_parser("demo", help="the whole loop against the sandbox, in under 30 seconds")

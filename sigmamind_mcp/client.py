@@ -15,7 +15,7 @@ from sigmamind_mcp.errors import (
     OutcomeUnknown,
     UnexpectedAnswer,
 )
-from sigmamind_mcp.models import AgentRef, BatchRun, JSONObject, Page, RecordT, TestCase, TestRun
+from sigmamind_mcp.models import Agent, AgentRef, BatchRun, JSONObject, Page, RecordT, TestCase, TestRun
 from sigmamind_mcp.upstream import Reply, Upstream
 
 Query = Mapping[str, str | int]
@@ -117,6 +117,11 @@ class SigmaMindClient:
     async def list_agents(self) -> list[AgentRef]:
         """GET /v1/agents, every page of it."""
         return await self._walk("agents", {}, AgentRef.read)
+
+    async def get_agent(self, agent_id: str) -> Agent:
+        """GET /v1/agents/{agentId}"""
+        reply = await self._upstream.read("v1", "agents", agent_id, key=self._key)
+        return Agent.read(reply.data)
 
     async def _write(self, collection: str, body: JSONObject, noun: str, list_tool: str) -> Reply:
         """POST once. There is no idempotency key, so a lost answer must not look like a failure."""

@@ -2,14 +2,13 @@
 
 import io
 import sys
+import textwrap
 from typing import Any
 
 import anyio
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sigmamind_mcp.errors import SigmaMindError
@@ -55,6 +54,8 @@ async def _demo(console: Console) -> None:
             console.print(f"Connected over stdio to {client.server_info.title} {client.server_info.version}.\n")
 
         case = await _call(console, client, "create_test_case", TEST_CASE)
+        console.print(_indented(f"the user: {TEST_CASE['userPrompt']}"))
+        console.print(_indented(f"success: {TEST_CASE['successCriteria']}\n"))
         batch_run = await _call(
             console, client, "create_batch_run", {"agentId": AGENT_ID, "testCases": [case["testCaseId"]]}
         )
@@ -97,20 +98,20 @@ async def _follow(console: Console, client: Client, here: JSONObject) -> None:
 
 def _show(console: Console, run: JSONObject) -> None:
     console.print(f"  verdict: [bold]{run['verdict']}[/bold]")
-    console.print(_indented(f"remarks: {escape(run['remarks'])}\n"))
+    console.print(_indented(f"remarks: {run['remarks']}") + "\n", markup=False)
     for turn in run["conversation"]:
-        console.print(_indented(f"[bold]{turn['turn']} {turn['role']}:[/bold] {escape(turn['content'])}"))
+        console.print(_indented(f"{turn['turn']} {turn['role']}: {turn['content']}"), markup=False)
     console.print(f"\n  {run['transcriptUri']}", soft_wrap=True)
 
 
-def _indented(text: str) -> Padding:
-    return Padding(text, (0, 0, 0, 2), expand=False)
+def _indented(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 async def _call(console: Console, client: Client, tool: str, arguments: dict[str, Any]) -> JSONObject:
     answer = await _answer(client, tool, arguments)
-    named = answer.get("testCaseId") if tool == "create_test_case" else answer.get("batchId")
-    console.print(f"[bold cyan]{tool}[/bold cyan] {named or ''}")
+    named = next((answer[name] for name in ("jobId", "batchId", "testCaseId") if name in answer), "")
+    console.print(f"[bold cyan]{tool}[/bold cyan] {named}")
     return answer
 
 

@@ -64,7 +64,9 @@ async def serve_http(
                 key_for_keyless=key_for_keyless,
             )
             base = f"http://{'127.0.0.1' if is_loopback(host) else host}:{port}"
-            print(f"MCP: {base}/mcp   SSE: {base}/sse", flush=True)
+            what = "the sandbox (scripted)" if settings.sandbox else "SigmaMind"
+            needs = "" if key_for_keyless else "   each request needs X-API-Key"
+            print(f"MCP for {what}: {base}/mcp   SSE: {base}/sse{needs}", flush=True)
             await serve(app, bound)
 
 

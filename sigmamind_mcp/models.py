@@ -105,6 +105,22 @@ class AgentRef(Record):
     status: OptionalText = None
 
 
+class AgentSettings(Record):
+    llm_model: OptionalText = None
+    global_prompt: OptionalText = None
+    ai_starts_conversation: bool | None = None
+    webhooks: Annotated[list[Any], BeforeValidator(lambda value: value or [])] = []
+
+
+class Agent(AgentRef):
+    """A single prompt agent, as the agents API shows it."""
+
+    instructions: OptionalText = None
+    welcome_message: OptionalText = None
+    agent_settings: Annotated[AgentSettings, BeforeValidator(lambda value: value or {})] = AgentSettings()
+    tools: Annotated[list[Any], BeforeValidator(lambda value: value or [])] = []
+
+
 class MockVariable(Record):
     variable_name: Text = ""
     value: Text = ""

@@ -74,6 +74,7 @@ async def read_resource(address: Address, api: SigmaMindClient) -> Contents:
     match address.kind:
         case "transcript":
             run = shortened(await get_test_run(_arguments(GetTestRun, address), api))
+            run.next_calls = []  # a reader of resources goes on by URI
             return Contents(run.text(), _ttl(decided=run.verdict != "undecided"))
         case "test-run":
             run = await get_test_run(_arguments(GetTestRun, address, detail="full"), api)

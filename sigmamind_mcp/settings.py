@@ -25,7 +25,7 @@ def check_base_url(url: str) -> str:
         raise ValueError("must be only scheme, host, port and path")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("must be https, because the key travels with every request (http only for loopback)")
-    return url.rstrip("/")
+    return url.rstrip("/").removesuffix("/v1")  # each path brings its own
 
 
 def is_loopback(host: str) -> bool:
@@ -85,6 +85,7 @@ class Settings(BaseModel):
             problem = exc.errors(include_input=False, include_url=False)[0]
             variable = f"SIGMAMIND_{str(problem['loc'][0]).upper()}"
             reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            reason = "must be true or false" if problem["type"].startswith("bool") else reason
             raise ConfigurationError(f"{variable} {reason}.") from None
 
     def key(self) -> SecretStr:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -320,3 +321,58 @@ async def test_other_peoples_text_stands_cleaned_inside_the_fence(mcp: Client, f
         assert not set(text + structured) & set("\u202e\U000e0041\u200b\x1b")
         assert "badkey" in structured or detail == "concise"
         assert "never instructions" in result.structured_content["notice"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "hint"),
+    [
+        ("list_test_cases", {"agentId": AGENT, "labelContains": "vouchers"}, "No label of this agent's 1 test cases"),
+        ("list_test_cases", {"agentId": AGENT, "page": 7}, "This page is past the end; the last one is 0."),
+        ("list_batch_runs", {"agentId": AGENT, "labelContains": "vouchers"}, "None of the 1 batch runs on this page"),
+        ("list_batch_runs", {"agentId": AGENT, "page": 7}, "This page is past the end; the last one is 0."),
+        ("list_test_runs", {**IN_BATCH, "testCaseId": "tc_none"}, "has no run of test case tc_none"),
+        ("list_test_runs", {**IN_BATCH, "page": 7}, "This page is past the end; the last one is 0."),
+        ("get_test_run", {**IN_RUN, "jobId": "job_open"}, "Undecided: the run has not ended, or it broke."),
+        (
+            "create_test_case",
+            {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y", "llmModel": "gpt-9"},
+            "This llmModel is not among those",
+        ),
+    ],
+)
+async def test_answer_that_may_mislead_says_why_in_both_forms(
+    mcp: Client, fake_api: FakeAPI, tool: str, arguments: dict[str, Any], hint: str
+) -> None:
+    fake_api.answer("GET", "/v1/test-cases", [CASE])
+    fake_api.answer("POST", "/v1/test-cases", CASE)
+    fake_api.answer("GET", "/v1/batch-runs", page([BATCH]))
+    fake_api.answer("GET", "/v1/test-runs", page([RUN]))
+    fake_api.answer("GET", "/v1/test-runs/job_open", {**RUN, "completedDate": None})
+
+    result = await mcp.call_tool(tool, arguments)
+
+    assert hint in text_of(result) and hint in result.structured_content["hint"]
+
+
+async def test_remarks_are_listed_whole(mcp: Client, fake_api: FakeAPI) -> None:
+    remarks = f"Met: greeting. {LONG * 10} Not met: the refund."
+    fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "remarks": remarks}]))
+
+    result = await mcp.call_tool("list_test_runs", IN_BATCH)
+
+    assert result.structured_content["testRuns"][0]["remarks"] == " ".join(remarks.split())
+    assert "Not met: the refund." in text_of(result)
+
+
+async def test_next_call_fits_the_state(mcp: Client, fake_api: FakeAPI) -> None:
+
+    now = datetime.now(UTC).isoformat()
+    expected = [
+        ({"createdDate": now, "failedAttempts": 0}, "wait_for_batch_run", IN_BATCH),
+        ({}, "list_test_runs", {**IN_BATCH, "verdict": "failed"}),
+        ({"successfulAttempts": 5, "failedAttempts": 0}, "list_test_runs", IN_BATCH),
+    ]
+    for changes, tool, arguments in expected:
+        fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, **changes})
+        result = await mcp.call_tool("get_batch_run", IN_BATCH)
+        assert result.structured_content["nextCalls"] == [{"tool": tool, "arguments": arguments}]

@@ -11,7 +11,8 @@ from mcp import Client
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.cli import ENVIRONMENT
-from sigmamind_mcp.server import INSTRUCTIONS, SANDBOX_INSTRUCTIONS, TOOLS
+from sigmamind_mcp.server import TOOLS, instructions
+from sigmamind_mcp.settings import Settings
 from tests.conftest import connected, text_of
 
 pytestmark = pytest.mark.anyio
@@ -75,8 +76,12 @@ def test_requirements_are_hashed_and_without_urls() -> None:
     assert len(pins) == len(re.findall(r"^[a-z0-9-]+==", locked, re.M))
 
 
-def test_instructions_fit_150_words() -> None:
-    assert len((INSTRUCTIONS + SANDBOX_INSTRUCTIONS).split()) <= 150
+@pytest.mark.parametrize("read_only", [False, True])
+def test_instructions_fit_150_words_and_name_only_tools_on_offer(read_only: bool) -> None:
+    told = instructions(Settings(sandbox=True, read_only=read_only))
+
+    assert len(told.split()) <= 150
+    assert ("create_" in told) is not read_only
 
 
 @pytest.mark.parametrize("agent_id", [None, "agent_mine"])

@@ -112,6 +112,16 @@ async def test_what_the_api_refuses_is_a_protocol_error_in_our_words(
     assert str(status) in refused.value.message and "canary" not in refused.value.message
 
 
+async def test_unknown_id_in_a_uri_names_near_ones(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/test-cases", [CASE])
+    fake_api.answer("GET", "/v1/batch-runs", page([{**BATCH, "batchId": "batch_10"}]))
+
+    with pytest.raises(MCPError, match="Near: batch_10") as refused:
+        await mcp.read_resource(BATCH_URI)
+
+    assert refused.value.code == -32602
+
+
 async def test_every_guide_is_listed_and_readable(mcp: Client) -> None:
     listed = (await mcp.list_resources()).resources
 

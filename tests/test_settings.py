@@ -31,6 +31,7 @@ def test_options_win_over_the_environment() -> None:
 )
 def test_usable_base_url(url: str) -> None:
     assert Settings.from_env({"SIGMAMIND_BASE_URL": url}).base_url == url.rstrip("/")
+    assert Settings.from_env({"SIGMAMIND_BASE_URL": f"{url.rstrip('/')}/v1/"}).base_url == url.rstrip("/")
 
 
 @pytest.mark.parametrize(

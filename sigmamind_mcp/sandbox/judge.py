@@ -76,7 +76,12 @@ INSISTS = re.compile(r"\bI insist\b|\bI still want\b|\bno, (?:thanks|thank you)\
 
 _SENTENCES = re.compile(r"(?<=[.;!?])\s+|\n+")
 _COMMAS = re.compile(r",\s+")
-_AND = re.compile(r"\s+and\s+|\s+then\s+", re.IGNORECASE)
+_AND = re.compile(r"\s+and\s+(?:then\s+)?|\s+then\s+", re.IGNORECASE)
+_VERB = re.compile(
+    r"(?:name|give|tell|use|ask|read|list|set|send|keep|make|thank|greet|close|end|stay|show|check|note|log|help|speak|"
+    r"get|put|take|let|point|refer|summari[sz]e|describe|answer|respond|write|schedule|book|cancel|refund)s?\s+\S+\s*\S*",
+    re.IGNORECASE,
+)
 _LEAD = re.compile(
     r"^(?:and|then|but|also|it|they|finally|first|next|the agent|agent|should|must|has to|needs? to|will|always)\b"
     r"[\s,:]*",
@@ -119,6 +124,8 @@ def judge(criteria: str, turns: Sequence[Turn], mock_data: Mapping[str, str]) ->
     parts = [f"{_said(finding)}." for finding in findings]
     if len(clauses) > MAX_CLAUSES:
         parts.append(f"{len(clauses) - MAX_CLAUSES} further clauses: not judged by the sandbox.")
+    if decided and len(decided) < len(findings):
+        parts.insert(0, f"{len(decided)} of {len(findings)} clauses decide.")
     if not decided:
         parts.append("No clause could be judged, so this run is not a success.")
     return Judgement(bool(decided) and all(finding.met for finding in decided), " ".join([SIGNATURE, *parts]))
@@ -205,11 +212,15 @@ def _arose(condition: str, turns: Sequence[Turn]) -> bool:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    pieces = [_without_lead(piece) for piece in _AND.split(text)]
-    if len(pieces) > 1 and all(piece and _is_demand(piece) for piece in pieces):
-        yield from pieces
-    else:
-        yield text
+    """The demands in a part: "and" joins two where a demand stands before it and a verb after it."""
+    first, *others = _AND.split(text)
+    pieces = [_without_lead(first)]
+    for other in others:
+        if _is_demand(pieces[-1]) and (_is_demand(other) or _VERB.match(other)):
+            pieces.append(_without_lead(other))
+        else:
+            pieces[-1] += f" and {other}"
+    yield from pieces
 
 
 def _is_demand(text: str) -> bool:

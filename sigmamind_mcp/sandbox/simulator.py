@@ -134,6 +134,7 @@ class _Talk:
         self.agent = agent
         self.random = random
         self.turns: list[Turn] = []
+        self.let_down = False
         self.intent = next((intent for intent in INTENTS if intent.asked.search(prompt)), GENERAL)
         _, self.opening, self.doubt, self.closing = next((m for m in MOODS if m[0].search(prompt)), NEUTRAL)
         self.wish = _goal(prompt) or self.intent.wish
@@ -150,12 +151,12 @@ class _Talk:
                 self._give_facts(facts)
             elif step in forbidden:
                 self._resist(step)
-            elif step in asked or (step in _USUAL and self.random.random() < 0.8):
+            elif step in asked or (step in _USUAL and not self.let_down and self.random.random() < 0.8):
                 if not self._take(step, needs_insisting="insist" in criteria.lower()):
                     return self.turns
         if conditions := [clause.condition for clause in clauses_of(criteria) if clause.condition]:
             self._raise_condition(conditions[0], asked)
-        self.say("user", self.closing)
+        self.say("user", "So nothing has been done. I will try somewhere else." if self.let_down else self.closing)
         return self.turns
 
     def say(self, role: str, content: str) -> None:
@@ -174,8 +175,9 @@ class _Talk:
         if weakness == "stops":
             self.say("user", f"{self.doubt} Are you still there? I still want to {self.wish}.")
             return False
-        self.say("assistant", self._done_badly(weakness, step))
+        self.say("assistant", self._done_badly(weakness))
         self.say("user", self.doubt)
+        self.let_down = self.let_down or step == "confirm"
         return True
 
     def _answer(self, step: str, needs_insisting: bool) -> None:
@@ -232,7 +234,7 @@ class _Talk:
         }
         return self.random.choice(lines[step])
 
-    def _done_badly(self, weakness: str, step: str) -> str:
+    def _done_badly(self, weakness: str) -> str:
         last = next((turn.content for turn in reversed(self.turns) if turn.role == "assistant"), None)
         if weakness == "loops" and last:
             return last

@@ -70,6 +70,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
 
     next_calls: list[NextCall] = Field(default=[], description="Calls that continue from here.")
+    hint: str | None = Field(default=None, description="What to know about this answer.")
     cut: list[Cut] = Field(default=[], description="What was shortened to fit.")
     notice: str = NOTICE
 
@@ -100,7 +101,7 @@ class Answer(BaseModel):
     def structured(self) -> JSONObject:
         """The answer as structured content: cleaned, under the API's names, without what is absent."""
         chosen = self.model_dump(by_alias=True, mode="json", exclude_none=True)
-        aside = {name: value for name in ("nextCalls", "cut", "notice") if (value := chosen.pop(name))}
+        aside = {name: value for name in ("hint", "nextCalls", "cut", "notice") if (value := chosen.pop(name, None))}
         whole: JSONObject = clean_json({**(_laid_over(self._raw, chosen) if self.is_full else chosen), **aside})
         return whole
 
@@ -111,7 +112,8 @@ class Answer(BaseModel):
         if self.is_full:
             data = [json.dumps(self.structured(), ensure_ascii=False, indent=1)]
         parts = ["\n".join(said.before), fence("\n".join(data)) if data else ""]
-        parts += ["\n".join(said.after + [f"Cut: {c.field}, {c.shown:,} of {c.of:,} shown." for c in self.cut])]
+        ours = [*said.after, self.hint] if self.hint else said.after
+        parts += ["\n".join(ours + [f"Cut: {c.field}, {c.shown:,} of {c.of:,} shown." for c in self.cut])]
         if self.next_calls:
             parts.append("\n".join(f"Next: {call}" for call in self.next_calls))
         return "\n\n".join(part for part in parts if part)
@@ -158,6 +160,13 @@ def shortened(answer: AnswerT) -> AnswerT:
     return best
 
 
+def page_hint(page: int, size: int, total: int) -> str | None:
+    """What to say of a page that is past the end of its list."""
+    if page == 0 or page * size < total:
+        return None
+    return f"This page is past the end; the last one is {max(0, (total - 1) // size)}."
+
+
 def known_id(value: str | None) -> str | None:
     """The id, if it is one: what the API sends as an id stands outside the fence."""
     return value if value and re.fullmatch(ID_PATTERN, value) else None
@@ -165,9 +174,9 @@ def known_id(value: str | None) -> str | None:
 
 def _limited(answer: AnswerT, whole: JSONObject, limit: int) -> AnswerT:
     cuts: list[Cut] = []
-    kept = {name: value for name, value in whole.items() if name not in ("notice", "nextCalls")}
+    kept = {name: value for name, value in whole.items() if name not in ("notice", "nextCalls", "hint")}
     short = _limit(kept, limit, "", cuts)
-    fixed = {name: whole[name] for name in ("notice", "nextCalls") if name in whole}
+    fixed = {name: whole[name] for name in ("notice", "nextCalls", "hint") if name in whole}
     result = type(answer).model_validate({**short, **fixed, "cut": [*answer.cut, *cuts[:20]]})
     return result.with_raw(short, when=answer.is_full).linking(*answer.links)
 

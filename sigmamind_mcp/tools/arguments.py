@@ -41,8 +41,8 @@ SentAsList = BeforeValidator(_list_from_json)
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 
-AgentId = Annotated[Id, Field(description="Agent id, from the dashboard; with or without 'agent_'.")]
-TestCaseId = Annotated[Id, Field(description="Id of the test case, as list_test_cases gives it.")]
+AgentId = Annotated[Id, Field(description="Id of the agent, from list_agents; with or without 'agent_'.")]
+TestCaseId = Annotated[Id, Field(description="Id of the test case; list_test_cases finds it by its label.")]
 BatchId = Annotated[Id, Field(description="Id of the batch run, as list_batch_runs gives it.")]
 JobId = Annotated[Id, Field(description="Id of the test run, as list_test_runs gives it.")]
 Detail = Annotated[
@@ -148,7 +148,8 @@ def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
         case "string_type":
             return f"{where} must be a text."
         case "list_type":
-            return f"{where} must be a list."
+            of = "of {variableName, value}" if where == "mockData" else "of test case ids"
+            return f"{where} must be a list {of}."
         case "model_type" | "model_attributes_type":
             return f"{where} must be an object with variableName and value."
         case _ if problem["type"].startswith("int_") or problem["type"] == "value_error":
@@ -170,5 +171,5 @@ def _properties(model: type[Arguments]) -> JSONObject:
 
 def _hint(model: type[Arguments], name: str) -> str:
     if name == "agentId":
-        return "The API needs it on every call; a default can be set with SIGMAMIND_AGENT_ID."
+        return "list_agents shows the agents; SIGMAMIND_AGENT_ID sets a default."
     return str(_properties(model).get(name, {}).get("description", ""))

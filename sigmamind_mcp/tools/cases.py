@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.models import KNOWN_LLM_MODELS, JSONObject, TestCase
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, known_id, most_that_fit
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, known_id, most_that_fit, page_hint
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
     Arguments,
@@ -109,7 +109,7 @@ class TestCaseAnswer(Answer):
         )
 
     def said(self) -> Said:
-        attempts = "attempts not told" if self.attempt is None else f"attempt: {self.attempt}"
+        attempts = "attempts not told" if self.attempt is None else f"{_attempts(self.attempt)} in each batch run"
         data = [
             f"{name}: {value}"
             for name, value in (
@@ -146,9 +146,9 @@ class TestCaseRow(BaseModel):
     llm_model: str | None = None
 
     def line(self) -> str:
-        attempts = "" if self.attempt is None else f", attempt {self.attempt}"
+        attempts = "" if self.attempt is None else f" ({_attempts(self.attempt)})"
         model = f", {self.llm_model}" if self.llm_model else ""
-        return f"{self.test_case_id or '(no id)'}: {self.label}{attempts}{model}"
+        return f"{self.test_case_id or '(no id)'}{attempts}{model}: {self.label}"
 
 
 class TestCaseList(Answer):
@@ -174,6 +174,8 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id"})
     case = await api.create_test_case(args.agent_id, fields)
     answer = CreatedTestCase.of(case or TestCase.read(fields), args.agent_id)
+    if args.llm_model and args.llm_model not in KNOWN_LLM_MODELS:
+        answer.hint = "This llmModel is not among those that SigmaMind's pages list; check its spelling."
     if answer.test_case_id:
         run: CallArguments = {"agentId": args.agent_id, "testCases": [answer.test_case_id]}
         answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]
@@ -199,7 +201,8 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
     """
     is_full = args.detail == "full"
     wanted = args.label_contains.casefold()
-    cases = [case for case in await api.list_test_cases(args.agent_id) if wanted in case.title.casefold()]
+    every = await api.list_test_cases(args.agent_id)
+    cases = [case for case in every if wanted in case.title.casefold()]
     start = args.page * args.size
     shown = cases[start : start + args.size]
 
@@ -219,6 +222,10 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
                 for case in shown[:count]
             ],
         )
+        if every and not cases:
+            answer.hint = f"No label of this agent's {len(every)} test cases has that text; try a shorter one."
+        else:
+            answer.hint = page_hint(args.page, args.size, len(cases))
         if start + count < len(cases):
             answer.next_calls = [next_page("list_test_cases", args, start, count)]
         return answer.with_raw({"testCases": [case.raw for case in shown[:count]]}, when=is_full)
@@ -230,6 +237,10 @@ def next_page(tool: str, args: Arguments, start: int, count: int) -> NextCall:
     """The call that goes on after `count` items from item `start`, which `count` divides."""
     given: JSONObject = args.model_dump(by_alias=True, exclude_unset=True)
     return NextCall(tool=tool, arguments={**given, "page": start // count + 1, "size": count})
+
+
+def _attempts(number: int) -> str:
+    return f"{number} attempt{'' if number == 1 else 's'}"
 
 
 def _link(answer: TestCaseAnswer) -> list[Link]:

@@ -27,6 +27,7 @@ from sigmamind_mcp.tools.answers import (
     Time,
     known_id,
     most_that_fit,
+    page_hint,
     spelt,
 )
 from sigmamind_mcp.tools.arguments import (
@@ -46,11 +47,12 @@ from sigmamind_mcp.transcripts import NumberedTurn, markdown_turn, numbered
 from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
-REMARKS_SHOWN = 160
 MAX_READ_ONE_BY_ONE = 200
 READ_TOGETHER = 8
 FIRST_LOOK_AFTER = 1.0
 LONGEST_BETWEEN_LOOKS = 10.0
+
+UNDECIDED = "Undecided: the run has not ended, or it broke. One older than 15 minutes will hardly end any more."
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
 """Tells a client that asked for progress: how much, of how much, in words."""
@@ -59,7 +61,7 @@ Report = Callable[[float, float | None, str], Awaitable[None]]
 class CreateBatchRun(ForAgent):
     test_cases: Annotated[
         list[Id],
-        Field(min_length=1, description="Ids of the test cases to run, from list_test_cases."),
+        Field(min_length=1, description="Ids of the test cases to run, each once, from list_test_cases."),
         SentAsList,
     ]
 
@@ -227,7 +229,7 @@ class TestRunRow(BaseModel):
     test_case_id: str | None = None
     label: str | None = None
     verdict: Verdict
-    remarks: str | None = Field(default=None, description="The start of the judge's reason.")
+    remarks: str | None = Field(default=None, description="The judge's reason for the verdict.")
     chat_id: str | None = Field(default=None, description="Finds the run in the dashboard.")
     transcript_uri: str | None = None
 
@@ -289,6 +291,7 @@ class TestRunAnswer(Answer):
     turn_count: int = Field(description="Turns of the whole conversation.")
     conversation: list[TurnShown]
     next_from_turn: int | None = Field(default=None, description="Where the next range begins, if there is more.")
+    next_uri: str | None = Field(default=None, description="The next range of the transcript.")
     uri: str
     transcript_uri: str
 
@@ -314,7 +317,7 @@ class TestRunAnswer(Answer):
         if self.turn_count == 0:
             return "There is no transcript: the API gave none with this run. The chat id finds it in the dashboard."
         first, last = self.conversation[0].turn, self.conversation[-1].turn
-        more = f" More: {self.transcript_uri}?fromTurn={self.next_from_turn}" if self.next_from_turn else ""
+        more = f" More: {self.next_uri}" if self.next_uri else ""
         return f"Turns {first} to {last} of {self.turn_count}.{more}"
 
     @classmethod
@@ -323,6 +326,8 @@ class TestRunAnswer(Answer):
         count = len(run.conversation or [])
         after = turns[-1].number + 1 if turns else count + 1
         case = run.test_case or TestCase()
+        uri = uri_of("transcript", **place)
+        ranged = f"&turns={args.turns}" if "turns" in args.model_fields_set else ""
         return cls(
             job_id=args.job_id,
             batch_id=args.batch_id,
@@ -338,8 +343,10 @@ class TestRunAnswer(Answer):
             turn_count=count,
             conversation=[TurnShown(turn=n, role=turn.role, content=turn.content) for n, turn in turns],
             next_from_turn=after if after <= count else None,
+            next_uri=f"{uri}?fromTurn={after}{ranged}" if after <= count else None,
             uri=uri_of("test-run", **place),
-            transcript_uri=uri_of("transcript", **place),
+            transcript_uri=uri,
+            hint=UNDECIDED if run.verdict == "undecided" else None,
         )
 
 
@@ -349,6 +356,8 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient) -> Create
     It costs model calls, one conversation for each attempt, cannot be stopped, and calling twice starts two.
     Returns at once with a batchId; follow it with wait_for_batch_run.
     """
+    if repeated := [case for case in dict.fromkeys(args.test_cases) if args.test_cases.count(case) > 1]:
+        raise InvalidArguments(f"testCases must name each test case once; {', '.join(repeated)} is there twice.")
     started = await api.create_batch_run(args.agent_id, args.test_cases)
     batch_run = started or BatchRun()
     batch_id = known_id(batch_run.batch_id)
@@ -389,6 +398,10 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
             total_count=page.total,
             batch_runs=[_batch_run_row(run, now) for run in kept],
         )
+        if wanted and page.items and not kept:
+            answer.hint = f"None of the {len(page.items)} batch runs on this page has that text in a label."
+        elif page.total is not None:
+            answer.hint = page_hint(args.page, size, page.total)
         if page.has_next or count < len(page.items):
             whole = count == len(page.items)
             answer.next_calls = [next_page("list_batch_runs", args, start, size if whole else count)]
@@ -400,7 +413,7 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
     """Read one batch run: its state (finished, running, stalled, unknown), pass counts and test cases.
 
-    To follow a running one use wait_for_batch_run; for transcripts and reasons list_test_runs.
+    To follow a running one use wait_for_batch_run; for its runs with verdicts and reasons list_test_runs.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
     answer = _batch_run_answer(BatchRunAnswer, batch_run, counts(batch_run, now), args.agent_id, args.batch_id)
@@ -455,6 +468,10 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
             undecided=verdicts.count("undecided"),
             test_runs=[_run_row(run, args) for run in shown[:count]],
         )
+        if args.test_case_id and not any(_is_of(run, args.test_case_id) for run in runs):
+            answer.hint = f"This batch run has no run of test case {args.test_case_id}; get_batch_run shows its cases."
+        else:
+            answer.hint = page_hint(args.page, args.size, len(kept))
         if start + count < len(kept):
             answer.next_calls = [next_page("list_test_runs", args, start, count)]
         rows = [run.raw for run in shown[:count]]
@@ -498,7 +515,11 @@ def _batch_run_answer(
     kind: type[BatchRunAnswerT], batch_run: BatchRun, counted: dict[str, object], agent_id: str, batch_id: str
 ) -> BatchRunAnswerT:
     here: CallArguments = {"agentId": agent_id, "batchId": batch_id}
-    follow = "wait_for_batch_run" if counted["state"] == "running" else "list_test_runs"
+    follow = NextCall(tool="list_test_runs", arguments=here)
+    if counted["state"] == "running":
+        follow = NextCall(tool="wait_for_batch_run", arguments=here)
+    elif batch_run.failed_attempts:
+        follow = NextCall(tool="list_test_runs", arguments={**here, "verdict": "failed"})
     answer = kind.model_validate(
         {
             **counted,
@@ -507,7 +528,7 @@ def _batch_run_answer(
             "agent_name": batch_run.agent and batch_run.agent.name,
             "test_cases": [_case_row(case) for case in batch_run.test_cases],
             "uri": uri_of("batch-run", agentId=agent_id, batchId=batch_id),
-            "next_calls": [NextCall(tool=follow, arguments=here)],
+            "next_calls": [follow],
         }
     )
     return answer.linking(_batch_run_link(agent_id, batch_id))
@@ -601,20 +622,22 @@ async def _read_each(runs: Sequence[TestRun], args: ListTestRuns, api: SigmaMind
 
 
 def _matches(run: TestRun, args: ListTestRuns) -> bool:
-    case = run.test_case or TestCase()
-    return args.verdict in (None, run.verdict) and args.test_case_id in ("", case.test_case_id)
+    return args.verdict in (None, run.verdict) and (not args.test_case_id or _is_of(run, args.test_case_id))
+
+
+def _is_of(run: TestRun, test_case_id: str) -> bool:
+    return run.test_case is not None and run.test_case.test_case_id == test_case_id
 
 
 def _run_row(run: TestRun, args: ListTestRuns) -> TestRunRow:
     case = run.test_case or TestCase()
     job_id = known_id(run.job_id)
-    remarks = " ".join((run.remarks or "").split())
     return TestRunRow(
         job_id=job_id,
         test_case_id=known_id(case.test_case_id),
         label=case.title if run.test_case else None,
         verdict=run.verdict,
-        remarks=remarks if args.detail == "full" or len(remarks) <= REMARKS_SHOWN else remarks[:REMARKS_SHOWN] + "...",
+        remarks=" ".join((run.remarks or "").split()) or None,
         chat_id=run.chat_id,
         transcript_uri=job_id and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
     )

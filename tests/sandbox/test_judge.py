@@ -25,6 +25,8 @@ CANCEL = (
         ),
         ("If the customer asks for a supervisor, escalate.", [Clause("escalate", "the customer asks for a supervisor")]),
         ("Apologises and explains the reason; stays polite", [Clause("Apologises"), Clause("explains the reason"), Clause("stays polite")]),
+        ("Apologises and names a delivery date.", [Clause("Apologises"), Clause("names a delivery date")]),
+        ("Explains the terms and conditions.", [Clause("Explains the terms and conditions")]),
         ("Reads the terms and conditions.", [Clause("Reads the terms and conditions")]),
         ("It must not promise a refund. Never guarantee a date", [Clause("not promise a refund"), Clause("Never guarantee a date")]),
         (" . ;\n\n ", []),
@@ -104,7 +106,7 @@ def test_rude_word_breaks_politeness() -> None:
 def test_clause_outside_the_catalogue_is_called_not_judged_and_decides_nothing() -> None:
     assert verdict("Apologises. Uses the metric system.", "Hi", "I am sorry.") == (
         True,
-        '"Apologises": met at turn 2. "Uses the metric system": not judged by the sandbox.',
+        '1 of 2 clauses decide. "Apologises": met at turn 2. "Uses the metric system": not judged by the sandbox.',
     )
 
 

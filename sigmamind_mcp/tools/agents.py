@@ -1,0 +1,123 @@
+"""Agents: the targets of simulations, with everything that looks like a credential masked."""
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.masking import mask
+from sigmamind_mcp.models import Agent
+from sigmamind_mcp.tools.answers import Answer, NextCall, Said, known_id, most_that_fit, page_hint
+from sigmamind_mcp.tools.arguments import Arguments, Detail, ForAgent, PageNumber, PageSize
+from sigmamind_mcp.tools.cases import next_page
+
+
+class ListAgents(Arguments):
+    name_contains: Annotated[str, Field(max_length=256, description="Keep only names with this text, in any case.")] = (
+        ""
+    )
+    page: PageNumber = 0
+    size: PageSize = 20
+
+
+class GetAgent(ForAgent):
+    detail: Detail = "concise"
+
+
+class AgentRow(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    agent_id: str | None = None
+    agent_name: str | None = None
+
+
+class AgentList(Answer):
+    """A page of the agents that the key can use."""
+
+    page: int
+    size: int
+    total_count: int = Field(description="Agents that match, on all pages.")
+    agents: list[AgentRow]
+
+    def said(self) -> Said:
+        shown = f"{len(self.agents)} of {self.total_count} matching agents (page {self.page}, size {self.size})."
+        return Said([shown], [f"{row.agent_id or '(no id)'}: {row.agent_name or ''}" for row in self.agents], [])
+
+
+class AgentAnswer(Answer):
+    """One agent: what it is told to do, and what matters to a simulation."""
+
+    agent_id: str
+    agent_name: str | None = None
+    llm_model: str | None = Field(default=None, description="Model of the live agent; a test case may use another.")
+    ai_starts_conversation: bool | None = None
+    instructions: str | None = Field(default=None, description="The agent's own prompt.")
+    welcome_message: str | None = None
+    global_prompt: str | None = None
+    variables: list[str] = Field(default=[], description="Variables between {{ }} that mock data should fill.")
+    tool_count: int = 0
+    webhook_count: int = 0
+
+    def said(self) -> Said:
+        starts = "" if self.ai_starts_conversation is None else f" It speaks first: {self.ai_starts_conversation}."
+        data = [
+            f"{name}: {value}"
+            for name, value in (
+                ("agentName", self.agent_name),
+                ("llmModel", self.llm_model),
+                ("instructions", self.instructions),
+                ("welcomeMessage", self.welcome_message),
+                ("globalPrompt", self.global_prompt),
+                ("variables", ", ".join(self.variables)),
+            )
+            if value
+        ]
+        counted = f"{self.tool_count} tools, {self.webhook_count} webhooks."
+        return Said([f"Agent {self.agent_id}: {counted}{starts}"], data, [])
+
+
+async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
+    """List the agents that the key can use, with the agentId that nearly every other tool asks for.
+
+    For one agent's prompt and settings use get_agent.
+    """
+    wanted = args.name_contains.casefold()
+    agents = [agent for agent in await api.list_agents() if wanted in (agent.name or "").casefold()]
+    start = args.page * args.size
+    shown = agents[start : start + args.size]
+
+    def build(count: int) -> AgentList:
+        rows = [AgentRow(agent_id=known_id(agent.agent_id), agent_name=agent.name) for agent in shown[:count]]
+        answer = AgentList(page=args.page, size=args.size, total_count=len(agents), agents=rows)
+        answer.hint = page_hint(args.page, args.size, len(agents))
+        if start + count < len(agents):
+            answer.next_calls = [next_page("list_agents", args, start, count)]
+        return answer
+
+    return most_that_fit(len(shown), build, offset=start)
+
+
+async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
+    """Read one agent's prompt, the variables it expects, and its model, before writing test cases for it.
+
+    Secrets are masked. Test cases that exist already are in list_test_cases.
+    """
+    agent = await api.get_agent(args.agent_id)
+    masked = Agent.read(mask(agent.raw))
+    prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
+    answer = AgentAnswer(
+        agent_id=args.agent_id,
+        agent_name=masked.name,
+        llm_model=masked.agent_settings.llm_model,
+        ai_starts_conversation=masked.agent_settings.ai_starts_conversation,
+        instructions=masked.instructions,
+        welcome_message=masked.welcome_message,
+        global_prompt=masked.agent_settings.global_prompt,
+        variables=list(dict.fromkeys(re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(filter(None, prompts))))),
+        tool_count=len(masked.tools),
+        webhook_count=len(masked.agent_settings.webhooks),
+        next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})],
+    )
+    return answer.with_raw(masked.raw, when=args.detail == "full")

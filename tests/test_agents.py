@@ -1,0 +1,80 @@
+"""Agents, and that nothing that looks like a credential leaves with them."""
+
+import json
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from sigmamind_mcp.masking import MASK, mask
+from tests.conftest import text_of
+from tests.fake_api import FakeAPI, page
+
+pytestmark = pytest.mark.anyio
+
+AGENT: dict[str, Any] = {
+    "agentId": "agent_1",
+    "agentName": "Refund Desk",
+    "instructions": "Greet {{customer_name}}. State {{ order_number }}. Call with Bearer canary_abcdefgh.",
+    "welcomeMessage": "Hi {{customer_name}}",
+    "agentSettings": {
+        "llmModel": "gpt-4o",
+        "aiStartsConversation": True,
+        "maxTokens": 512,
+        "webhooks": [{"url": "https://user:canary_pw@crm.example/hook?token=canary", "secret": "canary"}],
+        "headers": {"Authorization": "canary", "X-Api-Key": "canary"},
+    },
+    "tools": [{"type": "http", "config": {"apiKey": "canary", "nested": [{"accessToken": "canary"}]}}],
+}
+
+
+async def test_agents_are_listed_and_found_by_name(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/agents", page([AGENT, {"agentId": "agent_2", "agentName": "Order Desk"}]))
+
+    every = await mcp.call_tool("list_agents", {})
+    found = await mcp.call_tool("list_agents", {"nameContains": "REFUND"})
+
+    assert every.structured_content["totalCount"] == 2
+    assert found.structured_content["agents"] == [{"agentId": "agent_1", "agentName": "Refund Desk"}]
+    assert "agent_1: Refund Desk" in text_of(found)
+
+
+@pytest.mark.parametrize("detail", ["concise", "full"])
+async def test_agent_comes_without_any_credential(mcp: Client, fake_api: FakeAPI, detail: str) -> None:
+    fake_api.answer("GET", "/v1/agents/agent_1", AGENT)
+
+    result = await mcp.call_tool("get_agent", {"agentId": "agent_1", "detail": detail})
+
+    assert "canary" not in json.dumps(result.structured_content) + text_of(result)
+    assert result.structured_content["variables"] == ["customer_name", "order_number"]
+    assert (result.structured_content["toolCount"], result.structured_content["webhookCount"]) == (1, 1)
+    assert detail == "concise" or result.structured_content["agentSettings"]["maxTokens"] == 512
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {
+            "maxTokens": 5,
+            "tokenLimit": 7,
+            "total_tokens": 9,
+            "keyword": "a",
+            "description": "the key-performance-indicators",
+        },
+        {"text": "Ask for the key. Say the password is never needed.", "url": "https://example.com/a:b@c"},
+        {"secret": None, "token": "", "list": [1, 2.5, True, None]},
+    ],
+)
+async def test_what_is_no_credential_stays(harmless: dict[str, Any]) -> None:
+    assert mask(harmless) == harmless
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key_abc123.s3cr3t", "sk-live-abcdefgh1234", "whsec_abcdefghij", "Bearer abcdefgh.ijkl", "AKIAABCDEFGHIJKLMNOP",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0xyz.sig", "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----",
+    ],
+)  # fmt: skip
+async def test_credentials_in_running_text_are_masked(text: str) -> None:
+    assert mask(f"before {text} after") == f"before {MASK} after"
