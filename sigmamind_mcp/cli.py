@@ -16,7 +16,7 @@ environment:
   SIGMAMIND_API_KEY    the key, from the dashboard (Deploy, API Keys)
   SIGMAMIND_AGENT_ID   the agent that is meant when a call names none
   SIGMAMIND_BASE_URL   the API's address (https://api.sigmamind.ai)
-  SIGMAMIND_READ_ONLY  true hides the tools that create
+  SIGMAMIND_READ_ONLY  true hides the tools that create or change
   SIGMAMIND_LOG_LEVEL  debug, info, warning or error, on stderr
 """
 
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     # Options stand before or after the command, so a subcommand must not reset what came before it.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--sandbox", action="store_true", help="use the embedded sandbox; no key needed")
-    common.add_argument("--read-only", action="store_true", help="hide the tools that create")
+    common.add_argument("--read-only", action="store_true", help="hide the tools that create or change")
     common.add_argument("--log-level", choices=LOG_LEVELS, help="what to log on stderr (warning)")
 
     parser = argparse.ArgumentParser(

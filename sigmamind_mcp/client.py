@@ -49,13 +49,26 @@ class SigmaMindClient:
         Raises:
             OutcomeUnknown: the case may have been created; list_test_cases tells.
         """
-        reply = await self._write("test-cases", {"agentId": agent_id, **fields}, "test case", "list_test_cases")
+        reply = await self._write(
+            "POST", ("test-cases",), {"agentId": agent_id, **fields}, "test case", "list_test_cases"
+        )
         return TestCase.read(reply.data) if reply.data else None
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
         reply = await self._upstream.read("v1", "test-cases", test_case_id, key=self._key, query={"agentId": agent_id})
         return TestCase.read(reply.data)
+
+    async def update_test_case(self, test_case_id: str, body: JSONObject) -> None:
+        """PUT /v1/test-cases/{testCaseId} with the whole case; PATCH where this version of the API has no PUT.
+
+        Raises:
+            OutcomeUnknown: the case may have been changed; get_test_case tells.
+        """
+        try:
+            await self._write("PUT", ("test-cases", test_case_id), body, "change of the test case", "get_test_case")
+        except NotOffered:
+            await self._write("PATCH", ("test-cases", test_case_id), body, "change of the test case", "get_test_case")
 
     async def list_test_cases(self, agent_id: str) -> list[TestCase]:
         """GET /v1/test-cases, every page of it; its one published version has no pages."""
@@ -68,7 +81,7 @@ class SigmaMindClient:
             OutcomeUnknown: the batch may have started; list_batch_runs tells.
         """
         body = {"agentId": agent_id, "testCases": list(test_case_ids)}
-        reply = await self._write("batch-runs", body, "batch run", "list_batch_runs")
+        reply = await self._write("POST", ("batch-runs",), body, "batch run", "list_batch_runs")
         return BatchRun.read(reply.data) if reply.data else None
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated:
@@ -123,18 +136,18 @@ class SigmaMindClient:
         reply = await self._upstream.read("v1", "agents", agent_id, key=self._key)
         return Agent.read(reply.data)
 
-    async def _write(self, collection: str, body: JSONObject, noun: str, list_tool: str) -> Reply:
-        """POST once. There is no idempotency key, so a lost answer must not look like a failure."""
+    async def _write(self, method: str, path: Sequence[str], body: JSONObject, noun: str, reading_tool: str) -> Reply:
+        """Write once. There is no idempotency key, so a lost answer must not look like a failure."""
         try:
-            return await self._upstream.write("POST", "v1", collection, key=self._key, body=body)
+            return await self._upstream.write(method, "v1", *path, key=self._key, body=body)
         except (ConnectionFailed, APIError, UnexpectedAnswer) as exc:
             if isinstance(exc, ConnectionFailed) and not exc.sent:
                 raise
-            if isinstance(exc, APIError) and exc.status in SURELY_NOT_WRITTEN:
+            if isinstance(exc, APIError) and (exc.status in SURELY_NOT_WRITTEN or isinstance(exc, NotOffered)):
                 raise
             raise OutcomeUnknown(
-                f"The {noun} may have been created: the request left, but its answer was lost or unreadable."
-                f" Look with {list_tool} before creating it again."
+                f"The {noun} may have been made: the request left, but its answer was lost or unreadable."
+                f" Look with {reading_tool} before trying again."
             ) from exc
 
     async def _walk(self, collection: str, query: Query, read_item: Callable[[object], RecordT]) -> list[RecordT]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import mcp_types as mcp
 from mcp.server.caching import CacheHint
@@ -71,7 +71,11 @@ class Tool:
 
     function: Callable[..., Awaitable[Answer]]
     title: str
-    writes: bool = False
+    effect: Literal["reads", "creates", "changes"] = "reads"
+
+    @property
+    def writes(self) -> bool:
+        return self.effect != "reads"
 
     @property
     def name(self) -> str:
@@ -103,8 +107,8 @@ class Tool:
             annotations=mcp.ToolAnnotations(
                 title=self.title,
                 read_only_hint=not self.writes,
-                destructive_hint=False,
-                idempotent_hint=not self.writes,
+                destructive_hint=self.effect == "changes",
+                idempotent_hint=self.effect != "creates",
                 open_world_hint=True,
             ),
         )
@@ -113,10 +117,11 @@ class Tool:
 TOOLS = (
     Tool(agents.list_agents, "List agents"),
     Tool(agents.get_agent, "Read an agent"),
-    Tool(cases.create_test_case, "Create a test case", writes=True),
+    Tool(cases.create_test_case, "Create a test case", effect="creates"),
     Tool(cases.get_test_case, "Read a test case"),
     Tool(cases.list_test_cases, "List test cases"),
-    Tool(runs.create_batch_run, "Start a batch run", writes=True),
+    Tool(cases.update_test_case, "Change a test case", effect="changes"),
+    Tool(runs.create_batch_run, "Start a batch run", effect="creates"),
     Tool(runs.list_batch_runs, "List batch runs"),
     Tool(runs.get_batch_run, "Read a batch run"),
     Tool(runs.wait_for_batch_run, "Wait for a batch run"),

@@ -82,12 +82,13 @@ async def test_schemas_are_closed_for_input_and_open_for_output(mcp: Client) -> 
 
 
 async def test_every_tool_has_a_title_and_all_four_hints(mcp: Client) -> None:
-    writes = {"create_test_case", "create_batch_run"}
+    creates, changes = {"create_test_case", "create_batch_run"}, {"update_test_case"}
     for tool in (await mcp.list_tools()).tools:
         hints = tool.annotations
-        assert tool.title and hints
-        assert (hints.read_only_hint, hints.idempotent_hint) == (tool.name not in writes,) * 2
-        assert (hints.destructive_hint, hints.open_world_hint) == (False, True)
+        assert tool.title and hints and hints.open_world_hint is True
+        assert hints.read_only_hint is (tool.name not in creates | changes)
+        assert hints.destructive_hint is (tool.name in changes)
+        assert hints.idempotent_hint is (tool.name not in creates)
 
 
 def facts(value: Any) -> list[str]:
@@ -367,7 +368,7 @@ async def test_remarks_are_listed_whole(mcp: Client, fake_api: FakeAPI) -> None:
 async def test_next_call_fits_the_state(mcp: Client, fake_api: FakeAPI) -> None:
 
     now = datetime.now(UTC).isoformat()
-    expected = [
+    expected: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         ({"createdDate": now, "failedAttempts": 0}, "wait_for_batch_run", IN_BATCH),
         ({}, "list_test_runs", {**IN_BATCH, "verdict": "failed"}),
         ({"successfulAttempts": 5, "failedAttempts": 0}, "list_test_runs", IN_BATCH),

@@ -218,7 +218,7 @@ async def test_write_whose_answer_is_lost_is_neither_a_failure_nor_sent_again(
     result = await mcp.call_tool(tool, arguments)
 
     assert result.is_error
-    assert "may have been created" in text_of(result) and listing in text_of(result)
+    assert "may have been made" in text_of(result) and listing in text_of(result)
     assert fake_api.paths == [f"POST {path}"]
 
 

@@ -1,11 +1,13 @@
 """Test cases: who the simulated user is, what counts as success, mock data, how many attempts."""
 
-from typing import Annotated, Self
+import json
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.models import KNOWN_LLM_MODELS, JSONObject, TestCase
 from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, known_id, most_that_fit, page_hint
 from sigmamind_mcp.tools.arguments import (
@@ -21,6 +23,8 @@ from sigmamind_mcp.tools.arguments import (
     TestCaseId,
 )
 from sigmamind_mcp.uris import uri_of
+
+WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
 
@@ -59,6 +63,18 @@ class CreateTestCase(ForAgent):
         Field(ge=1, description="Independent runs of this case in every batch run; each costs model calls."),
         NotBool,
     ] = 1
+
+
+class UpdateTestCase(ForAgent):
+    test_case_id: TestCaseId
+    user_prompt: Annotated[Prose, Field(description="New persona and intent of the simulated user.")] = ""
+    success_criteria: Annotated[Prose, Field(description="New text that each run is judged by.")] = ""
+    label: Annotated[str, Field(max_length=256, description="New name.")] = ""
+    llm_model: Annotated[str, Field(min_length=1, max_length=128, description="New model that plays the agent.")] = ""
+    mock_data: Annotated[
+        list[MockEntry], Field(max_length=100, description="New mock data; it replaces the whole list."), SentAsList
+    ] = []
+    attempt: Annotated[int, Field(ge=1, description="New number of runs in each batch run."), NotBool] = 1
 
 
 class GetTestCase(ForAgent):
@@ -137,6 +153,32 @@ class CreatedTestCase(TestCaseAnswer):
         return said._replace(before=["Created. " + said.before[0], *said.before[1:]])
 
 
+class Change(BaseModel):
+    """A field that is not what it was; None stands for an absent one."""
+
+    field: str
+    before: Any = None
+    after: Any = None
+
+
+class UpdatedTestCase(TestCaseAnswer):
+    """The test case as it is after the change."""
+
+    changes: list[Change] = Field(description="What is not as it was before.")
+    not_as_sent: list[str] = Field(default=[], description="Fields that the API stored otherwise than they were sent.")
+
+    def said(self) -> Said:
+        said = super().said()
+        fields = ", ".join(change.field for change in self.changes) or "nothing"
+        otherwise = [f"Stored otherwise than sent: {', '.join(self.not_as_sent)}."] if self.not_as_sent else []
+        changed = [
+            f"{change.field} before: {json.dumps(change.before, ensure_ascii=False)}\n"
+            f"{change.field} after: {json.dumps(change.after, ensure_ascii=False)}"
+            for change in self.changes
+        ]
+        return Said([f"Changed: {fields}.", *otherwise, *said.before], [*changed, "", *said.data], said.after)
+
+
 class TestCaseRow(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
 
@@ -181,6 +223,39 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
         answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]
     else:
         answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
+    return answer.linking(*_link(answer))
+
+
+async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> UpdatedTestCase:
+    """Change some fields of a test case; those that are not given keep their value.
+
+    Overwrites the old values for good. Batch runs that exist keep their results. For a variant to compare
+    with, use create_test_case. Returns what changed, before and after.
+    """
+    given: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id"})
+    if not given:
+        raise InvalidArguments(f"Nothing to change: give at least one of {', '.join(WRITABLE)}.")
+    before = await api.get_test_case(args.test_case_id, args.agent_id)
+    # The whole case is written, from the object as it came: the API's pages differ on whether a part would do.
+    kept = {name: before.raw[name] for name in WRITABLE if before.raw.get(name) is not None}
+    await api.update_test_case(args.test_case_id, {"agentId": args.agent_id, **kept, **given})
+    try:
+        after = await api.get_test_case(args.test_case_id, args.agent_id)
+    except SigmaMindError as exc:
+        raise OutcomeUnknown(
+            "The test case was changed, but reading it again failed. Look at it with get_test_case."
+        ) from exc
+    changes = [
+        Change(field=name, before=before.raw.get(name), after=after.raw.get(name))
+        for name in WRITABLE
+        if before.raw.get(name) != after.raw.get(name)
+    ]
+    shown = TestCaseAnswer.of(after, args.agent_id)
+    not_as_sent = [name for name, value in given.items() if after.raw.get(name) != value]
+    answer = UpdatedTestCase(**shown.model_dump(), changes=changes)
+    answer.not_as_sent = not_as_sent
+    run: CallArguments = {"agentId": args.agent_id, "testCases": [args.test_case_id]}
+    answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]
     return answer.linking(*_link(answer))
 
 
