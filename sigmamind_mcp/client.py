@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 from pydantic import SecretStr
 
@@ -15,6 +15,7 @@ from sigmamind_mcp.errors import (
     OutcomeUnknown,
     UnexpectedAnswer,
 )
+from sigmamind_mcp.ledger import Ledger, Write, entry_of
 from sigmamind_mcp.models import Agent, AgentRef, BatchRun, JSONObject, Page, RecordT, TestCase, TestRun
 from sigmamind_mcp.upstream import Reply, Upstream
 
@@ -36,23 +37,50 @@ class Dated(NamedTuple):
     date: datetime
 
 
+class Written(NamedTuple, Generic[RecordT]):
+    """What a write stored; None when the API confirmed with an empty body, as an older page shows.
+
+    `repeated` means that this is the outcome of the same call made before, `earlier` what that one had stored
+    when this one was sent all the same.
+    """
+
+    record: RecordT | None
+    repeated: bool
+    earlier: RecordT | None
+
+
 class SigmaMindClient:
     """The API as one caller sees it. Every method raises what `Upstream.read` raises."""
 
-    def __init__(self, upstream: Upstream, key: SecretStr) -> None:
+    def __init__(self, upstream: Upstream, key: SecretStr, ledger: Ledger | None = None) -> None:
         self._upstream = upstream
         self._key = key
+        self._ledger = ledger or Ledger()
+        self._used: list[Write] = []
 
-    async def create_test_case(self, agent_id: str, fields: JSONObject) -> TestCase | None:
-        """POST /v1/test-cases. None when the API confirms without showing what it stored.
+    def delivered(self) -> None:
+        """Note that the outcomes of this client's writes are on their way to the caller."""
+        for write in self._used:
+            write.delivered = True
+
+    async def create_test_case(
+        self, agent_id: str, fields: JSONObject, *, allow_duplicate: bool = False
+    ) -> Written[TestCase]:
+        """POST /v1/test-cases. The same call within ten minutes gets the first one's outcome, unless told otherwise.
 
         Raises:
             OutcomeUnknown: the case may have been created; list_test_cases tells.
         """
-        reply = await self._write(
-            "POST", ("test-cases",), {"agentId": agent_id, **fields}, "test case", "list_test_cases"
+        body = {"agentId": agent_id, **fields}
+        entry = entry_of(self._key, self._upstream.base_url, "POST", "test-cases", body)
+        earlier = self._ledger.find(entry)
+        if earlier and not earlier.awaits_caller and (allow_duplicate or not earlier.may_have_written):
+            earlier = None
+        write = earlier or await self._ledger.write(
+            entry, lambda: self._write("POST", ("test-cases",), body, "test case", "list_test_cases")
         )
-        return TestCase.read(reply.data) if reply.data else None
+        reply = await self._outcome(write)
+        return Written(TestCase.read(reply.data) if reply.data else None, earlier is not None, None)
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
@@ -74,15 +102,33 @@ class SigmaMindClient:
         """GET /v1/test-cases, every page of it; its one published version has no pages."""
         return await self._walk("test-cases", {"agentId": agent_id}, TestCase.read)
 
-    async def create_batch_run(self, agent_id: str, test_case_ids: Sequence[str]) -> BatchRun | None:
-        """POST /v1/batch-runs. None when the API confirms with an empty body, as its older page shows.
+    async def create_batch_run(self, agent_id: str, test_case_ids: Sequence[str]) -> Written[BatchRun]:
+        """POST /v1/batch-runs. Joins the same call while that is under way, or takes over its undelivered outcome.
+
+        Otherwise it is a new batch run: running the same cases again is what people do; the one before is named.
 
         Raises:
             OutcomeUnknown: the batch may have started; list_batch_runs tells.
         """
-        body = {"agentId": agent_id, "testCases": list(test_case_ids)}
-        reply = await self._write("POST", ("batch-runs",), body, "batch run", "list_batch_runs")
-        return BatchRun.read(reply.data) if reply.data else None
+        body: JSONObject = {"agentId": agent_id, "testCases": list(test_case_ids)}
+        entry = entry_of(self._key, self._upstream.base_url, "POST", "batch-runs", body)
+        earlier = self._ledger.find(entry)
+        joined = earlier if earlier and earlier.awaits_caller else None
+        write = joined or await self._ledger.write(
+            entry, lambda: self._write("POST", ("batch-runs",), body, "batch run", "list_batch_runs")
+        )
+        reply = await self._outcome(write)
+        before = earlier.outcome if earlier and not joined else None
+        return Written(
+            BatchRun.read(reply.data) if reply.data else None,
+            joined is not None,
+            BatchRun.read(before.data) if isinstance(before, Reply) and before.data else None,
+        )
+
+    async def _outcome(self, write: Write) -> Reply:
+        self._used.append(write)
+        await write.finished.wait()
+        return write.reply()
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated:
         """GET /v1/batch-runs/{batchId}"""

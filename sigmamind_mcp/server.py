@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from sigmamind_mcp import __version__
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import APIError, InvalidArguments, NotFound, SigmaMindError
+from sigmamind_mcp.ledger import Ledger
 from sigmamind_mcp.models import JSONObject
 from sigmamind_mcp.nearby import explain_not_found
 from sigmamind_mcp.resources import (
@@ -172,6 +173,7 @@ class _Offer:
     def __init__(self, settings: Settings, upstream: Upstream) -> None:
         self._settings = settings
         self._upstream = upstream
+        self._ledger = Ledger()
         self._tools = {tool.name: tool for tool in TOOLS if not (tool.writes and settings.read_only)}
         self._advertised = [tool.advertised(settings.agent_id) for tool in self._tools.values()]
 
@@ -184,7 +186,7 @@ class _Offer:
         Raises:
             ConfigurationError: the caller has no key, or a malformed one.
         """
-        return SigmaMindClient(self._upstream, self._key(ctx))
+        return SigmaMindClient(self._upstream, self._key(ctx), self._ledger)
 
     def _key(self, ctx: Request) -> SecretStr:
         if ctx.request is not None:
@@ -204,16 +206,18 @@ class _Offer:
                 tool.arguments, params.arguments, tool=tool.name, default_agent_id=self._settings.agent_id
             )
             api = self.api(ctx)
-            try:
-                answer = shortened(await tool.call(args, api, ctx.session.report_progress))
-            except NotFound as exc:
-                raise await _with_near_ids(exc, args.model_dump(by_alias=True, exclude_unset=True), api) from exc
         except SigmaMindError as exc:
-            return mcp.CallToolResult(content=[mcp.TextContent(text=_explained(exc))], is_error=True)
-        links = [mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type) for link in answer.links]
-        return mcp.CallToolResult(
-            content=[mcp.TextContent(text=answer.text()), *links], structured_content=answer.structured()
-        )
+            return _refusal(exc)
+        try:
+            answer = shortened(await tool.call(args, api, ctx.session.report_progress))
+            result = _result(answer)
+        except NotFound as exc:
+            asked = args.model_dump(by_alias=True, exclude_unset=True)
+            result = _refusal(await _with_near_ids(exc, asked, api))
+        except SigmaMindError as exc:
+            result = _refusal(exc)
+        api.delivered()
+        return result
 
     def _unknown_tool(self, name: str) -> str:
         if any(tool.name == name for tool in TOOLS):
@@ -288,6 +292,16 @@ async def _with_near_ids(exc: NotFound, asked: Mapping[str, Any], api: SigmaMind
     """The error in words that name the unknown id, where that can be told; they replace the API's own reasons."""
     explanation = await explain_not_found(asked, api)
     return NotFound(explanation, status=exc.status) if explanation else exc
+
+
+def _result(answer: Answer) -> mcp.CallToolResult:
+    links = [mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type) for link in answer.links]
+    text = mcp.TextContent(text=answer.text())
+    return mcp.CallToolResult(content=[text, *links], structured_content=answer.structured())
+
+
+def _refusal(exc: SigmaMindError) -> mcp.CallToolResult:
+    return mcp.CallToolResult(content=[mcp.TextContent(text=_explained(exc))], is_error=True)
 
 
 def _explained(exc: SigmaMindError) -> str:

@@ -124,16 +124,19 @@ class Upstream:
     async def write(self, method: str, *path: str, key: SecretStr, body: JSONObject) -> Reply:
         """Send a write, at most once: it is sent again only where no connection was ever made.
 
+        A call that is cancelled meanwhile does not cut it in half: it runs to its end, or to the deadline.
+
         Raises: as `read`; a ConnectionFailed says whether the request may have left.
         """
-        with _deadline(self.host):
+        with anyio.CancelScope(shield=True), _deadline(self.host):
             try:
                 return await self._attempt(method, path, key=key, body=body)
             except errors.ConnectionFailed as exc:
                 if exc.sent:
                     raise
-                await self._pause(pause_before(1, self._random))
+            await self._pause(pause_before(1, self._random))
             return await self._attempt(method, path, key=key, body=body)
+        raise AssertionError("the scope is shielded, so that nothing cancels it")
 
     def _wait_before(self, retry: int, exc: errors.APIError | errors.ConnectionFailed) -> float | None:
         """Seconds until the retry, or None when there will be none."""

@@ -147,6 +147,8 @@ def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
             return f"{where} must be one of {limits['expected']}."
         case "string_type":
             return f"{where} must be a text."
+        case "bool_type" | "bool_parsing":
+            return f"{where} must be true or false."
         case "list_type":
             of = "of {variableName, value}" if where == "mockData" else "of test case ids"
             return f"{where} must be a list {of}."

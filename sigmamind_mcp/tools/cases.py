@@ -64,6 +64,10 @@ class CreateTestCase(ForAgent):
         NotBool,
     ] = 1
 
+    allow_duplicate: Annotated[
+        bool, Field(description="Store it even if the same call was made in the last 10 minutes.")
+    ] = False
+
 
 class UpdateTestCase(ForAgent):
     test_case_id: TestCaseId
@@ -148,9 +152,12 @@ class TestCaseAnswer(Answer):
 class CreatedTestCase(TestCaseAnswer):
     """The test case as it was stored."""
 
+    repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
+
     def said(self) -> Said:
         said = super().said()
-        return said._replace(before=["Created. " + said.before[0], *said.before[1:]])
+        created = "Not created again" if self.repeated else "Created"
+        return said._replace(before=[f"{created}. {said.before[0]}", *said.before[1:]])
 
 
 class Change(BaseModel):
@@ -210,14 +217,17 @@ class TestCaseList(Answer):
 async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> CreatedTestCase:
     """Store a new test case: one simulated conversation with the agent and how to judge it.
 
-    Storing runs nothing; create_batch_run starts it. A test case cannot be deleted through the API, and
-    calling twice stores two. Returns its testCaseId.
+    Storing runs nothing; create_batch_run starts it. A test case cannot be deleted through the API. The same call
+    within 10 minutes stores nothing new. Returns its testCaseId.
     """
-    fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id"})
-    case = await api.create_test_case(args.agent_id, fields)
-    answer = CreatedTestCase.of(case or TestCase.read(fields), args.agent_id)
+    fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"})
+    written = await api.create_test_case(args.agent_id, fields, allow_duplicate=args.allow_duplicate)
+    answer = CreatedTestCase.of(written.record or TestCase.read(fields), args.agent_id)
     if args.llm_model and args.llm_model not in KNOWN_LLM_MODELS:
         answer.hint = "This llmModel is not among those that SigmaMind's pages list; check its spelling."
+    if written.repeated:
+        answer.repeated = True
+        answer.hint = "The same call was made before: this is its outcome, and nothing new was stored."
     if answer.test_case_id:
         run: CallArguments = {"agentId": args.agent_id, "testCases": [answer.test_case_id]}
         answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]

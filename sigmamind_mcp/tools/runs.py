@@ -180,6 +180,8 @@ class CreatedBatchRun(Answer):
     created_date: Time | None = None
     test_cases: list[str] = Field(description="Ids of the test cases it runs.")
     uri: str | None = None
+    repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
+    identical_batch_id: str | None = Field(default=None, description="Ran the same test cases minutes ago.")
 
     def said(self) -> Said:
         cases = f"{len(self.test_cases)} test case{'s' if len(self.test_cases) != 1 else ''}"
@@ -353,13 +355,13 @@ class TestRunAnswer(Answer):
 async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient) -> CreatedBatchRun:
     """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
 
-    It costs model calls, one conversation for each attempt, cannot be stopped, and calling twice starts two.
+    It costs model calls, one conversation for each attempt, and cannot be stopped; calling again starts another.
     Returns at once with a batchId; follow it with wait_for_batch_run.
     """
     if repeated := [case for case in dict.fromkeys(args.test_cases) if args.test_cases.count(case) > 1]:
         raise InvalidArguments(f"testCases must name each test case once; {', '.join(repeated)} is there twice.")
-    started = await api.create_batch_run(args.agent_id, args.test_cases)
-    batch_run = started or BatchRun()
+    written = await api.create_batch_run(args.agent_id, args.test_cases)
+    batch_run = written.record or BatchRun()
     batch_id = known_id(batch_run.batch_id)
     answer = CreatedBatchRun(
         batch_id=batch_id,
@@ -369,6 +371,12 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient) -> Create
         test_cases=args.test_cases,
         uri=batch_id and uri_of("batch-run", agentId=args.agent_id, batchId=batch_id),
     )
+    if written.repeated:
+        answer.repeated = True
+        answer.hint = "The same call was already under way: this is its outcome, and no second batch run was started."
+    if written.earlier and (earlier := known_id(written.earlier.batch_id)):
+        answer.identical_batch_id = earlier
+        answer.hint = f"Batch run {earlier}, started within the last 10 minutes, runs the same test cases."
     if batch_id is None:
         answer.next_calls = [NextCall(tool="list_batch_runs", arguments={"agentId": args.agent_id})]
         return answer

@@ -1,0 +1,82 @@
+"""What was written a moment ago, so that a call that is issued again is not a second write.
+
+Protocol 2026-07-28 tells a client that lost its stream to issue the call again under a new id, and the API has no
+idempotency key. So each write is remembered for ten minutes under its caller and its whole body. Over HTTP nobody
+can know that an answer arrived: what was handed to the transport counts as delivered.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import anyio
+import anyio.lowlevel
+from pydantic import SecretStr
+
+from sigmamind_mcp.errors import OutcomeUnknown, SigmaMindError
+from sigmamind_mcp.models import JSONObject
+from sigmamind_mcp.upstream import Reply
+
+REMEMBERED_SECONDS = 600.0
+
+
+@dataclass
+class Write:
+    """One write: its outcome once it is known, and whether that was handed to the transport."""
+
+    begun: float
+    finished: anyio.Event = field(default_factory=anyio.Event)
+    outcome: Reply | SigmaMindError | None = None
+    delivered: bool = False
+
+    @property
+    def awaits_caller(self) -> bool:
+        """Whether nobody has been told its outcome yet: it is under way, or its call was cut."""
+        return not self.delivered
+
+    @property
+    def may_have_written(self) -> bool:
+        return isinstance(self.outcome, Reply | OutcomeUnknown)
+
+    def reply(self) -> Reply:
+        """The outcome, as the first call saw it: returned, or raised."""
+        if isinstance(self.outcome, Reply):
+            return self.outcome
+        assert self.outcome is not None
+        raise self.outcome
+
+
+class Ledger:
+    """The writes of the last ten minutes, of every caller of this process."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._writes: dict[str, Write] = {}
+
+    def find(self, entry: str) -> Write | None:
+        """The last such write, if it was in the last ten minutes."""
+        oldest = self._clock() - REMEMBERED_SECONDS
+        self._writes = {name: write for name, write in self._writes.items() if write.begun > oldest}
+        return self._writes.get(entry)
+
+    async def write(self, entry: str, send: Callable[[], Awaitable[Reply]]) -> Write:
+        """Send a write and remember its outcome, also when the call is cancelled meanwhile: `send` is shielded."""
+        write = self._writes[entry] = Write(self._clock())
+        try:
+            write.outcome = await send()
+        except SigmaMindError as exc:
+            write.outcome = exc
+        finally:
+            if write.outcome is None:  # a fault of ours: nothing to give to another call
+                del self._writes[entry]
+            write.finished.set()
+        await anyio.lowlevel.checkpoint()  # a call that was cancelled ends here, its outcome undelivered
+        return write
+
+
+def entry_of(key: SecretStr, base_url: str, method: str, path: str, body: JSONObject) -> str:
+    """What makes two writes the same: caller, API, operation and the whole body; the key is only hashed."""
+    told = [key.get_secret_value(), base_url, method, path, json.dumps(body, sort_keys=True)]
+    return hashlib.sha256("\x00".join(told).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,175 @@
+"""A call that is issued again is not a second write; another caller's or another call is (R21, R22, R28)."""
+
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.errors import OutcomeUnknown
+from sigmamind_mcp.ledger import REMEMBERED_SECONDS, Ledger
+from sigmamind_mcp.settings import check_key
+from sigmamind_mcp.upstream import Upstream
+from tests.conftest import KEY, connected, text_of
+from tests.fake_api import CASE, CREATED_BATCH, ERROR, FakeAPI
+from tests.processes import environment, serving
+
+pytestmark = pytest.mark.anyio
+
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
+START = {"agentId": AGENT, "testCases": ["tc_1"]}
+
+
+def counting(fake_api: FakeAPI) -> None:
+    """Let each POST store something new, so that a second one shows."""
+    stored = iter(range(10_000))
+    fake_api.answer("POST", "/v1/test-cases", lambda asked: {**CASE, "testCaseId": f"tc_{next(stored)}"})
+    fake_api.answer("POST", "/v1/batch-runs", lambda asked: {**CREATED_BATCH, "batchId": f"batch_{next(stored)}"})
+
+
+async def test_same_test_case_again_gets_the_first_outcome_and_says_so(mcp: Client, fake_api: FakeAPI) -> None:
+    counting(fake_api)
+
+    first = await mcp.call_tool("create_test_case", NEW_CASE)
+    again = await mcp.call_tool("create_test_case", NEW_CASE)
+    other = await mcp.call_tool("create_test_case", {**NEW_CASE, "label": "other"})
+    wanted = await mcp.call_tool("create_test_case", {**NEW_CASE, "allowDuplicate": True})
+
+    ids = [result.structured_content["testCaseId"] for result in (first, again, other, wanted)]
+    assert ids == ["tc_0", "tc_0", "tc_1", "tc_2"]
+    assert again.structured_content["repeated"] is True and "nothing new was stored" in text_of(again)
+    assert "repeated" not in first.structured_content
+    assert all("allowDuplicate" not in asked.body for asked in fake_api.asked)
+
+
+async def test_same_batch_run_again_is_a_new_one_that_names_the_last(mcp: Client, fake_api: FakeAPI) -> None:
+    counting(fake_api)
+
+    first = await mcp.call_tool("create_batch_run", START)
+    again = await mcp.call_tool("create_batch_run", START)
+
+    assert first.structured_content["batchId"] == "batch_0"
+    assert again.structured_content["batchId"] == "batch_1"
+    assert again.structured_content["identicalBatchId"] == "batch_0" and "batch_0" in text_of(again)
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [("create_test_case", NEW_CASE), ("create_batch_run", START)])
+async def test_same_call_while_the_first_is_under_way_joins_it(
+    mcp: Client, fake_api: FakeAPI, tool: str, arguments: dict[str, Any]
+) -> None:
+    counting(fake_api)
+    fake_api.stall.clear()
+    results: list[Any] = []
+
+    async def call() -> None:
+        results.append((await mcp.call_tool(tool, arguments)).structured_content)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(call)
+        with anyio.fail_after(5):
+            while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
+                await anyio.sleep(0.01)
+        fake_api.stall.set()
+
+    assert len(fake_api.asked) == 1
+    assert sum(result.get("repeated", False) for result in results) == 4
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [("create_test_case", NEW_CASE), ("create_batch_run", START)])
+async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcome(
+    fake_api: FakeAPI, tool: str, arguments: dict[str, Any]
+) -> None:
+    counting(fake_api)
+    async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
+        for number in range(20):
+            fake_api.stall.clear()
+            given = {
+                **arguments,
+                **({"testCases": [f"tc_{number}"]} if "testCases" in arguments else {"label": str(number)}),
+            }
+            async with anyio.create_task_group() as group:
+                group.start_soon(mcp.call_tool, tool, given)
+                with anyio.fail_after(5):
+                    while len(fake_api.asked) <= number:  # noqa: ASYNC110 - the fake has no event for it
+                        await anyio.sleep(0.01)
+                group.cancel_scope.cancel()
+                fake_api.stall.set()
+            again = await mcp.call_tool(tool, given)
+            assert not again.is_error and again.structured_content["repeated"] is True
+
+    assert len(fake_api.asked) == 20
+
+
+async def test_other_callers_are_never_matched(fake_api: FakeAPI) -> None:
+    counting(fake_api)
+    ledger = Ledger()
+    async with Upstream(fake_api.url) as upstream:
+        for key in ("one", "two"):
+            api = SigmaMindClient(upstream, check_key(key), ledger)
+            written = await api.create_test_case(AGENT, {"userPrompt": "x"})
+            api.delivered()
+            assert not written.repeated
+
+    assert len(fake_api.asked) == 2
+
+
+async def test_after_ten_minutes_a_call_is_new_again(fake_api: FakeAPI) -> None:
+    counting(fake_api)
+    now = [0.0]
+    ledger = Ledger(clock=lambda: now[0])
+    async with Upstream(fake_api.url) as upstream:
+        for moment, repeated in ((0.0, False), (REMEMBERED_SECONDS - 1, True), (REMEMBERED_SECONDS + 1, False)):
+            now[0] = moment
+            api = SigmaMindClient(upstream, check_key(KEY), ledger)
+            assert (await api.create_test_case(AGENT, {"userPrompt": "x"})).repeated is repeated
+            api.delivered()
+
+
+@pytest.mark.parametrize(("status", "posts"), [(400, 2), (429, 2), (500, 1)])
+async def test_refused_write_may_be_tried_again_and_an_unknown_one_is_not(
+    fake_api: FakeAPI, status: int, posts: int
+) -> None:
+    fake_api.answer("POST", "/v1/test-cases", ERROR, status)
+    async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
+        for _ in range(2):
+            result = await mcp.call_tool("create_test_case", NEW_CASE)
+            assert result.is_error
+
+    assert len(fake_api.asked) == posts
+
+
+async def test_unknown_outcome_of_a_cut_call_is_told_to_the_next(fake_api: FakeAPI) -> None:
+    fake_api.answer("POST", "/v1/batch-runs", ERROR, 504)
+    ledger = Ledger()
+    async with Upstream(fake_api.url) as upstream:
+        for _ in range(2):  # the first is never delivered
+            with pytest.raises(OutcomeUnknown):
+                await SigmaMindClient(upstream, check_key(KEY), ledger).create_batch_run(AGENT, ["tc_1"])
+
+    assert len(fake_api.asked) == 1
+
+
+async def test_dropped_stream_and_issued_again_over_http_is_one_write(fake_api: FakeAPI) -> None:
+    """Protocol 2026-07-28: closing the stream cancels the call, and the client issues it again."""
+    counting(fake_api)
+    with serving("serve", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as url:
+        for number in range(30):
+            given = {"agentId": AGENT, "testCases": [f"tc_{number}"]}
+            fake_api.stall.clear()
+            async with httpx2.AsyncClient(headers={"X-API-Key": KEY}) as http:
+                with anyio.move_on_after(5):
+                    async with Client(streamable_http_client(f"{url}/mcp", http_client=http), mode="2026-07-28") as cut:
+                        with anyio.move_on_after(0.15):
+                            await cut.call_tool("create_batch_run", given)
+            fake_api.stall.set()
+            async with httpx2.AsyncClient(headers={"X-API-Key": KEY}) as http:
+                transport = streamable_http_client(f"{url}/mcp", http_client=http)
+                async with Client(transport, mode="2026-07-28") as client:
+                    assert not (await client.call_tool("create_batch_run", given)).is_error
+
+    assert [asked.method for asked in fake_api.asked] == ["POST"] * 30
