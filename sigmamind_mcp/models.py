@@ -51,9 +51,9 @@ def as_moment(value: object) -> datetime | None:
     """Read an ISO 8601 time, UTC unless it says otherwise; one that cannot be read is no time."""
     try:
         moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the first and the last day of time have no UTC everywhere
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 Text = Annotated[str, BeforeValidator(as_text)]

@@ -254,7 +254,9 @@ async def test_unknown_fields_appear_in_full_and_are_never_fatal(mcp: Client, fa
     assert "status" not in concise.structured_content
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "", 12, {"at": 1}])
+@pytest.mark.parametrize(
+    "moment", ["yesterday", "", 12, {"at": 1}, "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"]
+)
 async def test_unreadable_time_is_no_time(moment: Any) -> None:
     assert batch(createdDate=moment).created_date is None
 

@@ -19,6 +19,10 @@ from sigmamind_mcp.untrusted import NOTICE, clean_json, fence
 
 CONCISE_CHARACTERS = 25_000
 FULL_BYTES = 100_000
+CUTS_SHOWN = 20
+MARK = 60
+LARGE_OBJECT = 40
+LONG_KEY = 200
 
 
 def spelt(moment: datetime) -> str:
@@ -95,12 +99,16 @@ class Answer(BaseModel):
         return self
 
     @property
+    def raw(self) -> JSONObject | None:
+        return self._raw
+
+    @property
     def is_full(self) -> bool:
         return self._raw is not None
 
     def structured(self) -> JSONObject:
         """The answer as structured content: cleaned, under the API's names, without what is absent."""
-        chosen = self.model_dump(by_alias=True, mode="json", exclude_none=True)
+        chosen = self.model_dump(by_alias=True, mode="json", exclude_none=not self.is_full)
         aside = {name: value for name in ("hint", "nextCalls", "cut", "notice") if (value := chosen.pop(name, None))}
         whole: JSONObject = clean_json({**(_laid_over(self._raw, chosen) if self.is_full else chosen), **aside})
         return whole
@@ -144,15 +152,14 @@ def most_that_fit(count: int, build: Callable[[int], AnswerT], *, offset: int = 
 
 
 def shortened(answer: AnswerT) -> AnswerT:
-    """Return the answer with its longest texts and lists shortened until it fits, saying so in `cut`."""
+    """Return the answer with its longest texts, lists and objects shortened until it fits, saying so in `cut`."""
     if answer.fits():
         return answer
-    whole = answer.structured()
     low, high = 1, FULL_BYTES
-    best = _limited(answer, whole, low)
+    best = _limited(answer, low)
     while low <= high:
         middle = (low + high) // 2
-        candidate = _limited(answer, whole, middle)
+        candidate = _limited(answer, middle)
         if candidate.fits():
             best, low = candidate, middle + 1
         else:
@@ -172,34 +179,46 @@ def known_id(value: str | None) -> str | None:
     return value if value and re.fullmatch(ID_PATTERN, value) else None
 
 
-def _limited(answer: AnswerT, whole: JSONObject, limit: int) -> AnswerT:
-    cuts: list[Cut] = []
-    kept = {name: value for name, value in whole.items() if name not in ("notice", "nextCalls", "hint")}
-    short = _limit(kept, limit, "", cuts)
-    fixed = {name: whole[name] for name in ("notice", "nextCalls", "hint") if name in whole}
-    result = type(answer).model_validate({**short, **fixed, "cut": [*answer.cut, *cuts[:20]]})
-    return result.with_raw(short, when=answer.is_full).linking(*answer.links)
+def _limited(answer: AnswerT, limit: int) -> AnswerT:
+    """The answer with the API's object and our fields cut alike; our own words stay whole."""
+    cuts: dict[str, Cut] = {}
+    raw = _limit(answer.raw, limit, "", cuts)
+    chosen = answer.model_dump(by_alias=True, mode="json", exclude_none=True)
+    aside = {name: chosen.pop(name) for name in ("hint", "nextCalls", "notice") if name in chosen}
+    short = _limit(chosen, limit, "", cuts)
+    cut = [*answer.cut, *list(cuts.values())[:CUTS_SHOWN]]
+    result = type(answer).model_validate({**short, **aside, "cut": cut})
+    return result.with_raw(raw, when=answer.is_full).linking(*answer.links)
 
 
-def _limit(data: Any, limit: int, where: str, cuts: list[Cut]) -> Any:
-    """Cut texts to `limit` characters and lists to a tenth as many entries, noting each cut."""
-    if isinstance(data, str) and len(data) > limit + 40:
-        cuts.append(Cut(field=where, shown=limit, of=len(data)))
+def _limit(data: Any, limit: int, where: str, cuts: dict[str, Cut]) -> Any:
+    """Cut texts to `limit` characters, and lists and large objects to a tenth as many entries, noting each cut."""
+    if isinstance(data, str) and len(data) > limit + MARK:
+        cuts[where] = Cut(field=where[:MARK], shown=limit, of=len(data))
         return f"{data[:limit]} [cut: {limit:,} of {len(data):,} characters]"
     if isinstance(data, list):
         entries = max(1, limit // 10)
         if len(data) > entries:
-            cuts.append(Cut(field=where, shown=entries, of=len(data)))
+            cuts[where] = Cut(field=where[:MARK], shown=entries, of=len(data))
         return [_limit(item, limit, f"{where}[{n}]", cuts) for n, item in enumerate(data[:entries])]
     if isinstance(data, dict):
-        return {key: _limit(value, limit, f"{where}.{key}".lstrip("."), cuts) for key, value in data.items()}
+        entries = max(LARGE_OBJECT, limit // 10)
+        if len(data) > entries:
+            cuts[where] = Cut(field=where[:MARK], shown=entries, of=len(data))
+        return {
+            str(key)[:LONG_KEY]: _limit(value, limit, f"{where}.{key}".lstrip("."), cuts)
+            for key, value in list(data.items())[:entries]
+        }
     return data
 
 
 def _laid_over(raw: Any, chosen: Any) -> Any:
     """`chosen` over `raw`: objects field by field, lists of one length entry by entry, else ours."""
+    if chosen is None:  # we could not read it; a text may stand as it came, anything else would break the schema
+        return raw if isinstance(raw, str) else None
     if isinstance(raw, dict) and isinstance(chosen, dict):
-        return {**raw, **{name: _laid_over(raw.get(name), value) for name, value in chosen.items()}}
+        ours = {name: value for name, value in chosen.items() if value is not None or name in raw}
+        return {**raw, **{name: _laid_over(raw.get(name), value) for name, value in ours.items()}}
     if isinstance(raw, list) and isinstance(chosen, list) and len(raw) == len(chosen):
         return [_laid_over(one, other) for one, other in zip(raw, chosen, strict=True)]
     return chosen
