@@ -80,7 +80,7 @@ class SigmaMindClient:
             entry, lambda: self._write("POST", ("test-cases",), body, "test case", "list_test_cases")
         )
         reply = await self._outcome(write)
-        return Written(TestCase.read(reply.data) if reply.data else None, earlier is not None, None)
+        return Written(_stored(reply, TestCase.read), earlier is not None, None)
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
@@ -119,11 +119,8 @@ class SigmaMindClient:
         )
         reply = await self._outcome(write)
         before = earlier.outcome if earlier and not joined else None
-        return Written(
-            BatchRun.read(reply.data) if reply.data else None,
-            joined is not None,
-            BatchRun.read(before.data) if isinstance(before, Reply) and before.data else None,
-        )
+        last = _stored(before, BatchRun.read) if isinstance(before, Reply) else None
+        return Written(_stored(reply, BatchRun.read), joined is not None, last)
 
     async def _outcome(self, write: Write) -> Reply:
         self._used.append(write)
@@ -212,6 +209,14 @@ class SigmaMindClient:
             if not page.has_next or not page.items:
                 return items
         raise UnexpectedAnswer(f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages.")
+
+
+def _stored(reply: Reply, read_item: Callable[[object], RecordT]) -> RecordT | None:
+    """What the API shows of a write that it confirmed; None for an answer that is empty or says something else."""
+    try:
+        return read_item(reply.data) if reply.data else None
+    except UnexpectedAnswer:
+        return None
 
 
 def _runs_within(batch_run: BatchRun) -> list[TestRun]:

@@ -112,11 +112,11 @@ async def test_created_batch_run_with_a_body(mcp: Client, fake_api: FakeAPI, sta
     assert result.structured_content["state"] == "running"
 
 
-@pytest.mark.parametrize("status", [200, 201, 204])
-async def test_created_batch_run_without_a_body_is_started_with_an_unknown_id(
-    mcp: Client, fake_api: FakeAPI, status: int
+@pytest.mark.parametrize(("status", "body"), [(200, b""), (201, b""), (204, b""), (200, b"[]"), (201, b'"started"')])
+async def test_created_batch_run_without_a_readable_body_is_started_with_an_unknown_id(
+    mcp: Client, fake_api: FakeAPI, status: int, body: bytes
 ) -> None:
-    fake_api.answer("POST", "/v1/batch-runs", b"", status)
+    fake_api.answer("POST", "/v1/batch-runs", body, status)
 
     result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]})
 

@@ -9,7 +9,7 @@ from pydantic.alias_generators import to_camel
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.masking import mask
 from sigmamind_mcp.models import Agent
-from sigmamind_mcp.tools.answers import Answer, NextCall, Said, known_id, most_that_fit, page_hint
+from sigmamind_mcp.tools.answers import Answer, NextCall, Said, known_id, most_that_fit, named, page_hint
 from sigmamind_mcp.tools.arguments import Arguments, Detail, ForAgent, PageNumber, PageSize
 from sigmamind_mcp.tools.cases import next_page
 
@@ -62,18 +62,14 @@ class AgentAnswer(Answer):
 
     def said(self) -> Said:
         starts = "" if self.ai_starts_conversation is None else f" It speaks first: {self.ai_starts_conversation}."
-        data = [
-            f"{name}: {value}"
-            for name, value in (
-                ("agentName", self.agent_name),
-                ("llmModel", self.llm_model),
-                ("instructions", self.instructions),
-                ("welcomeMessage", self.welcome_message),
-                ("globalPrompt", self.global_prompt),
-                ("variables", ", ".join(self.variables)),
-            )
-            if value
-        ]
+        data = named(
+            ("agentName", self.agent_name),
+            ("llmModel", self.llm_model),
+            ("instructions", self.instructions),
+            ("welcomeMessage", self.welcome_message),
+            ("globalPrompt", self.global_prompt),
+            ("variables", ", ".join(self.variables)),
+        )
         counted = f"{self.tool_count} tools, {self.webhook_count} webhooks."
         return Said([f"Agent {self.agent_id}: {counted}{starts}"], data, [])
 

@@ -174,6 +174,11 @@ def page_hint(page: int, size: int, total: int) -> str | None:
     return f"This page is past the end; the last one is {max(0, (total - 1) // size)}."
 
 
+def named(*fields: tuple[str, str | None]) -> list[str]:
+    """A line for each field that has a value, under the API's name."""
+    return [f"{name}: {value}" for name, value in fields if value]
+
+
 def known_id(value: str | None) -> str | None:
     """The id, if it is one: what the API sends as an id stands outside the fence."""
     return value if value and re.fullmatch(ID_PATTERN, value) else None

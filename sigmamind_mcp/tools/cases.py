@@ -9,7 +9,17 @@ from pydantic.alias_generators import to_camel
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.models import KNOWN_LLM_MODELS, JSONObject, TestCase
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, known_id, most_that_fit, page_hint
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    CallArguments,
+    Link,
+    NextCall,
+    Said,
+    known_id,
+    most_that_fit,
+    named,
+    page_hint,
+)
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
     Arguments,
@@ -130,16 +140,12 @@ class TestCaseAnswer(Answer):
 
     def said(self) -> Said:
         attempts = "attempts not told" if self.attempt is None else f"{_attempts(self.attempt)} in each batch run"
-        data = [
-            f"{name}: {value}"
-            for name, value in (
-                ("label", self.label),
-                ("llmModel", self.llm_model),
-                ("userPrompt", self.user_prompt),
-                ("successCriteria", self.success_criteria),
-            )
-            if value
-        ]
+        data = named(
+            ("label", self.label),
+            ("llmModel", self.llm_model),
+            ("userPrompt", self.user_prompt),
+            ("successCriteria", self.success_criteria),
+        )
         data += [f"mockData {mock.variable_name} = {mock.value}" for mock in self.mock_data]
         name = self.test_case_id or "with an id that the API did not give"
         return Said(

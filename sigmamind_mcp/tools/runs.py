@@ -27,6 +27,7 @@ from sigmamind_mcp.tools.answers import (
     Time,
     known_id,
     most_that_fit,
+    named,
     page_hint,
     spelt,
 )
@@ -302,16 +303,12 @@ class TestRunAnswer(Answer):
         begun = "" if self.created_date is None else f" Started {spelt(self.created_date)}."
         ended = " Not completed." if self.completed_date is None else f" Completed {spelt(self.completed_date)}."
         head = f"Test run {self.job_id} of batch run {self.batch_id} (agent {self.agent_id}{case}): {self.verdict}."
-        data = [
-            f"{name}: {value}"
-            for name, value in (
-                ("label", self.label),
-                ("successCriteria", self.success_criteria),
-                ("remarks", self.remarks),
-                ("chatId", self.chat_id),
-            )
-            if value
-        ]
+        data = named(
+            ("label", self.label),
+            ("successCriteria", self.success_criteria),
+            ("remarks", self.remarks),
+            ("chatId", self.chat_id),
+        )
         data += ["", *(markdown_turn(turn.turn, turn.role, turn.content) for turn in self.conversation)]
         return Said([head + begun + ended], data, [self._range(), f"Transcript: {self.transcript_uri}"])
 
