@@ -73,7 +73,9 @@ def create_app(
     ]
     if knobs.run_list:
         routes.append(api.route("/v1/test-runs", GET=api.list_test_runs))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
+    app.router.redirect_slashes = False  # the API documents no redirect: such a path is a 404
+    return app
 
 
 class Refusal(HTTPException):
@@ -90,6 +92,8 @@ class MockVariable(BaseModel):
     variable_name: StrictStr = ""
     value: StrictStr = ""
 
+
+CASE_FIELDS = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 Int64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 Objects = list[dict[str, Any]]
@@ -203,9 +207,9 @@ class _API:
     async def create_test_case(self, request: Request) -> Body:
         fields = await _body(request, TestCaseCreate)
         agent_id, _ = self._agent(fields["agentId"])
-        case = {name: value for name, value in fields.items() if name != "agentId"}
         with self.store.writing():
-            stored = {"testCaseId": self.store.new_id("tc"), "workspaceId": samples.WORKSPACE, "attempt": 1, **case}
+            own = {"testCaseId": self.store.new_id("tc"), "workspaceId": samples.WORKSPACE, "attempt": 1}
+            stored = {**own, **_case_fields(fields)}
             self.store.put_test_case(agent_id, stored)
         return self._case(agent_id, stored)
 
@@ -221,10 +225,9 @@ class _API:
 
     async def update_test_case(self, request: Request) -> Body:
         fields = await _body(request, TestCaseUpdate)
-        agent_id, _ = self._agent(fields.pop("agentId"))
+        agent_id, _ = self._agent(fields["agentId"])
         with self.store.writing():
-            stored = self._stored_case(agent_id, request.path_params["test_case_id"])
-            stored = {**stored, **fields, "testCaseId": stored["testCaseId"]}
+            stored = {**self._stored_case(agent_id, request.path_params["test_case_id"]), **_case_fields(fields)}
             self.store.put_test_case(agent_id, stored)
         return self._case(agent_id, stored)
 
@@ -266,8 +269,9 @@ class _API:
         query = _query(request, RunQuery)
         agent_id, _ = self._agent(query.agent_id)
         batch = self._stored_batch(agent_id, query.batch_id)
-        page = _page(self.store.list_test_runs(batch.batch_id), query)
-        return {**page, "data": [self._run(run, batch, with_conversation=False) for run in page["data"]]}
+        start, total = query.page * query.size, self.store.count_test_runs(batch.batch_id)
+        runs = self.store.list_test_runs(batch.batch_id, start=start, size=query.size)
+        return _envelope([self._run(run, batch, with_conversation=False) for run in runs], total, query)
 
     async def create_agent(self, request: Request) -> Body:
         fields = await _body(request, AgentWrite)
@@ -296,17 +300,18 @@ class _API:
         run = _found(self.store.find_test_run_of_chat(chat_id))
         batch = _found(self.store.find_batch_run(run.batch_id))
         turns = [turn for turn in run.conversation if turn.at <= self._now]
-        ended = run.completed is not None and run.completed <= self._now
+        mock_data = _launched(run, batch).get("mockData", [])
         return {
             "chatId": self._chat_id(run),
             "agent": self._ref(batch.agent_id),
             "createdAt": run.created,
-            "status": "ended" if ended else "in_progress",
+            "status": _chat_status(run, self._now),
             "transcript": "\n".join(f"{turn.role}: {turn.content}" for turn in turns),
             "messages": [
                 {"id": f"item_{n}", "role": turn.role, "type": "message", "content": [turn.content]}
                 for n, turn in enumerate(turns, start=1)
             ],
+            "dynamicVariables": {mock.get("variableName", ""): mock.get("value", "") for mock in mock_data},
         }
 
     @property
@@ -357,12 +362,11 @@ class _API:
         """The run as far as it has got by now: nothing is decided before its end."""
         now = self._now
         ended = run.completed is not None and run.completed <= now
-        case = next(case for case in batch.test_cases if case["testCaseId"] == run.test_case_id)
         body: Body = {
             "batchId": run.batch_id,
             "workspaceId": samples.WORKSPACE,
             "agent": self._ref(batch.agent_id),
-            "testCase": self._definition(batch, case),
+            "testCase": self._definition(batch, _launched(run, batch)),
             "jobId": run.job_id,
             "chatId": self._chat_id(run),
             "createdDate": run.created,
@@ -396,11 +400,31 @@ def _bare(agent_id: str) -> str:
     return agent_id.removeprefix("agent_")
 
 
+def _case_fields(sent: Body) -> Body:
+    """What a caller decides of a test case. Other fields are let in, as the schema does, and not kept."""
+    return {name: sent[name] for name in CASE_FIELDS if name in sent}
+
+
+def _launched(run: StoredRun, batch: StoredBatch) -> Body:
+    """The run's test case as it was at the launch."""
+    return next(case for case in batch.test_cases if case["testCaseId"] == run.test_case_id)
+
+
+def _chat_status(run: StoredRun, now: str) -> str:
+    if run.completed is None:
+        return "error"
+    return "ended" if run.completed <= now else "in_progress"
+
+
 def _page(items: list[Any], query: PageQuery) -> Body:
-    start, total = query.page * query.size, len(items)
+    start = query.page * query.size
+    return _envelope(items[start : start + query.size], len(items), query)
+
+
+def _envelope(items: list[Any], total: int, query: PageQuery) -> Body:
     pages = -(-total // query.size)
     return {
-        "data": items[start : start + query.size],
+        "data": items,
         "page": query.page,
         "size": query.size,
         "totalCount": total,
@@ -419,8 +443,12 @@ def _query(request: Request, model: type[ModelT]) -> ModelT:
 
 async def _body(request: Request, model: type[BaseModel]) -> Body:
     """The body's fields as they were sent, once they are found to be of the documented types."""
+    if request.headers.get("content-type", "application/json").partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, "The body must be application/json")
     try:
         data = json.loads(await request.body())
+        # NaN, 1e999 and a lone surrogate can be read but never answered: one that is stored breaks every list of it.
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise Refusal(400, "The body is not readable JSON") from None
     if not isinstance(data, dict):

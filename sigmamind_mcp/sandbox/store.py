@@ -154,9 +154,13 @@ class Store:
         ).fetchone()
         return passed, failed
 
-    def list_test_runs(self, batch_id: str) -> list[StoredRun]:
-        rows = self._db.execute("SELECT * FROM test_run WHERE batch_id = ? ORDER BY rowid", (batch_id,))
-        return [_run(row) for row in rows]
+    def list_test_runs(self, batch_id: str, *, start: int, size: int) -> list[StoredRun]:
+        query = "SELECT * FROM test_run WHERE batch_id = ? ORDER BY rowid LIMIT ? OFFSET ?"
+        return [_run(row) for row in self._db.execute(query, (batch_id, size, start))]
+
+    def count_test_runs(self, batch_id: str) -> int:
+        (total,) = self._db.execute("SELECT count(*) FROM test_run WHERE batch_id = ?", (batch_id,)).fetchone()
+        return int(total)
 
     def find_test_run(self, batch_id: str, job_id: str) -> StoredRun | None:
         query = "SELECT * FROM test_run WHERE job_id = ? AND batch_id = ?"

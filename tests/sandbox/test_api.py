@@ -229,6 +229,7 @@ async def test_lists_come_in_the_documented_envelope(api: httpx2.AsyncClient) ->
         ("GET", "/v1/batch-runs?agentId=nobody", None, 404, set()),
         ("GET", "/v1/test-runs/job_1?agentId=a", None, 400, {"batchId"}),
         ("GET", "/v1/nothing", None, 404, set()),
+        ("GET", "/v1/agents/", None, 404, set()),
         ("DELETE", "/v1/test-cases/tc_1", None, 405, set()),
         ("PATCH", "/v1/test-cases/tc_1", {}, 405, set()),
     ],
@@ -249,6 +250,42 @@ async def test_refusals_have_the_documented_body(
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
 async def test_unreadable_body_is_a_400(api: httpx2.AsyncClient, body: bytes) -> None:
     assert (await api.post("/v1/test-cases", content=body)).status_code == 400
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", r'"\ud800"', r'{"\udfff": 1}'])
+async def test_what_json_cannot_answer_again_is_not_stored(api: httpx2.AsyncClient, value: str) -> None:
+    refused = await api.post("/v1/agents", content='{"agentName": "Mine", "note": %s}' % value)  # noqa: UP031
+    agents = await get(api, "/v1/agents")
+
+    assert refused.status_code == 400
+    assert "Mine" not in [agent["agentName"] for agent in agents["data"]]
+
+
+async def test_body_of_another_type_is_a_415(api: httpx2.AsyncClient) -> None:
+    refused = await api.post("/v1/agents", content="{}", headers={"Content-Type": "text/plain"})
+    taken = await api.post("/v1/agents", content="{}", headers={"Content-Type": "Application/JSON; charset=utf-8"})
+
+    assert (refused.status_code, refused.json()["status"], taken.status_code) == (415, 415, 200)
+
+
+async def test_fields_that_the_api_sets_cannot_be_written(api: httpx2.AsyncClient) -> None:
+    forged = {"testCaseId": CASE["testCaseId"], "workspaceId": 5, "agent": "none", "unknown": True}
+    created = (await api.post("/v1/test-cases", json={**AGENT, **NEW_CASE, **forged})).json()
+    updated = (await api.put(f"/v1/test-cases/{created['testCaseId']}", json={**AGENT, **forged})).json()
+
+    assert created == updated == {**CASE, "testCaseId": created["testCaseId"]}
+    assert created["testCaseId"] != CASE["testCaseId"]
+    assert await get(api, f"/v1/test-cases/{CASE['testCaseId']}", **AGENT) == CASE
+
+
+async def test_pages_of_test_runs_hold_every_run_once(api: httpx2.AsyncClient) -> None:
+    query = {"agentId": SOLID, "batchId": (await get(api, "/v1/batch-runs", agentId=SOLID))["data"][0]["batchId"]}
+    whole = await get(api, "/v1/test-runs", size=2**31 - 1, **query)
+    pages = [await get(api, "/v1/test-runs", page=page, size=10, **query) for page in range(4)]
+
+    assert [run for page in pages for run in page["data"]] == whole["data"]
+    assert [(len(page["data"]), page["hasNext"]) for page in pages] == [(10, True), (10, True), (4, False), (0, False)]
+    assert {page["totalCount"] for page in pages} == {24}
 
 
 @pytest.mark.parametrize(
@@ -296,6 +333,19 @@ async def test_chat_of_a_run_can_be_read(api: httpx2.AsyncClient) -> None:
 
     assert chat["status"] == "ended"
     assert chat["messages"][0]["content"] == ["I want to cancel my subscription immediately."]
+    assert chat["dynamicVariables"] == {"customer_name": "John Doe", "account_status": "active"}
+
+
+async def test_chat_tells_a_broken_attempt_from_one_that_runs(api: httpx2.AsyncClient) -> None:
+    async def states(agent_id: str, batch_id: str) -> Counter[str]:
+        runs = (await get(api, "/v1/test-runs", agentId=agent_id, batchId=batch_id, size=100))["data"]
+        return Counter([(await get(api, f"/v1/chats/{run['chatId']}"))["status"] for run in runs])
+
+    past = (await get(api, "/v1/batch-runs", agentId=FLAKY))["data"][1]["batchId"]
+    started = (await launch(api, AGENT))["batchId"]
+
+    assert await states(FLAKY, past) == {"ended": 29, "error": 1}
+    assert await states(AGENT["agentId"], started) == {"in_progress": 5}
 
 
 async def test_older_pages_are_spoken_on_request(clock: Clock) -> None:
