@@ -214,7 +214,7 @@ class _API:
         return self._case(agent_id, stored)
 
     async def get_test_case(self, request: Request) -> Body:
-        agent_id, _ = self._agent(_query(request, AgentQuery).agent_id)
+        agent_id = _bare(_query(request, AgentQuery).agent_id)
         return self._case(agent_id, self._stored_case(agent_id, request.path_params["test_case_id"]))
 
     async def list_test_cases(self, request: Request) -> Any:
@@ -225,7 +225,7 @@ class _API:
 
     async def update_test_case(self, request: Request) -> Body:
         fields = await _body(request, TestCaseUpdate)
-        agent_id, _ = self._agent(fields["agentId"])
+        agent_id = _bare(fields["agentId"])
         with self.store.writing():
             stored = {**self._stored_case(agent_id, request.path_params["test_case_id"]), **_case_fields(fields)}
             self.store.put_test_case(agent_id, stored)
@@ -255,20 +255,18 @@ class _API:
         return {**page, "data": [self._batch(batch) for batch in page["data"]]}
 
     async def get_batch_run(self, request: Request) -> Body:
-        agent_id, _ = self._agent(_query(request, AgentQuery).agent_id)
+        agent_id = _bare(_query(request, AgentQuery).agent_id)
         return self._batch(self._stored_batch(agent_id, request.path_params["batch_id"]))
 
     async def get_test_run(self, request: Request) -> Body:
         query = _query(request, RunQuery)
-        agent_id, _ = self._agent(query.agent_id)
-        batch = self._stored_batch(agent_id, query.batch_id)
+        batch = self._stored_batch(_bare(query.agent_id), query.batch_id)
         run = _found(self.store.find_test_run(batch.batch_id, request.path_params["job_id"]))
         return self._run(run, batch, with_conversation=not self._knobs.older_pages)
 
     async def list_test_runs(self, request: Request) -> Body:
         query = _query(request, RunQuery)
-        agent_id, _ = self._agent(query.agent_id)
-        batch = self._stored_batch(agent_id, query.batch_id)
+        batch = self._stored_batch(_bare(query.agent_id), query.batch_id)
         start, total = query.page * query.size, self.store.count_test_runs(batch.batch_id)
         runs = self.store.list_test_runs(batch.batch_id, start=start, size=query.size)
         return _envelope([self._run(run, batch, with_conversation=False) for run in runs], total, query)

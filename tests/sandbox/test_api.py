@@ -247,6 +247,18 @@ async def test_refusals_have_the_documented_body(
     assert status != 405 or "GET" in response.headers["Allow"]
 
 
+@pytest.mark.parametrize("agent_id", ["", "nobody", SOLID])
+async def test_object_that_exists_is_refused_to_any_other_agent_and_never_called_missing(
+    api: httpx2.AsyncClient, agent_id: str
+) -> None:
+    query = {"agentId": agent_id, "batchId": BATCH["batchId"]}
+    paths = ["test-cases/tc_d17T6uReChpyfFeP", "batch-runs/batch_s0OJu2JWR8R45Fai", "test-runs/job_ksUu5yRHGTLLrLeM"]
+    answers = [await api.get(f"/v1/{path}", params=query) for path in paths]
+    answers.append(await api.put(f"/v1/{paths[0]}", json={"agentId": agent_id}))
+
+    assert [answer.status_code for answer in answers] == [403] * 4
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
 async def test_unreadable_body_is_a_400(api: httpx2.AsyncClient, body: bytes) -> None:
     assert (await api.post("/v1/test-cases", content=body)).status_code == 400
