@@ -6,13 +6,14 @@ from random import Random
 from typing import Any
 
 from sigmamind_mcp.sandbox import samples
-from sigmamind_mcp.sandbox.judge import Turn, judge
-from sigmamind_mcp.sandbox.simulator import Behaviour, converse
+from sigmamind_mcp.sandbox.judge import Turn, judge, read_criteria
+from sigmamind_mcp.sandbox.simulator import Behaviour, Scenario, converse
 from sigmamind_mcp.sandbox.store import Store, StoredBatch, StoredRun, TimedTurn, spelt
 
 MAX_ATTEMPTS = 10_000
 LIVE_SECONDS = (1.5, 6.0)
 PAST_SECONDS = (35.0, 150.0)
+MAX_MOCK_VALUE = 200  # a value is said in many turns of many attempts
 
 
 def attempts_of(test_cases: Sequence[dict[str, Any]]) -> int:
@@ -31,11 +32,13 @@ def launch(
     """Store a batch run and all of its attempts, which run in parallel; the first `broken` ones never end."""
     batch = StoredBatch(store.new_id("batch"), agent_id, spelt(at), test_cases)
     agent, behaviour = store.find_agent(agent_id) or {}, samples.behaviour_of(agent_id, at)
-    attempts = [case for case in test_cases for _ in range(max(case.get("attempt", 1), 0))]
+    scenarios = {case["testCaseId"]: scenario_of(case) for case in test_cases}
+    attempts = [case["testCaseId"] for case in test_cases for _ in range(max(case.get("attempt", 1), 0))]
     runs = []
-    for number, case in enumerate(attempts):
+    for number, test_case_id in enumerate(attempts):
         run = attempt(
-            case,
+            test_case_id,
+            scenarios[test_case_id],
             agent,
             behaviour,
             batch_id=batch.batch_id,
@@ -50,8 +53,16 @@ def launch(
     return batch
 
 
+def scenario_of(case: dict[str, Any]) -> Scenario:
+    mock_data = {
+        mock.get("variableName", ""): mock.get("value", "")[:MAX_MOCK_VALUE] for mock in case.get("mockData", [])
+    }
+    return Scenario.of(case["userPrompt"], mock_data, read_criteria(case["successCriteria"], mock_data))
+
+
 def attempt(
-    case: dict[str, Any],
+    test_case_id: str,
+    scenario: Scenario,
     agent: dict[str, Any],
     behaviour: Behaviour,
     *,
@@ -63,22 +74,15 @@ def attempt(
     random: Random,
 ) -> StoredRun:
     """Simulate and judge one conversation; its turns are spread over the time that it takes."""
-    mock_data = {mock.get("variableName", ""): mock.get("value", "") for mock in case.get("mockData", [])}
     greets = agent.get("agentSettings", {}).get("aiStartsConversation")
-    turns = converse(
-        user_prompt=case["userPrompt"],
-        success_criteria=case["successCriteria"],
-        mock_data=mock_data,
-        agent=behaviour,
-        greeting=agent.get("welcomeMessage") if greets else None,
-        random=random,
-    )
-    judgement = judge(case["successCriteria"], turns, mock_data)
+    greeting = agent.get("welcomeMessage") if greets else None
+    turns = converse(scenario, agent=behaviour, greeting=greeting, random=random)
+    judgement = judge(scenario.criteria, turns)
     lasts = random.uniform(*seconds)
     return StoredRun(
         job_id=job_id,
         batch_id=batch_id,
-        test_case_id=case["testCaseId"],
+        test_case_id=test_case_id,
         chat_id=chat_id,
         created=spelt(at),
         completed=spelt(at + timedelta(seconds=lasts)),
@@ -105,12 +109,14 @@ def _add_documented_batch(store: Store, case: dict[str, Any]) -> None:
     """The documented batch run has one documented run; chance is tried until the other four fit its counters."""
     at = samples.DOCUMENTED_LAUNCH
     agent, behaviour = samples.AGENTS[samples.DOCUMENTED], samples.behaviour_of(samples.DOCUMENTED, at)
+    scenario = scenario_of(case)
     runs = [_documented_run(case)]
     passed = 1
     while len(runs) < case["attempt"]:
         run = attempt(
-            case, agent, behaviour, batch_id=samples.DOCUMENTED_BATCH, job_id=store.new_id("job"),
-            chat_id=store.new_id("chat"), at=at, seconds=PAST_SECONDS, random=store.random("attempt"),
+            case["testCaseId"], scenario, agent, behaviour, batch_id=samples.DOCUMENTED_BATCH,
+            job_id=store.new_id("job"), chat_id=store.new_id("chat"), at=at, seconds=PAST_SECONDS,
+            random=store.random("attempt"),
         )  # fmt: skip
         if run.is_successful == (passed < samples.DOCUMENTED_PASSED):
             runs.append(run)

@@ -18,13 +18,13 @@ GOT_WORSE = datetime(2026, 6, 1, tzinfo=UTC)
 def behaviour_of(agent_id: str, at: datetime) -> Behaviour:
     """How the agent behaves in a batch run launched at that time; agents that people add are fairly good."""
     if agent_id == SOLID:
-        return Behaviour(skill=0.99)
+        return Behaviour(skill=0.995)
     if agent_id in (FLAKY, DOCUMENTED):
         return Behaviour(
             skill=0.9, skills={"confirm": 0.75}, weaknesses=("vague", "loops", "blank", "stops", "contradicts")
         )
     if agent_id == WORSE and at >= GOT_WORSE:
-        lost = {"verify identity": 0.45, "confirm": 0.6, "fact": 0.85}
+        lost = {"verify identity": 0.4, "confirm": 0.5, "fact": 0.85}
         return Behaviour(skill=0.97, skills=lost, weaknesses=("vague", "stops", "contradicts"))
     return Behaviour(skill=0.99 if agent_id == WORSE else 0.93)
 
