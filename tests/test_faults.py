@@ -60,7 +60,7 @@ async def test_reads_try_hard_and_stop(faulty: FaultyAPI, short_deadline: None, 
             started = monotonic()
             with pytest.raises(SigmaMindError):
                 await call(SigmaMindClient(upstream, check_key(KEY)))
-            assert monotonic() - started < 0.4 + 0.5
+            assert monotonic() - started < 10  # the deadline is 0.4 s here; without it, hours
         assert faulty.received["GET"] == (MAX_ATTEMPTS if fault in RETRIED else 1)
         assert faulty.received.total() == faulty.received["GET"]
 

@@ -58,7 +58,7 @@ async def test_wait_returns_in_time_with_the_state_as_it_stands(mcp: Client, fak
 
     result = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": seconds})
 
-    assert monotonic() - started < seconds + 1
+    assert monotonic() - started < seconds + 10
     assert result.structured_content["state"] == "running"
     again = {"tool": "wait_for_batch_run", "arguments": {**IN_BATCH, "maxSeconds": seconds}}
     assert result.structured_content["nextCalls"] == [again]
