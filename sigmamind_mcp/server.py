@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.completions import Completions
 from sigmamind_mcp.errors import APIError, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ledger import Ledger
 from sigmamind_mcp.models import JSONObject
@@ -164,6 +165,7 @@ def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
         on_list_resources=offer.list_resources,
         on_list_resource_templates=offer.list_resource_templates,
         on_read_resource=offer.read_resource,
+        on_completion=offer.complete,
     )
 
 
@@ -174,6 +176,7 @@ class _Offer:
         self._settings = settings
         self._upstream = upstream
         self._ledger = Ledger()
+        self._completions = Completions()
         self._tools = {tool.name: tool for tool in TOOLS if not (tool.writes and settings.read_only)}
         self._advertised = [tool.advertised(settings.agent_id) for tool in self._tools.values()]
 
@@ -286,6 +289,22 @@ class _Offer:
         return mcp.ReadResourceResult(
             contents=[contents], ttl_ms=ttl_ms, cache_scope="public" if address.kind == "guide" else "private"
         )
+
+    async def complete(self, ctx: Request, params: mcp.CompleteRequestParams) -> mcp.CompleteResult:
+        filled = dict((params.context and params.context.arguments) or {})
+        if self._settings.agent_id:
+            filled.setdefault("agentId", self._settings.agent_id)
+        values: list[str] = []
+        if isinstance(params.ref, mcp.ResourceTemplateReference) and params.ref.uri in TEMPLATES.values():
+            try:
+                key = self._key(ctx)
+                api, caller = SigmaMindClient(self._upstream, key, self._ledger), key.get_secret_value()
+            except SigmaMindError:
+                api, caller = None, ""
+            name, typed = params.argument.name, params.argument.value
+            values = await self._completions.complete(name, typed, filled, api, caller)
+        shown = mcp.Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
+        return mcp.CompleteResult(completion=shown)
 
 
 async def _with_near_ids(exc: NotFound, asked: Mapping[str, Any], api: SigmaMindClient) -> NotFound:

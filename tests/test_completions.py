@@ -1,0 +1,86 @@
+"""Completions on resource templates, for people: newest first, by id or by name, per caller, and never an error."""
+
+import pytest
+from mcp import Client
+from mcp_types import PromptReference, ResourceTemplateReference
+
+from sigmamind_mcp.resources import GUIDES
+from sigmamind_mcp.uris import TEMPLATES
+from tests.conftest import KEY, connected
+from tests.fake_api import BATCH, CASE, RUN, FakeAPI, page
+
+pytestmark = pytest.mark.anyio
+
+TRANSCRIPT = ResourceTemplateReference(type="ref/resource", uri=TEMPLATES["transcript"])
+
+
+async def completed(mcp: Client, name: str, typed: str = "", **filled: str) -> list[str]:
+    argument = {"name": name, "value": typed}
+    return (await mcp.complete(TRANSCRIPT, argument, context_arguments=filled or None)).completion.values
+
+
+@pytest.fixture
+def stored(fake_api: FakeAPI) -> FakeAPI:
+    refund = {**CASE, "testCaseId": "tc_2", "label": "Refund"}
+    fake_api.answer("GET", "/v1/agents", page([{"agentId": "agent_1", "agentName": "Refund Desk"}, {"agentId": "a b"}]))
+    fake_api.answer("GET", "/v1/test-cases", [CASE, refund])
+    fake_api.answer("GET", "/v1/batch-runs", page([{**BATCH, "batchId": "batch_2", "testCases": [refund]}, BATCH]))
+    fake_api.answer("GET", "/v1/test-runs", page([RUN, {**RUN, "jobId": "job_2", "isSuccessful": False}]))
+    return fake_api
+
+
+async def test_each_variable_is_completed_from_those_filled_in(mcp: Client, stored: FakeAPI) -> None:
+    assert await completed(mcp, "agentId") == ["agent_1"]
+    assert await completed(mcp, "testCaseId", agentId="a") == ["tc_2", CASE["testCaseId"]]
+    assert await completed(mcp, "batchId", agentId="a") == ["batch_2", BATCH["batchId"]]
+    assert await completed(mcp, "jobId", agentId="a", batchId="b") == [RUN["jobId"], "job_2"]
+    assert await completed(mcp, "topic") == list(GUIDES)
+    assert await completed(mcp, "fromTurn", agentId="a", batchId="b") == []
+
+
+async def test_people_type_names_as_well_as_ids(mcp: Client, stored: FakeAPI) -> None:
+    assert await completed(mcp, "agentId", "refund") == ["agent_1"]
+    assert await completed(mcp, "testCaseId", "refund", agentId="a") == ["tc_2"]
+    assert await completed(mcp, "batchId", "REFUND", agentId="a") == ["batch_2"]
+    assert await completed(mcp, "jobId", "failed", agentId="a", batchId="b") == ["job_2"]
+
+
+async def test_keystrokes_ask_the_api_once(mcp: Client, stored: FakeAPI) -> None:
+    for typed in ("", "r", "re", "ref"):
+        await completed(mcp, "testCaseId", typed, agentId="a")
+
+    assert len(stored.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "filled"), [("batchId", {}), ("jobId", {"agentId": "a"}), ("batchId", {"agentId": "../x"})]
+)
+async def test_variable_that_needs_another_first_is_not_guessed(
+    mcp: Client, stored: FakeAPI, name: str, filled: dict[str, str]
+) -> None:
+    assert await completed(mcp, name, **filled) == []
+    assert stored.asked == []
+
+
+async def test_default_agent_counts_as_filled_in(stored: FakeAPI) -> None:
+    async with connected(base_url=stored.url, api_key=KEY, agent_id="agent_mine") as mcp:
+        assert await completed(mcp, "batchId") == ["batch_2", BATCH["batchId"]]
+
+    assert stored.asked[0].query["agentId"] == "agent_mine"
+
+
+async def test_failing_api_or_missing_key_offers_nothing_and_is_no_error(fake_api: FakeAPI) -> None:
+    async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
+        assert await completed(mcp, "agentId") == []
+    async with connected(base_url=fake_api.url) as mcp:
+        assert await completed(mcp, "agentId") == []
+        assert await completed(mcp, "topic", "sand") == ["sandbox"]
+
+
+async def test_unknown_reference_offers_nothing(mcp: Client, stored: FakeAPI) -> None:
+    for reference in (
+        ResourceTemplateReference(type="ref/resource", uri="x://{a}"),
+        PromptReference(type="ref/prompt", name="x"),
+    ):
+        result = await mcp.complete(reference, {"name": "agentId", "value": ""})
+        assert result.completion.values == []
