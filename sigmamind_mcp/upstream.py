@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -202,6 +203,8 @@ class Upstream:
             # A redirect would carry X-API-Key to wherever it points, and a proxy variable would show it the key.
             follow_redirects=False,
             trust_env=False,
+            # A cookie that the API sets for one caller would go out with the requests of all.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     @property
@@ -222,7 +225,7 @@ def _deadline(host: str) -> Iterator[None]:
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+    if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise errors.UnexpectedAnswer("The API's answer came compressed, which was not asked for.")
     body = bytearray()
     async for chunk in response.aiter_raw():

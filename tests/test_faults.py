@@ -198,6 +198,16 @@ async def test_proxy_variables_are_ignored(fake_api: FakeAPI, monkeypatch: pytes
     assert decoy.connections == 0 and fake_api.connections == 1
 
 
+async def test_cookie_of_one_caller_goes_to_nobody(fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
+    fake_api.headers["Set-Cookie"] = "SESSION=first; Path=/"
+    async with Upstream(fake_api.url) as upstream:
+        for key in ("first", "second", "first"):
+            await SigmaMindClient(upstream, check_key(key)).get_batch_run("b", "a")
+
+    assert not any("cookie" in asked.headers for asked in fake_api.asked)
+
+
 async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
     async with Upstream(fake_api.url) as upstream:
