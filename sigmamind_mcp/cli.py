@@ -99,7 +99,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only", "log_level")}
     settings = Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
     logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)
-    for name in ("httpx2", "httpcore2"):  # they log whole URLs
+    for name in ("httpx2", "httpcore2", "mcp", "sse_starlette"):  # they log URLs, or whole messages
         logging.getLogger(name).setLevel(logging.WARNING)
     return settings
 

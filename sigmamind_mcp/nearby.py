@@ -12,6 +12,7 @@ from sigmamind_mcp.tools.answers import known_id
 
 SECONDS = 5.0
 FEW = 5
+SEARCHED = 300
 
 
 async def explain_not_found(asked: Mapping[str, Any], api: SigmaMindClient) -> str:
@@ -55,8 +56,12 @@ def _ids(values: Iterable[str | None]) -> list[str]:
 
 
 def _sentence(noun: str, unknown: list[str], known: list[str], where: str) -> str:
-    near = list(dict.fromkeys(match for name in unknown for match in get_close_matches(name, known, 3, 0.6)))
+    # Matching is slow and holds the event loop: only the first few unknown ids, among not too many known ones.
+    pairs = ((name, known[:SEARCHED]) for name in unknown[:FEW])
+    near = list(dict.fromkeys(match for name, among in pairs for match in get_close_matches(name, among, 3, 0.6)))
+    more = f" and {len(unknown) - FEW} more" if len(unknown) > FEW else ""
+    called = f"No {noun} is called {', '.join(unknown[:FEW])}{more}."
     if near:
-        return f"No {noun} is called {', '.join(unknown)}. Near: {', '.join(near[:3])}. {where}"
+        return f"{called} Near: {', '.join(near[:3])}. {where}"
     shown = f" There are: {', '.join(known)}." if 0 < len(known) <= FEW else ""
-    return f"No {noun} is called {', '.join(unknown)}.{shown} {where}"
+    return f"{called}{shown} {where}"

@@ -291,7 +291,7 @@ def _reasons(raw: bytes) -> dict[str, str]:
         body = json.loads(raw)
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or _is_deeper_than(MAX_DEPTH, body):
         return {}
     fields = body.get("validationErrors")
     reasons = {str(field): str(as_text(said)) for field, said in fields.items()} if isinstance(fields, dict) else {}

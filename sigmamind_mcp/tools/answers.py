@@ -21,6 +21,8 @@ CONCISE_CHARACTERS = 25_000
 FULL_BYTES = 100_000
 CUTS_SHOWN = 20
 MARK = 60
+OURS = ("hint", "nextCalls", "cut", "notice")
+"""Fields in which only this server speaks; an upstream field of that name is left out."""
 LARGE_OBJECT = 40
 LONG_KEY = 200
 
@@ -91,7 +93,7 @@ class Answer(BaseModel):
 
     def with_raw(self, raw: JSONObject, *, when: bool) -> Self:
         """Lay the API's object under the chosen fields, for `detail: "full"`."""
-        self._raw = raw if when else None
+        self._raw = {name: value for name, value in raw.items() if name not in OURS} if when else None
         return self
 
     def linking(self, *links: Link) -> Self:
@@ -199,17 +201,17 @@ def _limited(answer: AnswerT, limit: int) -> AnswerT:
 def _limit(data: Any, limit: int, where: str, cuts: dict[str, Cut]) -> Any:
     """Cut texts to `limit` characters, and lists and large objects to a tenth as many entries, noting each cut."""
     if isinstance(data, str) and len(data) > limit + MARK:
-        cuts[where] = Cut(field=where[:MARK], shown=limit, of=len(data))
+        cuts[where] = Cut(field=_place(where), shown=limit, of=len(data))
         return f"{data[:limit]} [cut: {limit:,} of {len(data):,} characters]"
     if isinstance(data, list):
         entries = max(1, limit // 10)
         if len(data) > entries:
-            cuts[where] = Cut(field=where[:MARK], shown=entries, of=len(data))
+            cuts[where] = Cut(field=_place(where), shown=entries, of=len(data))
         return [_limit(item, limit, f"{where}[{n}]", cuts) for n, item in enumerate(data[:entries])]
     if isinstance(data, dict):
         entries = max(LARGE_OBJECT, limit // 10)
         if len(data) > entries:
-            cuts[where] = Cut(field=where[:MARK], shown=entries, of=len(data))
+            cuts[where] = Cut(field=_place(where), shown=entries, of=len(data))
         return {
             str(key)[:LONG_KEY]: _limit(value, limit, f"{where}.{key}".lstrip("."), cuts)
             for key, value in list(data.items())[:entries]
@@ -217,10 +219,15 @@ def _limit(data: Any, limit: int, where: str, cuts: dict[str, Cut]) -> Any:
     return data
 
 
+def _place(where: str) -> str:
+    """The place as it can stand outside the fence: a key that the API made up may say anything."""
+    return where if re.fullmatch(r"[\w.\[\]-]{1,80}", where, re.ASCII) else "a field of another name"
+
+
 def _laid_over(raw: Any, chosen: Any) -> Any:
     """`chosen` over `raw`: objects field by field, lists of one length entry by entry, else ours."""
-    if chosen is None:  # we could not read it; a text may stand as it came, anything else would break the schema
-        return raw if isinstance(raw, str) else None
+    if chosen is None:  # what we could not read would break the schema
+        return None
     if isinstance(raw, dict) and isinstance(chosen, dict):
         ours = {name: value for name, value in chosen.items() if value is not None or name in raw}
         return {**raw, **{name: _laid_over(raw.get(name), value) for name, value in ours.items()}}
