@@ -201,7 +201,8 @@ def judge(criteria: Criteria, turns: Sequence[Turn]) -> Judgement:
 
 def clauses_of(criteria: str) -> list[Clause]:
     """Split criteria into clauses: at sentences and commas, and at "and" where both sides ask for something."""
-    sentences = _SENTENCES.split(criteria[:MAX_CRITERIA])
+    # Long runs of blanks would be searched again from each of their places.
+    sentences = _SENTENCES.split(re.sub(r"[^\S\n]+", " ", criteria[:MAX_CRITERIA]))
     return [clause for sentence in sentences for clause in _clauses_in(sentence)]
 
 

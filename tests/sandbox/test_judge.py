@@ -187,7 +187,20 @@ def test_users_words_are_not_the_agents() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["and if when ", ", if", "a ", "and ", "not n't ", "confirm the state and ", "without ", "\n", "{{", "((("]
+    "piece",
+    [
+        "a" + " " * 20_000 + "b",
+        "and if when ",
+        ", if",
+        "a ",
+        "and ",
+        "not n't ",
+        "confirm the state and ",
+        "without ",
+        "\n",
+        "{{",
+        "(((",
+    ],
 )
 def test_hostile_criteria_take_linear_time(piece: str) -> None:
     start = perf_counter()
