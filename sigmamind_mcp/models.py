@@ -238,14 +238,14 @@ class Page(Generic[RecordT]):
         """
         if isinstance(data, list):
             return cls([read_item(item) for item in data], None, len(data), False)
-        envelope = _Envelope.read(data)
+        envelope = PagedList.read(data)
         if envelope.data is None:
             raise UnexpectedAnswer("The API's answer is neither a list nor a page with 'data', as its pages show.")
         items = [read_item(item) for item in envelope.data]
         return cls(items, envelope.size, envelope.total_count, envelope.says_more(len(items)))
 
 
-class _Envelope(Record):
+class PagedList(Record):
     data: list[Any] | None = None
     page: int = 0
     size: int | None = None
