@@ -1,9 +1,10 @@
 """SigmaMind's simulation API, one method per endpoint, for one caller's key."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Generic, NamedTuple
 
+import anyio
 from pydantic import SecretStr
 
 from sigmamind_mcp.errors import (
@@ -13,11 +14,12 @@ from sigmamind_mcp.errors import (
     NotFound,
     NotOffered,
     OutcomeUnknown,
+    SigmaMindError,
     UnexpectedAnswer,
 )
-from sigmamind_mcp.ledger import Ledger, Write, entry_of
-from sigmamind_mcp.models import Agent, AgentRef, BatchRun, JSONObject, Page, RecordT, TestCase, TestRun
-from sigmamind_mcp.upstream import Reply, Upstream
+from sigmamind_mcp.ledger import Ledger, Stored, Write, entry_of
+from sigmamind_mcp.models import Agent, AgentRef, BatchRun, JSONObject, Page, Record, RecordT, TestCase, TestRun
+from sigmamind_mcp.upstream import Upstream
 
 Query = Mapping[str, str | int]
 
@@ -38,7 +40,7 @@ class Dated(NamedTuple):
 
 
 class Written(NamedTuple, Generic[RecordT]):
-    """What a write stored; None when the API confirmed with an empty body, as an older page shows.
+    """What a write stored; None when the API confirmed without saying what, and its list does not tell either.
 
     `repeated` means that this is the outcome of the same call made before, `earlier` what that one had stored
     when this one was sent all the same.
@@ -72,15 +74,23 @@ class SigmaMindClient:
             OutcomeUnknown: the case may have been created; list_test_cases tells.
         """
         body = {"agentId": agent_id, **fields}
-        entry = entry_of(self._key, self._upstream.base_url, "POST", "test-cases", body)
-        earlier = self._ledger.find(entry)
-        if earlier and not earlier.awaits_caller and (allow_duplicate or not earlier.may_have_written):
-            earlier = None
-        write = earlier or await self._ledger.write(
-            entry, lambda: self._write("POST", ("test-cases",), body, "test case", "list_test_cases")
-        )
-        reply = await self._outcome(write)
-        return Written(_stored(reply, TestCase.read), earlier is not None, None)
+
+        async def send() -> Stored:
+            with anyio.CancelScope(shield=True):
+                data = await self._write("POST", ("test-cases",), body, "test case", "list_test_cases")
+                case = _readable(data, TestCase)
+                if case is None or case.test_case_id is None:
+                    case = await self._only_one(self.list_test_cases(agent_id), fits) or case
+            return Stored(case)
+
+        def fits(case: TestCase) -> bool:
+            return all(case.raw.get(name) == value for name, value in fields.items())
+
+        def is_same(earlier: Write) -> bool:
+            return earlier.awaits_caller or (earlier.may_have_written and not allow_duplicate)
+
+        write, repeated, _ = await self._once("test-cases", body, send, is_same)
+        return Written(_of(TestCase, write.stored().record), repeated, None)
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
@@ -102,30 +112,67 @@ class SigmaMindClient:
         """GET /v1/test-cases, every page of it; its one published version has no pages."""
         return await self._walk("test-cases", {"agentId": agent_id}, TestCase.read)
 
-    async def create_batch_run(self, agent_id: str, test_case_ids: Sequence[str]) -> Written[BatchRun]:
+    async def create_batch_run(
+        self, agent_id: str, test_case_ids: Sequence[str], prepare: Callable[[], Awaitable[Sequence[BatchRun]]]
+    ) -> Written[BatchRun]:
         """POST /v1/batch-runs. Joins the same call while that is under way, or takes over its undelivered outcome.
 
         Otherwise it is a new batch run: running the same cases again is what people do; the one before is named.
+        `prepare` is awaited before anything is sent, unless the call joins another. Raising, it stops the launch; it
+        returns the batch runs that there are, so that one whose id the API does not give can be told from them.
 
         Raises:
             OutcomeUnknown: the batch may have started; list_batch_runs tells.
         """
         body: JSONObject = {"agentId": agent_id, "testCases": list(test_case_ids)}
-        entry = entry_of(self._key, self._upstream.base_url, "POST", "batch-runs", body)
-        earlier = self._ledger.find(entry)
-        joined = earlier if earlier and earlier.awaits_caller else None
-        write = joined or await self._ledger.write(
-            entry, lambda: self._write("POST", ("batch-runs",), body, "batch run", "list_batch_runs")
-        )
-        reply = await self._outcome(write)
-        before = earlier.outcome if earlier and not joined else None
-        last = _stored(before, BatchRun.read) if isinstance(before, Reply) else None
-        return Written(_stored(reply, BatchRun.read), joined is not None, last)
 
-    async def _outcome(self, write: Write) -> Reply:
+        async def send() -> Stored:
+            known = {batch_run.batch_id for batch_run in await prepare()}
+
+            def fits(batch_run: BatchRun) -> bool:
+                cases = sorted(case.test_case_id or "" for case in batch_run.test_cases)
+                return batch_run.batch_id not in known and cases == sorted(test_case_ids)
+
+            with anyio.CancelScope(shield=True):
+                data = await self._write("POST", ("batch-runs",), body, "batch run", "list_batch_runs")
+                batch_run = _readable(data, BatchRun)
+                if batch_run is None or batch_run.batch_id is None:
+                    batch_run = await self._only_one(self._newest(agent_id), fits) or batch_run
+            return Stored(batch_run)
+
+        write, repeated, earlier = await self._once("batch-runs", body, send, lambda earlier: earlier.awaits_caller)
+        before = earlier.outcome.record if earlier and isinstance(earlier.outcome, Stored) else None
+        return Written(_of(BatchRun, write.stored().record), repeated, _of(BatchRun, before))
+
+    async def _once(
+        self,
+        path: str,
+        body: JSONObject,
+        send: Callable[[], Awaitable[Stored]],
+        is_same: Callable[[Write], bool],
+    ) -> tuple[Write, bool, Write | None]:
+        """The write with its outcome, whether an earlier call made it, and else the last one like it."""
+        entry = entry_of(self._key, self._upstream.base_url, "POST", path, body)
+        while (earlier := self._ledger.find(entry)) and is_same(earlier):
+            await earlier.finished.wait()
+            if earlier.outcome is not None:
+                self._used.append(earlier)
+                return earlier, True, None
+        write = await self._ledger.write(entry, send)
         self._used.append(write)
-        await write.finished.wait()
-        return write.reply()
+        return write, False, earlier
+
+    async def _newest(self, agent_id: str) -> list[BatchRun]:
+        page, _ = await self.list_batch_runs(agent_id)
+        return page.items
+
+    async def _only_one(self, listed: Awaitable[list[RecordT]], fits: Callable[[RecordT], bool]) -> RecordT | None:
+        """The one listed record that what was written fits; None where none or several do, or they cannot be listed."""
+        try:
+            found = [record for record in await listed if fits(record)]
+        except SigmaMindError:
+            return None
+        return found[0] if len(found) == 1 else None
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated:
         """GET /v1/batch-runs/{batchId}"""
@@ -179,11 +226,16 @@ class SigmaMindClient:
         reply = await self._upstream.read("v1", "agents", agent_id, key=self._key)
         return Agent.read(reply.data)
 
-    async def _write(self, method: str, path: Sequence[str], body: JSONObject, noun: str, reading_tool: str) -> Reply:
-        """Write once. There is no idempotency key, so a lost answer must not look like a failure."""
+    async def _write(self, method: str, path: Sequence[str], body: JSONObject, noun: str, reading_tool: str) -> object:
+        """Write once and return the answer's data, None where the API confirmed without any that can be read.
+
+        There is no idempotency key, so a lost answer must not look like a failure.
+        """
         try:
-            return await self._upstream.write(method, "v1", *path, key=self._key, body=body)
+            return (await self._upstream.write(method, "v1", *path, key=self._key, body=body)).data
         except (ConnectionFailed, APIError, UnexpectedAnswer) as exc:
+            if isinstance(exc, UnexpectedAnswer) and exc.succeeded:
+                return None
             if isinstance(exc, ConnectionFailed) and not exc.sent:
                 raise
             if isinstance(exc, APIError) and (exc.status in SURELY_NOT_WRITTEN or isinstance(exc, NotOffered)):
@@ -211,12 +263,16 @@ class SigmaMindClient:
         raise UnexpectedAnswer(f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages.")
 
 
-def _stored(reply: Reply, read_item: Callable[[object], RecordT]) -> RecordT | None:
+def _readable(data: object, kind: type[RecordT]) -> RecordT | None:
     """What the API shows of a write that it confirmed; None for an answer that is empty or says something else."""
     try:
-        return read_item(reply.data) if reply.data else None
+        return kind.read(data) if data else None
     except UnexpectedAnswer:
         return None
+
+
+def _of(kind: type[RecordT], record: Record | None) -> RecordT | None:
+    return record if isinstance(record, kind) else None
 
 
 def _runs_within(batch_run: BatchRun) -> list[TestRun]:

@@ -3,6 +3,7 @@
 SigmaMindError
 ├── ConfigurationError     a setting is missing or malformed
 ├── InvalidArguments       refused here; nothing was sent
+├── NotConfirmed           costly, and nobody has agreed to it; nothing was sent
 ├── ConnectionFailed       no answer: refused, broken off, or too slow
 ├── UnexpectedAnswer       an answer that is not what the API documents
 ├── OutcomeUnknown         a write that may or may not have happened
@@ -31,6 +32,10 @@ class InvalidArguments(SigmaMindError):
     """The call was refused before anything was sent; the text names the argument."""
 
 
+class NotConfirmed(SigmaMindError):
+    """A costly call that nobody has agreed to; the text says what it would cost. Nothing was sent."""
+
+
 class ConnectionFailed(SigmaMindError):
     """The API gave no answer.
 
@@ -43,7 +48,14 @@ class ConnectionFailed(SigmaMindError):
 
 
 class UnexpectedAnswer(SigmaMindError):
-    """The API answered with something that it does not document."""
+    """The API answered with something that it does not document.
+
+    `succeeded` is True when its status was 2xx all the same, so that a write was made.
+    """
+
+    def __init__(self, message: str, *, succeeded: bool = False) -> None:
+        super().__init__(message)
+        self.succeeded = succeeded
 
 
 class OutcomeUnknown(SigmaMindError):

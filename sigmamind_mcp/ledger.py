@@ -10,16 +10,22 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import NamedTuple
 
 import anyio
 import anyio.lowlevel
 from pydantic import SecretStr
 
 from sigmamind_mcp.errors import OutcomeUnknown, SigmaMindError
-from sigmamind_mcp.models import JSONObject
-from sigmamind_mcp.upstream import Reply
+from sigmamind_mcp.models import JSONObject, Record
 
 REMEMBERED_SECONDS = 600.0
+
+
+class Stored(NamedTuple):
+    """A write that the API confirmed; `record` is None where neither its answer nor its list tells as what."""
+
+    record: Record | None
 
 
 @dataclass
@@ -28,7 +34,7 @@ class Write:
 
     begun: float
     finished: anyio.Event = field(default_factory=anyio.Event)
-    outcome: Reply | SigmaMindError | None = None
+    outcome: Stored | SigmaMindError | None = None
     delivered: bool = False
 
     @property
@@ -38,11 +44,11 @@ class Write:
 
     @property
     def may_have_written(self) -> bool:
-        return isinstance(self.outcome, Reply | OutcomeUnknown)
+        return isinstance(self.outcome, Stored | OutcomeUnknown)
 
-    def reply(self) -> Reply:
+    def stored(self) -> Stored:
         """The outcome, as the first call saw it: returned, or raised."""
-        if isinstance(self.outcome, Reply):
+        if isinstance(self.outcome, Stored):
             return self.outcome
         assert self.outcome is not None
         raise self.outcome
@@ -58,18 +64,22 @@ class Ledger:
     def find(self, entry: str) -> Write | None:
         """The last such write, if it was in the last ten minutes."""
         oldest = self._clock() - REMEMBERED_SECONDS
-        self._writes = {name: write for name, write in self._writes.items() if write.begun > oldest}
+        self._writes = {
+            name: write
+            for name, write in self._writes.items()
+            if write.begun > oldest or not write.finished.is_set()  # a person may take long to confirm one
+        }
         return self._writes.get(entry)
 
-    async def write(self, entry: str, send: Callable[[], Awaitable[Reply]]) -> Write:
-        """Send a write and remember its outcome, also when the call is cancelled meanwhile: `send` is shielded."""
+    async def write(self, entry: str, send: Callable[[], Awaitable[Stored]]) -> Write:
+        """Run `send` and remember its outcome; what it shields ends, also when the call is cancelled meanwhile."""
         write = self._writes[entry] = Write(self._clock())
         try:
             write.outcome = await send()
         except SigmaMindError as exc:
             write.outcome = exc
         finally:
-            if write.outcome is None:  # a fault of ours: nothing to give to another call
+            if write.outcome is None:  # cancelled before anything left, or a fault of ours: nothing to pass on
                 del self._writes[entry]
             write.finished.set()
         await anyio.lowlevel.checkpoint()  # a call that was cancelled ends here, its outcome undelivered

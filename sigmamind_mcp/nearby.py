@@ -35,27 +35,33 @@ async def _explain(asked: Mapping[str, Any], agent_id: str, api: SigmaMindClient
         cases = _ids(case.test_case_id for case in await api.list_test_cases(agent_id))
     except NotFound:
         agents = _ids(agent.agent_id for agent in await api.list_agents())
-        return _sentence("agent", [agent_id], agents, "list_agents shows them.")
+        known = agent_id in agents  # then it is this list that the API does not have
+        return "" if known else name_unknown("agent", [agent_id], agents, "list_agents shows them.")
     wanted = asked.get("testCases") or ([asked["testCaseId"]] if "testCaseId" in asked else [])
     if unknown := [case for case in wanted if case not in cases]:
-        return _sentence(f"test case of agent {agent_id}", unknown, cases, "list_test_cases shows them.")
+        return name_unknown(f"test case of agent {agent_id}", unknown, cases, "list_test_cases shows them.")
     if "batchId" not in asked:
         return ""
     page, _ = await api.list_batch_runs(agent_id, size=100)
     batches = _ids(run.batch_id for run in page.items)
     if asked["batchId"] not in batches:
-        return _sentence(f"batch run of agent {agent_id}", [asked["batchId"]], batches, "list_batch_runs shows them.")
+        return name_unknown(
+            f"batch run of agent {agent_id}", [asked["batchId"]], batches, "list_batch_runs shows them."
+        )
     if "jobId" not in asked:
         return ""
     jobs = _ids(run.job_id for run in await api.list_test_runs(asked["batchId"], agent_id))
-    return _sentence(f"test run of batch run {asked['batchId']}", [asked["jobId"]], jobs, "list_test_runs shows them.")
+    return name_unknown(
+        f"test run of batch run {asked['batchId']}", [asked["jobId"]], jobs, "list_test_runs shows them."
+    )
 
 
 def _ids(values: Iterable[str | None]) -> list[str]:
     return [value for value in values if known_id(value) and value]
 
 
-def _sentence(noun: str, unknown: list[str], known: list[str], where: str) -> str:
+def name_unknown(noun: str, unknown: list[str], known: list[str], where: str) -> str:
+    """Say which ids are unknown and which of the known look like them."""
     # Matching is slow and holds the event loop: only the first few unknown ids, among not too many known ones.
     pairs = ((name, known[:SEARCHED]) for name in unknown[:FEW])
     near = list(dict.fromkeys(match for name, among in pairs for match in get_close_matches(name, among, 3, 0.6)))

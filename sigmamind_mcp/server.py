@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
 
 from sigmamind_mcp import __version__
+from sigmamind_mcp.asking import Unanswered, ask
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.completions import Completions
 from sigmamind_mcp.errors import APIError, InvalidArguments, NotFound, SigmaMindError
@@ -30,7 +31,7 @@ from sigmamind_mcp.resources import (
     read_resource,
 )
 from sigmamind_mcp.settings import Settings
-from sigmamind_mcp.tools import agents, cases, runs
+from sigmamind_mcp.tools import agents, cases, launch, runs
 from sigmamind_mcp.tools.answers import Answer, shortened
 from sigmamind_mcp.tools.arguments import Arguments, input_schema, read_arguments, tidy_schema
 from sigmamind_mcp.untrusted import fence
@@ -88,11 +89,10 @@ class Tool:
         model: type[Arguments] = get_type_hints(self.function)["args"]
         return model
 
-    async def call(self, args: Arguments, api: SigmaMindClient, report: runs.Report) -> Answer:
-        """Run the function; one that takes long is handed `report` to tell its progress."""
-        if "report" in get_type_hints(self.function):
-            return await self.function(args, api, report)
-        return await self.function(args, api)
+    async def call(self, args: Arguments, api: SigmaMindClient, **offered: object) -> Answer:
+        """Run the function with what it names of `offered`: a way to report progress, or to ask the person."""
+        wanted = get_type_hints(self.function)
+        return await self.function(args, api, **{name: value for name, value in offered.items() if name in wanted})
 
     @cached_property
     def output_schema(self) -> JSONObject:
@@ -123,7 +123,7 @@ TOOLS = (
     Tool(cases.get_test_case, "Read a test case"),
     Tool(cases.list_test_cases, "List test cases"),
     Tool(cases.update_test_case, "Change a test case", effect="changes"),
-    Tool(runs.create_batch_run, "Start a batch run", effect="creates"),
+    Tool(launch.create_batch_run, "Start a batch run", effect="creates"),
     Tool(runs.list_batch_runs, "List batch runs"),
     Tool(runs.get_batch_run, "Read a batch run"),
     Tool(runs.wait_for_batch_run, "Wait for a batch run"),
@@ -200,7 +200,9 @@ class _Offer:
     async def list_tools(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListToolsResult:
         return mcp.ListToolsResult(tools=self._advertised)
 
-    async def call_tool(self, ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+    async def call_tool(
+        self, ctx: Request, params: mcp.CallToolRequestParams
+    ) -> mcp.CallToolResult | mcp.InputRequiredResult:
         tool = self._tools.get(params.name)
         if tool is None:
             raise MCPError(code=mcp.INVALID_PARAMS, message=self._unknown_tool(params.name))
@@ -211,9 +213,15 @@ class _Offer:
             api = self.api(ctx)
         except SigmaMindError as exc:
             return _refusal(exc)
+        confirmation = launch.Confirmation(
+            self._settings.confirm_attempts, lambda question: ask(question, ctx.session, params)
+        )
+        report = ctx.session.report_progress
         try:
-            answer = shortened(await tool.call(args, api, ctx.session.report_progress))
+            answer = shortened(await tool.call(args, api, report=report, confirmation=confirmation))
             result = _result(answer)
+        except Unanswered as question:
+            return question.result
         except NotFound as exc:
             asked = args.model_dump(by_alias=True, exclude_unset=True)
             result = _refusal(await _with_near_ids(exc, asked, api))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sigmamind_mcp.errors import ConfigurationError
 
@@ -61,6 +61,7 @@ class Settings(BaseModel):
     base_url: Annotated[str, AfterValidator(check_base_url)] = HOSTED_API
     agent_id: str | None = None
     read_only: bool = False
+    confirm_attempts: Annotated[int, Field(ge=0)] = 50
     log_level: LogLevel = "warning"
     sandbox: bool = False
 
@@ -74,7 +75,7 @@ class Settings(BaseModel):
             ConfigurationError: a value is not usable; the text names the variable.
         """
         found: dict[str, object] = {}
-        for name in ("api_key", "base_url", "agent_id", "read_only", "log_level"):
+        for name in ("api_key", "base_url", "agent_id", "read_only", "confirm_attempts", "log_level"):
             value = environ.get(f"SIGMAMIND_{name.upper()}", "").strip()
             if value and not value.startswith("${"):
                 found[name] = value.lower() if name == "log_level" else value
@@ -86,6 +87,7 @@ class Settings(BaseModel):
             variable = f"SIGMAMIND_{str(problem['loc'][0]).upper()}"
             reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
             reason = "must be true or false" if problem["type"].startswith("bool") else reason
+            reason = "must be a whole number, 0 or more" if problem["loc"][0] == "confirm_attempts" else reason
             raise ConfigurationError(f"{variable} {reason}.") from None
 
     def key(self) -> SecretStr:

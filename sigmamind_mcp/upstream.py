@@ -200,6 +200,10 @@ class Upstream:
             transport=self._transport,
             headers={"User-Agent": f"sigmamind-mcp/{__version__}", "Accept": "application/json"},
             timeout=httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS),
+            # The pool keeps as many connections as the gate lets in; by default it would close some and dial again.
+            limits=httpx2.Limits(
+                max_connections=REQUESTS_TOGETHER, max_keepalive_connections=REQUESTS_TOGETHER, keepalive_expiry=5
+            ),
             # A redirect would carry X-API-Key to wherever it points, and a proxy variable would show it the key.
             follow_redirects=False,
             trust_env=False,
@@ -226,13 +230,16 @@ def _deadline(host: str) -> Iterator[None]:
 
 async def _read(response: httpx2.Response) -> bytes:
     if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
-        raise errors.UnexpectedAnswer("The API's answer came compressed, which was not asked for.")
+        raise errors.UnexpectedAnswer(
+            "The API's answer came compressed, which was not asked for.", succeeded=response.is_success
+        )
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise errors.UnexpectedAnswer(
-                f"The API's answer is larger than {MAX_BODY_BYTES // 2**20} MiB. Ask for less, such as a smaller size."
+                f"The API's answer is larger than {MAX_BODY_BYTES // 2**20} MiB. Ask for less, such as a smaller size.",
+                succeeded=response.is_success,
             )
     return bytes(body)
 
@@ -265,7 +272,8 @@ def _decode(raw: bytes) -> Any:
     except (ValueError, RecursionError):
         raise errors.UnexpectedAnswer(
             "The API's answer is not JSON; something between here and it may have answered instead."
-            " Check SIGMAMIND_BASE_URL and any proxy."
+            " Check SIGMAMIND_BASE_URL and any proxy.",
+            succeeded=True,
         ) from None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import mcp_types
 import pytest
@@ -17,6 +17,39 @@ from tests.fake_api import FakeAPI, running_fake_api
 KEY = "key_canary.4f1d2c"
 
 CallTool = Callable[..., Awaitable[mcp_types.CallToolResult]]
+
+
+class Rounds(Protocol):
+    """How many rounds a test makes: few in the suite, many under `scripts/soak`."""
+
+    def __call__(self, *, short: int, long: int) -> int: ...
+
+
+FIGURES: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long version of tests that count rounds")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> Rounds:
+    is_long = request.config.getoption("--long")
+    return lambda *, short, long: long if is_long else short
+
+
+@pytest.fixture
+def figures() -> list[str]:
+    """Where a test says what it measured, each on a line that begins with the requirement."""
+    return FIGURES
 
 
 @pytest.fixture
@@ -37,12 +70,17 @@ async def client(fake_api: FakeAPI) -> AsyncIterator[SigmaMindClient]:
         yield SigmaMindClient(upstream, check_key(KEY))
 
 
-def connected(**settings: Any) -> AbstractAsyncContextManager[Client]:
+def connected(
+    *, mode: str = "auto", elicitation_callback: Any = None, **settings: Any
+) -> AbstractAsyncContextManager[Client]:
     """A client of the server with these settings, connected without a transport."""
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Client]:
-        async with open_server(Settings(**settings)) as server, Client(server, cache=None) as client:
+        async with (
+            open_server(Settings(**settings)) as server,
+            Client(server, cache=None, mode=mode, elicitation_callback=elicitation_callback) as client,
+        ):
             yield client
 
     return connect()

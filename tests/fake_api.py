@@ -109,7 +109,8 @@ class FakeAPI:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     stall: Event = field(default_factory=Event)
-    """While cleared, answers wait."""
+    """While cleared, answers to `stalled` wait."""
+    stalled: str = "GET POST PUT PATCH"
     connections: int = 0
 
     def __post_init__(self) -> None:
@@ -117,6 +118,18 @@ class FakeAPI:
 
     def answer(self, method: str, path: str, body: Any, status: int = 200) -> None:
         self.answers[method, path] = (status, body)
+
+    def offer(self, *test_case_ids: str, attempt: int = 1) -> None:
+        """Have these test cases, no batch run yet, and an agent without tools: what a launch reads before it."""
+        self.answer(
+            "GET", "/v1/test-cases", page([{**CASE, "testCaseId": n, "attempt": attempt} for n in test_case_ids])
+        )
+        self.answer("GET", "/v1/batch-runs", page([]))
+        self.answer("GET", f"/v1/agents/{AGENT['agentId']}", {**AGENT, "agentSettings": {"webhooks": []}, "tools": []})
+
+    @property
+    def posts(self) -> list[Asked]:
+        return [asked for asked in self.asked if asked.method == "POST"]
 
     @property
     def paths(self) -> list[str]:
@@ -146,7 +159,8 @@ def running_fake_api() -> Iterator[FakeAPI]:
             if callable(body):
                 body = body(asked)
                 status, body = body if isinstance(body, tuple) else (status, body)
-            api.stall.wait(10)
+            if asked.method in api.stalled:
+                api.stall.wait(10)
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response_only(status)
             for name, value in {"Content-Type": api.content_type, "Content-Length": len(raw), **api.headers}.items():

@@ -62,6 +62,7 @@ async def test_every_answer_obeys_the_advertised_schema(
 
 @pytest.mark.parametrize("body", [b"", CREATED_BATCH, BATCH])
 async def test_created_answers_obey_the_advertised_schema(mcp: Client, fake_api: FakeAPI, body: Any) -> None:
+    fake_api.offer("tc_1")
     fake_api.answer("POST", "/v1/batch-runs", body)
     fake_api.answer("POST", "/v1/test-cases", b"" if body == b"" else CASE)
     advertised = await schemas(mcp)

@@ -81,11 +81,12 @@ async def test_whole_numbers_are_taken_in_every_form_that_means_one(
 
 
 async def test_list_sent_as_json_text_is_taken(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.offer("tc_1", "tc_2")
     fake_api.answer("POST", "/v1/batch-runs", BATCH, 201)
 
     await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": '["tc_1", "tc_2"]'})
 
-    assert fake_api.asked[0].body["testCases"] == ["tc_1", "tc_2"]
+    assert fake_api.posts[0].body["testCases"] == ["tc_1", "tc_2"]
 
 
 async def test_missing_key_is_named_with_what_to_do(fake_api: FakeAPI) -> None:
@@ -209,17 +210,18 @@ async def test_slow_answer_ends_at_the_deadline(
         ("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]}, "/v1/batch-runs", "list_batch_runs"),
     ],
 )
-@pytest.mark.parametrize(("status", "body"), [(500, ERROR), (504, b""), (200, b"<html>"), (302, b"")])
+@pytest.mark.parametrize(("status", "body"), [(500, ERROR), (504, b""), (408, b""), (302, b"")])
 async def test_write_whose_answer_is_lost_is_neither_a_failure_nor_sent_again(
     mcp: Client, fake_api: FakeAPI, tool: str, arguments: Any, path: str, listing: str, status: int, body: Any
 ) -> None:
+    fake_api.offer("tc_1")
     fake_api.answer("POST", path, body, status)
 
     result = await mcp.call_tool(tool, arguments)
 
     assert result.is_error
     assert "may have been made" in text_of(result) and listing in text_of(result)
-    assert fake_api.paths == [f"POST {path}"]
+    assert [asked.path for asked in fake_api.posts] == [path]
 
 
 async def test_unknown_test_case_names_near_ones(mcp: Client, fake_api: FakeAPI) -> None:

@@ -37,14 +37,6 @@ CALLS = [
     ),
     ("list_test_cases", {"agentId": AGENT}, "GET /v1/test-cases", {"agentId": AGENT}, None, page([CASE])),
     (
-        "create_batch_run",
-        {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]},
-        "POST /v1/batch-runs",
-        {},
-        {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]},
-        CREATED_BATCH,
-    ),
-    (
         "list_batch_runs",
         {"agentId": AGENT, "page": 3, "size": 25},
         "GET /v1/batch-runs",
@@ -83,6 +75,18 @@ async def test_tool_sends_exactly_its_documented_request(
     assert asked.headers["user-agent"] == f"sigmamind-mcp/{__version__}"
     assert asked.headers["accept-encoding"] == "identity"
     assert "authorization" not in asked.headers
+
+
+async def test_launch_reads_what_it_will_cost_and_sends_the_documented_request(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.offer("tc_1", "tc_2", "tc_3", attempt=4)
+    fake_api.answer("POST", "/v1/batch-runs", CREATED_BATCH)
+
+    result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]})
+
+    assert result.structured_content["expectedAttempts"] == 8
+    reads = {"GET /v1/test-cases", "GET /v1/batch-runs", f"GET /v1/agents/{AGENT}"}
+    assert set(fake_api.paths[:3]) == reads and fake_api.paths[3:] == ["POST /v1/batch-runs"]
+    assert (fake_api.posts[0].query, fake_api.posts[0].body) == ({}, {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]})
 
 
 async def test_optional_fields_that_were_not_given_are_not_sent(mcp: Client, fake_api: FakeAPI) -> None:

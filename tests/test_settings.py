@@ -15,7 +15,7 @@ def test_nothing_set_is_the_hosted_api_without_a_key() -> None:
 
 @pytest.mark.parametrize("value", ["", "  ", "${user_config.api_key}", "${SIGMAMIND_API_KEY}"])
 def test_blank_or_unfilled_value_is_unset(value: str) -> None:
-    names = ("API_KEY", "BASE_URL", "AGENT_ID", "READ_ONLY", "LOG_LEVEL")
+    names = ("API_KEY", "BASE_URL", "AGENT_ID", "READ_ONLY", "CONFIRM_ATTEMPTS", "LOG_LEVEL")
 
     assert Settings.from_env({f"SIGMAMIND_{name}": value for name in names}) == Settings()
 
@@ -59,7 +59,10 @@ def test_base_url_that_the_key_may_not_be_sent_to_is_refused(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("READ_ONLY", "maybe"), ("LOG_LEVEL", "loud")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("READ_ONLY", "maybe"), ("CONFIRM_ATTEMPTS", "-1"), ("CONFIRM_ATTEMPTS", "few"), ("LOG_LEVEL", "loud")],
+)
 def test_fault_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"SIGMAMIND_{name} "):
         Settings.from_env({f"SIGMAMIND_{name}": value})

@@ -104,6 +104,7 @@ async def test_list_that_never_ends_is_refused(client: SigmaMindClient, fake_api
 
 @pytest.mark.parametrize(("status", "body"), [(201, CREATED_BATCH), (200, CREATED_BATCH), (200, BATCH)])
 async def test_created_batch_run_with_a_body(mcp: Client, fake_api: FakeAPI, status: int, body: Any) -> None:
+    fake_api.offer("tc_1")
     fake_api.answer("POST", "/v1/batch-runs", body, status)
 
     result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]})
@@ -112,10 +113,13 @@ async def test_created_batch_run_with_a_body(mcp: Client, fake_api: FakeAPI, sta
     assert result.structured_content["state"] == "running"
 
 
-@pytest.mark.parametrize(("status", "body"), [(200, b""), (201, b""), (204, b""), (200, b"[]"), (201, b'"started"')])
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b""), (201, b""), (204, b""), (200, b"[]"), (201, b'"started"'), (200, b"<html>")]
+)
 async def test_created_batch_run_without_a_readable_body_is_started_with_an_unknown_id(
     mcp: Client, fake_api: FakeAPI, status: int, body: bytes
 ) -> None:
+    fake_api.offer("tc_1")
     fake_api.answer("POST", "/v1/batch-runs", body, status)
 
     result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]})

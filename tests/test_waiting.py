@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -11,7 +12,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from sigmamind_mcp.tools import runs
-from tests.conftest import text_of
+from tests.conftest import KEY, Rounds, text_of
 from tests.fake_api import BATCH, ERROR, RUN, FakeAPI, page
 from tests.processes import COMMAND, RawClient, environment, serving
 
@@ -118,22 +119,87 @@ async def test_wait_is_bounded(mcp: Client, fake_api: FakeAPI, seconds: Any) -> 
     assert fake_api.asked == []
 
 
-async def test_wait_goes_on_in_another_process_after_the_first_was_killed() -> None:
-    """A batch run on a served sandbox, a server killed in mid-wait, and another that picks up."""
-    with serving("sandbox", "--pace", "0.8") as url:
-        env = environment(SIGMAMIND_BASE_URL=url, SIGMAMIND_API_KEY="sandbox-key")
-        server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=env)
-        async with Client(server) as first:
-            case = {"agentId": IN_BATCH["agentId"], "testCases": ["tc_d17T6uReChpyfFeP"]}
-            started = (await first.call_tool("create_batch_run", case)).structured_content
-            here = started["nextCalls"][0]["arguments"]
-        killed = RawClient(**{name: value for name, value in env.items() if name.startswith("SIGMAMIND_")})
-        killed.initialize("2025-11-25")
-        killed.send({"id": 99, "method": "tools/call", "params": {"name": "wait_for_batch_run", "arguments": here}})
-        killed.process.kill()
-        killed.close()
-        async with Client(server) as second:
-            result = await second.call_tool("wait_for_batch_run", {**here, "maxSeconds": 30})
+@pytest.mark.parametrize("point", ["first look under way", "between two looks", "second look under way"])
+async def test_wait_goes_on_in_another_process_after_the_first_was_killed(fake_api: FakeAPI, point: str) -> None:
+    ended = Event()
+    fake_api.answer("GET", PATH, lambda asked: just_created(failedAttempts=1 if ended.is_set() else 0))
+    variables = {"SIGMAMIND_BASE_URL": fake_api.url, "SIGMAMIND_API_KEY": KEY}
+    if point == "first look under way":
+        fake_api.stall.clear()
+    killed = RawClient(**variables)
+    killed.initialize("2025-11-25")
+    wait = {"name": "wait_for_batch_run", "arguments": IN_BATCH, "_meta": {"progressToken": "p"}}
+    killed.send({"id": 99, "method": "tools/call", "params": wait})
+    if point != "first look under way":
+        assert killed.process.stdout
+        assert "notifications/progress" in killed.process.stdout.readline()  # told between two looks
+    if point == "second look under way":
+        fake_api.stall.clear()
+    looked = 2 if point == "second look under way" else 1
+    with anyio.fail_after(10):
+        while len(fake_api.asked) < looked:  # noqa: ASYNC110 - the fake has no event for it
+            await anyio.sleep(0.01)
+    killed.process.kill()
+    killed.close()
+    fake_api.stall.set()
+    ended.set()
+
+    server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environment(**variables))
+    async with Client(server) as second:
+        result = await second.call_tool("wait_for_batch_run", IN_BATCH)
 
     assert result.structured_content["state"] == "finished"
-    assert result.structured_content["expectedAttempts"] == 5
+
+
+async def test_batch_run_is_followed_to_its_end_by_a_client_of_less_patience(
+    rounds: Rounds, figures: list[str]
+) -> None:
+    """Two minutes of a batch run, and a client that gives up any request after 50 seconds; the suite has it shorter."""
+    pace, patience, slice_seconds = (30, 50, 45) if rounds(short=0, long=1) else (1.5, 4, 2)
+    with serving("sandbox", "--pace", str(pace)) as url:
+        env = environment(SIGMAMIND_BASE_URL=url, SIGMAMIND_API_KEY="sandbox-key")
+        server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=env)
+        async with Client(server, read_timeout_seconds=patience) as client:
+            case = {"agentId": IN_BATCH["agentId"], "testCases": ["tc_d17T6uReChpyfFeP"]}
+            answer = (await client.call_tool("create_batch_run", case)).structured_content
+            begun, calls = monotonic(), 0
+            while answer["state"] == "running":
+                (call,) = [call for call in answer["nextCalls"] if call["tool"] == "wait_for_batch_run"]
+                answer = (
+                    await client.call_tool(call["tool"], {**call["arguments"], "maxSeconds": slice_seconds})
+                ).structured_content
+                calls += 1
+    took = monotonic() - begun
+
+    figures.append(
+        f"A batch run of {took:.0f} s followed to its end in {calls} calls by a client with a {patience} s limit"
+    )
+    assert answer["state"] == "finished" and answer["expectedAttempts"] == 5
+    assert calls > 1
+
+
+async def test_every_tool_derives_the_same_state(mcp: Client, fake_api: FakeAPI) -> None:
+    """An attempt that ended minutes ago keeps a batch run from being stalled, whichever tool looks."""
+    launched = datetime(2026, 1, 1, tzinfo=UTC)
+    fake_api.headers["Date"] = format_datetime(launched + timedelta(minutes=40), usegmt=True)
+    batch = {**BATCH, "batchId": "batch_1", "createdDate": launched.isoformat(), "failedAttempts": 0}
+    fake_api.answer("GET", PATH, batch)
+    fake_api.answer("GET", "/v1/batch-runs", page([batch]))
+    for minutes, state in ((30, "running"), (10, "stalled")):
+        ended = (launched + timedelta(minutes=minutes)).isoformat()
+        fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "completedDate": ended}]))
+
+        waited = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 0})
+        read = await mcp.call_tool("get_batch_run", IN_BATCH)
+        listed = await mcp.call_tool("list_batch_runs", {"agentId": IN_BATCH["agentId"]})
+
+        assert waited.structured_content["state"] == read.structured_content["state"] == state
+        assert listed.structured_content["batchRuns"][0]["state"] == state
+
+
+async def test_list_whose_pages_never_end_ends_at_an_empty_one(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", page([], hasNext=True))
+
+    result = await mcp.call_tool("list_batch_runs", {"agentId": IN_BATCH["agentId"], "page": 4})
+
+    assert not result.structured_content.get("nextCalls")

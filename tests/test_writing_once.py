@@ -11,10 +11,11 @@ from mcp.client.streamable_http import streamable_http_client
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import OutcomeUnknown
 from sigmamind_mcp.ledger import REMEMBERED_SECONDS, Ledger
+from sigmamind_mcp.models import BatchRun
 from sigmamind_mcp.settings import check_key
 from sigmamind_mcp.upstream import Upstream
-from tests.conftest import KEY, connected, text_of
-from tests.fake_api import CASE, CREATED_BATCH, ERROR, FakeAPI
+from tests.conftest import KEY, Rounds, connected, text_of
+from tests.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.processes import environment, serving
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +25,15 @@ NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
 START = {"agentId": AGENT, "testCases": ["tc_1"]}
 
 
+async def no_reads() -> list[BatchRun]:
+    return []
+
+
 def counting(fake_api: FakeAPI) -> None:
     """Let each POST store something new, so that a second one shows."""
     stored = iter(range(10_000))
+    fake_api.offer(*(f"tc_{number}" for number in range(1000)))
+    fake_api.stalled = "POST"
     fake_api.answer("POST", "/v1/test-cases", lambda asked: {**CASE, "testCaseId": f"tc_{next(stored)}"})
     fake_api.answer("POST", "/v1/batch-runs", lambda asked: {**CREATED_BATCH, "batchId": f"batch_{next(stored)}"})
 
@@ -72,11 +79,11 @@ async def test_same_call_while_the_first_is_under_way_joins_it(
         for _ in range(5):
             group.start_soon(call)
         with anyio.fail_after(5):
-            while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
+            while not fake_api.posts:  # noqa: ASYNC110 - the fake has no event for it
                 await anyio.sleep(0.01)
         fake_api.stall.set()
 
-    assert len(fake_api.asked) == 1
+    assert len(fake_api.posts) == 1
     assert sum(result.get("repeated", False) for result in results) == 4
 
 
@@ -95,14 +102,14 @@ async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcom
             async with anyio.create_task_group() as group:
                 group.start_soon(mcp.call_tool, tool, given)
                 with anyio.fail_after(5):
-                    while len(fake_api.asked) <= number:  # noqa: ASYNC110 - the fake has no event for it
+                    while len(fake_api.posts) <= number:  # noqa: ASYNC110 - the fake has no event for it
                         await anyio.sleep(0.01)
                 group.cancel_scope.cancel()
                 fake_api.stall.set()
             again = await mcp.call_tool(tool, given)
             assert not again.is_error and again.structured_content["repeated"] is True
 
-    assert len(fake_api.asked) == 20
+    assert len(fake_api.posts) == 20
 
 
 async def test_other_callers_are_never_matched(fake_api: FakeAPI) -> None:
@@ -149,27 +156,97 @@ async def test_unknown_outcome_of_a_cut_call_is_told_to_the_next(fake_api: FakeA
     async with Upstream(fake_api.url) as upstream:
         for _ in range(2):  # the first is never delivered
             with pytest.raises(OutcomeUnknown):
-                await SigmaMindClient(upstream, check_key(KEY), ledger).create_batch_run(AGENT, ["tc_1"])
+                await SigmaMindClient(upstream, check_key(KEY), ledger).create_batch_run(AGENT, ["tc_1"], no_reads)
 
     assert len(fake_api.asked) == 1
 
 
-async def test_dropped_stream_and_issued_again_over_http_is_one_write(fake_api: FakeAPI) -> None:
-    """Protocol 2026-07-28: closing the stream cancels the call, and the client issues it again."""
+async def test_cut_before_the_write_left_nothing_behind(fake_api: FakeAPI) -> None:
+    """A call that is cancelled while it reads what the launch costs leaves the next one free to start it."""
     counting(fake_api)
-    with serving("serve", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as url:
-        for number in range(30):
-            given = {"agentId": AGENT, "testCases": [f"tc_{number}"]}
-            fake_api.stall.clear()
-            async with httpx2.AsyncClient(headers={"X-API-Key": KEY}) as http:
-                with anyio.move_on_after(5):
-                    async with Client(streamable_http_client(f"{url}/mcp", http_client=http), mode="2026-07-28") as cut:
-                        with anyio.move_on_after(0.15):
-                            await cut.call_tool("create_batch_run", given)
+    fake_api.stalled = "GET"
+    fake_api.stall.clear()
+    async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
+        async with anyio.create_task_group() as group:
+            group.start_soon(mcp.call_tool, "create_batch_run", START)
+            with anyio.fail_after(5):
+                while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
+                    await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
             fake_api.stall.set()
-            async with httpx2.AsyncClient(headers={"X-API-Key": KEY}) as http:
+        result = await mcp.call_tool("create_batch_run", START)
+
+    assert "repeated" not in result.structured_content
+    assert len(fake_api.posts) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"ok": true}'])
+async def test_confirmed_without_an_id_is_found_in_the_list_when_exactly_one_entry_fits(
+    mcp: Client, fake_api: FakeAPI, body: bytes
+) -> None:
+    counting(fake_api)
+    old = {**BATCH, "batchId": "batch_old", "testCases": [{"testCaseId": "tc_2"}, {"testCaseId": "tc_1"}]}
+    other = {**BATCH, "batchId": "batch_other", "testCases": [{"testCaseId": "tc_3"}]}
+    new = {**old, "batchId": "batch_new"}
+    pages = iter([[old], [other, new, old]])
+    fake_api.answer("GET", "/v1/batch-runs", lambda asked: page(next(pages)))
+    fake_api.answer("POST", "/v1/batch-runs", body)
+    fake_api.answer("POST", "/v1/test-cases", body)
+    stored = {**NEW_CASE, "testCaseId": "tc_new", "attempt": 1}
+    fake_api.answer("GET", "/v1/test-cases", page([{**CASE, "testCaseId": "tc_1"}, {"testCaseId": "tc_2"}, stored]))
+
+    batch = await mcp.call_tool("create_batch_run", {**START, "testCases": ["tc_1", "tc_2"]})
+    case = await mcp.call_tool("create_test_case", NEW_CASE)
+
+    assert batch.structured_content["batchId"] == "batch_new"
+    assert case.structured_content["testCaseId"] == "tc_new"
+
+
+async def test_confirmed_without_an_id_stays_unknown_when_several_entries_fit(mcp: Client, fake_api: FakeAPI) -> None:
+    counting(fake_api)
+    twins = [{**BATCH, "batchId": name, "testCases": [{"testCaseId": "tc_1"}]} for name in ("batch_1", "batch_2")]
+    pages = iter([[], twins])
+    fake_api.answer("GET", "/v1/batch-runs", lambda asked: page(next(pages)))
+    fake_api.answer("POST", "/v1/batch-runs", b"")
+
+    result = await mcp.call_tool("create_batch_run", START)
+
+    assert not result.is_error and "batchId" not in result.structured_content
+    assert "without an id" in text_of(result)
+
+
+@pytest.mark.parametrize("stalled", ["GET", "POST"])
+async def test_dropped_stream_and_issued_again_over_http_is_one_write(
+    fake_api: FakeAPI, rounds: Rounds, figures: list[str], stalled: str
+) -> None:
+    """R21: protocol 2026-07-28 closes the stream to cancel a call, and the client issues it again under a new id.
+
+    Every stream is cut while the API has not answered: half of them before the POST, half while it is under way.
+    """
+    counting(fake_api)
+    fake_api.stalled = stalled
+    count = rounds(short=15, long=500)
+    with serving("serve", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as url:
+        async with httpx2.AsyncClient(headers={"X-API-Key": KEY}) as http:
+            for number in range(count):
+                given = {"agentId": AGENT, "testCases": [f"tc_{number}"]}
+                fake_api.stall.clear()
+                asked = len(fake_api.asked)
+                transport = streamable_http_client(f"{url}/mcp", http_client=http)
+                async with Client(transport, mode="2026-07-28") as cut:
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(cut.call_tool, "create_batch_run", given)
+                        with anyio.fail_after(5):
+                            while not any(one.method == stalled for one in fake_api.asked[asked:]):  # noqa: ASYNC110
+                                await anyio.sleep(0.002)
+                        group.cancel_scope.cancel()
+                fake_api.stall.set()
                 transport = streamable_http_client(f"{url}/mcp", http_client=http)
                 async with Client(transport, mode="2026-07-28") as client:
-                    assert not (await client.call_tool("create_batch_run", given)).is_error
+                    result = await client.call_tool("create_batch_run", given)
+                    assert not result.is_error, text_of(result)
 
-    assert [asked.method for asked in fake_api.asked] == ["POST"] * 30
+    figures.append(
+        f"R21 {count} streams cut at a {stalled} and issued again: {len(fake_api.posts) - count} extra POSTs"
+    )
+    assert len(fake_api.posts) == count

@@ -1,8 +1,9 @@
-"""Batch runs and test runs: launching test cases, following them, reading what was said and judged."""
+"""Batch runs and test runs: following them, and reading what was said and judged."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal, Self, TypeVar
 
 import anyio
@@ -18,6 +19,7 @@ from sigmamind_mcp.errors import (
     TooManyRequests,
 )
 from sigmamind_mcp.models import BatchRun, BatchRunState, TestCase, TestRun, Verdict
+from sigmamind_mcp.together import together
 from sigmamind_mcp.tools.answers import (
     Answer,
     CallArguments,
@@ -41,7 +43,6 @@ from sigmamind_mcp.tools.arguments import (
     NotBool,
     PageNumber,
     PageSize,
-    SentAsList,
 )
 from sigmamind_mcp.tools.cases import TestCaseRow, next_page
 from sigmamind_mcp.transcripts import NumberedTurn, markdown_turn, numbered
@@ -49,7 +50,6 @@ from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
 MAX_READ_ONE_BY_ONE = 200
-READ_TOGETHER = 8
 FIRST_LOOK_AFTER = 1.0
 LONGEST_BETWEEN_LOOKS = 10.0
 
@@ -57,14 +57,6 @@ UNDECIDED = "Undecided: the run has not ended, or it broke. One older than 15 mi
 
 Report = Callable[[float, float | None, str], Awaitable[None]]
 """Tells a client that asked for progress: how much, of how much, in words."""
-
-
-class CreateBatchRun(ForAgent):
-    test_cases: Annotated[
-        list[Id],
-        Field(min_length=1, description="Ids of the test cases to run, each once, from list_test_cases."),
-        SentAsList,
-    ]
 
 
 class ListBatchRuns(ForAgent):
@@ -170,29 +162,6 @@ class WaitedBatchRun(BatchRunAnswer):
     def said(self) -> Said:
         said = super().said()
         return said._replace(after=[f"Waited {self.waited_seconds} s.", *said.after])
-
-
-class CreatedBatchRun(Answer):
-    """A batch run that has just been started."""
-
-    batch_id: str | None = Field(default=None, description="Absent when the API confirmed without an id.")
-    agent_id: str
-    state: BatchRunState
-    created_date: Time | None = None
-    test_cases: list[str] = Field(description="Ids of the test cases it runs.")
-    uri: str | None = None
-    repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
-    identical_batch_id: str | None = Field(default=None, description="Ran the same test cases minutes ago.")
-
-    def said(self) -> Said:
-        cases = f"{len(self.test_cases)} test case{'s' if len(self.test_cases) != 1 else ''}"
-        listed = f"Test cases: {', '.join(self.test_cases)}."
-        if self.batch_id is None:
-            lost = "The API confirmed without an id; the newest entry of list_batch_runs is likely this one."
-            return Said([f"Started a batch run of {cases} on agent {self.agent_id}. {lost}", listed], [], [])
-        created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
-        started = f"Started batch run {self.batch_id} of {cases} on agent {self.agent_id}: {self.state}.{created}"
-        return Said([started, listed], [], [f"Resource: {self.uri}"])
 
 
 class BatchRunRow(Counted):
@@ -349,39 +318,6 @@ class TestRunAnswer(Answer):
         )
 
 
-async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient) -> CreatedBatchRun:
-    """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
-
-    It costs model calls, one conversation for each attempt, and cannot be stopped; calling again starts another.
-    Returns at once with a batchId; follow it with wait_for_batch_run.
-    """
-    if repeated := [case for case in dict.fromkeys(args.test_cases) if args.test_cases.count(case) > 1]:
-        raise InvalidArguments(f"testCases must name each test case once; {', '.join(repeated)} is there twice.")
-    written = await api.create_batch_run(args.agent_id, args.test_cases)
-    batch_run = written.record or BatchRun()
-    batch_id = known_id(batch_run.batch_id)
-    answer = CreatedBatchRun(
-        batch_id=batch_id,
-        agent_id=args.agent_id,
-        state="running",
-        created_date=batch_run.created_date,
-        test_cases=args.test_cases,
-        uri=batch_id and uri_of("batch-run", agentId=args.agent_id, batchId=batch_id),
-    )
-    if written.repeated:
-        answer.repeated = True
-        answer.hint = "The same call was already under way: this is its outcome, and no second batch run was started."
-    if written.earlier and (earlier := known_id(written.earlier.batch_id)):
-        answer.identical_batch_id = earlier
-        answer.hint = f"Batch run {earlier}, started within the last 10 minutes, runs the same test cases."
-    if batch_id is None:
-        answer.next_calls = [NextCall(tool="list_batch_runs", arguments={"agentId": args.agent_id})]
-        return answer
-    here: CallArguments = {"agentId": args.agent_id, "batchId": batch_id}
-    answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=here)]
-    return answer.linking(_batch_run_link(args.agent_id, batch_id))
-
-
 async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
     """List an agent's batch runs, newest first, each with its state and pass counts.
 
@@ -393,6 +329,9 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     size = page.size if page.size and page.size <= args.size else args.size
     start = args.page * size
     wanted = args.label_contains.casefold()
+    shown = [run for run in page.items if _has_label(run, wanted)]
+    ended = await together([partial(_last_completed, run, run.batch_id, args.agent_id, now, api) for run in shown])
+    last_completed = {id(run): end for run, end in zip(shown, ended, strict=True) if isinstance(end, datetime)}
 
     def build(count: int) -> BatchRunList:
         kept = [run for run in page.items[:count] if _has_label(run, wanted)]
@@ -401,13 +340,13 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
             page=args.page,
             size=size,
             total_count=page.total,
-            batch_runs=[_batch_run_row(run, now) for run in kept],
+            batch_runs=[_batch_run_row(run, counts(run, now, last_completed.get(id(run)))) for run in kept],
         )
         if wanted and page.items and not kept:
             answer.hint = f"None of the {len(page.items)} batch runs on this page has that text in a label."
         elif page.total is not None:
             answer.hint = page_hint(args.page, size, page.total)
-        if page.has_next or count < len(page.items):
+        if count < len(page.items) or (page.has_next and page.items):  # an empty page ends any list
             whole = count == len(page.items)
             answer.next_calls = [next_page("list_batch_runs", args, start, size if whole else count)]
         return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
@@ -420,8 +359,8 @@ async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnsw
 
     To follow a running one use wait_for_batch_run; for its runs with verdicts and reasons list_test_runs.
     """
-    batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    answer = _batch_run_answer(BatchRunAnswer, batch_run, counts(batch_run, now), args.agent_id, args.batch_id)
+    batch_run, counted = await _look(args.batch_id, args.agent_id, api)
+    answer = _batch_run_answer(BatchRunAnswer, batch_run, counted, args.agent_id, args.batch_id)
     return answer.with_raw(batch_run.raw, when=args.detail == "full")
 
 
@@ -431,9 +370,14 @@ async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report
     While the state is still running, call it again: it goes on from the batchId alone. For one look without
     waiting use get_batch_run.
     """
-    answer = await _look(args, api)
+
+    async def look() -> WaitedBatchRun:
+        batch_run, counted = await _look(args.batch_id, args.agent_id, api)
+        return _batch_run_answer(WaitedBatchRun, batch_run, counted, args.agent_id, args.batch_id)
+
     started = anyio.current_time()
-    with anyio.move_on_after(args.max_seconds):
+    answer = await look()
+    with anyio.CancelScope(deadline=started + args.max_seconds):
         for pause in _growing_pauses():
             await report(*_progress(answer))
             if answer.state != "running":
@@ -441,7 +385,7 @@ async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report
             await anyio.sleep(pause)
             # One failed look is no reason to give up a wait; the next one may succeed.
             with suppress(ConnectionFailed, ServerFault, TooManyRequests):
-                answer = await _look(args, api)
+                answer = await look()
     if answer.state == "running":
         answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=args.model_dump(by_alias=True))]
     answer.waited_seconds = round(anyio.current_time() - started, 1)
@@ -539,16 +483,22 @@ def _batch_run_answer(
     return answer.linking(_batch_run_link(agent_id, batch_id))
 
 
-async def _look(args: WaitForBatchRun, api: SigmaMindClient) -> WaitedBatchRun:
-    """One look at a batch run. Only one that seems stalled is worth asking when its newest attempt ended."""
-    batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    last_completed = None
-    if batch_run.state(now) == "stalled":
-        with suppress(SigmaMindError):
-            ended = [run.completed_date for run in await api.list_test_runs(args.batch_id, args.agent_id)]
-            last_completed = max((moment for moment in ended if moment), default=None)
-    counted = counts(batch_run, now, last_completed)
-    return _batch_run_answer(WaitedBatchRun, batch_run, counted, args.agent_id, args.batch_id)
+async def _look(batch_id: str, agent_id: str, api: SigmaMindClient) -> tuple[BatchRun, dict[str, object]]:
+    batch_run, now = await api.get_batch_run(batch_id, agent_id)
+    return batch_run, counts(batch_run, now, await _last_completed(batch_run, batch_id, agent_id, now, api))
+
+
+async def _last_completed(
+    batch_run: BatchRun, batch_id: str | None, agent_id: str, now: datetime, api: SigmaMindClient
+) -> datetime | None:
+    """When the newest attempt ended. Only a batch run that seems stalled without it is worth the asking."""
+    if batch_id is None or batch_run.state(now) != "stalled":
+        return None
+    try:
+        ended = [run.completed_date for run in await api.list_test_runs(batch_id, agent_id)]
+    except SigmaMindError:
+        return None
+    return max((moment for moment in ended if moment), default=None)
 
 
 def _growing_pauses() -> Iterator[float]:
@@ -575,10 +525,10 @@ def _has_label(batch_run: BatchRun, wanted: str) -> bool:
     return not wanted or any(wanted in case.title.casefold() for case in batch_run.test_cases)
 
 
-def _batch_run_row(batch_run: BatchRun, now: datetime) -> BatchRunRow:
+def _batch_run_row(batch_run: BatchRun, counted: dict[str, object]) -> BatchRunRow:
     return BatchRunRow.model_validate(
         {
-            **counts(batch_run, now),
+            **counted,
             "batch_id": known_id(batch_run.batch_id),
             "test_case_count": len(batch_run.test_cases),
             "labels": [case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
@@ -606,24 +556,12 @@ async def _read_each(runs: Sequence[TestRun], args: ListTestRuns, api: SigmaMind
             f"This batch run lists {len(runs)} job ids without verdicts, too many to read one by one."
             " Read single runs with get_test_run."
         )
-    read: list[TestRun] = list(runs)
-    failures: list[SigmaMindError] = []
-    gate = anyio.CapacityLimiter(READ_TOGETHER)
-
-    async def read_one(number: int, job_id: str) -> None:
-        try:
-            async with gate:
-                read[number] = await api.get_test_run(job_id, args.batch_id, args.agent_id)
-        except SigmaMindError as exc:  # a task group would wrap it in a group that nobody can name
-            failures.append(exc)
-
-    async with anyio.create_task_group() as group:
-        for number, run in enumerate(runs):
-            if job_id := known_id(run.job_id):
-                group.start_soon(read_one, number, job_id)
-    if failures:
+    known = [job_id for run in runs if (job_id := known_id(run.job_id))]
+    read = await together([partial(api.get_test_run, job_id, args.batch_id, args.agent_id) for job_id in known])
+    if failures := [run for run in read if isinstance(run, SigmaMindError)]:
         raise failures[0]
-    return read
+    by_id = {job_id: run for job_id, run in zip(known, read, strict=True) if isinstance(run, TestRun)}
+    return [by_id.get(run.job_id or "", run) for run in runs]
 
 
 def _matches(run: TestRun, args: ListTestRuns) -> bool:

@@ -1,0 +1,208 @@
+"""Launching batch runs: what one costs is read, told, and above a limit agreed to, before it is spent."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.errors import InvalidArguments, NotConfirmed, NotOffered, SigmaMindError
+from sigmamind_mcp.models import Agent, BatchRun, BatchRunState, TestCase
+from sigmamind_mcp.nearby import name_unknown
+from sigmamind_mcp.together import together
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, Time, known_id, spelt
+from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
+from sigmamind_mcp.untrusted import clean
+from sigmamind_mcp.uris import uri_of
+
+CASES_NAMED = 10
+LABEL_SHOWN = 60
+
+
+class CreateBatchRun(ForAgent):
+    test_cases: Annotated[
+        list[Id],
+        Field(min_length=1, description="Ids of the test cases to run, each once, from list_test_cases."),
+        SentAsList,
+    ]
+    confirm_attempts: Annotated[
+        int | None,
+        Field(ge=1, description="The total of attempts, once a person has agreed to it; asked for when it is high."),
+        NotBool,
+    ] = None
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """From how many attempts on a launch needs a yes, and how a person is asked: None where nobody can be."""
+
+    limit: int
+    ask: Callable[[str], Awaitable[bool | None]]
+
+
+class CreatedBatchRun(Answer):
+    """A batch run that has just been started."""
+
+    batch_id: str | None = Field(default=None, description="Absent when the API confirmed without an id.")
+    agent_id: str
+    state: BatchRunState
+    created_date: Time | None = None
+    test_cases: list[str] = Field(description="Ids of the test cases it runs.")
+    expected_attempts: int | None = Field(default=None, description="Simulated conversations it makes in all.")
+    uri: str | None = None
+    repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
+    identical_batch_id: str | None = Field(default=None, description="Ran the same test cases minutes ago.")
+
+    def said(self) -> Said:
+        size = _plural(len(self.test_cases), "test case")
+        size += f", {_plural(self.expected_attempts, 'attempt')} in all," if self.expected_attempts else ""
+        listed = f"Test cases: {', '.join(self.test_cases)}."
+        if self.batch_id is None:
+            lost = "The API confirmed without an id; list_batch_runs shows which one it is, once it is listed."
+            return Said([f"Started a batch run of {size} on agent {self.agent_id}. {lost}", listed], [], [])
+        created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
+        started = f"Started batch run {self.batch_id} of {size} on agent {self.agent_id}: {self.state}.{created}"
+        return Said([started, listed], [], [f"Resource: {self.uri}"])
+
+
+class Plan(NamedTuple):
+    """What a launch will do, as far as can be read before it."""
+
+    cases: list[TestCase]
+    warning: str | None
+
+    @property
+    def attempts(self) -> int:
+        return sum(1 if case.attempt is None else case.attempt for case in self.cases)
+
+
+async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmation: Confirmation) -> CreatedBatchRun:
+    """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
+
+    It costs model calls, one conversation for each attempt, and cannot be stopped; calling again starts another.
+    Many attempts need a person's yes. Returns at once with a batchId; follow it with wait_for_batch_run.
+    """
+    if repeated := [case for case in dict.fromkeys(args.test_cases) if args.test_cases.count(case) > 1]:
+        raise InvalidArguments(f"testCases must name each test case once; {', '.join(repeated)} is there twice.")
+    plans: list[Plan] = []
+
+    async def prepare() -> Sequence[BatchRun]:
+        plan, there = await _plan(args, api)
+        await _agree(plan, args, confirmation)
+        plans.append(plan)
+        return there
+
+    written = await api.create_batch_run(args.agent_id, args.test_cases, prepare)
+    batch_run = written.record or BatchRun()
+    batch_id = known_id(batch_run.batch_id)
+    hints = [plan.warning for plan in plans if plan.warning]
+    if written.repeated:
+        hints.append("The same call was already under way: this is its outcome, and no second batch run was started.")
+    earlier = known_id(written.earlier.batch_id) if written.earlier else None
+    if earlier:
+        hints.append(f"Batch run {earlier}, started within the last 10 minutes, runs the same test cases.")
+    answer = CreatedBatchRun(
+        batch_id=batch_id,
+        agent_id=args.agent_id,
+        state="running",
+        created_date=batch_run.created_date,
+        test_cases=args.test_cases,
+        expected_attempts=plans[0].attempts if plans else None,
+        uri=batch_id and uri_of("batch-run", agentId=args.agent_id, batchId=batch_id),
+        repeated=written.repeated or None,
+        identical_batch_id=earlier,
+        hint=" ".join(hints) or None,
+    )
+    if batch_id is None or answer.uri is None:
+        answer.next_calls = [NextCall(tool="list_batch_runs", arguments={"agentId": args.agent_id})]
+        return answer
+    here: CallArguments = {"agentId": args.agent_id, "batchId": batch_id}
+    answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=here)]
+    return answer.linking(Link(answer.uri, f"Batch run {batch_id}", "application/json"))
+
+
+async def _plan(args: CreateBatchRun, api: SigmaMindClient) -> tuple[Plan, Sequence[BatchRun]]:
+    """What would run, with what to warn of, and the batch runs that there are; nothing is sent without the cases."""
+    reads: list[Callable[[], Awaitable[object]]] = [
+        partial(_read_cases, args, api),
+        partial(api.get_agent, args.agent_id),
+        partial(api.list_batch_runs, args.agent_id),
+    ]
+    cases, agent, batch_runs = await together(reads)
+    if isinstance(cases, SigmaMindError):
+        raise cases
+    assert isinstance(cases, list)
+    there = batch_runs[0].items if isinstance(batch_runs, tuple) else []
+    return Plan(cases, _warning(agent if isinstance(agent, Agent) else None)), there
+
+
+async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCase]:
+    try:
+        every = {case.test_case_id: case for case in await api.list_test_cases(args.agent_id)}
+    except NotOffered:
+        read = await together([partial(api.get_test_case, case, args.agent_id) for case in args.test_cases])
+        if failures := [case for case in read if isinstance(case, SigmaMindError)]:
+            raise failures[0] from None
+        return [case for case in read if isinstance(case, TestCase)]
+    if unknown := [case for case in args.test_cases if case not in every]:
+        noun = f"test case of agent {args.agent_id}"
+        named = name_unknown(noun, unknown, [case for case in every if case], "list_test_cases shows them.")
+        raise InvalidArguments(f"{named} Nothing was started.")
+    return [every[case] for case in args.test_cases]
+
+
+async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -> None:
+    """Return when the launch may go on.
+
+    Raises:
+        NotConfirmed: it costs more than may be spent without a yes, and there is none.
+    """
+    total, given = plan.attempts, args.confirm_attempts
+    makes = f"{_plural(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
+    if given not in (None, total):
+        raise NotConfirmed(f"confirmAttempts is {given:,}, but the {makes}. Nothing was started.")
+    if total <= confirmation.limit:
+        return
+    agreed = await confirmation.ask(_question(plan, args))
+    if agreed is None and given is None:
+        each = "" if len(plan.cases) == 1 else f" ({', '.join(_shares(plan))})"
+        raise NotConfirmed(
+            f"The {makes}{each}, each a conversation that costs model calls, and a batch run cannot be stopped."
+            f" Nothing was started. When the person agrees, call again with confirmAttempts {total}."
+        )
+    if agreed is False:
+        raise NotConfirmed(f"The person was asked about {total:,} attempts and said no. Nothing was started.")
+
+
+def _question(plan: Plan, args: CreateBatchRun) -> str:
+    """The question as a person reads it; labels are the workspace's own words, on one line each."""
+    lines = [
+        f"- {' '.join(clean(case.title).split())[:LABEL_SHOWN]} ({case.test_case_id}):"
+        f" {_plural(case.attempt or 1, 'attempt')}, {clean(case.llm_model or '')[:LABEL_SHOWN] or 'default model'}"
+        for case in plan.cases[:CASES_NAMED]
+    ]
+    if len(plan.cases) > CASES_NAMED:
+        lines.append(f"- and {_plural(len(plan.cases) - CASES_NAMED, 'more test case')}")
+    asked = f"Start {plan.attempts:,} simulated conversations with agent {args.agent_id}?"
+    costs = "Each costs model calls, and a batch run cannot be stopped."
+    return "\n".join([asked, *lines, costs, *([plan.warning] if plan.warning else [])])
+
+
+def _shares(plan: Plan) -> list[str]:
+    named = [f"{case.test_case_id}: {case.attempt or 1:,}" for case in plan.cases[:CASES_NAMED]]
+    return [*named, "…"] if len(plan.cases) > CASES_NAMED else named
+
+
+def _warning(agent: Agent | None) -> str | None:
+    """What may happen outside the simulation; the API's pages do not say whether simulations call either."""
+    if agent is None:
+        return "The agent could not be read, so whether it has webhooks or tools, which runs might call, is not known."
+    found = [(len(agent.agent_settings.webhooks), "webhook"), (len(agent.tools), "tool")]
+    has = " and ".join(_plural(number, noun) for number, noun in found if number)
+    return f"The agent has {has}; the API does not say whether simulations call them for real." if has else None
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
