@@ -110,11 +110,11 @@ class Upstream:
             APIError: the API answered with a status other than 2xx.
             UnexpectedAnswer: the answer is a redirect, too large, compressed, or not JSON.
         """
-        with _deadline(self.host):
+        with _deadline(self.host) as left:
             self.budget.earn()
             for retry in range(1, MAX_ATTEMPTS + 1):
                 try:
-                    return await self._attempt("GET", path, key=key, query=query)
+                    return await self._attempt("GET", path, left, key=key, query=query)
                 except (errors.APIError, errors.ConnectionFailed) as exc:
                     wait = self._wait_before(retry, exc)
                     if wait is None:
@@ -129,14 +129,15 @@ class Upstream:
 
         Raises: as `read`; a ConnectionFailed says whether the request may have left.
         """
-        with anyio.CancelScope(shield=True), _deadline(self.host):
+        with anyio.CancelScope(shield=True), _deadline(self.host) as left:
             try:
-                return await self._attempt(method, path, key=key, body=body)
+                return await self._attempt(method, path, left, key=key, body=body)
             except errors.ConnectionFailed as exc:
                 if exc.sent:
                     raise
             await self._pause(pause_before(1, self._random))
-            return await self._attempt(method, path, key=key, body=body)
+            left.clear()
+            return await self._attempt(method, path, left, key=key, body=body)
         raise AssertionError("the scope is shielded, so that nothing cancels it")
 
     def _wait_before(self, retry: int, exc: errors.APIError | errors.ConnectionFailed) -> float | None:
@@ -154,6 +155,7 @@ class Upstream:
         self,
         method: str,
         path: Sequence[str],
+        left: list[str],
         *,
         key: SecretStr,
         query: Mapping[str, str | int] | None = None,
@@ -170,6 +172,7 @@ class Upstream:
         )
         try:
             async with self._gate:
+                left.append(method)
                 response = await http.send(request, stream=True)
                 try:
                     raw = await _read(response)
@@ -217,14 +220,18 @@ class Upstream:
 
 
 @contextmanager
-def _deadline(host: str) -> Iterator[None]:
-    """End everything inside after DEADLINE_SECONDS; a time-out of the HTTP library restarts with every byte."""
+def _deadline(host: str) -> Iterator[list[str]]:
+    """End everything inside after DEADLINE_SECONDS; a time-out of the HTTP library restarts with every byte.
+
+    Yields where each request is noted that got past the gate, and so may have left.
+    """
+    left: list[str] = []
     try:
         with anyio.fail_after(DEADLINE_SECONDS):
-            yield
+            yield left
     except TimeoutError:
         raise errors.ConnectionFailed(
-            f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.", sent=True
+            f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.", sent=bool(left)
         ) from None
 
 

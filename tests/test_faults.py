@@ -117,12 +117,12 @@ async def test_every_fault_on_every_endpoint_many_times(
     faulty.received = sent = type(faulty.received)()
     for fault in FAULTS:
         faulty.fault = fault
-        async with Upstream(faulty.url, pause=no_pause) as upstream, anyio.create_task_group() as group:
-            for number in range(count):
-                # A caller each, or the ledger would join the writes.
-                api = SigmaMindClient(upstream, check_key(f"{KEY}{number}"))
-                for call in (*READS.values(), *WRITES.values()):
-                    group.start_soon(run, call, api, fault)
+        async with Upstream(faulty.url, pause=no_pause) as upstream:
+            for _ in range(count):
+                api = SigmaMindClient(upstream, check_key(KEY))
+                async with anyio.create_task_group() as group:
+                    for call in (*READS.values(), *WRITES.values()):
+                        group.start_soon(run, call, api, fault)
         reads += count * len(READS)
         writes += count * len(WRITES)
 
@@ -135,6 +135,25 @@ async def test_every_fault_on_every_endpoint_many_times(
     )
     assert left == writes
     assert sent["GET"] <= (reads + lookups) * MAX_ATTEMPTS
+
+
+async def test_write_that_never_got_past_the_gate_is_surely_not_made(faulty: FaultyAPI, short_deadline: None) -> None:
+    """More writes at once than may leave together, before an API that is silent."""
+    faulty.fault = "silent"
+    outcomes: list[object] = []
+
+    async def write(number: int, upstream: Upstream) -> None:
+        api = SigmaMindClient(upstream, check_key(f"{KEY}{number}"))
+        outcomes.append(await outcome_of(WRITES["create_test_case"], api))
+
+    async with Upstream(faulty.url, pause=no_pause) as upstream, anyio.create_task_group() as group:
+        for number in range(upstream_module.REQUESTS_TOGETHER + 20):
+            group.start_soon(write, number, upstream)
+
+    unknown = sum(isinstance(outcome, OutcomeUnknown) for outcome in outcomes)
+    sure = sum(isinstance(outcome, ConnectionFailed) and not outcome.sent for outcome in outcomes)
+    assert unknown + sure == len(outcomes) and sure > 0
+    assert faulty.received["POST"] <= unknown
 
 
 async def outcome_of(call: Call, api: SigmaMindClient) -> object:
