@@ -70,5 +70,5 @@ def test_nothing_is_named_so_that_pytest_would_collect_it() -> None:
 
 
 def test_pure_modules_do_no_io() -> None:
-    for name in ("transcripts", "untrusted", "uris", "models", "errors", "masking", "retries"):
+    for name in ("transcripts", "untrusted", "uris", "models", "errors", "masking", "retries", "evidence"):
         assert not imported(MODULES[f"sigmamind_mcp.{name}"]) & {"anyio", "asyncio", "mcp", "httpx2", "socket"}, name
