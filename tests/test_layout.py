@@ -70,5 +70,8 @@ def test_nothing_is_named_so_that_pytest_would_collect_it() -> None:
 
 
 def test_pure_modules_do_no_io() -> None:
-    for name in ("transcripts", "untrusted", "uris", "models", "errors", "masking", "retries", "evidence"):
+    for name in (
+        "transcripts", "untrusted", "uris", "models", "errors", "masking", "retries", "evidence", "lint", "signals",
+        "mock_values", "diagnosis", "comparison",
+    ):  # fmt: skip
         assert not imported(MODULES[f"sigmamind_mcp.{name}"]) & {"anyio", "asyncio", "mcp", "httpx2", "socket"}, name

@@ -1,0 +1,535 @@
+"""What is likely to be wrong with a draft test case, told before it costs model calls.
+
+The rules read words, not meaning, so they would rather miss than accuse: a `problem` is close to certain to spoil the
+result, an `advice` is worth a look. Reasons and suggestions are our words; of the draft they quote names alone.
+Rules on English words say nothing about a text that does not read as English.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Literal, NamedTuple
+
+from sigmamind_mcp.models import KNOWN_LLM_MODELS, Agent, TestCase
+
+NEAR_DUPLICATE = 0.9
+"""Share of letter triples that two texts have in common from which they count as nearly the same."""
+COPIED = 0.8
+"""The same share, from which the criteria count as a copy of the prompt."""
+MANY_OUTCOMES = 3
+BRIEF = 12
+"""Words, up to which a prompt without a word of wanting has certainly no goal; a longer one may imply it."""
+COMPARED = 4_000
+FEW = 3
+
+Field = Literal["userPrompt", "successCriteria", "mockData", "llmModel", "attempt", "label"]
+Severity = Literal["problem", "advice"]
+
+
+class Finding(NamedTuple):
+    """One thing to mend. `language_bound` tells that English words led to it."""
+
+    field: Field
+    severity: Severity
+    reason: str
+    suggestion: str
+    language_bound: bool = False
+
+
+def lint_draft(draft: TestCase) -> list[Finding]:
+    """Check what the draft alone can tell."""
+    prompt, criteria = draft.user_prompt or "", draft.success_criteria or ""
+    return [
+        *_lint_prompt(prompt),
+        *_lint_criteria(criteria),
+        *_lint_copy(prompt, criteria),
+        *_lint_mock_names(draft),
+        *_lint_model(draft.llm_model or ""),
+        *_lint_attempt(draft.attempt),
+    ]
+
+
+def lint_against_agent(draft: TestCase, agent: Agent) -> list[Finding]:
+    """Compare the mock data with the variables that the agent uses, to the letter and the case."""
+    texts = [agent.instructions, agent.welcome_message, agent.agent_settings.global_prompt]
+    if not any(texts):
+        return []
+    needed = variables_of("\n".join(filter(None, texts)))
+    # Tools and fields that we do not know may use variables too.
+    everything = json.dumps([agent.raw, agent.tools], ensure_ascii=False, default=str)
+    used = {*needed, *variables_of(everything)}
+    mocked = list(dict.fromkeys(mock.variable_name for mock in draft.mock_data if mock.variable_name.strip()))
+    missing = [name for name in needed if name not in mocked]
+    unused = [name for name in mocked if name not in used]
+    renamed = _renamings(unused, missing)
+    findings = [
+        Finding(
+            "mockData",
+            "problem",
+            f"Mock variable {_shown([wrong])} is not used by the agent, which uses {_shown([right])}: a variable"
+            " without a value silently becomes empty text.",
+            f"Name it {_shown([right])}, to the letter and the case.",
+        )
+        for wrong, right in renamed.items()
+    ]
+    missing = [name for name in missing if name not in renamed.values()]
+    extractable = set(_VALUE_OR_OBJECT.findall(json.dumps(agent.tools, ensure_ascii=False, default=str)))
+    extracted = [name for name in missing if name in extractable]
+    if blank := [name for name in missing if name not in extracted]:
+        reason = f"The agent uses {_shown(blank)} without a mock value: it silently becomes empty text."
+        findings.append(Finding("mockData", "problem", reason, "Add a mock value for each."))
+    if extracted:
+        reason = f"The agent uses {_shown(extracted)} without a mock value: empty text until a tool sets it."
+        findings.append(Finding("mockData", "advice", reason, "Add a mock value unless a tool extracts it."))
+    if idle := [name for name in unused if name not in renamed]:
+        reason = f"Nothing that the agent's settings show uses the mock data {_shown(idle)}."
+        suggestion = f"Leave it out, or use a variable of the agent: {_shown(needed)}." if needed else "Leave it out."
+        findings.append(Finding("mockData", "advice", reason, suggestion))
+    return findings
+
+
+def lint_against_cases(draft: TestCase, cases: Sequence[TestCase]) -> list[Finding]:
+    """Look for the draft among the agent's other cases; one with the draft's own id is the draft."""
+    others = [case for case in cases if case.test_case_id is None or case.test_case_id != draft.test_case_id]
+    alike = [(_likeness(draft, case), case) for case in others]
+    findings = []
+    for likeness, (severity, reason, suggestion) in _LIKENESSES.items():
+        if found := [case for how, case in alike if how == likeness]:
+            findings.append(Finding("userPrompt", severity, reason.format(_cases(found)), suggestion))
+            break
+    label = _normal(draft.label)
+    if found := [case for case in others if label and _normal(case.label) == label]:
+        reason = f"The same label as {_cases(found)}: lists and reports cannot tell them apart."
+        findings.append(Finding("label", "advice", reason, "Say in the label what is different about this case."))
+    return findings
+
+
+def variables_of(prompt: str) -> tuple[str, ...]:
+    """Return the names between {{ }} in order, each once."""
+    return tuple(dict.fromkeys(_VARIABLE.findall(prompt)))
+
+
+class Rule(NamedTuple):
+    """A pattern to look for in each clause; words of `unless` before it, in the same clause, take it back."""
+
+    field: Field
+    severity: Severity
+    pattern: re.Pattern[str]
+    reason: str
+    suggestion: str
+    unless: re.Pattern[str] | None = None
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    # Linear on any text: no group in this module is repeated without a bound.
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_USER = r"(?:customer|user|caller|client|patient|guest|buyer|subscriber)"
+_THEM = rf"(?:(?:the |a )?{_USER}|them|him|her)"
+
+_SPEAKS = (
+    r"\b(?:say|said|tell|told|explain|inform(?!ation)|offer|mention|stat(?:e|es|ing)\b|ask|announc|acknowledg|describ"
+    r"|apologi|suggest|recommend|propos|warn|promis|confirm|clarif|remind|advis|know\b|guid|instruct|point|direct(?!ly)"
+    r"|refer|nam(?:e|es|ing)\b|giv|list(?!en)|quot|declin|refus|greet|thank|repeat|summari|clear that)"
+)
+# What the agent says of a thing is seen although the thing is not; so is that it does not come up.
+_SPOKEN_OF = _words(rf"{_SPEAKS}|\b(?:not|never|no|without|avoids?|if|when|whether|unless)\b|n't\b")
+
+_PROMPT_TO_AGENT = "The prompt tells the agent what to do, but only the simulated user reads it."
+_SPEAK_TO_USER = (
+    "Tell the simulated user who they are, what they want and how they react; move the rest to the criteria."
+)
+
+RULES = (
+    Rule(
+        "userPrompt", "problem",
+        _words(
+            r"^(?:the |your )?(?:(?:ai|support|service|customer|virtual) ){0,2}(?:agent|assistant|chatbot|bot) "
+            r"(?:should|must|shall|ought to|has to|needs to|is supposed to|is expected to)\b"
+        ),
+        _PROMPT_TO_AGENT, _SPEAK_TO_USER,
+    ),
+    Rule(
+        "userPrompt", "problem",
+        _words(
+            r"^(?:please |always |first |politely )?"
+            r"(?:greet|help|assist|thank|inform|offer|verify|reassure|serve|ask|tell) "
+            rf"(?:the|every|each|any) {_USER}s?\b"
+        ),
+        _PROMPT_TO_AGENT, _SPEAK_TO_USER,
+    ),
+    Rule(
+        "userPrompt", "problem",
+        _words(
+            r"\byou(?: are|'re|r role is) (?:(?:an? |the )?"
+            r"(?:(?:customer|client|technical|tech|support|services?|care|help|desk|helpdesk|call|cent(?:er|re)|contact"
+            r"|virtual|ai|helpful|friendly|polite|professional|chat|phone|voice)[ -]){1,6}"
+            r"(?:agent|assistant|representative|rep|chatbot|bot)"
+            r"|(?:the|an) agent(?! (?:of|at|for|from|with)\b))\b(?!')"
+        ),
+        "The prompt casts the simulated user as the agent.", _SPEAK_TO_USER,
+    ),
+    Rule(
+        "userPrompt", "problem",
+        _words(r"^(?:agent|assistant|bot) ?:"),
+        "The prompt scripts the agent's lines, but the agent never sees them.", _SPEAK_TO_USER,
+    ),
+    Rule(
+        "successCriteria", "problem",
+        _words(
+            r"\btransfer(?:s|red|ring)? (?:the |this |a )?(?:phone )?call\b|\b(?:warm|cold|blind|call) transfers?\b"
+            r"|\bcalls? (?:is|gets|was|be|being) transferred\b"
+        ),
+        "A chat has no call to transfer.", "Ask for what the agent says: that it offers or announces the transfer.",
+        unless=_SPOKEN_OF,
+    ),
+    Rule(
+        "successCriteria", "advice",
+        _words(rf"\btransfer(?:s|red|ring)? {_THEM}\b|\b{_USER} (?:is|gets|was|be|being) transferred\b"),
+        "Whether a transfer happened is not in the transcript.",
+        "Ask for what the agent says: that it offers or announces the transfer.",
+        unless=_SPOKEN_OF,
+    ),
+    Rule(
+        "successCriteria", "problem",
+        _words(
+            r"\bh(?:angs?|ung|anging) up\b"
+            r"|\b(?:end|disconnect|drop|terminat|clos)(?:e|s|es|ed|ing)? the (?:phone )?(?:call|line)\b"
+        ),
+        "A chat has no call to hang up.", "Ask for the closing words that the agent says.",
+        unless=_SPOKEN_OF,
+    ),
+    Rule(
+        "successCriteria", "problem",
+        _words(
+            r"\btone of voice\b|\b(?:calm|warm|friendly|soft|loud|cheerful|steady|clear|pleasant) voice\b"
+            r"|\brais(?:e|es|ing) (?:its|their|his|her) voice\b|\bintonation\b|\bpronounc|\bbackground noise\b"
+            r"|\bsp(?:eaks?|eaking|oken) (?:slowly|loudly|softly|quickly|rate|speed|pace)\b"
+            rf"|\b(?:interrupt|talk)(?:s|ing)? (?:over )?{_THEM}\b"
+        ),
+        "A transcript has no sound: neither voice nor pace nor interruptions.",
+        "Ask for words that the agent uses or avoids.",
+    ),
+    Rule(
+        "successCriteria", "problem",
+        _words(
+            r"\blatency\b|\bresponse times?\b|\bmilliseconds?\b|\b\d{1,6} ?ms\b"
+            r"|\b(?:with)?in (?:less than |under |about )?\w{1,12} seconds?\b"
+            r"|\b(?:under|less than) \w{1,12} (?:seconds?|minutes?)\b"
+            r"|\b(?:answer|repl|respond)(?:s|y|ies)? (?:immediately|instantly|right away|without (?:a |any )?delay)\b"
+        ),
+        "A transcript does not show how long an answer took.",
+        "Leave time out; ask for what is said, or in how many turns.",
+        unless=_words(rf"{_SPEAKS}"),
+    ),
+    Rule(
+        "successCriteria", "problem",
+        _words(rf"\bhold (?:music|times?)\b|\b(?:put|plac|keep)(?:e|s|es|ing|ed)? (?:{_THEM}|the call) on hold\b"),
+        "A chat has no hold.", "Ask for what the agent says before it looks something up.",
+        unless=_SPOKEN_OF,
+    ),
+    Rule(
+        "successCriteria", "problem",
+        _words(
+            rf"\b{_USER} (?:feels?|felt|(?:should|must|will) (?:feel|be (?:happy|satisfied|pleased))"
+            r"|(?:is|was|ends up|leaves) (?:\w{1,12} )?(?:happy|satisfied|pleased|delighted|reassured|content)\b)"
+            rf"|\bmakes? {_THEM} feel\b|\b(?:customer|user|caller) (?:satisfaction|sentiment)\b|\bsentiment\b"
+        ),
+        "What the simulated user feels is not in the transcript, and the agent is not judged by it.",
+        "Ask for what the agent says that would have this effect.",
+        unless=_words(rf"{_SPEAKS}|\b(?:if|when|whether|unless|until)\b"),
+    ),
+    Rule(
+        "successCriteria", "problem",
+        _words(
+            r"\b(?:crm|databases?|back[ -]?end|webhooks?|ticketing system|(?:system|server|audit) logs?)\b"
+            r"|\b(?:salesforce|zendesk|hubspot)\b"
+            r"|\b(?:tool|function|api|endpoint)s? (?:calls?|(?:is|gets|was) (?:called|invoked|triggered))\b"
+            r"|\b(?:call|invok|trigger)(?:e|s|es|ing)? the (?:[\w-]{1,30} ){0,2}(?:tool|function|api|endpoint)\b"
+            r"|\b(?:e-?mail|sms|text message) (?:is|was|gets|has been) (?:sent|delivered|received)\b"
+            r"|\bsend(?:s|ing)? (?:the |a |an |out )?(?:[\w-]{1,20} ){0,2}(?:e-?mail|sms|text message)\b"
+        ),
+        "This happens behind the conversation, where the judge does not see.",
+        "Ask for what the agent says about it, such as that it confirms it.",
+        unless=_SPOKEN_OF,
+    ),
+    Rule(
+        "successCriteria", "advice",
+        _words(
+            rf"^(?:the |a )?(?:simulated )?{_USER} (?:should |must |will )?"
+            r"(?:wants?|asks?|insists?|cancels?|accepts?|agrees?|thanks?|says?|demands?|refuses?|complains?|provides?"
+            r"|gives?|calls?|requests?|expresses|threatens|decides?|buys?)\b"
+            r"|^you (?:are an?|want|need)\b"
+        ),
+        "This describes the simulated user, but the criteria judge the agent.",
+        "Move it to the user prompt, or make it a condition: 'if the customer insists, the agent…'.",
+    ),
+)  # fmt: skip
+"""What a clause of the prompt or of the criteria must not say."""
+
+_GOAL = _words(
+    r"\b(?:want(?:s|ed|ing)?|wish(?:es)?|needs?\b|would like|try|tries|trying|(?<!agent )(?<!they )asks?\b|asking"
+    r"|requests?\b|demand|insist|expect|look(?:s|ing)? (?:for|to|into)|seek|hop(?:e|es|ing)|goal|objective|tasks?"
+    r"|intent|intend|purpose|aim|plans? to|planning|calling|calls? (?:to|about|because|in)|contact|reach(?:es|ing)? out"
+    r"|complain|inquir|enquir|f(?:ind|igure) out|wonder|questions?|decide|convince|persuade|negotiate|dispute"
+    r"|to (?:know|understand|learn|see|hear|order)|get(?:s|ting)? (?!angry|annoyed|upset|frustrated|impatient)"
+    r"|(?:cancel|return|exchange|book|reschedule|schedule|change|move|update|upgrade|downgrade|renew|buy|purchase|pay"
+    r"|report|track|reset|sign up|register|apply|switch|join|claim|replace|unsubscribe)s?\b)|'d like\b|\?"
+)
+_PERSONA = _words(
+    r"\byou(?: are|'re) (?!\w{1,20}ing\b)|\byour (?:name|role|persona|character)\b"
+    r"|\b(?:act|behave|pose|speak)(?:s|ing)? (?:as|like)\b|\b(?:my name is|i am|i'm)\b"
+    r"|\b(?:play|pretend|imagine|simulate|persona|role\b|character)"
+    rf"|\b(?:{_USER}|shopper|member|tenant|student|parent|passenger|travell?er|visitor|owner|manager|employee|driver"
+    r"|man|woman|person|mother|father|couple|applicant|candidate|prospect|donor|resident|citizen)s?\b"
+)
+
+# A hedge stays open whatever verb it goes with; a manner does not matter beside something the agent says.
+_HEDGE = _words(
+    r"\b(?:in)?appropriate(?:ly)?\b|\b(?:properly|adequate(?:ly)?|suitabl[ey]|reasonabl[ey]|acceptabl[ey])\b"
+    r"|\b(?:satisfactor(?:y|ily)|sufficient(?:ly)?)\b|\b(?:as|if|when|where) (?:needed|necessary|required|applicable)\b"
+    r"|\betc\b|\bso (?:on|forth)\b|\bor similar\b"
+    r"|\b(?:good|great|helpful|useful|relevant|proper|nice|excellent) (?:answers?|respon[ds]es?|repl(?:y|ies)|"
+    r"|solutions?|information|service|support|help|advice|experience|questions?|manners?)\b"
+)
+_MANNER = _words(
+    r"\b(?:polite|courteous|professional|helpful|respectful|efficient|effective|natural|smooth|clear|concise|quick"
+    r"|prompt|nice|patient(?=ly))(?:ly)?\b"
+    r"|\b(?:professionalism|friendly|good|great|empath\w{1,9}|calm(?:ly)?|timely|positive|excellent|tone)\b"
+    r"|\b(?:handl|manag|perform|respond|do|deal|behav)(?:e|s|es)? (?:[\w']{1,20} ){0,6}well\b"
+    r"|\b(?:handl(?:e|es|ing)|(?:re)?solv(?:e|es|ing)|understands?|de-?escalates?|deals? with|takes? care of)(?= |$)"
+    r"|\banswers? (?:[\w']{1,20} ){0,6}(?:correct|accurate)ly\b"
+)
+_OBSERVABLE = _words(
+    r"[\"“”«»\d]|\b(?:for example|such as|e\.?g|i\.?e|that is|namely|meaning)\b|\bby \w{1,20}ing\b|: ?\w"
+)
+_SAYS = _words(rf"{_SPEAKS}|\b(?:verif|read)")
+
+_OUTCOME = _words(
+    r"^(?:(?:the|agent|assistant|bot|it|they|also|finally|first|next|should|must|will|has|have|needs?|to|does|do|not"
+    r"|never|always|clearly|politely|either) ){0,8}"
+    r"(?:acknowledg|apologi[sz]|answer|ask|book|call|cancel|chang|check|clarif|clos|collect|confirm|declin|describ|direct"
+    r"|end|escalat|explain|forward|gather|giv|greet|guid|handl|help|identif|inform|issu|keep|list|log|mention|nam|notif"
+    r"|offer|open|present|process|promis|propos|provid|quot|read|recap|recommend|refer|refund|refus|remain|remind|repeat"
+    r"|request|reschedul|resolv|respond|say|schedul|send|shar|show|stat|stay|suggest|summari[sz]|tell|thank|transfer"
+    r"|updat|us|verif|wait|warn)(?:e|s|es|y|ies|ing)?\b"
+)
+_NUMBERED = re.compile(r"(?:^|\s)\(?([123])[.)]\s")
+_BULLET = re.compile(r"^[ \t]{0,8}[-*•–][ \t]", re.MULTILINE)
+
+_VARIABLE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
+_VALUE_OR_OBJECT = re.compile(r'"([\w.-]+)"(?=[,\]}]|: \{)')  # in JSON: where a tool may name what it extracts
+_SAFE = re.compile(r"[A-Za-z0-9_. -]{1,40}")
+_BLANKS = re.compile(r"[^\S\n]+")
+_MARKER = re.compile(r"^[\s\"'“”(*•–-]{0,20}(?:\d{1,2}[.)]\s{0,4})?")
+_CLAUSE_ENDS = _words(
+    r"[.;!?](?=\s|$)|\n|,(?! (?:for example|such as|e\.?g|i\.?e|that is|namely|meaning|by)\b)|\b(?:and|or|but|then)\b"
+)
+_LETTERS = re.compile(r"[^\W\d_]+")
+_ENGLISH = frozenset(
+    "the you your are is and to who with has have that of for was not it he she they their an should must wants want"
+    " customer caller i'm my be if than from when how which before after".split()
+)
+
+
+def _lint_prompt(prompt: str) -> list[Finding]:
+    if not prompt.strip():
+        reason = "There is no user prompt, so the simulated user has nothing to be or to want."
+        return [Finding("userPrompt", "problem", reason, _SPEAK_TO_USER)]
+    prompt = _plain(prompt)
+    if not _reads_as_english(prompt):
+        return []
+    findings = _apply("userPrompt", prompt)
+    if not _GOAL.search(prompt):
+        reason = "The prompt names no goal, so the simulated user may drift and each attempt tests something else."
+        severity: Severity = "problem" if len(prompt.split()) <= BRIEF else "advice"
+        findings.append(Finding("userPrompt", severity, reason, "Add what they want: 'You want …'.", True))
+    if not _PERSONA.search(prompt):
+        reason = "The prompt does not say who the simulated user is, so each attempt may play somebody else."
+        findings.append(Finding("userPrompt", "advice", reason, "Begin with who they are: 'You are …'.", True))
+    return findings
+
+
+def _lint_criteria(criteria: str) -> list[Finding]:
+    if not criteria.strip():
+        reason = "There are no success criteria, and the judge has nothing else."
+        return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
+    criteria = _plain(criteria)
+    findings = []
+    if _has_long_list(criteria):
+        findings.append(_bundle("a list of outcomes", language_bound=False))
+    if not _reads_as_english(criteria):
+        return findings
+    clauses = _clauses(criteria)
+    outcomes = sum(1 for clause in clauses if _OUTCOME.match(clause))
+    if not findings and outcomes >= MANY_OUTCOMES:
+        findings.append(_bundle(f"about {outcomes} outcomes", language_bound=True))
+    findings += _apply("successCriteria", criteria)
+    vague = [clause for clause in clauses if _is_vague(clause)]
+    suggestion = "Say what an onlooker would see in the transcript: 'states the order number', 'offers a refund'."
+    if vague and len(vague) == len(clauses):
+        reason = "Nothing here says what would be seen, so two judges can differ on every run."
+        findings.append(Finding("successCriteria", "problem", reason, suggestion, True))
+    elif vague:
+        reason = "Some of the criteria leave room for two judges to differ."
+        findings.append(Finding("successCriteria", "advice", reason, suggestion, True))
+    return findings
+
+
+def _bundle(what: str, *, language_bound: bool) -> Finding:
+    return Finding(
+        "successCriteria",
+        "advice",
+        f"The criteria hold {what}: one missed fails the run, and the verdict does not say which.",
+        "Make a test case of each outcome that matters by itself.",
+        language_bound,
+    )
+
+
+def _lint_copy(prompt: str, criteria: str) -> list[Finding]:
+    if not _normal(prompt) or _similarity(prompt, criteria) < COPIED:
+        return []
+    reason = "The criteria repeat the user prompt, so the agent is not judged at all."
+    return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
+
+
+def _lint_mock_names(draft: TestCase) -> list[Finding]:
+    counts = Counter(mock.variable_name for mock in draft.mock_data)
+    findings = []
+    if twice := [name for name, count in counts.items() if count > 1]:
+        reason = f"Mock data gives {_shown(twice)} more than once, and which value counts is documented nowhere."
+        findings.append(Finding("mockData", "problem", reason, "Keep one value for each name."))
+    if [name for name in counts if not name.strip() or "{" in name or "}" in name]:
+        reason = "A mock variable's name is blank or has braces, so it matches no variable of the agent."
+        findings.append(Finding("mockData", "problem", reason, "Write the bare name: order_id for {{order_id}}."))
+    return findings
+
+
+def _lint_model(model: str) -> list[Finding]:
+    if not model or model in KNOWN_LLM_MODELS:
+        return []
+    near = get_close_matches(model[:128].casefold(), KNOWN_LLM_MODELS, FEW)
+    suggestion = f"Near: {', '.join(near)}." if near else f"Listed, for example: {', '.join(KNOWN_LLM_MODELS[:FEW])}."
+    reason = "This model is not among those that SigmaMind's pages list; the list may have aged."
+    return [Finding("llmModel", "advice", reason, suggestion)]
+
+
+def _lint_attempt(attempt: int | None) -> list[Finding]:
+    if attempt is not None and attempt > 1:
+        return []
+    # The lower end of the 95 % Wilson interval for 1 of 1 is 1 / (1 + 1.96²) = 0.207.
+    reason = "One attempt says little: after 1 of 1 passed, the true pass rate is 21 to 100 % (95 % Wilson interval)."
+    return [Finding("attempt", "advice", reason, "Give it more: after 10 of 10 it is 72 to 100 %.")]
+
+
+def _apply(field: Field, text: str) -> list[Finding]:
+    clauses = _clauses(text)
+    found = [rule for rule in RULES if rule.field == field and any(_breaks(clause, rule) for clause in clauses)]
+    findings = [Finding(field, rule.severity, rule.reason, rule.suggestion, True) for rule in found]
+    return list(dict.fromkeys(findings))
+
+
+def _breaks(clause: str, rule: Rule) -> bool:
+    found = rule.pattern.search(clause)
+    return found is not None and not (rule.unless and rule.unless.search(clause, 0, found.start()))
+
+
+def _is_vague(clause: str) -> bool:
+    if _OBSERVABLE.search(clause):
+        return False
+    return bool(_HEDGE.search(clause) or (_MANNER.search(clause) and not _SAYS.search(clause)))
+
+
+def _has_long_list(text: str) -> bool:
+    return len(set(_NUMBERED.findall(text))) == 3 or len(_BULLET.findall(text)) >= MANY_OUTCOMES
+
+
+def _plain(text: str) -> str:
+    return _BLANKS.sub(" ", text.replace("’", "'"))
+
+
+def _clauses(text: str) -> list[str]:
+    parts = (_MARKER.sub("", part, count=1).strip() for part in _CLAUSE_ENDS.split(text))
+    return [part for part in parts if _LETTERS.search(part)]
+
+
+def _reads_as_english(text: str) -> bool:
+    """Tell by letters and by small words, since rules on what is absent would accuse every other language."""
+    words = _LETTERS.findall(text.casefold())
+    letters = sum(map(len, words))
+    latin = sum(len(word) for word in words if word.isascii())
+    known = sum(1 for word in words if word in _ENGLISH)
+    return bool(words) and latin >= 0.8 * letters and known >= 0.15 * len(words)
+
+
+def _renamings(unused: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
+    """Pair mock variables that nobody uses with variables that have no value and are spelt nearly so."""
+    free = {name.casefold(): name for name in reversed(missing[:100]) if len(name) <= 64}
+    pairs = {}
+    for name in unused[:100]:
+        if near := get_close_matches(name[:64].casefold(), free, 1, 0.75):
+            pairs[name] = free.pop(near[0])
+    return pairs
+
+
+_LIKENESSES: dict[str, tuple[Severity, str, str]] = {
+    "same": ("problem", "This case is already there: {}.", "Run that one; raise its attempts for more evidence."),
+    "variant": (
+        "advice",
+        "The same prompt and criteria are in {}; only mock data or model differ.",
+        "If that is the point, say so in the label.",
+    ),
+    "near": (
+        "advice",
+        f"Prompt and criteria are nearly those of {{}} (at least {NEAR_DUPLICATE:.0%} alike).",
+        "Change that case, or say in the label what is different.",
+    ),
+}
+
+
+def _likeness(draft: TestCase, case: TestCase) -> str | None:
+    ours, theirs = _judged(draft), _judged(case)
+    if not all(ours) or not all(theirs):
+        return None
+    if ours == theirs:
+        return "same" if _setting(draft) == _setting(case) else "variant"
+    alike = all(_similarity(mine, other) >= NEAR_DUPLICATE for mine, other in zip(ours, theirs, strict=True))
+    return "near" if alike else None
+
+
+def _judged(case: TestCase) -> tuple[str, str]:
+    return _normal(case.user_prompt), _normal(case.success_criteria)
+
+
+def _setting(case: TestCase) -> tuple[str, dict[str, str]]:
+    return case.llm_model or "", {mock.variable_name: mock.value for mock in case.mock_data}
+
+
+def _similarity(one: str, other: str) -> float:
+    """Compare by letter triples (Dice), which takes linear time and works in every script."""
+    one, other = _normal(one), _normal(other)
+    if one == other:
+        return 1.0
+    one, other = one[:COMPARED], other[:COMPARED]
+    if min(len(one), len(other)) < 0.6 * max(len(one), len(other)):
+        return 0.0
+    ours, theirs = (Counter(text[at : at + 3] for at in range(len(text) - 2)) for text in (one, other))
+    return 2 * (ours & theirs).total() / max(1, ours.total() + theirs.total())
+
+
+def _normal(text: str | None) -> str:
+    return " ".join((text or "").casefold().split()).rstrip(".!? ")
+
+
+def _cases(cases: Iterable[TestCase]) -> str:
+    return _shown([case.test_case_id or "" for case in cases], "another test case")
+
+
+def _shown(names: Sequence[str], unsafe: str = "a name that is not plain text") -> str:
+    """Name the first few; what might be more than a name is not repeated."""
+    shown = list(dict.fromkeys(name if _SAFE.fullmatch(name) else unsafe for name in names[:FEW]))
+    more = len(names) - FEW
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
