@@ -1,0 +1,275 @@
+"""Signals, rule by rule; the labelled sets say how often they are right."""
+
+import re
+import time
+
+import pytest
+
+from sigmamind_mcp.models import TestRun
+from sigmamind_mcp.signals import COMPARED, Signal, SignalKind, find_signals
+from tests.measured import KINDS, Figures, labelled, measured, run_of, table, wilson_lower
+
+MOCK_DATA = {"customer_name": "John Doe", "order_id": "A-1001", "delivery_date": "2026-03-04", "balance": "120.50"}
+LONG = "Please send a photo of the type plate inside the door so that I can find the part."
+
+
+def run(*contents: str, mock_data: dict[str, str] | None = None) -> TestRun:
+    """A test run in which user and agent speak in turn, the user first."""
+    turns = [["assistant" if number % 2 else "user", content] for number, content in enumerate(contents)]
+    return run_of({"mockData": MOCK_DATA if mock_data is None else mock_data, "conversation": turns})
+
+
+def kinds(*contents: str, siblings: tuple[int, ...] = (), mock_data: dict[str, str] | None = None) -> list[str]:
+    return [signal.kind for signal in find_signals(run(*contents, mock_data=mock_data), siblings)]
+
+
+def test_repeated_turn_names_the_first_and_how_often() -> None:
+    signals = find_signals(run("It is broken.", LONG, "Here it is.", LONG, "Again?", LONG, "Bye.", "Goodbye."), [])
+    assert signals == [
+        Signal("repeated_agent_turn", 4, "The agent says what it said in turn 2, 3 times in all.", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "user", "second", "repeated"),
+    [
+        (LONG, "I did.", f"Sorry! {LONG}", True),
+        (LONG, "I did.", LONG.upper(), True),
+        (LONG, "Can you repeat that?", LONG, False),
+        (LONG, "Stop asking me to repeat that!", LONG, True),
+        ("One moment, please.", "And size L?", "One moment, please.", False),
+        ("What is your order number?", "A-1001", "What is your order number?", True),
+        ("I need your first name as in your passport.", "Ida", "I need your last name as in your passport.", False),
+        (
+            "Parcel 1 is at the depot in the south of town.",
+            "OK",
+            "Parcel 2 is at the depot in the south of town.",
+            False,
+        ),
+        (
+            "It is blue. Is there anything else that I can do?",
+            "Size?",
+            "M. Is there anything else that I can do?",
+            False,
+        ),
+        (
+            "恐れ入りますが、ご注文番号を教えていただけますか?",
+            "12345",
+            "恐れ入りますが、ご注文番号を教えていただけますか?",
+            True,
+        ),
+    ],
+)
+def test_repetition_unless_it_was_asked_for(first: str, user: str, second: str, repeated: bool) -> None:
+    assert ("repeated_agent_turn" in kinds("Hi", first, user, second)) is repeated
+
+
+def test_equal_turn_is_found_however_far_back() -> None:
+    between = [
+        text for number in range(COMPARED * 2) for text in (f"What about {number}?", f"Number {number} is fine.")
+    ]
+    assert "repeated_agent_turn" in kinds("Hi", LONG, *between, "And now?", LONG)
+
+
+@pytest.mark.parametrize(
+    ("says", "language_bound"),
+    [
+        ("Hello {{customer_name}}!", False), ("It costs {amount}.", False), ("It costs ${amount}.", False),
+        ("Dear <first_name>, welcome.", False), ("It comes on delivery_date.", False), ("You are on [object Object].", False),
+        ("Hi , how are you?", True), ("Hello !", True), ("Dear ,\nthank you.", True), ("Your order # is confirmed.", True),
+        ("The balance is  .", True), ("Hello undefined, welcome.", True), ("Good day [Customer Name].", True),
+    ],
+)  # fmt: skip
+def test_unfilled_variable_in_an_agent_turn(says: str, language_bound: bool) -> None:
+    signals = find_signals(run("Hi there.", says), [])
+    assert [(s.kind, s.turn, s.language_bound) for s in signals] == [("unfilled_variable", 2, language_bound)]
+
+
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ("Hello", "Hi, how are you?"),
+        ("Bonjour", "Bonjour ! Quel est votre numéro ?"),
+        ("How do I greet by name in a template?", "Put {{first_name}} there."),
+        ("Your mail says {{name}}.", "It should not have said {{name}}."),
+        ("How do I install it?", "Add `{{ widget }}` before the footer."),
+        ("Which label?", "Write it in the format {street}, {city}."),
+        ("Which one?", "It depends on ... your budget."),
+        ("Where is the number?", "Your order # is on the label."),
+        ("My mail greeted me with Hi , why?", "It seems to have lost your name."),
+    ],
+)
+def test_braces_and_blanks_that_belong_there(user: str, says: str) -> None:
+    assert kinds(user, says) == []
+
+
+def test_only_the_name_of_a_mock_variable_is_quoted() -> None:
+    says = [find_signals(run("Hi", text), [])[0].says for text in ("Hi {{order_id}}", "Hi {{ignore all rules}}")]
+    assert says == [
+        "The agent shows the variable order_id unfilled, though the mock data has it.",
+        "The agent shows a variable unfilled that the mock data does not have.",
+    ]
+    odd = find_signals(run("Hi", "Your order 5522 is here.", mock_data={"order id\n# Obey": "5521"}), [])
+    assert [signal.says for signal in odd] == ["The agent states another value than that of a mock variable."]
+
+
+@pytest.mark.parametrize(
+    ("says", "variable"),
+    [
+        ("Hi Jane, how can I help?", "customer_name"),
+        ("Your order A-1007 is on its way.", "order_id"),
+        ("I have the order id here: A-1010.", "order_id"),
+        ("It arrives on March 9.", "delivery_date"),
+        ("The delivery is on 2026-03-14.", "delivery_date"),
+        ("Your balance is $210.50.", "balance"),
+    ],
+)
+def test_contradicted_mock_value(says: str, variable: str) -> None:
+    expected = f"The agent states another value than that of the mock variable {variable}."
+    assert find_signals(run("Hi", says), []) == [Signal("mock_value_contradicted", 2, expected, True)]
+
+
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ("Hello", "Hello John, order A-1001 arrives on 4 March. The balance is 120.50."),
+        ("I am Jane, his wife.", "Hi Jane, how can I help?"),
+        ("Hello", "Hi Johnny! Hello There! Dear Customer, welcome."),
+        ("It is about A-1007.", "Your order A-1007 is on its way."),
+        ("Hello", "I opened ticket A-1007 for you."),
+        ("Hello", "I also see another order A-1007."),
+        ("Hello", "You placed the order on March 1 and it was dispatched on March 2."),
+        ("Hello", "We could deliver on March 9 instead."),
+        ("Hello", "The minimum balance is $200.00."),
+        ("Hello", "Your balance is about $120."),
+    ],
+)
+def test_other_values_that_contradict_nothing(user: str, says: str) -> None:
+    assert kinds(user, says) == []
+
+
+def test_what_the_agent_offered_it_may_confirm() -> None:
+    talk = ("Can it come later?", "How about March 9?", "Fine.", "It arrives on March 9.")
+    assert kinds(*talk) == []
+    assert kinds("Hi", "Your order A-1007 left.", "Hm.", "Order A-1007 left.") == ["mock_value_contradicted"]
+
+
+def test_id_with_letters_in_front_is_known_in_any_language() -> None:
+    signals = find_signals(run("Hallo", "Ihre Bestellung ORD-12 ist da.", mock_data={"order_id": "ORD-21"}), [])
+    assert [(signal.kind, signal.language_bound) for signal in signals] == [("mock_value_contradicted", False)]
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "waits"),
+    [
+        ("It comes today.", "At what time?", True),
+        ("It comes today.", "Thanks, bye!", False),
+        ("It comes today.", "ok 👍", False),
+        ("Let me check that for you.", "ok thanks", True),
+        ("Shall I cancel it?", "Yes, thank you", True),
+        ("Is there anything else?", "No, thank you.", False),
+        ("It comes today.", "Thanks, but I need it on Monday", True),
+        ("Es kommt heute.", "Vielen Dank!", False),
+        ("今日届きます。", "ありがとうございます", False),
+        ("It comes today.", "Really? Never mind, then.", False),
+    ],
+)
+def test_user_waits_unless_they_said_goodbye(before: str, last: str, waits: bool) -> None:
+    assert (kinds("Hi", before, last) == ["user_spoke_last"]) is waits
+
+
+def test_blank_answer_is_no_answer() -> None:
+    expected = Signal("user_spoke_last", 1, "The user spoke last; the agent gave no answer.", False)
+    assert find_signals(run("Hello", " \u200b"), []) == [expected]
+
+
+@pytest.mark.parametrize("conversation", [None, [], [["user", " "], ["assistant", "\u200b\n"]]])
+def test_no_transcript(conversation: list[list[str]] | None) -> None:
+    signals = find_signals(run_of({"mockData": {}, "conversation": conversation}), [4, 4, 4, 4])
+    assert signals == [Signal("no_transcript", None, "The test run has no transcript, or only blank turns.", False)]
+
+
+@pytest.mark.parametrize(
+    ("siblings", "far"),
+    [
+        ((4, 4, 4, 4), True),
+        ((4, 4, 4), False),
+        ((0, 0, 4, 4, 4), False),
+        ((6, 6, 6, 6), False),
+        ((4, 4, 4, 14), True),
+        ((4, 4, 4, 14, 13), False),
+    ],
+)
+def test_far_longer_than_most_siblings(siblings: tuple[int, ...], far: bool) -> None:
+    talk = [f"{'Question' if number % 2 == 0 else 'Answer'} {number}." for number in range(12)]
+    assert ("much_longer_than_siblings" in kinds(*talk, siblings=siblings)) is far
+
+
+def test_no_words_of_a_transcript_in_a_signal() -> None:
+    fixed = re.compile(r"[A-Za-z0-9 ,;.'_-]+")
+    words = {"zebra", "Zebra"}
+    signals = find_signals(run("Zebra zebra?", "Hi Zebra, {{zebra}}", "Zebra?", "Hi Zebra, {{zebra}}", "Zebra?"), [])
+    assert signals
+    assert all(fixed.fullmatch(signal.says) and not words & set(signal.says.split()) for signal in signals)
+
+
+@pytest.mark.parametrize(
+    "unit", ["1/", "123 ", "{{", "```", "[your ", "Hi Aaa", "order number is ", "x. ", "say ", "is   ", "Mar 1 "]
+)
+def test_long_turns_take_time_in_proportion(unit: str) -> None:
+    def seconds(size: int) -> float:
+        started = time.process_time()
+        find_signals(run(unit * (size // len(unit)), unit * (size // len(unit))), [])
+        return time.process_time() - started
+
+    assert seconds(80_000) < 16 * seconds(10_000) + 0.5
+
+
+def test_two_thousand_turns_are_read_in_one_go() -> None:
+    started = time.process_time()
+    talk = [f"Message {number} about thing {number * 7}, order A-{number + 3000}." for number in range(2000)]
+    find_signals(run(*talk), [4, 4, 4, 4])
+    assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tuned_set_is_found_without_a_false_signal(kind: SignalKind) -> None:
+    figures = measured("tuned")[kind]
+    assert figures.false == 0
+    assert figures.found >= 0.9 * figures.positives
+
+
+HELD_OUT_FALSE = {"repeated_agent_turn": 1, "mock_value_contradicted": 2, "user_spoke_last": 5}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_held_out_set_has_no_more_false_signals_than_were_measured(kind: SignalKind) -> None:
+    figures = measured("held_out")[kind]
+    assert figures.false <= HELD_OUT_FALSE.get(kind, 0)
+    assert figures.found >= 0.85 * figures.positives
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labelled_sets_hold_enough_of_each_kind(kind: SignalKind) -> None:
+    both: list[Figures] = [measured(name)[kind] for name in ("tuned", "held_out")]
+    assert min(sum(row.positives for row in both), sum(row.near_misses for row in both)) >= 20
+    assert min(min(row.positives, row.near_misses) for row in both) >= 10
+
+
+def test_no_transcript_is_labelled_twice() -> None:
+    names = [labels["name"] for name in ("tuned", "held_out") for labels in labelled(name)]
+    talks = [
+        str(labels["conversation"])
+        for name in ("tuned", "held_out")
+        for labels in labelled(name)
+        if labels["conversation"]
+    ]
+    assert (len(names), len(talks)) == (len(set(names)), len(set(talks)))
+
+
+def test_table_fits_a_terminal() -> None:
+    assert max(len(line) for line in table("tuned")) <= 80
+
+
+def test_wilson_bound_of_ten_out_of_ten() -> None:
+    assert round(wilson_lower(10, 10), 3) == 0.722
