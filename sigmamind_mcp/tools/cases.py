@@ -1,6 +1,8 @@
 """Test cases: who the simulated user is, what counts as success, mock data, how many attempts."""
 
 import json
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,7 +10,9 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
-from sigmamind_mcp.models import KNOWN_LLM_MODELS, JSONObject, TestCase
+from sigmamind_mcp.lint import Finding, lint_against_agent, lint_against_cases, lint_draft
+from sigmamind_mcp.models import KNOWN_LLM_MODELS, Agent, JSONObject, TestCase
+from sigmamind_mcp.together import together
 from sigmamind_mcp.tools.answers import (
     Answer,
     CallArguments,
@@ -44,7 +48,9 @@ class MockEntry(Arguments):
     value: Annotated[str, Field(description="What stands in for it.")]
 
 
-class CreateTestCase(ForAgent):
+class Draft(ForAgent):
+    """The fields of a test case that does not exist yet."""
+
     user_prompt: Annotated[
         Prose,
         Field(description="Persona and intent of the simulated user, told to it: 'You are an angry customer who…'"),
@@ -74,6 +80,8 @@ class CreateTestCase(ForAgent):
         NotBool,
     ] = 1
 
+
+class CreateTestCase(Draft):
     allow_duplicate: Annotated[
         bool, Field(description="Store it even if the same call was made in the last 10 minutes.")
     ] = False
@@ -155,15 +163,57 @@ class TestCaseAnswer(Answer):
         )
 
 
+class FindingShown(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+    field: str
+    severity: str = Field(description="'problem' will cost runs; 'advice' may.")
+    reason: str
+    suggestion: str
+    language_bound: bool | None = Field(default=None, description="True when it only knows English wording.")
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        return cls(
+            field=finding.field,
+            severity=finding.severity,
+            reason=finding.reason,
+            suggestion=finding.suggestion,
+            language_bound=finding.language_bound or None,
+        )
+
+    def line(self) -> str:
+        return f"{self.severity}, {self.field}: {self.reason} {self.suggestion}"
+
+
+class CheckedTestCase(Answer):
+    """What may go wrong with a draft."""
+
+    agent_id: str
+    findings: list[FindingShown] = Field(description="Problems first.")
+    skipped: list[str] = Field(default=[], description="Checks that could not be made, because a read failed.")
+
+    def said(self) -> Said:
+        problems = sum(finding.severity == "problem" for finding in self.findings)
+        counted = f"{problems} problems, {len(self.findings) - problems} pieces of advice"
+        return Said(
+            [f"Draft for agent {self.agent_id}: {counted if self.findings else 'nothing found'}."],
+            [],
+            [*(finding.line() for finding in self.findings), *(f"Skipped: {check}" for check in self.skipped)],
+        )
+
+
 class CreatedTestCase(TestCaseAnswer):
     """The test case as it was stored."""
 
     repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
+    findings: list[FindingShown] = Field(default=[], description="What check_test_case says without reading anything.")
 
     def said(self) -> Said:
         said = super().said()
         created = "Not created again" if self.repeated else "Created"
-        return said._replace(before=[f"{created}. {said.before[0]}", *said.before[1:]])
+        lines = [finding.line() for finding in self.findings]
+        return said._replace(before=[f"{created}. {said.before[0]}", *said.before[1:]], after=[*said.after, *lines])
 
 
 class Change(BaseModel):
@@ -229,8 +279,7 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"})
     written = await api.create_test_case(args.agent_id, fields, allow_duplicate=args.allow_duplicate)
     answer = CreatedTestCase.of(written.record or TestCase.read(fields), args.agent_id)
-    if args.llm_model and args.llm_model not in KNOWN_LLM_MODELS:
-        answer.hint = "This llmModel is not among those that SigmaMind's pages list; check its spelling."
+    answer.findings = _shown(lint_draft(TestCase.read(fields)))
     if written.repeated:
         answer.repeated = True
         answer.hint = "The same call was made before: this is its outcome, and nothing new was stored."
@@ -240,6 +289,38 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     else:
         answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
     return answer.linking(*_link(answer))
+
+
+async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
+    """Check a draft before create_test_case stores it for good: vague criteria, no goal, mock data that does not fit.
+
+    Takes what create_test_case takes, stores and runs nothing. Reads the agent and its test cases; costs nothing.
+    """
+    draft = TestCase.read(args.model_dump(by_alias=True, exclude={"agent_id"}))
+    reads: list[Callable[[], Awaitable[object]]] = [
+        partial(api.get_agent, args.agent_id),
+        partial(api.list_test_cases, args.agent_id),
+    ]
+    agent, cases = await together(reads)
+    findings, skipped = lint_draft(draft), []
+    if isinstance(agent, Agent):
+        findings += lint_against_agent(draft, agent)
+    else:
+        skipped.append("mock data against the agent's variables, because the agent could not be read.")
+    if isinstance(cases, list):
+        findings += lint_against_cases(draft, cases)
+    else:
+        skipped.append("duplicates, because the agent's test cases could not be listed.")
+    return CheckedTestCase(
+        agent_id=args.agent_id,
+        findings=_shown(findings),
+        skipped=skipped,
+        next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})],
+    )
+
+
+def _shown(findings: Sequence[Finding]) -> list[FindingShown]:
+    return [FindingShown.of(one) for one in sorted(findings, key=lambda one: one.severity != "problem")]
 
 
 async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> UpdatedTestCase:

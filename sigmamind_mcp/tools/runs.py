@@ -397,9 +397,7 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
 
     Use verdict "failed" to go to the failures; for one run's conversation use get_test_run.
     """
-    runs = await api.list_test_runs(args.batch_id, args.agent_id)
-    if any(_is_bare(run) for run in runs):
-        runs = await _read_each(runs, args, api)
+    runs = await runs_of(args.batch_id, args.agent_id, api)
     verdicts = [run.verdict for run in runs]
     kept = [run for run in runs if _matches(run, args)]
     start = args.page * args.size
@@ -545,23 +543,26 @@ def _case_row(case: TestCase) -> TestCaseRow:
     )
 
 
-def _is_bare(run: TestRun) -> bool:
-    """Whether only the job id is known, because the API listed nothing more."""
-    return set(run.raw) <= {"jobId", "testCase"}
-
-
-async def _read_each(runs: Sequence[TestRun], args: ListTestRuns, api: SigmaMindClient) -> list[TestRun]:
-    if len(runs) > MAX_READ_ONE_BY_ONE:
+async def runs_of(batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
+    """Every test run of a batch; those of which the API lists the job id alone are read one by one."""
+    runs = await api.list_test_runs(batch_id, agent_id)
+    bare = [job_id for run in runs if set(run.raw) <= {"jobId", "testCase"} and (job_id := known_id(run.job_id))]
+    if len(bare) > MAX_READ_ONE_BY_ONE:
         raise InvalidArguments(
-            f"This batch run lists {len(runs)} job ids without verdicts, too many to read one by one."
+            f"This batch run lists {len(bare)} job ids without verdicts, too many to read one by one."
             " Read single runs with get_test_run."
         )
-    known = [job_id for run in runs if (job_id := known_id(run.job_id))]
-    read = await together([partial(api.get_test_run, job_id, args.batch_id, args.agent_id) for job_id in known])
+    read = await read_runs(bare, batch_id, agent_id, api) if bare else []
+    by_id = dict(zip(bare, read, strict=True))
+    return [by_id.get(run.job_id or "", run) for run in runs]
+
+
+async def read_runs(job_ids: Sequence[str], batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
+    """These test runs of a batch, in this order; the first failure of a read is raised."""
+    read = await together([partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids])
     if failures := [run for run in read if isinstance(run, SigmaMindError)]:
         raise failures[0]
-    by_id = {job_id: run for job_id, run in zip(known, read, strict=True) if isinstance(run, TestRun)}
-    return [by_id.get(run.job_id or "", run) for run in runs]
+    return [run for run in read if isinstance(run, TestRun)]
 
 
 def _matches(run: TestRun, args: ListTestRuns) -> bool:

@@ -1,0 +1,367 @@
+"""Diagnosis: what the test runs of a batch say together, with the turns that show it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from itertools import takewhile
+from typing import Annotated
+
+import anyio
+import anyio.to_thread
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.diagnosis import (
+    CaseResult,
+    Group,
+    case_results,
+    group_failures,
+    quotes_of,
+    reading_order,
+    signals_of,
+    spread,
+)
+from sigmamind_mcp.errors import NotOffered
+from sigmamind_mcp.evidence import Counts, wilson
+from sigmamind_mcp.models import BatchRun, BatchRunState, TestRun
+from sigmamind_mcp.signals import Signal
+from sigmamind_mcp.together import together
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, known_id, most_that_fit
+from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, NotBool, SentAsList
+from sigmamind_mcp.tools.runs import Report, read_runs, runs_of
+from sigmamind_mcp.uris import uri_of
+
+READ_FAILED = 60
+READ_PASSED = 10
+READING_SECONDS = 45.0
+GROUPS_SHOWN = 6
+EXAMPLES = 3
+QUOTE_CHARACTERS = 320
+PROSE_CHARACTERS = 500
+LABEL_CHARACTERS = 80
+
+JobIds = Annotated[list[Id], Field(max_length=200), SentAsList]
+Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
+
+
+class DiagnoseBatchRun(ForAgent):
+    batch_id: BatchId
+    job_ids: Annotated[JobIds, Field(description="Test runs to read, where the API cannot list a batch run's.")] = []
+    from_failure: Annotated[Offset, Field(description="Failed runs whose transcripts earlier calls have read.")] = 0
+    from_group: Annotated[Offset, Field(description="Groups of failures that earlier calls have shown.")] = 0
+    from_test_case: Annotated[Offset, Field(description="Test cases that earlier calls have shown.")] = 0
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+
+
+class Rate(Part):
+    """Decided attempts that passed, with the 95 % Wilson interval of the rate behind them."""
+
+    passed: int
+    decided: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, counts: Counts) -> "Rate":
+        low, high = wilson(counts)
+        return cls(passed=counts.passed, decided=counts.decided, low=round(low, 3), high=round(high, 3))
+
+    def __str__(self) -> str:
+        if self.decided == 0:
+            return "none decided"
+        share = f"{self.passed / self.decided:.0%}, 95 % interval {self.low:.0%} to {self.high:.0%}"
+        return f"{self.passed} of {self.decided} passed ({share})"
+
+
+class CaseRow(Part):
+    test_case_id: str | None = None
+    label: str
+    outcome: str = Field(description="passing: all decided passed; failing: none; flaky: both.")
+    rate: Rate
+    undecided: int
+    thin: bool | None = Field(default=None, description="True when fewer than 5 attempts were decided.")
+
+    @classmethod
+    def of(cls, result: CaseResult) -> "CaseRow":
+        return cls(
+            test_case_id=known_id(result.case.test_case_id),
+            label=cut(result.case.title, LABEL_CHARACTERS),
+            outcome=result.outcome,
+            rate=Rate.of(result.counts),
+            undecided=result.undecided,
+            thin=result.is_thin or None,
+        )
+
+    def line(self) -> str:
+        thin = ", thin" if self.thin else ""
+        left = f", {self.undecided} undecided" if self.undecided else ""
+        return f"{self.test_case_id or '(no id)'} {self.outcome}{thin}: {self.rate}{left}. {self.label}"
+
+
+class QuoteShown(Part):
+    turn: int
+    role: str
+    content: str
+    why: str
+
+    def line(self) -> str:
+        return f"    turn {self.turn} ({self.why}) {self.role}: {self.content}"
+
+
+class GroupShown(Part):
+    size: int
+    test_cases: dict[str, int] = Field(description="How many of its runs are of which test case.")
+    job_id: str | None = Field(default=None, description="The run that is most like the others.")
+    remarks: str | None = None
+    success_criteria: str | None = None
+    quotes: list[QuoteShown] = Field(default=[], description="Empty where its transcript was not read or is empty.")
+    transcript_uri: str | None = None
+
+    def lines(self) -> list[str]:
+        cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
+        lines = [f"{self.size} failed alike ({cases}). For example {self.job_id or '(no id)'}:"]
+        lines += [f"    successCriteria: {self.success_criteria}"] if self.success_criteria else []
+        lines += [f"    remarks: {self.remarks}"] if self.remarks else ["    (no remarks)"]
+        lines += [quote.line() for quote in self.quotes]
+        return [*lines, f"    {self.transcript_uri}"] if self.transcript_uri else lines
+
+
+class SignalExample(Part):
+    job_id: str
+    turn: int | None = None
+    says: str
+
+
+class SignalShown(Part):
+    kind: str
+    failed_runs: int = Field(description="Of the failed runs that were read.")
+    passed_runs: int = Field(description="Of the passed runs that were read.")
+    language_bound: bool | None = Field(default=None, description="True when it only knows English wording.")
+    examples: list[SignalExample]
+
+    def line(self) -> str:
+        bound = ", English wording only" if self.language_bound else ""
+        seen = "; ".join(
+            f"{one.job_id}{'' if one.turn is None else f' turn {one.turn}'}: {one.says}" for one in self.examples
+        )
+        return f"{self.kind} in {self.failed_runs} failed and {self.passed_runs} passed runs{bound}. {seen}"
+
+
+class DiagnosedBatchRun(Answer):
+    """What failed in a batch run, and where to look."""
+
+    batch_id: str
+    agent_id: str
+    state: BatchRunState
+    rate: Rate
+    undecided: int = Field(description="Attempts without a verdict: still running, or broken.")
+    failed: int
+    failed_read: int = Field(description="Failed runs whose transcripts this call has read.")
+    passed_read: int
+    test_case_count: int
+    test_cases: list[CaseRow] = Field(description="Worst first.")
+    group_count: int
+    groups: list[GroupShown] = Field(description="Failed runs alike in their remarks, largest group first.")
+    signals: list[SignalShown] = Field(description="Hints in the transcripts that were read; never causes.")
+    uri: str
+
+    def said(self) -> Said:
+        undecided = f" {self.undecided} undecided." if self.undecided else ""
+        before = [f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}.{undecided}"]
+        data = [f"Test cases, worst first ({len(self.test_cases)} of {self.test_case_count}):"]
+        data += [row.line() for row in self.test_cases]
+        if self.failed:
+            data += ["", f"Failures in {self.group_count} groups ({len(self.groups)} shown):"]
+            data += [line for group in self.groups for line in group.lines()]
+            read = f"Transcripts read: {self.failed_read} of {self.failed} failed runs, {self.passed_read} passed ones."
+            before.append(f"{read} Groups are alike in words; signals are hints, not causes.")
+        if self.signals:
+            data += ["", "Signals:", *(signal.line() for signal in self.signals)]
+        return Said(before, data, [f"Resource: {self.uri}"])
+
+
+async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, report: Report) -> DiagnosedBatchRun:
+    """Explain a batch run in one call: pass rates with intervals, failures grouped with quoted turns, signals.
+
+    Reads up to 60 failed and 10 passed transcripts in at most 45 seconds; the answer's next call goes on. For one
+    conversation use get_test_run; for two batch runs side by side compare_batch_runs.
+    """
+    batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
+    runs = await _runs(args, api)
+    results = case_results([] if args.job_ids else batch_run.test_cases, runs)
+    failed = [run for run in runs if run.verdict == "failed"]
+    groups = await anyio.to_thread.run_sync(group_failures, failed)
+    wanted = groups[args.from_group : args.from_group + GROUPS_SHOWN]
+    order = reading_order(groups)[args.from_failure :]
+    ahead = [group.runs[0] for group in wanted]
+    to_read = list({id(run): run for run in [*ahead, *order]}.values())[:READ_FAILED]
+    failing = {result.case.test_case_id for result in results if result.outcome != "passing"}
+    passed = [run for run in runs if run.verdict == "passed"]
+    passed.sort(key=lambda run: (run.test_case and run.test_case.test_case_id) not in failing)
+    to_compare = spread(passed, lambda run: run.test_case and run.test_case.test_case_id)[:READ_PASSED]
+    tried, read = await _transcripts([*to_read, *to_compare], args, api, report)
+    signals = await anyio.to_thread.run_sync(signals_of, list(read.values()))
+    failed_read = [run for run in to_read if run.job_id in read]
+    passed_read = [run for run in to_compare if run.job_id in read]
+    last_completed = max((run.completed_date for run in runs if run.completed_date), default=None)
+    counts = Counts(sum(run.verdict == "passed" for run in runs), len(passed) + len(failed))
+    # What was read ahead, because a shown group is represented by it, comes again when it is its turn.
+    gone_on = args.from_failure + sum(1 for _ in takewhile(lambda run: run.job_id in tried, order))
+
+    def build(cases_shown: int, groups_shown: int) -> DiagnosedBatchRun:
+        cases = results[args.from_test_case : args.from_test_case + cases_shown]
+        answer = DiagnosedBatchRun(
+            batch_id=args.batch_id,
+            agent_id=args.agent_id,
+            state=batch_run.state(now, last_completed),
+            rate=Rate.of(counts),
+            undecided=sum(result.undecided for result in results),
+            failed=len(failed),
+            failed_read=len(failed_read),
+            passed_read=len(passed_read),
+            test_case_count=len(results),
+            test_cases=[CaseRow.of(result) for result in cases],
+            group_count=len(groups),
+            groups=[_group(group, read, signals, args) for group in wanted[:groups_shown]],
+            signals=_signals(failed_read, passed_read, signals),
+            uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
+            hint=_differs(batch_run, counts, args),
+        )
+        rest = {
+            "fromFailure": (gone_on, len(failed)),
+            "fromGroup": (args.from_group + len(answer.groups), len(groups)),
+            "fromTestCase": (args.from_test_case + len(cases), len(results)),
+        }
+        answer.next_calls = _next_calls(answer, args, rest)
+        return answer.linking(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
+
+    left = max(0, len(results) - args.from_test_case)
+    groups_shown = len(wanted)
+    while groups_shown > 1 and not build(min(left, 1), groups_shown).fits():
+        groups_shown -= 1
+    return most_that_fit(left, lambda count: build(count, groups_shown))
+
+
+async def _runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> list[TestRun]:
+    if args.job_ids:
+        return await read_runs(list(dict.fromkeys(args.job_ids)), args.batch_id, args.agent_id, api)
+    try:
+        return await runs_of(args.batch_id, args.agent_id, api)
+    except NotOffered as exc:
+        raise NotOffered(f"{exc} Several job ids go into jobIds here.", status=exc.status) from exc
+
+
+async def _transcripts(
+    runs: Sequence[TestRun], args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
+) -> tuple[set[str], dict[str, TestRun]]:
+    """Which job ids were tried in the time there is, and by job id the runs with their conversations."""
+    read = {run.job_id: run for run in runs if run.job_id and run.conversation is not None}
+    tried = set(read)
+
+    async def read_one(listed: TestRun, job_id: str) -> None:
+        try:
+            run = await api.get_test_run(job_id, args.batch_id, args.agent_id)
+            read[job_id] = run if run.test_case else run.model_copy(update={"test_case": listed.test_case})
+        finally:
+            if anyio.current_effective_deadline() > anyio.current_time():
+                tried.add(job_id)
+        await report(len(tried), len(runs), f"{len(tried)} of {len(runs)} transcripts read")
+
+    with anyio.move_on_after(READING_SECONDS):
+        await together([partial(read_one, run, run.job_id) for run in runs if run.job_id and run.job_id not in read])
+    return tried, read
+
+
+def _group(
+    group: Group, read: dict[str, TestRun], signals: dict[str, list[Signal]], args: DiagnoseBatchRun
+) -> GroupShown:
+    chosen = group.runs[0]
+    job_id = known_id(chosen.job_id)
+    run = read.get(chosen.job_id or "", chosen)
+    cases = Counter(known_id(run.test_case.test_case_id if run.test_case else None) or "-" for run in group.runs)
+    quotes = quotes_of(run, signals.get(chosen.job_id or "", []))
+    criteria = run.test_case and run.test_case.success_criteria
+    return GroupShown(
+        size=len(group.runs),
+        test_cases=dict(cases.most_common(5)),
+        job_id=job_id,
+        remarks=cut(run.remarks or "", PROSE_CHARACTERS) or None,
+        success_criteria=cut(criteria or "", PROSE_CHARACTERS) or None,
+        quotes=[
+            QuoteShown(
+                turn=quote.number,
+                role=quote.turn.role[:20],
+                content=cut(quote.turn.content, QUOTE_CHARACTERS),
+                why=quote.why,
+            )
+            for quote in quotes
+        ],
+        transcript_uri=job_id and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
+    )
+
+
+def _signals(
+    failed: Sequence[TestRun], passed: Sequence[TestRun], signals: dict[str, list[Signal]]
+) -> list[SignalShown]:
+    """Each kind with how many runs have it, the most telling first: those that failed runs have and passed ones not."""
+
+    def having(runs: Sequence[TestRun], kind: str) -> list[tuple[str, Signal]]:
+        found = ((run.job_id or "", signals.get(run.job_id or "", [])) for run in runs)
+        return [
+            (job_id, next(one for one in ones if one.kind == kind))
+            for job_id, ones in found
+            if any(one.kind == kind for one in ones)
+        ]
+
+    shown = []
+    for kind in sorted({signal.kind for ones in signals.values() for signal in ones}):
+        in_failed, in_passed = having(failed, kind), having(passed, kind)
+        examples = (in_failed + in_passed)[:EXAMPLES]
+        shown.append(
+            SignalShown(
+                kind=kind,
+                failed_runs=len(in_failed),
+                passed_runs=len(in_passed),
+                language_bound=any(signal.language_bound for _, signal in examples) or None,
+                examples=[
+                    SignalExample(job_id=job_id, turn=signal.turn, says=signal.says)
+                    for job_id, signal in examples
+                    if known_id(job_id)
+                ],
+            )
+        )
+    return sorted(shown, key=lambda one: (one.passed_runs - one.failed_runs, one.kind))
+
+
+def _differs(batch_run: BatchRun, counts: Counts, args: DiagnoseBatchRun) -> str | None:
+    """What to know where the runs that were counted are not all that the batch run's own counters count."""
+    decided, passed = batch_run.decided_attempts, batch_run.successful_attempts
+    if decided is None or decided == counts.decided and (passed is None or passed == counts.passed):
+        return None
+    which = "the given jobIds" if args.job_ids else "the listed test runs"
+    return f"These counts are of {which}; the batch run's own counters say {passed or 0} of {decided} decided passed."
+
+
+def _next_calls(answer: DiagnosedBatchRun, args: DiagnoseBatchRun, rest: dict[str, tuple[int, int]]) -> list[NextCall]:
+    here: CallArguments = {"agentId": args.agent_id, "batchId": args.batch_id}
+    calls = []
+    first = next((group for group in answer.groups if group.job_id), None)
+    if first and first.job_id:
+        calls.append(NextCall(tool="get_test_run", arguments={**here, "jobId": first.job_id}))
+    if any(seen < count for seen, count in rest.values()):
+        given: CallArguments = {"jobIds": list(args.job_ids)} if args.job_ids else {}
+        further: CallArguments = {name: min(seen, count) for name, (seen, count) in rest.items()}
+        calls.append(NextCall(tool="diagnose_batch_run", arguments={**here, **given, **further}))
+    if answer.state == "running":
+        calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
+    return calls
+
+
+def cut(text: str, characters: int) -> str:
+    """The text on one line, and where it was longer than so many characters, how long it was."""
+    line = " ".join(text.split())
+    return line if len(line) <= characters else f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"
