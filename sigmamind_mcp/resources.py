@@ -22,6 +22,8 @@ GUIDES = {
     "getting-started": "The loop: author, run, read",
     "test-cases": "Writing a test case that can be judged",
     "results": "Reading batch runs, test runs and transcripts",
+    "diagnosis": "Reading a diagnosis and a comparison",
+    "attempts": "How many attempts are enough",
     "sandbox": "What the sandbox is, and what it is not",
 }
 

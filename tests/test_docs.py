@@ -11,6 +11,8 @@ from mcp import Client
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.cli import ENVIRONMENT
+from sigmamind_mcp.evidence import ALPHA, Counts, attempts_to_settle, power, wilson
+from sigmamind_mcp.resources import read_guide
 from sigmamind_mcp.server import TOOLS, instructions
 from sigmamind_mcp.settings import Settings
 from tests.conftest import connected, text_of
@@ -43,6 +45,18 @@ def test_manifest_offers_what_the_server_offers() -> None:
     offered = [{"name": tool.name, "description": tool.title} for tool in TOOLS]
 
     assert MANIFEST["tools"] == offered
+
+
+def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:
+    guide = read_guide("attempts") or ""
+    for passed, decided, low, high in re.findall(r"^\| (\d+) of (\d+) \| (\d+) and (\d+) % \|$", guide, re.M):
+        interval = wilson(Counts(int(passed), int(decided)))
+        assert (round(interval.low * 100), round(interval.high * 100)) == (int(low), int(high))
+    rows = re.findall(r"^\| (\d+) \| (\d+) % \| (\d+) % \|$", guide, re.M)
+    for attempts, large, small in rows:
+        assert round(power(0.95, 0.40, int(attempts), ALPHA) * 100) == int(large)
+        assert round(power(0.90, 0.70, int(attempts), ALPHA) * 100) == int(small)
+    assert len(rows) == 5 and "about 70 a side" in guide and attempts_to_settle(0.90, 0.70, ALPHA) == 69
 
 
 def test_one_version_everywhere() -> None:
