@@ -15,6 +15,7 @@ from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.models import JSONObject
 
 AGENT_ID = "agent_SPIlVscbB0kkXBvZ"
+WORSE_AGENT_ID = "agent_mJzLaPEo425lieb9"
 WIDTH = 80
 LOOK_SECONDS = 0.4
 PATIENCE_SECONDS = 60
@@ -71,6 +72,9 @@ async def _demo(console: Console) -> None:
 
         worst = next((run for run in runs["testRuns"] if run["verdict"] == "failed"), runs["testRuns"][0])
         _show(console, await _call(console, client, "get_test_run", {**here, "jobId": worst["jobId"]}))
+        console.print()
+        _diagnosed(console, await _call(console, client, "diagnose_batch_run", here))
+        await _compare(console, client)
     console.print("\nNow connect your own client: see README, 'Connect a client'.")
 
 
@@ -104,8 +108,33 @@ def _show(console: Console, run: JSONObject) -> None:
     console.print(f"\n  {run['transcriptUri']}", soft_wrap=True)
 
 
-def _indented(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+def _diagnosed(console: Console, answer: JSONObject) -> None:
+    rate = answer["rate"]
+    interval = f"95 % interval {rate['low']:.0%} to {rate['high']:.0%}"
+    console.print(f"  {rate['passed']} of {rate['decided']} passed, {interval}")
+    for group in answer["groups"]:
+        console.print(f"  {group['size']} failed alike, for example {group['jobId']}:")
+        for quote in group["quotes"]:
+            line = f"turn {quote['turn']} ({quote['why']}) {quote['role']}: {quote['content']}"
+            console.print(_indented(line, by="    "), markup=False)
+
+
+async def _compare(console: Console, client: Client) -> None:
+    """The booking desk of the sandbox got worse between its last two batch runs."""
+    agent = {"agentId": WORSE_AGENT_ID}
+    newest, before = (await _answer(client, "list_batch_runs", agent))["batchRuns"][:2]
+    console.print("\nAnother agent of the sandbox got worse:")
+    ids = {"baseBatchId": before["batchId"], "candidateBatchId": newest["batchId"]}
+    answer = await _call(console, client, "compare_batch_runs", {**agent, **ids})
+    for row in answer["testCases"]:
+        base, candidate = row["base"], row["candidate"]
+        rates = f"{base['passed']}/{base['decided']} to {candidate['passed']}/{candidate['decided']}"
+        console.print(f"  {row['label']}: {row['change']}, {rates} (p {row['adjustedP']:.2g})", markup=False)
+    console.print(f"  all together: p {answer['p']:.2g}, exact Cochran-Mantel-Haenszel test", markup=False)
+
+
+def _indented(text: str, by: str = "  ") -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=by, subsequent_indent=by)
 
 
 async def _call(console: Console, client: Client, tool: str, arguments: dict[str, Any]) -> JSONObject:

@@ -165,11 +165,15 @@ def running_fake_api() -> Iterator[FakeAPI]:
             self.send_response_only(status)
             for name, value in {"Content-Type": api.content_type, "Content-Length": len(raw), **api.headers}.items():
                 self.send_header(name, str(value))
-            self.end_headers()
             with suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up
+                self.end_headers()
                 self.wfile.write(raw)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
+
+        def handle(self) -> None:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                super().handle()
 
         def log_message(self, format: str, *args: object) -> None:
             pass

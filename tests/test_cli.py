@@ -81,7 +81,15 @@ def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
 
     assert shown.returncode == 0, shown.stderr
     assert "Traceback" not in shown.stderr and "\x1b" not in shown.stdout
-    for step in ("create_test_case tc_", "create_batch_run batch_", "get_batch_run: 6 of 6 decided", "verdict: failed"):
+    for step in (
+        "create_test_case tc_",
+        "create_batch_run batch_",
+        "get_batch_run: 6 of 6 decided",
+        "verdict: failed",
+        "diagnose_batch_run batch_",
+        "failed alike",
+        "New appointment: regressed",
+    ):
         assert step in shown.stdout
     assert "remarks: Scripted sandbox judge:" in shown.stdout and "1 user:" in shown.stdout
     assert all(len(line) <= 80 for line in shown.stdout.splitlines() if "sigmamind://" not in line)
