@@ -49,6 +49,7 @@ NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
         ("create_test_case", {**NEW_CASE, "mockData": {"a": "b"}}, "mockData must be a list of {variableName, value}."),
         ("create_test_case", {**NEW_CASE, "mockData": ["a"]}, "mockData[0] must be an object"),
         ("create_test_case", {**NEW_CASE, "mockData": [{"variableName": "a", "value": 1}]}, "mockData[0].value must be a text."),
+        ("create_test_case", {**NEW_CASE, "attempt": 10**4000}, "attempt must be 1000000000 or less."),
         ("create_batch_run", {"agentId": AGENT, "testCases": []}, "testCases must not be empty."),
         ("create_batch_run", {"agentId": AGENT, "testCases": "tc_1"}, "testCases must be a list of test case ids."),
         ("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1", "tc_2", "tc_1"]}, "tc_1 is there twice."),

@@ -38,6 +38,8 @@ from sigmamind_mcp.tools.arguments import (
 )
 from sigmamind_mcp.uris import uri_of
 
+LARGEST = 1_000_000_000
+"""No limit of ours but that of what can be spelt: the confirmation of a launch is what guards its cost."""
 WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
@@ -76,7 +78,9 @@ class Draft(ForAgent):
     ] = []
     attempt: Annotated[
         int,
-        Field(ge=1, description="Independent runs of this case in every batch run; each costs model calls."),
+        Field(
+            ge=1, le=LARGEST, description="Independent runs of this case in every batch run; each costs model calls."
+        ),
         NotBool,
     ] = 1
 
@@ -96,7 +100,7 @@ class UpdateTestCase(ForAgent):
     mock_data: Annotated[
         list[MockEntry], Field(max_length=100, description="New mock data; it replaces the whole list."), SentAsList
     ] = []
-    attempt: Annotated[int, Field(ge=1, description="New number of runs in each batch run."), NotBool] = 1
+    attempt: Annotated[int, Field(ge=1, le=LARGEST, description="New number of runs in each batch run."), NotBool] = 1
 
 
 class GetTestCase(ForAgent):
