@@ -137,23 +137,34 @@ async def test_every_fault_on_every_endpoint_many_times(
     assert sent["GET"] <= (reads + lookups) * MAX_ATTEMPTS
 
 
-async def test_write_that_never_got_past_the_gate_is_surely_not_made(faulty: FaultyAPI, short_deadline: None) -> None:
-    """More writes at once than may leave together, before an API that is silent."""
+async def test_write_that_never_got_past_the_gate_is_surely_not_made(
+    faulty: FaultyAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many writes as may leave together wait for an API that is silent; those behind them give up first."""
     faulty.fault = "silent"
-    outcomes: list[object] = []
 
-    async def write(number: int, upstream: Upstream) -> None:
+    async def write(number: int, outcomes: list[object]) -> None:
         api = SigmaMindClient(upstream, check_key(f"{KEY}{number}"))
         outcomes.append(await outcome_of(WRITES["create_test_case"], api))
 
+    left: list[object] = []
+    behind: list[object] = []
     async with Upstream(faulty.url, pause=no_pause) as upstream, anyio.create_task_group() as group:
-        for number in range(upstream_module.REQUESTS_TOGETHER + 20):
-            group.start_soon(write, number, upstream)
+        monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 4.0)
+        for number in range(upstream_module.REQUESTS_TOGETHER):
+            group.start_soon(write, number, left)
+        with anyio.fail_after(3):
+            while faulty.received["POST"] < upstream_module.REQUESTS_TOGETHER:
+                await anyio.sleep(0.01)
+        monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.2)
+        async with anyio.create_task_group() as waiting:
+            for number in range(20):
+                waiting.start_soon(write, 1_000 + number, behind)
+        assert not left
 
-    unknown = sum(isinstance(outcome, OutcomeUnknown) for outcome in outcomes)
-    sure = sum(isinstance(outcome, ConnectionFailed) and not outcome.sent for outcome in outcomes)
-    assert unknown + sure == len(outcomes) and sure > 0
-    assert faulty.received["POST"] <= unknown
+    assert [type(outcome) for outcome in left] == [OutcomeUnknown] * upstream_module.REQUESTS_TOGETHER
+    assert all(isinstance(outcome, ConnectionFailed) and not outcome.sent for outcome in behind)
+    assert faulty.received["POST"] == upstream_module.REQUESTS_TOGETHER
 
 
 async def outcome_of(call: Call, api: SigmaMindClient) -> object:
