@@ -1,4 +1,4 @@
-"""Ids for people who fill in a resource template: newest first, from the arguments that are filled in already."""
+"""Ids for people who fill in a resource template or a prompt: newest first, from what is filled in already."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Completions:
     async def complete(
         self, name: str, typed: str, filled: Mapping[str, str], api: SigmaMindClient | None, caller: str
     ) -> list[str]:
-        """Values of a template's variable that contain what was typed, in the id or in its name.
+        """Values of a variable or argument that contain what was typed, in the id or in its name.
 
         Without `api`, or when the API fails, only what needs no API is offered.
         """

@@ -23,6 +23,7 @@ from sigmamind_mcp.errors import APIError, InvalidArguments, NotFound, SigmaMind
 from sigmamind_mcp.ledger import Ledger
 from sigmamind_mcp.models import JSONObject
 from sigmamind_mcp.nearby import explain_not_found
+from sigmamind_mcp.prompts import COMPLETED_AS, PROMPTS
 from sigmamind_mcp.resources import (
     TITLES,
     list_guides,
@@ -163,10 +164,17 @@ def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
         title="SigmaMind sandbox (scripted)" if settings.sandbox else "SigmaMind",
         description="Author, run and read simulations of SigmaMind agents.",
         instructions=instructions(settings),
-        cache_hints={"tools/list": public, "resources/templates/list": public, "server/discover": public},
+        cache_hints={
+            "tools/list": public,
+            "prompts/list": public,
+            "resources/templates/list": public,
+            "server/discover": public,
+        },
         get_tool_input_schema=offer.input_schema,
         on_list_tools=offer.list_tools,
         on_call_tool=offer.call_tool,
+        on_list_prompts=offer.list_prompts,
+        on_get_prompt=offer.get_prompt,
         on_list_resources=offer.list_resources,
         on_list_resource_templates=offer.list_resource_templates,
         on_read_resource=offer.read_resource,
@@ -240,6 +248,36 @@ class _Offer:
             return f"{name} writes, and this server was started read-only."
         return f"There is no such tool. This server has: {', '.join(self._tools)}."
 
+    async def list_prompts(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListPromptsResult:
+        return mcp.ListPromptsResult(
+            prompts=[
+                mcp.Prompt(
+                    name=prompt.name,
+                    title=prompt.title,
+                    description=prompt.description,
+                    arguments=[
+                        mcp.PromptArgument(name=name, description=description, required=required)
+                        for name, description, required in prompt.arguments(self._settings.agent_id)
+                    ],
+                )
+                for prompt in PROMPTS.values()
+            ]
+        )
+
+    async def get_prompt(self, ctx: Request, params: mcp.GetPromptRequestParams) -> mcp.GetPromptResult:
+        prompt = PROMPTS.get(params.name)
+        if prompt is None:
+            known = ", ".join(PROMPTS)
+            raise MCPError(code=mcp.INVALID_PARAMS, message=f"There is no such prompt. This server has: {known}.")
+        try:
+            text = prompt.text(
+                params.arguments, default_agent_id=self._settings.agent_id, read_only=self._settings.read_only
+            )
+        except InvalidArguments as exc:
+            raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc)) from exc
+        message = mcp.PromptMessage(role="user", content=mcp.TextContent(text=text))
+        return mcp.GetPromptResult(description=prompt.description, messages=[message])
+
     async def list_resources(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListResourcesResult:
         cursor = params.cursor if params else None
         entries = [] if cursor else list_guides()
@@ -308,13 +346,17 @@ class _Offer:
         if self._settings.agent_id:
             filled.setdefault("agentId", self._settings.agent_id)
         values: list[str] = []
-        if isinstance(params.ref, mcp.ResourceTemplateReference) and params.ref.uri in TEMPLATES.values():
+        if isinstance(params.ref, mcp.PromptReference):
+            is_ours = params.ref.name in PROMPTS
+        else:
+            is_ours = params.ref.uri in TEMPLATES.values()
+        if is_ours:
             try:
                 key = self._key(ctx)
                 api, caller = SigmaMindClient(self._upstream, key, self._ledger), key.get_secret_value()
             except SigmaMindError:
                 api, caller = None, ""
-            name, typed = params.argument.name, params.argument.value
+            name, typed = COMPLETED_AS.get(params.argument.name, params.argument.name), params.argument.value
             values = await self._completions.complete(name, typed, filled, api, caller)
         shown = mcp.Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
         return mcp.CompleteResult(completion=shown)

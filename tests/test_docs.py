@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from pydantic.alias_generators import to_snake
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.evidence import ALPHA, Counts, attempts_to_settle, power, wilson
+from sigmamind_mcp.prompts import PROMPTS
 from sigmamind_mcp.resources import read_guide
 from sigmamind_mcp.server import TOOLS, instructions
 from sigmamind_mcp.settings import Settings
@@ -45,6 +47,26 @@ def test_manifest_offers_what_the_server_offers() -> None:
     offered = [{"name": tool.name, "description": tool.title} for tool in TOOLS]
 
     assert MANIFEST["tools"] == offered
+
+
+def test_manifest_has_the_prompts_as_the_server_fills_them_in() -> None:
+    offered = []
+    for prompt in PROMPTS.values():
+        names = [name for name, _, _ in prompt.arguments(None)]
+        blanks = {to_snake(name): f"${{arguments.{name}}}" for name in names}
+        text = prompt.function(prompt.model.model_construct(None, **blanks), read_only=False)
+        offered.append({"name": prompt.name, "description": prompt.description, "arguments": names, "text": text})
+
+    assert MANIFEST["prompts"] == offered
+
+
+def test_readme_names_every_prompt_with_its_arguments() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ((?:`\w+`(?:, )?)+) \|$", README, re.M)
+
+    assert dict(rows) == {
+        name: ", ".join(f"`{argument}`" for argument, _, _ in prompt.arguments(None))
+        for name, prompt in PROMPTS.items()
+    }
 
 
 def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:

@@ -154,7 +154,7 @@ async def test_write_that_never_got_past_the_gate_is_surely_not_made(
         for number in range(upstream_module.REQUESTS_TOGETHER):
             group.start_soon(write, number, left)
         with anyio.fail_after(3):
-            while faulty.received["POST"] < upstream_module.REQUESTS_TOGETHER:
+            while faulty.received["POST"] < upstream_module.REQUESTS_TOGETHER:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.2)
         async with anyio.create_task_group() as waiting:

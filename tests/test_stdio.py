@@ -50,7 +50,7 @@ def test_server_names_itself_and_tells_the_loop_briefly(raw: RawClient) -> None:
 
     assert (result["serverInfo"]["name"], result["serverInfo"]["title"]) == ("sigmamind-mcp", "SigmaMind")
     assert len(result["instructions"].split()) <= 150
-    assert set(result["capabilities"]) == {"completions", "resources", "tools"}
+    assert set(result["capabilities"]) == {"completions", "prompts", "resources", "tools"}
 
 
 def test_unknown_tool_is_a_protocol_error_that_names_the_tools(raw: RawClient) -> None:

@@ -64,7 +64,9 @@ async def everything(client: Client) -> str:
     tools = [tool.model_dump(mode="json") for tool in (await client.list_tools()).tools]
     templates = [item.uri_template for item in (await client.list_resource_templates()).resource_templates]
     resources = [item.model_dump(mode="json") for item in (await client.list_resources()).resources]
-    seen: list[Any] = [tools, templates, resources]
+    prompts = [item.model_dump(mode="json") for item in (await client.list_prompts()).prompts]
+    filled = await client.get_prompt("diagnose_batch_run", {"agentId": AGENT, "batchId": BATCH_ID})
+    seen: list[Any] = [tools, templates, resources, prompts, filled.model_dump(mode="json", include={"messages"})]
     for name, arguments in CALLS:
         result = await client.call_tool(name, arguments)
         seen.append([result.is_error, result.structured_content, [block.model_dump() for block in result.content]])
