@@ -1,13 +1,12 @@
 """The command line: which of the servers, the sandbox or the demo runs, and with what settings."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sigmamind_mcp import __version__
+from sigmamind_mcp import __version__, logs
 from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.settings import LOG_LEVELS, Settings
 
@@ -40,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--sandbox", action="store_true", help="use the embedded sandbox; no key needed")
     common.add_argument("--read-only", action="store_true", help="hide the tools that create or change")
-    common.add_argument("--log-level", choices=LOG_LEVELS, help="what to log on stderr (warning)")
+    common.add_argument("--log-level", choices=LOG_LEVELS, help="what to log on stderr (info: a line per call)")
 
     parser = argparse.ArgumentParser(
         prog="sigmamind-mcp",
@@ -57,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         parents=[common],
-        help="serve MCP over HTTP: /mcp, /sse, /healthz; each caller brings its key",
+        help="serve MCP over HTTP: /mcp, /sse, /healthz, /readyz; each caller brings its key",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
     serve.add_argument("--port", type=int, default=8765, help="port to bind (%(default)s; 0 picks a free one)")
@@ -99,9 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(options: argparse.Namespace) -> Settings:
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only", "log_level")}
     settings = Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
-    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)
-    for name in ("httpx2", "httpcore2", "mcp", "sse_starlette"):  # they log URLs, or whole messages
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logs.set_up(settings.log_level)
     return settings
 
 
@@ -148,7 +145,7 @@ def _run_sandbox(options: argparse.Namespace) -> None:
     from sigmamind_mcp.sandbox import SANDBOX_KEY, Knobs, create_app
     from sigmamind_mcp.serving import bind, serve
 
-    logging.basicConfig(stream=sys.stderr)
+    logs.set_up("warning")
     knobs = Knobs(
         older_pages=options.older_pages,
         run_list=not options.no_run_list,

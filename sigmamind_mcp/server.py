@@ -2,21 +2,24 @@
 
 import inspect
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from time import monotonic
 from typing import Any, Literal, get_type_hints
 
 import mcp_types as mcp
 from mcp.server.caching import CacheHint
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.asking import Unanswered, ask
+from sigmamind_mcp.callers import fingerprint
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.completions import Completions
 from sigmamind_mcp.errors import APIError, InvalidArguments, NotFound, SigmaMindError
@@ -66,6 +69,12 @@ def instructions(settings: Settings) -> str:
     loop = _READ_ONLY_LOOP if settings.read_only else _LOOP
     return loop + _COMMON + (_SANDBOX if settings.sandbox else "")
 
+
+_LOGGED_METHODS = frozenset(
+    "initialize ping server/discover completion/complete logging/setLevel prompts/get prompts/list resources/list"
+    " resources/read resources/templates/list tools/call tools/list".split()
+)
+"""What a caller makes up is not repeated in the log."""
 
 Request = ServerRequestContext[Any, Any]
 
@@ -158,7 +167,7 @@ def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
     """Assemble the MCP server; everything it serves goes through `upstream`."""
     offer = _Offer(settings, upstream)
     public = CacheHint(ttl_ms=3_600_000, scope="public")
-    return Server(
+    server: Server[Any] = Server(
         "sigmamind-mcp",
         version=__version__,
         title="SigmaMind sandbox (scripted)" if settings.sandbox else "SigmaMind",
@@ -180,6 +189,8 @@ def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
         on_read_resource=offer.read_resource,
         on_completion=offer.complete,
     )
+    server.middleware.append(offer.log_call)
+    return server
 
 
 class _Offer:
@@ -209,6 +220,39 @@ class _Offer:
             key: SecretStr = ctx.request.scope[CALLER_KEY]
             return key
         return self._settings.key()
+
+    async def log_call(self, ctx: Request, call_next: CallNext) -> HandlerResult:
+        """Log one line for each request: which, how it ended, how long it took, whose it was; nothing it says."""
+        if ctx.request_id is None:
+            return await call_next(ctx)
+        began, status = monotonic(), "cancelled"
+        try:
+            result = await call_next(ctx)
+            status = "refused" if isinstance(result, dict) and result.get("isError") else "ok"
+            return result
+        except MCPError as exc:
+            status = f"error {exc.error.code}"
+            raise
+        except Exception:
+            status = "failed"
+            raise
+        finally:
+            name = (ctx.params or {}).get("name")
+            fields = {
+                "method": ctx.method if ctx.method in _LOGGED_METHODS else "other",
+                "name": name if name in self._tools or name in PROMPTS else None,
+                "id": ctx.request_id if re.fullmatch(r"[\w.-]{1,64}", str(ctx.request_id), re.ASCII) else "other",
+                "status": status,
+                "ms": round((monotonic() - began) * 1000),
+                "caller": self._caller(ctx),
+            }
+            logger.info("call", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
+
+    def _caller(self, ctx: Request) -> str | None:
+        try:
+            return fingerprint(self._key(ctx), 4)
+        except SigmaMindError:
+            return None
 
     async def list_tools(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListToolsResult:
         return mcp.ListToolsResult(tools=self._advertised)

@@ -1,13 +1,20 @@
 """An ASGI app on a port: bound first, so that its address is known, then served until a signal."""
 
+import asyncio
+import os
 import socket
+import threading
+from collections.abc import Awaitable, Callable
+from types import FrameType
 
+import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
 from sigmamind_mcp.errors import ConfigurationError
 
-DRAIN_SECONDS = 5
+CLOSE_SECONDS = 2
+HARD_SECONDS = 10.0
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -27,8 +34,40 @@ def bind(host: str, port: int) -> socket.socket:
         ) from None
 
 
-async def serve(app: ASGIApp, bound: socket.socket) -> None:
+async def serve(app: ASGIApp, bound: socket.socket, before_end: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Serve until a signal; then await `before_end` while requests are still answered, and end in HARD_SECONDS.
+
+    A second signal ends at once.
+    """
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=CLOSE_SECONDS
     )
-    await uvicorn.Server(config).serve(sockets=[bound])
+    server = _Server(config)
+
+    async def end_when_asked() -> None:
+        await server.asked_to_end.wait()
+        if before_end:
+            await before_end()
+        server.should_exit = True
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(end_when_asked)
+        await server.serve(sockets=[bound])
+        group.cancel_scope.cancel()
+
+
+class _Server(uvicorn.Server):
+    """Leaves the end to `serve`, and its exit status to us: uvicorn would raise the signal again."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.asked_to_end = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.asked_to_end.is_set():
+            self.force_exit = self.should_exit = True
+            return
+        self.asked_to_end.set()  # uvicorn's loop turns ten times a second, so it is seen without being woken
+        hard_limit = threading.Timer(HARD_SECONDS, os._exit, [1])
+        hard_limit.daemon = True
+        hard_limit.start()

@@ -62,7 +62,7 @@ class Settings(BaseModel):
     agent_id: str | None = None
     read_only: bool = False
     confirm_attempts: Annotated[int, Field(ge=0)] = 50
-    log_level: LogLevel = "warning"
+    log_level: LogLevel = "info"
     sandbox: bool = False
 
     @classmethod

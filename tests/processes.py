@@ -3,10 +3,13 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 COMMAND = [sys.executable, "-m", "sigmamind_mcp"]
@@ -18,25 +21,50 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", **variables}
 
 
+@dataclass
+class Served:
+    """A server as a process: its base URL, and its log once it has ended."""
+
+    url: str
+    process: subprocess.Popen[str]
+    log: str = ""
+
+    def end(self, by: int = signal.SIGTERM, timeout: float = 20) -> int:
+        """Send it a signal, and return its exit status."""
+        self.process.send_signal(by)
+        return self.process.wait(timeout)
+
+
+@contextmanager
+def served(*arguments: str, env: Mapping[str, str] | None = None, port: int = 0) -> Iterator[Served]:
+    """Run a command that serves HTTP, on a free port unless one is given."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments, "--port", str(port)],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=dict(env or environment()),
+            encoding="utf-8",
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"http://[^/\s]+", line)
+            assert found, line
+            running = Served(found.group(), process)
+            yield running
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+            log.seek(0)
+        running.log = log.read()
+
+
 @contextmanager
 def serving(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a command that serves HTTP on a free port, and yield the base URL that it prints."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments, "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(env or environment()),
-        encoding="utf-8",
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://[^/\s]+", line)
-        assert found, line or process.communicate(timeout=10)
-        yield found.group()
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
+    with served(*arguments, env=env) as running:
+        yield running.url
 
 
 def run(*arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:

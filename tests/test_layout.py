@@ -38,9 +38,10 @@ def importers(name: str) -> set[str]:
     [
         ("httpx2", {"upstream"}),
         ("sqlite3", {"sandbox.store", "sandbox.app"}),
-        ("os", {"cli"}),
-        ("mcp", {"server", "asking", "stdio", "http", "demo"}),
-        ("mcp_types", {"server", "asking"}),
+        ("os", {"cli", "serving"}),
+        ("mcp", {"server", "asking", "stdio", "http", "guard", "demo"}),
+        ("mcp_types", {"server", "asking", "http"}),
+        ("opentelemetry", {"upstream"}),
         ("uvicorn", {"serving"}),
         ("rich", {"demo"}),
     ],
