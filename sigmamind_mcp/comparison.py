@@ -89,11 +89,16 @@ class CaseChange:
 
 
 class Overall(NamedTuple):
-    """All comparable cases together; `p` is None where nothing was decided."""
+    """All comparable cases together; `p` is None where nothing was decided.
+
+    `excess` is how many more attempts of the candidate passed than would if both sides were alike in each case: it
+    has the direction of the change, which the totals may not have where the mix of attempts differs.
+    """
 
     base: Counts
     candidate: Counts
     p: float | None
+    excess: float
     separates_mix: bool
 
 
@@ -142,7 +147,8 @@ def compare(base: Side, candidate: Side) -> Comparison:
     if not (base.is_by_case and candidate.is_by_case):
         p = fisher(base.overall, candidate.overall) if base.overall.decided and candidate.overall.decided else None
         can = least_p(base.overall.decided, candidate.overall.decided) <= ALPHA if p is not None else False
-        return Comparison([], Overall(base.overall, candidate.overall, p, separates_mix=False), 0, can)
+        excess = _excess([(base.overall, candidate.overall)])
+        return Comparison([], Overall(base.overall, candidate.overall, p, excess, separates_mix=False), 0, can)
     pairs, changes = _paired(base.cases, candidate.cases)
     comparable = []
     for one, other in pairs:
@@ -162,6 +168,7 @@ def compare(base: Side, candidate: Side) -> Comparison:
         _sum([stratum[0] for stratum in strata]),
         _sum([stratum[1] for stratum in strata]),
         cochran_mantel_haenszel(strata) if strata else None,
+        _excess(strata),
         separates_mix=True,
     )
     could_prove = any(least_p(one.decided, other.decided) <= ALPHA / m for one, other in strata)
@@ -178,6 +185,14 @@ def _weighed(one: CaseSide, other: CaseSide, differs: tuple[str, ...], p: float,
         return CaseChange("improved" if after > before else "regressed", one, other, differs, p, adjusted)
     settle = attempts_to_settle(before, after, ALPHA / m, at_most=MOST_ATTEMPTS)
     return CaseChange("changed, not proven", one, other, differs, p, adjusted, attempts_to_settle=settle)
+
+
+def _excess(strata: Sequence[tuple[Counts, Counts]]) -> float:
+    return sum(
+        other.passed - other.decided * (one.passed + other.passed) / (one.decided + other.decided)
+        for one, other in strata
+        if one.decided + other.decided
+    )
 
 
 def _sum(counts: Sequence[Counts]) -> Counts:

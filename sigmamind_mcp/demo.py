@@ -129,7 +129,7 @@ async def _compare(console: Console, client: Client) -> None:
     for row in answer["testCases"]:
         base, candidate = row["base"], row["candidate"]
         rates = f"{base['passed']}/{base['decided']} to {candidate['passed']}/{candidate['decided']}"
-        console.print(f"  {row['label']}: {row['change']}, {rates} (p {row['adjustedP']:.2g})", markup=False)
+        console.print(f"  {row['label']}: {row['change']}, {rates} (adjusted p {row['adjustedP']:.2g})", markup=False)
     console.print(f"  all together: p {answer['p']:.2g}, exact Cochran-Mantel-Haenszel test", markup=False)
 
 
@@ -139,7 +139,9 @@ def _indented(text: str, by: str = "  ") -> str:
 
 async def _call(console: Console, client: Client, tool: str, arguments: dict[str, Any]) -> JSONObject:
     answer = await _answer(client, tool, arguments)
-    named = next((answer[name] for name in ("jobId", "batchId", "testCaseId") if name in answer), "")
+    named = next(
+        (answer[name] for name in ("jobId", "batchId", "candidateBatchId", "testCaseId") if name in answer), ""
+    )
     console.print(f"[bold cyan]{tool}[/bold cyan] {named}")
     return answer
 

@@ -6,7 +6,7 @@ cause: groups are alike in words, signals are hints.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Literal, NamedTuple, TypeVar
@@ -28,6 +28,9 @@ _COMPLAINTS = re.compile(
     r"\b(?:not|never|no|none|nor|neither|cannot|fail\w*|without|miss(?:ed|es|ing)|instead|wrong\w*|incorrect\w*|unable"
     r"|lack\w*|omit\w*|refus\w*|ignor\w*|contradict\w*|unresolved|incomplete\w*)\b|n['’]t\b",
     re.IGNORECASE,
+)
+_UNMET = re.compile(
+    r"[:–—-]\s*(?:not met|unmet|not satisfied|unsatisfied|not fulfilled|failed|fail|missing|no)\W*$", re.IGNORECASE
 )
 _WORDS = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
@@ -60,14 +63,32 @@ class CaseResult(NamedTuple):
         return self.counts.decided < THIN_BELOW
 
 
+class Complaint(NamedTuple):
+    """What the remarks complain of, as telling words; `unmet` has those of each clause that is said to be unmet.
+
+    Only remarks that go through the criteria clause by clause have such clauses.
+    """
+
+    words: frozenset[str]
+    unmet: frozenset[frozenset[str]]
+
+    def resembles(self, other: "Complaint") -> bool:
+        """Whether both complain of the same, in words: where clauses are told, of the same ones."""
+        if not (self.unmet or other.unmet):
+            return _are_alike(self.words, other.words)
+        return len(self.unmet) == len(other.unmet) and all(
+            any(_are_alike(mine, theirs) for theirs in other.unmet) for mine in self.unmet
+        )
+
+
 @dataclass
 class Group:
     """Failed test runs whose remarks, or where there are none whose last turns, complain of the same in words.
 
-    The first of `runs` represents it: the one most like all the others.
+    Those of `runs` whose words are most like all the others' come first.
     """
 
-    words: frozenset[str]
+    complaint: Complaint
     runs: list[TestRun] = field(default_factory=list)
 
 
@@ -107,16 +128,16 @@ def _worst_first(result: CaseResult) -> tuple[float, int, str]:
 
 def group_failures(failed: Sequence[TestRun]) -> list[Group]:
     """The failed runs in groups, largest first. A run that says nothing at all is in a group of such."""
-    exact: dict[frozenset[str], Group] = {}
+    exact: dict[Complaint, Group] = {}
     for run in failed:
-        words = complaint(run)
-        exact.setdefault(words, Group(words)).runs.append(run)
+        told = complaint(run)
+        exact.setdefault(told, Group(told)).runs.append(run)
     groups: list[Group] = []
     members: dict[int, list[Group]] = defaultdict(list)
     for alike in sorted(exact.values(), key=lambda group: -len(group.runs)):  # the commonest words lead
-        leader = next((group for group in groups[:LEADERS] if _are_alike(group.words, alike.words)), None)
+        leader = next((group for group in groups[:LEADERS] if group.complaint.resembles(alike.complaint)), None)
         if leader is None:
-            groups.append(leader := Group(alike.words))
+            groups.append(leader := Group(alike.complaint))
         members[id(leader)].append(alike)
     for group in groups:
         ranked = sorted(members[id(group)], key=lambda one: -_closeness(one, members[id(group)]))
@@ -124,12 +145,13 @@ def group_failures(failed: Sequence[TestRun]) -> list[Group]:
     return sorted(groups, key=lambda group: -len(group.runs))
 
 
-def complaint(run: TestRun) -> frozenset[str]:
-    """The telling words of what the remarks complain of; of the last two turns where there are no remarks."""
+def complaint(run: TestRun) -> Complaint:
+    """What the remarks complain of; the last two turns where there are no remarks."""
     text = run.remarks or "\n".join(turn.content for turn in (run.conversation or [])[-2:])
     sentences = [sentence for sentence in _SENTENCE_ENDS.split(text) if sentence and sentence.strip()]
     complaints = [sentence for sentence in sentences if _COMPLAINTS.search(sentence)]
-    return words_of("\n".join(complaints or sentences))
+    unmet = frozenset(words_of(clause) for clause in complaints if _UNMET.search(clause))
+    return Complaint(words_of("\n".join(complaints or sentences)), unmet)
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -154,7 +176,7 @@ def _are_alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def _closeness(one: Group, others: Sequence[Group]) -> float:
-    return sum(likeness(one.words, other.words) * len(other.runs) for other in others[:LEADERS])
+    return sum(likeness(one.complaint.words, other.complaint.words) * len(other.runs) for other in others[:LEADERS])
 
 
 def _case_of(run: TestRun) -> str:
@@ -195,6 +217,17 @@ def signals_of(read: Sequence[TestRun]) -> dict[str, list[Signal]]:
     return found
 
 
+def representative(group: Group, read: Mapping[str, TestRun], signals: Mapping[str, Sequence[Signal]]) -> TestRun:
+    """The run that stands for the group: of those with the leading words that were read, one that ends as most do."""
+    leading = complaint(group.runs[0])
+    ones = [run for run in group.runs if (run.job_id or "") in read and complaint(run) == leading]
+    if not ones:
+        return group.runs[0]
+    kinds = [tuple(sorted(signal.kind for signal in signals.get(run.job_id or "", ()))) for run in ones]
+    commonest, _ = Counter(kinds).most_common(1)[0]
+    return ones[kinds.index(commonest)]
+
+
 def quotes_of(run: TestRun, signals: Sequence[Signal]) -> list[Quote]:
     """The few turns to look at first: those with a signal, the agent's nearest to the remarks, and the last two."""
     turns = dict(enumerate(run.conversation or [], start=1))
@@ -202,7 +235,7 @@ def quotes_of(run: TestRun, signals: Sequence[Signal]) -> list[Quote]:
     for signal in signals:
         if signal.turn in turns:
             why.setdefault(signal.turn, f"signal {signal.kind}")
-    if nearest := _nearest_turn(turns, complaint(run)):
+    if nearest := _nearest_turn(turns, complaint(run).words):
         why.setdefault(nearest, "nearest to the remarks")
     chosen = list(why)[: QUOTED - 2] if len(turns) > 1 else list(why)
     for number in list(turns)[-2:]:

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
-from sigmamind_mcp.models import KNOWN_LLM_MODELS, Agent, TestCase
+from sigmamind_mcp.mock_values import is_person, name_tokens
+from sigmamind_mcp.models import KNOWN_LLM_MODELS, Agent, MockVariable, TestCase
 
 NEAR_DUPLICATE = 0.9
 """Share of letter triples that two texts have in common from which they count as nearly the same."""
 COPIED = 0.8
 """The same share, from which the criteria count as a copy of the prompt."""
 MANY_OUTCOMES = 3
+FEWEST_WORDS = 3
 BRIEF = 12
 """Words, up to which a prompt without a word of wanting has certainly no goal; a longer one may imply it."""
 COMPARED = 4_000
@@ -45,6 +47,8 @@ def lint_draft(draft: TestCase) -> list[Finding]:
         *_lint_prompt(prompt),
         *_lint_criteria(criteria),
         *_lint_copy(prompt, criteria),
+        *_lint_placeholders(prompt, criteria),
+        *_lint_persona_name(prompt, draft.mock_data),
         *_lint_mock_names(draft),
         *_lint_model(draft.llm_model or ""),
         *_lint_attempt(draft.attempt),
@@ -52,7 +56,19 @@ def lint_draft(draft: TestCase) -> list[Finding]:
 
 
 def lint_against_agent(draft: TestCase, agent: Agent) -> list[Finding]:
-    """Compare the mock data with the variables that the agent uses, to the letter and the case."""
+    """Compare the model with the agent's, and the mock data with its variables, to the letter and the case."""
+    return [*_lint_model_of_agent(draft, agent), *_lint_variables(draft, agent)]
+
+
+def _lint_model_of_agent(draft: TestCase, agent: Agent) -> list[Finding]:
+    live = agent.agent_settings.llm_model
+    if not live or draft.llm_model in (None, "", live):
+        return []
+    reason = "The live agent runs on another model: what passes here need not pass there."
+    return [Finding("llmModel", "advice", reason, f"Use {_shown([live])}, unless the model is what you test.")]
+
+
+def _lint_variables(draft: TestCase, agent: Agent) -> list[Finding]:
     texts = [agent.instructions, agent.welcome_message, agent.agent_settings.global_prompt]
     if not any(texts):
         return []
@@ -60,7 +76,7 @@ def lint_against_agent(draft: TestCase, agent: Agent) -> list[Finding]:
     # Tools and fields that we do not know may use variables too.
     everything = json.dumps([agent.raw, agent.tools], ensure_ascii=False, default=str)
     used = {*needed, *variables_of(everything)}
-    mocked = list(dict.fromkeys(mock.variable_name for mock in draft.mock_data if mock.variable_name.strip()))
+    mocked = list(dict.fromkeys(mock.variable_name for mock in draft.mock_data if _is_bare(mock.variable_name)))
     missing = [name for name in needed if name not in mocked]
     unused = [name for name in mocked if name not in used]
     renamed = _renamings(unused, missing)
@@ -317,6 +333,9 @@ _OUTCOME = _words(
     r"|request|reschedul|resolv|respond|say|schedul|send|shar|show|stat|stay|suggest|summari[sz]|tell|thank|transfer"
     r"|updat|us|verif|wait|warn)(?:e|s|es|y|ies|ing)?\b"
 )
+_CALLED = re.compile(
+    r"\b[Yy]ou(?: are|'re) ([A-Z][\w'-]{1,30}(?: [A-Z][\w'-]{1,30}){0,2})(?=[,.;]| and | who | with |$)"
+)
 _NUMBERED = re.compile(r"(?:^|\s)\(?([123])[.)]\s")
 _BULLET = re.compile(r"^[ \t]{0,8}[-*•–][ \t]", re.MULTILINE)
 
@@ -340,7 +359,7 @@ def _lint_prompt(prompt: str) -> list[Finding]:
         reason = "There is no user prompt, so the simulated user has nothing to be or to want."
         return [Finding("userPrompt", "problem", reason, _SPEAK_TO_USER)]
     prompt = _plain(prompt)
-    if not _reads_as_english(prompt):
+    if not reads_as_english(prompt):
         return []
     findings = _apply("userPrompt", prompt)
     if not _GOAL.search(prompt):
@@ -358,10 +377,14 @@ def _lint_criteria(criteria: str) -> list[Finding]:
         reason = "There are no success criteria, and the judge has nothing else."
         return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
     criteria = _plain(criteria)
+    words = _LETTERS.findall(criteria)
+    if len(words) < FEWEST_WORDS and criteria.isascii():
+        reason = "So few words leave the judge to decide what success is."
+        return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
     findings = []
     if _has_long_list(criteria):
         findings.append(_bundle("a list of outcomes", language_bound=False))
-    if not _reads_as_english(criteria):
+    if not reads_as_english(criteria):
         return findings
     clauses = _clauses(criteria)
     outcomes = sum(1 for clause in clauses if _OUTCOME.match(clause))
@@ -383,7 +406,7 @@ def _bundle(what: str, *, language_bound: bool) -> Finding:
     return Finding(
         "successCriteria",
         "advice",
-        f"The criteria hold {what}: one missed fails the run, and the verdict does not say which.",
+        f"The criteria hold {what}: one missed fails the run, and only the remarks can say which.",
         "Make a test case of each outcome that matters by itself.",
         language_bound,
     )
@@ -396,16 +419,47 @@ def _lint_copy(prompt: str, criteria: str) -> list[Finding]:
     return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
 
 
+def _lint_placeholders(prompt: str, criteria: str) -> list[Finding]:
+    reason = "Nothing says that {{ }} is filled in here; it is for the agent's own prompt."
+    texts: list[tuple[Field, str]] = [("userPrompt", prompt), ("successCriteria", criteria)]
+    return [
+        Finding(field, "advice", reason, "Write the value itself.") for field, text in texts if _VARIABLE.search(text)
+    ]
+
+
+def _lint_persona_name(prompt: str, mock_data: Sequence[MockVariable]) -> list[Finding]:
+    """Whether the user is called otherwise than the customer whom the agent is told of."""
+    persona = _CALLED.search(_plain(prompt))
+    if not persona:
+        return []
+    called = {word.casefold() for word in _LETTERS.findall(persona.group(1))}
+    others = [
+        mock.variable_name
+        for mock in mock_data
+        if is_person(name_tokens(mock.variable_name))
+        and (words := {word.casefold() for word in _LETTERS.findall(mock.value)})
+        and not words & called
+    ]
+    if not others:
+        return []
+    reason = f"The simulated user has another name than the mock data's {_shown(others)}."
+    return [Finding("mockData", "advice", reason, "Use one name, unless the mismatch is what you test.", True)]
+
+
 def _lint_mock_names(draft: TestCase) -> list[Finding]:
     counts = Counter(mock.variable_name for mock in draft.mock_data)
     findings = []
     if twice := [name for name, count in counts.items() if count > 1]:
         reason = f"Mock data gives {_shown(twice)} more than once, and which value counts is documented nowhere."
         findings.append(Finding("mockData", "problem", reason, "Keep one value for each name."))
-    if [name for name in counts if not name.strip() or "{" in name or "}" in name]:
+    if not all(map(_is_bare, counts)):
         reason = "A mock variable's name is blank or has braces, so it matches no variable of the agent."
         findings.append(Finding("mockData", "problem", reason, "Write the bare name: order_id for {{order_id}}."))
     return findings
+
+
+def _is_bare(name: str) -> bool:
+    return bool(name.strip()) and not {"{", "}"} & set(name)
 
 
 def _lint_model(model: str) -> list[Finding]:
@@ -456,7 +510,7 @@ def _clauses(text: str) -> list[str]:
     return [part for part in parts if _LETTERS.search(part)]
 
 
-def _reads_as_english(text: str) -> bool:
+def reads_as_english(text: str) -> bool:
     """Tell by letters and by small words, since rules on what is absent would accuse every other language."""
     words = _LETTERS.findall(text.casefold())
     letters = sum(map(len, words))

@@ -48,6 +48,8 @@ class Known:
     dates: set[Date] = field(default_factory=set)
     amounts: set[Decimal] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    """Ids that the agent has stated: after the right one, another may well be of another thing."""
 
     def add(self, text: str) -> None:
         self.ids.update(_bare(token) for token in _ID.findall(text))
@@ -82,12 +84,13 @@ def contradictions(turns: Sequence[SaidTurn], mock_data: Sequence[MockVariable])
             known.add(turn.text)
             continue
         for sentence in _SENTENCE_END.split(turn.text):
-            open_question = bool(_HEDGED.search(sentence)) or any(mark in sentence for mark in "?？؟")
+            open_question = bool(_HEDGED.search(sentence)) or _is_question(sentence)
             for variable in waiting:
                 if (variable.in_questions or not open_question) and variable.says_other(sentence, known):
                     found.append(Contradiction(variable.name, turn.number, variable.language_bound))
             if open_question:
                 known.add(sentence)
+            known.told.update(_bare(token) for token in _ID.findall(sentence))
         told = {contradiction.variable for contradiction in found}
         waiting = [variable for variable in waiting if variable.name not in told]
     return list({contradiction.variable: contradiction for contradiction in reversed(found)}.values())[::-1]
@@ -111,7 +114,7 @@ def _variables(name: str, value: str) -> Iterator[Variable]:
     tokens = name_tokens(name)
     date = next(iter(dates_in(value)), None)
     amount = _amount_of(value)
-    if _is_person(tokens) and re.fullmatch(r"[^\W\d_][\w .'’-]{1,59}", value) and value < "\u0530":
+    if is_person(tokens) and re.fullmatch(r"[^\W\d_][\w .'’-]{1,59}", value) and value < "\u0530":
         yield Variable(name, lambda text, known: _other_name(text, value, known), True, True)
     elif date and len(value) <= 30:
         stems = _date_stems(tokens)
@@ -125,6 +128,45 @@ def _variables(name: str, value: str) -> Iterator[Variable]:
         if prefix := re.match(r"[A-Za-z]{2,}", value):
             alike = re.compile(rf"(?<![\w-]){prefix.group()}\W?[0-9]{{{len(re.sub('[^0-9]', '', value))}}}(?![\w-])")
             yield Variable(name, lambda text, known: _other_alike(text, value, alike, known), False, False)
+    yield from _slips(name, value)
+
+
+def _slips(name: str, value: str) -> Iterator[Variable]:
+    """Checks for the value's own digits in another order: they need no noun beside them, and no language."""
+    digits = re.sub(r"[^0-9]", "", value)
+    if len(set(digits)) < 2:
+        return
+    amount = _amount_of(value)
+    if amount is not None and re.search(rf"{_MONEY}|[.,][0-9]{{2}}$", value):
+        yield Variable(name, lambda text, known: _slip_of_amount(text, amount, known), True, False)
+    elif _ID.fullmatch(value) and len(digits) >= 4:
+        yield Variable(name, lambda text, known: _slip_of_id(text, value, known), True, False)
+
+
+def _slip_of_amount(text: str, amount: Decimal, known: Known) -> bool:
+    stated = [(_decimal(found.group(2)), found) for found in _AMOUNT.finditer(text)]
+    if _is_question(text) or amount in [value for value, _ in stated]:
+        return False
+    return any(
+        sorted(f"{value:.2f}") == sorted(f"{amount:.2f}")
+        and value not in known.amounts
+        and bool(found.group(1) or found.group(3) or re.search(r"[.,][0-9]{2}$", found.group(2)))
+        for value, found in stated
+    )
+
+
+def _slip_of_id(text: str, value: str, known: Known) -> bool:
+    here = _ID.findall(text)
+    if _is_question(text) or _bare(value) in map(_bare, here):
+        return False
+    return any(
+        sorted(_bare(token)) == sorted(_bare(value)) and _form(token)[1:] == _form(value)[1:] and _is_new(token, known)
+        for token in here
+    )
+
+
+def _is_question(text: str) -> bool:
+    return any(mark in text for mark in "?？؟")
 
 
 def name_tokens(name: str) -> list[str]:
@@ -168,7 +210,7 @@ def _other_id(text: str, value: str, beside: re.Pattern[str], known: Known) -> b
 
 def _other_alike(text: str, value: str, alike: re.Pattern[str], known: Known) -> bool:
     said = alike.findall(text)
-    return _bare(value) not in map(_bare, said) and any(_is_new(token, known) for token in said)
+    return _bare(value) not in {*map(_bare, said), *known.told} and any(_is_new(token, known) for token in said)
 
 
 def _is_new(token: str, known: Known) -> bool:
@@ -327,8 +369,12 @@ _ADDRESSED = re.compile(
     r"([^\W\d_a-z][\w'’-]{1,30}(?: [^\W\d_a-z][\w'’-]{1,30}){0,2})(?=\s?(?:[,!.:;…–—]|$"
     r"|[\U0001f300-\U0001faff\u2600-\u27bf]))"
 )
+_TITLED = re.compile(
+    r"(?:^|[,;:] )(?:Mr|Mrs|Ms|Miss|Mx|Herr|Frau|[Ss]eñora?|Sra?|[Mm]adame|[Mm]onsieur|[Ss]ignora?|[Ss]enhora?|Pani?"
+    r"|[Mm]eneer|[Mm]evrouw)\.? ([^\W\d_a-z][\w'’-]{1,30}(?: [^\W\d_a-z][\w'’-]{1,30}){0,2})(?=\s?[,!:;…–—])"
+)
 _NAMED = re.compile(
-    r"(?<!my )\bname (?:on (?:the|your|this) \w{1,20} |here )?(?:is|reads"
+    r"(?<![Mm]y )\bname (?:on (?:the|your|this) \w{1,20} |here )?(?:is|reads"
     r"|:)\s{1,3}([^\W\d_a-z][\w'’-]{1,30}(?: [^\W\d_a-z][\w'’-]{1,30}){1,2})"
 )
 _NOBODY = frozenset(
@@ -340,7 +386,17 @@ _NOBODY = frozenset(
 )
 
 
-def _is_person(tokens: Sequence[str]) -> bool:
+_SHORT_FOR = {
+    "bill": "william", "billy": "william", "bob": "robert", "bobby": "robert", "dick": "richard", "jack": "john",
+    "ted": "edward", "ned": "edward", "peggy": "margaret", "betty": "elizabeth", "liz": "elizabeth",
+    "tony": "anthony", "hank": "henry", "harry": "henry", "chuck": "charles", "gene": "eugene", "tina": "christina",
+    "becky": "rebecca", "sasha": "alexander", "polly": "mary", "molly": "mary", "jim": "james", "drew": "andrew",
+    "pepe": "jose", "paco": "francisco", "nacho": "ignacio", "lola": "dolores", "beppe": "giuseppe", "gigi": "luigi",
+}  # fmt: skip
+"""Short forms that do not begin as the name does."""
+
+
+def is_person(tokens: Sequence[str]) -> bool:
     return "name" in tokens[-1:] and (len(tokens) == 1 or bool(set(tokens[:-1]) & _PEOPLE)) or tokens in (
         ["customer"], ["patient"], ["firstname"], ["username"],
     )  # fmt: skip
@@ -353,16 +409,18 @@ def _folded_words(text: str) -> list[str]:
 
 def _other_name(text: str, value: str, known: Known) -> bool:
     ours = _folded_words(value)
-    for found in (*_ADDRESSED.finditer(text), *_NAMED.finditer(text)):
+    for found in (*_ADDRESSED.finditer(text), *_TITLED.finditer(text), *_NAMED.finditer(text)):
         said = _folded_words(found.group(1))
-        nobody_else = any(word in known.words or word in _NOBODY for word in said)
-        if not nobody_else and not all(_alike(word, ours) for word in said):
+        others = [word for word in said if word not in known.words and not _alike(word, ours)]
+        if others and not _NOBODY & set(said):
             return True
     return False
 
 
 def _alike(word: str, names: Sequence[str]) -> bool:
     """Whether it may be a short or a misspelt form of one of the names, or an initial."""
+    if _SHORT_FOR.get(word) in names:
+        return True
     return any(
         word[:3] == name[:3] or len(name) == 1 or SequenceMatcher(None, word, name, autojunk=False).ratio() >= 0.75
         for name in names

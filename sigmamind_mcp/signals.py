@@ -62,20 +62,20 @@ def _said(conversation: Sequence[Turn] | None) -> list[Said]:
     return [turn for turn in turns if turn.text]
 
 
-# Words of one turn. Scripts without blanks between words count by the character, three to a word.
+# Words of one turn. Scripts without blanks between words count by the character, two to a word.
 
 _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n|(?<=[。！？])")
 
 
 def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "").replace("'", "")
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "").replace("'", "").replace("cannot", "cant")
     return _WORD.findall(plain)
 
 
 def _size(words: Sequence[str] | Counter[str]) -> float:
     counted = words.items() if isinstance(words, Counter) else Counter(words).items()
-    return sum(times * (1 if word < "\u0e00" or word > "\u9fff" else 1 / 3) for word, times in counted)
+    return sum(times * (1 if word < "\u0e00" or word > "\u9fff" else 1 / 2) for word, times in counted)
 
 
 def _asks(text: str) -> bool:
@@ -97,10 +97,12 @@ _AGAIN = re.compile(
     r"\brepeat (?:that|it|this|the|your|please)\b|\brepeat\s*[?.!]"
     r"|\b(?:say|send|tell|show|read|explain|give|list|go|see|hear)\b[^.!?\n]{0,40}\b(?:again|once more|one more time)\b"
     r"|\bcome again\b|\bpardon\b|\brecap\b|\bsummar(?:y|i[sz]e)\b|\bremind me\b|\bwhat was (?:that|it)\b|\bsum up\b"
+    r"|\b(?:huh|what)\?|\btoo loud\b|\bbad (?:line|connection)\b"
     r"|\bdid(?:n['’]?t| not) (?:catch|get|see|hear|understand|read)\b|\b(?:missed|lost) (?:that|it|your|the|what)\b"
     r"|\bnoch ?mal|\bnoch einmal|wiederhol|répét|repét|\brepet[ei]|\brepit|\botra vez\b|\bde nuevo\b|\bde novo\b"
     r"|もう一度|もういちど"
-    r"|再说|再發|再发|重复|повтор|ещ[её] раз|powtórz|jeszcze raz|\btekrar|\bripet|\bherhal|\bupprepa",
+    r"|再说|再發|再发|重复|повтор|ещ[её] раз|powtórz|jeszcze raz|\btekrar|\bripet|\bherhal|\bupprepa"
+    r"|\baltra volta\b|\bdi nuovo\b",
     re.IGNORECASE,
 )
 _COMPLAINS = re.compile(
@@ -110,8 +112,8 @@ _COMPLAINS = re.compile(
 )
 _FILLERS = frozenset(
     "a an and again also am are but can could d do have hello hi i if im is ive just kindly let ll m may me my now"
-    " of ok okay once please re right s so sorry sure thank thanks that the then there this to ve we well will would"
-    " you your apologies bitte danke merci gracias por favor".split()
+    " of ok okay once please re really right s so sorry sure thank thanks that the then there this to ve we well"
+    " will would you your apologies bitte danke merci gracias por favor".split()
 )
 _TELLING = frozenset(
     "not no never cannot cant dont wont didnt isnt arent doesnt without first second third last next previous other"
@@ -143,7 +145,8 @@ def _repetitions(turns: Sequence[Said]) -> Iterator[Signal]:
         if first and size >= 4 and not asked:
             times[first] += 1
             # A short statement ("let me check that") and an answer to a question asked again may stand twice.
-            if times[first] > (size < 8 and not _asks(text)) + wish_again:
+            is_short = size < 7 or (size < 10 and bool(_STALLS.search(text)))
+            if times[first] > (is_short and not _asks(text)) + wish_again:
                 again_at.setdefault(first, number)
         asked = wish_again = False
     for first, number in again_at.items():
@@ -160,21 +163,26 @@ def _nearly(one: Counter[str], other: Counter[str]) -> bool:
     if any(word in _TELLING or any(map(str.isdigit, word)) for word in (*gone, *new)):
         return False
     alike = 2 * (here - _size(gone)) / (here + there)
-    # With words on both sides something was replaced: "first name" by "last name", one product by another.
-    return alike >= 0.9 and min(here, there) >= 14 if gone and new else alike >= 0.85
+    # Another word may make it another question: "first name" and "last name", "your income" and "your partner's".
+    return alike >= 0.9 and min(here, there) >= 14 if gone or new else True
 
 
 # A variable that came out as its name, or as nothing.
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _PLACEHOLDER = re.compile(
-    r"\{\{\s{0,9}([^{}\n]{1,60}?)\s{0,9}\}\}|(?<![{\w])\$?\{([A-Za-z_][\w.]{1,39})\}(?!\})|<([a-z]+(?:_[a-z]+)+)>"
-    r"|(?<!\w)%([a-z]+(?:_[a-z]+)*)%(?!\w)|\[([a-z]+(?:_[a-z]+)+)\](?!\()"
+    r"\{\{\s{0,9}([^{}\n]{1,60}?)\s{0,9}\}\}|(?<![{\w$])\{([^\W\d][\w.]{1,39})\}(?!\})"
+    r"|\$\{([a-z][\w.]{1,39})\}|<<?([a-z]+(?:_[a-z]+)+)>>?|(?<!\w)%([A-Za-z]+(?:_[A-Za-z]+)*)%(?!\w)"
+    r"|\[([a-z]+(?:_[a-z]+)+)\](?!\()|\b([A-Z]+(?:_[A-Z]+){0,4}_PLACEHOLDER)\b|(?<![\w%])(%[sd])(?![\w%])"
 )
 _BRACKETED = re.compile(
     r"\[(?:(?:your|customer|user|client|patient|guest|first|last|full|order|booking|tracking|account|delivery"
     r"|appointment"
-    r"|insert)['’s]{0,2} ){1,3}(?:name|number|date|id|amount|address|email|phone|time|link|here)\](?!\()",
+    r"|insert)['’s]{0,2} ){1,3}(?:name|number|date|id|amount|address|email|phone|time|link|here)\](?!\()"
+    r"|\[(?:nombre|apellidos?|número|fecha|importe|name|vorname|nachname|kundenname|datum|betrag|bestellnummer|nom"
+    r"|prénom|numéro|date|montant|nome|cognome|numero|data|importo|naam|bedrag|imię|nazwisko|kwota)"
+    r"(?: (?:del?|des|du|der|di|do|da|van|klienta|el|la|le|l['’]) ?\w{0,20}){0,2}\](?!\()"
+    r"|[【「\[](?:金额|姓名|名字|日期|订单号|编号|客户姓名|お名前|お客様名|注文番号|金額|日付)[】」\]]",
     re.IGNORECASE,
 )
 _OBJECT = re.compile(r"\[object Object\]")
@@ -182,6 +190,10 @@ _ABOUT_TEMPLATES = re.compile(
     r"[{}]|\b(?:templates?|placeholders?|merge (?:tags?|fields?)|variables?|snippets?|syntax|json|api|webhooks?|code"
     r"|regex"
     r"|mail merge|vorlagen?|platzhalter|plantillas?|modèles?)\b",
+    re.IGNORECASE,
+)
+_ABOUT_CODE = re.compile(
+    r"\b(?:objects?|functions?|imports?|config|code|variables?|pointers?|exceptions?|scripts?|console|compil\w+)\b",
     re.IGNORECASE,
 )
 _SHOWS_HOW = re.compile(
@@ -199,10 +211,11 @@ _EMPTY = re.compile(
     r"|^Dear\s{0,9},"
     rf"|(?<!\w)(?:[Hh]i|[Hh]ello|[Hh]ey|[Dd]ear|[Tt]hanks|[Tt]hank you),? {_NO_VALUE}\b"
     rf"|\b(?:is|for|number|of|on|#):? {{1,3}}(?:undefined|null|NaN)(?!\w)"
-    r"|\b(?:is|are|on|for|of|to|at|by|from|until|your|dated|named|under|ist|am|für|unter|lautet|es el|para|del"
+    r"|[$€£]\s?(?:undefined|null|NaN)\b|\w: {1,3}(?:undefined|null|NaN)\s?[.,]?(?=\s|$)|\b(?:door|par|por|da) null\b"
+    r"|\b(?:is|are|on|for|of|to|at|by|from|until|your|dated|named|under|ist|am|für|unter|lautet|es|es el|para|del"
     r"|est le|pour|é)"
     r"[ \t]{1,9}[.,;](?=\s|$)"
-    r"|\b(?:on|at|for|of|from|until|by|to)[ \t]{2,9}(?:at|on|is|and|with|to|will|has|was|for|from)\b"
+    r"|\b(?:on|at|for|of|from|until|by|to|number)[ \t]{2,9}(?:at|on|is|and|with|to|will|has|was|for|from)\b"
     r"|\b(?:is|of|for|to|be)[ \t]{1,9}[$€£](?=[ \t]{0,9}(?:[.,;!](?:\s|$)|$|[ \t](?:and|has|will|was|to|on|for|by)\b))"
     r"|(?:order|ticket|booking|reference|case|invoice|account|policy|claim|tracking|reservation)[ \t]{0,3}#[ \t]{0,9}"
     r"(?:[ \t](?:has|will|was|is (?:on its|confirmed|ready|delayed|shipped|scheduled|being|out for|now|still|open"
@@ -228,7 +241,7 @@ def _unfilled(turns: Sequence[Said], mock_data: Sequence[MockVariable]) -> Itera
             yield Signal("unfilled_variable", number, _names_variable(name, names), False)
         elif _OBJECT.search(plain):
             yield Signal("unfilled_variable", number, "The agent shows an object where a value belongs.", False)
-        elif _leaves_gap(plain) or (not templates and _BRACKETED.search(plain)):
+        elif (_leaves_gap(plain) and not _ABOUT_CODE.search(plain)) or (not templates and _BRACKETED.search(plain)):
             yield Signal("unfilled_variable", number, "A value seems to be missing from the agent's words.", True)
 
 
@@ -269,10 +282,12 @@ _CLOSES = re.compile(
     r"|\b(?:got to|gotta|have to) (?:go|run)\b"
     r"|\byou too\b|\bsame to you\b|\bno(?:thing)? (?:more|else|further)\b|\bgood ?night\b|\bappreciate\b"
     r"|\bI(?:['’]ll| will) (?:wait|write|try|do)\b"
+    r"|\bnvm\b|\bfound it\b|\bthat explains\b|\bmakes me (?:so |very )?happy\b"
     r"|\bsounds good\b|\bforget it\b|\bnever ?mind\b"
     r"|\bdanke|\btschüss|\bwiedersehen|\bmerci\b|\bau revoir\b|\bbonne (?:journée|soirée)|\bgracias\b|\badiós\b"
     r"|\bhasta\b"
     r"|\bobrigad|\btchau\b|\bgrazie\b|\barrivederci\b|\bbedankt\b|\bdank (?:je|u)\b|\btack\b|\bdziękuję|\bdzięki"
+    r"|\bděkuj[iu]"
     r"|\bteşekkür|\bkiitos\b|\btakk?\b"
     r"|ありがと|谢谢|謝謝|多谢|감사|спасибо|до свидания|дякую|شكرا|धन्यवाद|ขอบคุณ|ευχαριστώ",
     re.IGNORECASE,
@@ -293,15 +308,23 @@ _LEAVES = re.compile(
 )
 _BEGS = re.compile(r"\bplease\b|\b(?:can|could) you\b", re.IGNORECASE)
 _AGREES = re.compile(
-    r"^\W{0,3}(?:yes|yep|yeah|sure|ja|sí|si|oui|sim|tak|да|はい|go ahead|do (?:it|that))\b", re.IGNORECASE
+    r"^\W{0,3}(?:yes|yep|yeah|sure|ja|sí|si|oui|sim|tak|да|はい|go ahead|do (?:it|that))\b(?! es|, es)", re.IGNORECASE
 )
 _NOTES = re.compile(
     r"^\W{0,3}(?:ok|okay|k|alright|all right|fine|great|good|perfect|got it|noted|understood|I see|right)\b",
     re.IGNORECASE,
 )
 _OBJECTS = re.compile(
-    r"^\W{0,3}(?:no|nope|wrong|not|nein|non|hello|(?:(?:ok|and|so)\W{1,2})?(?:when|where|why|how|what|which"
+    r"^\W{0,3}(?:no|nope|wrong|not|nein|non|hello|(?:(?:ok|and|so|on|at|to|from|in|for)\W{1,2})?(?:when|where|why|how|what|which"
     r"|who))\b(?! (?:problem|worries))",
+    re.IGNORECASE,
+)
+_DECLINES = re.compile(r"\W{0,3}(?:no|nope|nah|nein|non|não|nee|nie|hayır|нет|いいえ|不用)\b", re.IGNORECASE)
+_COMPLAINS_OF = re.compile(
+    r"\b(?:not|never|nothing|wrong|already|again|ridiculous|unacceptable|useless|still)\b"
+    r"|\b(?:do|does|did|is|was|ca|wo)n['’]?t\b"
+    r"|\b(?:nicht|nichts|kein\w{0,2}|falsch|schon|immer noch|nada|todavía|ya (?:se )?lo|rien|toujours|déjà|niente"
+    r"|ancora|già|não|nada|niet|niets|steeds|nie|już|yok|değil)\b|没有|不是|已经|還沒|还没|ません|ない",
     re.IGNORECASE,
 )
 _STALLS = re.compile(
@@ -316,27 +339,33 @@ def _unanswered(turns: Sequence[Said]) -> Iterator[Signal]:
     last = turns[-1]
     if not last.by_user:
         return
-    before = next((turn.text for turn in reversed(turns) if not turn.by_user), None)
-    if before is None or not _is_farewell(last.text, before):
-        sure = before is None or _asks(last.text)
-        yield Signal("user_spoke_last", last.number, "The user spoke last; the agent gave no answer.", not sure)
+    before = next((turn.text for turn in reversed(turns) if not turn.by_user), "")
+    if _expects_answer(last.text, before):
+        says = "The user spoke last; the agent gave no answer."
+        yield Signal("user_spoke_last", last.number, says, bool(before) and not _asks(last.text))
 
 
-def _is_farewell(text: str, before: str) -> bool:
-    """Whether the user leaves, closes the conversation or takes note, so that no answer is due."""
+def _expects_answer(text: str, before: str) -> bool:
+    """Whether the user asks, begs, objects or answers the agent's question, and does not close with the last words.
+
+    What states something may well be the end of it: without a sign that an answer is due, none is missed.
+    """
     last = [part for part in _SENTENCE_END.split(text) if part][-1]
     if _LEAVES.search(last) and not _asks(last) and not _BEGS.search(last):
+        return False
+    if _asks(last):
         return True
-    if _asks(text) or _REQUESTS.search(text):
-        return False
     asked = [part for part in _SENTENCE_END.split(before) if part and _asks(part)]
-    offered = any(_STOCK.search(part) for part in asked)
-    if not offered and (_STALLS.search(before) or _OBJECTS.search(text)):
+    is_offered = any(_STOCK.search(part) for part in asked)
+    is_asked = bool(asked) and not is_offered
+    is_put_off = bool(_STALLS.search(before))
+    if is_offered and _DECLINES.match(text) and not _REQUESTS.search(text):
         return False
-    if asked and not offered and (_AGREES.search(text) or not _CLOSES.search(text)):
-        return False
-    size = _size(_words(text))
-    return size <= 3 or (size <= 10 and bool(_NOTES.search(text))) or (size <= 25 and bool(_CLOSES.search(text)))
+    if _CLOSES.search(last) and not _REQUESTS.search(last):
+        return is_put_off or (is_asked and bool(_AGREES.search(text)))
+    if _asks(text) or _REQUESTS.search(text) or _OBJECTS.search(text) or _COMPLAINS_OF.search(text):
+        return True
+    return is_asked or is_put_off or not before
 
 
 # More turns than the other attempts.
@@ -345,10 +374,11 @@ def _is_farewell(text: str, before: str) -> bool:
 def _far_longer(turns: int, sibling_lengths: Sequence[int]) -> Iterator[Signal]:
     """Twice the median and six turns more, and hardly a sibling as long: where lengths spread, long is usual."""
     lengths = [length for length in sibling_lengths if length > 0]
-    if len(lengths) < 4:
+    if len(lengths) < 3:
         return
     middle = median(lengths)
     as_long = sum(length >= turns for length in lengths)
-    if turns > 2 * middle and turns >= middle + 6 and as_long <= max(1, len(lengths) // 10):
+    far = 6 if len(lengths) >= 4 else 10  # three siblings tell less
+    if turns > 2 * middle and turns >= middle + far and as_long <= max(1, len(lengths) // 10):
         says = f"It has {turns} turns; the median of its {len(lengths)} siblings is {middle:g}."
         yield Signal("much_longer_than_siblings", None, says, False)

@@ -121,6 +121,38 @@ def test_change_of_mix_is_no_change_of_the_agent() -> None:
     assert {change.change for change in compared.changes} == {"unchanged"}
 
 
+async def test_direction_is_that_within_the_cases_and_not_that_of_the_totals(mcp: Client, fake_api: FakeAPI) -> None:
+    """Simpson's paradox: each case got better, and the totals worse, because the hard case has most attempts now."""
+    planted_api(
+        fake_api,
+        planted_batch("batch_base", [(30, 10), (1, 9)]),
+        planted_batch("batch_new", [(10, 0), (40, 60)]),
+    )
+
+    result = await mcp.call_tool("compare_batch_runs", BOTH)
+    answer = result.structured_content
+
+    assert (answer["direction"], answer["mixDiffers"]) == ("better", True)
+    assert (
+        answer["base"]["passed"] / answer["base"]["decided"]
+        > answer["candidate"]["passed"] / answer["candidate"]["decided"]
+    )
+    assert "because the mix of attempts does" in text_of(result) and ": better." in text_of(result)
+
+
+async def test_batch_runs_without_a_common_case_are_said_to_share_none(mcp: Client, fake_api: FakeAPI) -> None:
+    other = planted_batch("batch_new", [(0, 0), (0, 0), (5, 5)])
+    base = planted_batch("batch_base", [(5, 5)])
+    for batch in (base, other):
+        batch.batch["testCases"] = [run["testCase"] for run in batch.runs[:1]]
+    planted_api(fake_api, base, other)
+
+    result = await mcp.call_tool("compare_batch_runs", BOTH)
+
+    assert "share no test case" in text_of(result) and "so few attempts" not in text_of(result)
+    assert not {"base", "candidate", "direction", "p"} & set(result.structured_content)
+
+
 def test_unchanged_case_tells_what_could_have_been_seen() -> None:
     (change,) = compare(side([(10, 10)]), side([(10, 10)])).changes
 

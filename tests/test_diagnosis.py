@@ -9,8 +9,17 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.diagnosis import case_results, complaint, group_failures, quotes_of, reading_order, words_of
+from sigmamind_mcp.diagnosis import (
+    case_results,
+    complaint,
+    group_failures,
+    quotes_of,
+    reading_order,
+    representative,
+    words_of,
+)
 from sigmamind_mcp.models import TestCase, TestRun
+from sigmamind_mcp.signals import Signal
 from sigmamind_mcp.tools import diagnose
 from tests.conftest import text_of
 from tests.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
@@ -125,6 +134,37 @@ def test_failures_are_alike_by_what_their_remarks_complain_of(one: str, other: s
     assert (len(groups) == 1) is alike
 
 
+UNMET = 'Judge: "verifies identity": {}. "offers options": {}. "confirms the booking": {}.'
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (("not met", "met at turn 4", "not met"), ("not met", "met at turn 6", "not met"), True),
+        (("not met", "not met", "not met"), ("not met", "met at turn 6", "not met"), False),
+        (("met", "not met", "met"), ("met", "met", "not met"), False),
+    ],
+)
+def test_remarks_by_clause_are_alike_when_the_same_clauses_are_unmet(
+    one: tuple[str, ...], other: tuple[str, ...], alike: bool
+) -> None:
+    groups = group_failures([failed(UNMET.format(*one)), failed(UNMET.format(*other), job="job_2")])
+
+    assert (len(groups) == 1) is alike
+
+
+def test_group_is_represented_by_a_run_whose_signals_are_those_of_most() -> None:
+    runs = [failed("No refund was offered.", "Hi.", job=f"job_{number}") for number in range(4)]
+    (group,) = group_failures(runs)
+    silent = [Signal("user_spoke_last", 1, "", False)]
+    read = {run.job_id or "": run for run in runs}
+
+    chosen = representative(group, read, {"job_0": [], "job_1": silent, "job_2": silent, "job_3": silent})
+
+    assert chosen.job_id == "job_1"
+    assert representative(group, {}, {}) is group.runs[0]
+
+
 def test_group_is_represented_by_the_run_most_like_the_others() -> None:
     odd = "The refund was not confirmed, the greeting was missing, and opening hours were never told."
     remarks = [odd, "Refund and greeting not confirmed.", *["The refund was not confirmed."] * 3]
@@ -171,7 +211,7 @@ def test_quotes_are_few_and_end_with_the_last_turns() -> None:
 
 @pytest.mark.parametrize("text", ["", "....", "not", "n't", "\n\n", "a" * 50_000, "no. " * 5_000, "'" * 9_000])
 def test_odd_remarks_are_words_all_the_same(text: str) -> None:
-    assert isinstance(words_of(text), frozenset) and isinstance(complaint(failed(text or None, text)), frozenset)
+    assert isinstance(words_of(text), frozenset) and isinstance(complaint(failed(text or None, text)).words, frozenset)
 
 
 async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
@@ -309,7 +349,7 @@ TEN_QUESTIONS = {
     "an example run": r"job_red\d+",
     "what the judge said": re.escape(WRONG_DATE),
     "the turn to read": r"turn 4 \(nearest to the remarks\) assistant: Your delivery date is 9 May\.",
-    "what to call next": r'get_test_run \{"agentId": "agent_D5D0p7TUs66TTAEAx", "batchId": "batch_red", "jobId": "job_red\d+"\}',
+    "what to call next": r'compare_test_runs \{"agentId": "agent_D5D0p7TUs66TTAEAx", .*"otherJobId": "job_red\d+", .*\}',
 }
 
 
@@ -326,7 +366,7 @@ async def test_text_alone_and_structure_alone_answer_the_same_ten_questions(mcp:
     assert (answer["undecided"], answer["groupCount"], group["size"]) == (2, 3, 5)
     assert (worst["testCaseId"], worst["outcome"], worst["rate"]["passed"]) == ("tc_1", "flaky", 1)
     assert group["remarks"] == WRONG_DATE and quote["content"] == "Your delivery date is 9 May."
-    assert answer["nextCalls"][0]["arguments"]["jobId"] == group["jobId"]
+    assert answer["nextCalls"][0]["arguments"]["otherJobId"] == group["jobId"]
 
 
 async def test_every_next_call_in_the_sandbox_works(sandbox_mcp: Client) -> None:

@@ -59,6 +59,11 @@ def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.4)
 
 
+async def built(upstream: Upstream) -> None:
+    """Wait until its HTTP client is built, which may take longer than the short deadline on a machine under load."""
+    await upstream._http()
+
+
 async def no_pause(seconds: float) -> None:
     assert 0 <= seconds <= 30
 
@@ -68,6 +73,7 @@ async def test_reads_try_hard_and_stop(faulty: FaultyAPI, short_deadline: None, 
     for call in READS.values():
         faulty.fault, faulty.received = fault, type(faulty.received)()
         async with Upstream(faulty.url, pause=no_pause) as upstream:
+            await built(upstream)
             started = monotonic()
             with pytest.raises(SigmaMindError):
                 await call(SigmaMindClient(upstream, check_key(KEY)))
@@ -94,6 +100,7 @@ async def test_write_leaves_once_and_its_outcome_is_told_honestly(
     for name, call in WRITES.items():
         faulty.fault, faulty.received = fault, type(faulty.received)()
         async with Upstream(faulty.url, pause=no_pause) as upstream:
+            await built(upstream)
             outcome = await outcome_of(call, SigmaMindClient(upstream, check_key(KEY)))
         assert faulty.received.total() - faulty.received["GET"] == 1, name
         assert is_told_honestly(outcome, fault), (name, outcome)
@@ -118,6 +125,7 @@ async def test_every_fault_on_every_endpoint_many_times(
     for fault in FAULTS:
         faulty.fault = fault
         async with Upstream(faulty.url, pause=no_pause) as upstream:
+            await built(upstream)
             for _ in range(count):
                 api = SigmaMindClient(upstream, check_key(KEY))
                 async with anyio.create_task_group() as group:

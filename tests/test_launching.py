@@ -76,7 +76,8 @@ async def test_many_attempts_need_the_number_where_nobody_can_be_asked(costly: F
     async with connected(mode=mode, base_url=costly.url, api_key=KEY) as mcp:
         refused = await mcp.call_tool("create_batch_run", START)
         assert refused.is_error and costly.posts == []
-        assert "2 test cases make 60 attempts (tc_1: 30, tc_2: 30)" in text_of(refused)
+        assert "2 test cases make 60 attempts, more than the 50" in text_of(refused)
+        assert "(tc_1): 30 attempts, gpt-4o-mini" in text_of(refused)
         assert "call again with confirmAttempts 60" in text_of(refused)
 
         wrong = await mcp.call_tool("create_batch_run", {**START, "confirmAttempts": 50})
@@ -123,7 +124,7 @@ async def test_anything_but_yes_starts_nothing(costly: FakeAPI, mode: str, answe
     async with connected(mode=mode, elicitation_callback=person, **settings) as mcp:
         result = await mcp.call_tool("create_batch_run", {**START, "confirmAttempts": 60})
 
-    assert result.is_error and "said no. Nothing was started." in text_of(result)
+    assert result.is_error and "did not say yes. Nothing was started." in text_of(result)
     assert len(person.asked) == 1 and costly.posts == []
 
 

@@ -47,7 +47,7 @@ def test_documented_and_sandbox_cases_have_no_problem(draft: TestCase) -> None:
     others = [sample(of) for of in CASES]
     findings = lint_draft(draft) + lint_against_agent(draft, agent) + lint_against_cases(draft, others)
     assert problems(findings) == []
-    assert {found.field for found in findings} <= {"successCriteria"}
+    assert {found.field for found in findings} <= {"successCriteria", "llmModel"}
 
 
 NO_GOAL = "problem userPrompt: The prompt names no goal"

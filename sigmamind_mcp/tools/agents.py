@@ -1,25 +1,22 @@
 """Agents: the targets of simulations, with everything that looks like a credential masked."""
 
-import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.lint import variables_of
 from sigmamind_mcp.masking import mask
 from sigmamind_mcp.models import Agent
-from sigmamind_mcp.tools.answers import Answer, NextCall, Said, known_id, most_that_fit, named, page_hint
-from sigmamind_mcp.tools.arguments import Arguments, Detail, ForAgent, PageNumber, PageSize
-from sigmamind_mcp.tools.cases import next_page
+from sigmamind_mcp.tools.answers import Answer, NextCall, Said, in_pages, known_id, most_that_fit, named
+from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
 
 
-class ListAgents(Arguments):
+class ListAgents(Paged):
     name_contains: Annotated[str, Field(max_length=256, description="Keep only names with this text, in any case.")] = (
         ""
     )
-    page: PageNumber = 0
-    size: PageSize = 20
 
 
 class GetAgent(ForAgent):
@@ -81,18 +78,15 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
     """
     wanted = args.name_contains.casefold()
     agents = [agent for agent in await api.list_agents() if wanted in (agent.name or "").casefold()]
-    start = args.page * args.size
-    shown = agents[start : start + args.size]
+    end = (args.page + 1) * args.size
+    shown = agents[args.page * args.size + args.skip : end]
 
     def build(count: int) -> AgentList:
         rows = [AgentRow(agent_id=known_id(agent.agent_id), agent_name=agent.name) for agent in shown[:count]]
         answer = AgentList(page=args.page, size=args.size, total_count=len(agents), agents=rows)
-        answer.hint = page_hint(args.page, args.size, len(agents))
-        if start + count < len(agents):
-            answer.next_calls = [next_page("list_agents", args, start, count)]
-        return answer
+        return in_pages(answer, "list_agents", args, count, len(shown), total=len(agents), has_next=end < len(agents))
 
-    return most_that_fit(len(shown), build, offset=start)
+    return most_that_fit(len(shown), build)
 
 
 async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
@@ -111,7 +105,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
         instructions=masked.instructions,
         welcome_message=masked.welcome_message,
         global_prompt=masked.agent_settings.global_prompt,
-        variables=list(dict.fromkeys(re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(filter(None, prompts))))),
+        variables=list(variables_of("\n".join(filter(None, prompts)))),
         tool_count=len(masked.tools),
         webhook_count=len(masked.agent_settings.webhooks),
         next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})],

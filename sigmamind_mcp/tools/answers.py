@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.models import JSONObject
-from sigmamind_mcp.tools.arguments import ID_PATTERN
+from sigmamind_mcp.tools.arguments import ID_PATTERN, Paged
 from sigmamind_mcp.untrusted import NOTICE, clean_json, fence
 
 CONCISE_CHARACTERS = 25_000
@@ -138,11 +138,8 @@ class Answer(BaseModel):
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
-def most_that_fit(count: int, build: Callable[[int], AnswerT], *, offset: int = 0) -> AnswerT:
-    """Return `build(n)` for the largest n of `count` items whose answer fits the budget, at least one.
-
-    With an `offset` of items on earlier pages, n divides it, so that the rest can be asked for by page and size.
-    """
+def most_that_fit(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
+    """Return `build(n)` for the largest n of `count` items whose answer fits the budget, at least one."""
     whole = build(count)
     if count <= 1 or whole.fits():
         return whole
@@ -150,7 +147,7 @@ def most_that_fit(count: int, build: Callable[[int], AnswerT], *, offset: int = 
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if build(middle).fits() else (low, middle - 1)
-    return build(next(n for n in range(low, 0, -1) if offset % n == 0))
+    return build(low)
 
 
 def shortened(answer: AnswerT) -> AnswerT:
@@ -169,11 +166,25 @@ def shortened(answer: AnswerT) -> AnswerT:
     return best
 
 
-def page_hint(page: int, size: int, total: int) -> str | None:
-    """What to say of a page that is past the end of its list."""
-    if page == 0 or page * size < total:
-        return None
-    return f"This page is past the end; the last one is {max(0, (total - 1) // size)}."
+def in_pages(
+    answer: AnswerT, tool: str, args: Paged, count: int, on_page: int, *, total: int | None, has_next: bool
+) -> AnswerT:
+    """Say of an answer that shows `count` of the `on_page` items left on its page how its list goes on, if it does."""
+    here: CallArguments = {**args.model_dump(by_alias=True, exclude_unset=True, exclude={"skip"}), "size": args.size}
+    if count < on_page:
+        answer.cut = [Cut(field="this page", shown=args.skip + count, of=args.skip + on_page)]
+        further = {**here, "page": args.page, "skip": args.skip + count}
+        answer.next_calls = [NextCall(tool=tool, arguments=further)]
+    elif has_next:
+        answer.next_calls = [NextCall(tool=tool, arguments={**here, "page": args.page + 1})]
+    if total is not None and args.page and args.page * args.size >= total:
+        answer.hint = f"This page is past the end; the last one is {max(0, (total - 1) // args.size)}."
+    return answer
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, as English has it: 1 attempt, 2 attempts."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def named(*fields: tuple[str, str | None]) -> list[str]:

@@ -50,6 +50,7 @@ Detail = Annotated[
 ]
 PageNumber = Annotated[int, Field(ge=0, description="Page number, from 0."), NotBool]
 PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page."), NotBool]
+Skip = Annotated[int, Field(ge=0, le=100, description="Items of this page that an earlier answer has shown."), NotBool]
 LabelContains = Annotated[
     str, Field(min_length=1, max_length=256, description="Keep only labels with this text, in any case.")
 ]
@@ -59,6 +60,14 @@ class Arguments(BaseModel):
     """The base of every tool's input model; its fields are the tool's arguments."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True)
+
+
+class Paged(Arguments):
+    """Arguments of a list in pages; `skip` goes on within a page that one answer could not hold."""
+
+    page: PageNumber = 0
+    size: PageSize = 20
+    skip: Skip = 0
 
 
 class ForAgent(Arguments):

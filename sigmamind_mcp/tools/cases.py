@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
-from sigmamind_mcp.lint import Finding, lint_against_agent, lint_against_cases, lint_draft
+from sigmamind_mcp.errors import InvalidArguments, NotFound, OutcomeUnknown, SigmaMindError
+from sigmamind_mcp.lint import Finding, lint_against_agent, lint_against_cases, lint_draft, reads_as_english
 from sigmamind_mcp.models import KNOWN_LLM_MODELS, Agent, JSONObject, TestCase
 from sigmamind_mcp.together import together
 from sigmamind_mcp.tools.answers import (
@@ -19,10 +19,11 @@ from sigmamind_mcp.tools.answers import (
     Link,
     NextCall,
     Said,
+    counted,
+    in_pages,
     known_id,
     most_that_fit,
     named,
-    page_hint,
 )
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
@@ -31,8 +32,7 @@ from sigmamind_mcp.tools.arguments import (
     ForAgent,
     LabelContains,
     NotBool,
-    PageNumber,
-    PageSize,
+    Paged,
     SentAsList,
     TestCaseId,
 )
@@ -100,7 +100,16 @@ class UpdateTestCase(ForAgent):
     mock_data: Annotated[
         list[MockEntry], Field(max_length=100, description="New mock data; it replaces the whole list."), SentAsList
     ] = []
-    attempt: Annotated[int, Field(ge=1, le=LARGEST, description="New number of runs in each batch run."), NotBool] = 1
+    attempt: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=LARGEST,
+            description="New number of runs in each batch run.",
+            json_schema_extra=lambda schema: schema.pop("default"),  # who fills in defaults would change it
+        ),
+        NotBool,
+    ] = 1
 
 
 class GetTestCase(ForAgent):
@@ -108,10 +117,8 @@ class GetTestCase(ForAgent):
     detail: Detail = "concise"
 
 
-class ListTestCases(ForAgent):
+class ListTestCases(Paged, ForAgent):
     label_contains: LabelContains = ""
-    page: PageNumber = 0
-    size: PageSize = 20
     detail: Detail = "concise"
 
 
@@ -151,7 +158,9 @@ class TestCaseAnswer(Answer):
         )
 
     def said(self) -> Said:
-        attempts = "attempts not told" if self.attempt is None else f"{_attempts(self.attempt)} in each batch run"
+        attempts = (
+            "attempts not told" if self.attempt is None else f"{counted(self.attempt, 'attempt')} in each batch run"
+        )
         data = named(
             ("label", self.label),
             ("llmModel", self.llm_model),
@@ -199,9 +208,10 @@ class CheckedTestCase(Answer):
 
     def said(self) -> Said:
         problems = sum(finding.severity == "problem" for finding in self.findings)
-        counted = f"{problems} problems, {len(self.findings) - problems} pieces of advice"
+        advice = len(self.findings) - problems
+        found = f"{counted(problems, 'problem')}, {advice} {'piece' if advice == 1 else 'pieces'} of advice"
         return Said(
-            [f"Draft for agent {self.agent_id}: {counted if self.findings else 'nothing found'}."],
+            [f"Draft for agent {self.agent_id}: {found if self.findings else 'nothing found'}."],
             [],
             [*(finding.line() for finding in self.findings), *(f"Skipped: {check}" for check in self.skipped)],
         )
@@ -255,7 +265,7 @@ class TestCaseRow(BaseModel):
     llm_model: str | None = None
 
     def line(self) -> str:
-        attempts = "" if self.attempt is None else f" ({_attempts(self.attempt)})"
+        attempts = "" if self.attempt is None else f" ({counted(self.attempt, 'attempt')})"
         model = f", {self.llm_model}" if self.llm_model else ""
         return f"{self.test_case_id or '(no id)'}{attempts}{model}: {self.label}"
 
@@ -306,6 +316,8 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
         partial(api.list_test_cases, args.agent_id),
     ]
     agent, cases = await together(reads)
+    if isinstance(agent, NotFound):
+        raise agent
     findings, skipped = lint_draft(draft), []
     if isinstance(agent, Agent):
         findings += lint_against_agent(draft, agent)
@@ -315,12 +327,14 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
         findings += lint_against_cases(draft, cases)
     else:
         skipped.append("duplicates, because the agent's test cases could not be listed.")
-    return CheckedTestCase(
-        agent_id=args.agent_id,
-        findings=_shown(findings),
-        skipped=skipped,
-        next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})],
+    if not reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
+        skipped.append("how prompt and criteria are worded, because those checks know English only.")
+    problems = any(finding.severity == "problem" for finding in findings)
+    answer = CheckedTestCase(agent_id=args.agent_id, findings=_shown(findings), skipped=skipped)
+    answer.hint = (
+        "Mend the problems and check again." if problems else "create_test_case stores it, with the same arguments."
     )
+    return answer
 
 
 def _shown(findings: Sequence[Finding]) -> list[FindingShown]:
@@ -379,8 +393,8 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
     wanted = args.label_contains.casefold()
     every = await api.list_test_cases(args.agent_id)
     cases = [case for case in every if wanted in case.title.casefold()]
-    start = args.page * args.size
-    shown = cases[start : start + args.size]
+    end = (args.page + 1) * args.size
+    shown = cases[args.page * args.size + args.skip : end]
 
     def build(count: int) -> TestCaseList:
         answer = TestCaseList(
@@ -398,25 +412,13 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
                 for case in shown[:count]
             ],
         )
+        answer.with_raw({"testCases": [case.raw for case in shown[:count]]}, when=is_full)
         if every and not cases:
             answer.hint = f"No label of this agent's {len(every)} test cases has that text; try a shorter one."
-        else:
-            answer.hint = page_hint(args.page, args.size, len(cases))
-        if start + count < len(cases):
-            answer.next_calls = [next_page("list_test_cases", args, start, count)]
-        return answer.with_raw({"testCases": [case.raw for case in shown[:count]]}, when=is_full)
+            return answer
+        return in_pages(answer, "list_test_cases", args, count, len(shown), total=len(cases), has_next=end < len(cases))
 
-    return most_that_fit(len(shown), build, offset=start)
-
-
-def next_page(tool: str, args: Arguments, start: int, count: int) -> NextCall:
-    """The call that goes on after `count` items from item `start`, which `count` divides."""
-    given: JSONObject = args.model_dump(by_alias=True, exclude_unset=True)
-    return NextCall(tool=tool, arguments={**given, "page": start // count + 1, "size": count})
-
-
-def _attempts(number: int) -> str:
-    return f"{number} attempt{'' if number == 1 else 's'}"
+    return most_that_fit(len(shown), build)
 
 
 def _link(answer: TestCaseAnswer) -> list[Link]:

@@ -15,6 +15,7 @@ from sigmamind_mcp.comparison import (
     WORST_FIRST,
     AlignedTurn,
     CaseChange,
+    Comparison,
     Side,
     align,
     compare,
@@ -26,7 +27,7 @@ from sigmamind_mcp.errors import InvalidArguments, NotOffered, SigmaMindError
 from sigmamind_mcp.evidence import ALPHA
 from sigmamind_mcp.models import TestCase, TestRun, Turn
 from sigmamind_mcp.together import together
-from sigmamind_mcp.tools.answers import Answer, CallArguments, NextCall, Said, known_id, most_that_fit
+from sigmamind_mcp.tools.answers import Answer, CallArguments, NextCall, Said, counted, known_id, most_that_fit
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, JobId
 from sigmamind_mcp.tools.diagnose import (
     LABEL_CHARACTERS,
@@ -66,7 +67,7 @@ class CaseChangeRow(Part):
     attempts_to_settle: str | None = Field(
         default=None, description="Attempts a side that would prove a change as large as the one seen, 4 times in 5."
     )
-    smallest_drop: float | None = Field(default=None, description="The least drop these attempts could have proven.")
+    smallest_drop: float | None = Field(default=None, description="The least drop of the rate these could have proven.")
 
     @classmethod
     def of(cls, change: CaseChange) -> "CaseChangeRow":
@@ -89,12 +90,14 @@ class CaseChangeRow(Part):
         sides = [f"{side.passed}/{side.decided}" if side else "none" for side in (self.base, self.candidate)]
         parts = [f"{self.test_case_id or '(no id)'} {self.change}: {sides[0]} to {sides[1]}"]
         parts += [f"p {self.p:.3g}, adjusted {self.adjusted_p:.3g}"] if self.p and self.adjusted_p else []
-        parts += [f"{self.attempts_to_settle} attempts a side would settle it"] if self.attempts_to_settle else []
-        if self.change == "unchanged":
-            drop = "no drop" if self.smallest_drop is None else f"no drop below {self.smallest_drop:.0%}"
-            parts.append(f"these attempts could have proven {drop}")
+        if self.attempts_to_settle:
+            parts.append(f"{self.attempts_to_settle} attempts a side would settle it, if the rates are those seen")
+        if self.change == "unchanged" and self.smallest_drop is None:
+            parts.append("so few attempts cannot prove any drop")
+        elif self.change == "unchanged" and self.smallest_drop is not None:
+            parts.append(f"a drop of less than {self.smallest_drop * 100:.0f} points could not have been proven")
         parts += [f"differs in {', '.join(self.differs)}"] if self.differs else []
-        return f"{'; '.join(parts)}. {self.label}"
+        return f"{'; '.join(parts)}."
 
 
 class ComparedBatchRuns(Answer):
@@ -103,10 +106,12 @@ class ComparedBatchRuns(Answer):
     base_batch_id: str
     candidate_batch_id: str
     agent_id: str
-    base: Rate = Field(description="All compared test cases together.")
-    candidate: Rate
+    base: Rate | None = Field(default=None, description="All compared test cases together; absent when there is none.")
+    candidate: Rate | None = None
+    direction: str | None = Field(default=None, description="worse, better or alike, case by case; proven where p is.")
     p: float | None = Field(default=None, description="Exact Cochran-Mantel-Haenszel test over the compared cases.")
     separates_mix: bool = Field(description="False when only totals were compared: the mix of cases may have changed.")
+    mix_differs: bool | None = Field(default=None, description="True when cases have other shares of the attempts.")
     compared: int = Field(description="Test cases with decided runs on both sides and an unchanged definition.")
     could_prove: bool = Field(description="Whether any outcome of so few attempts could have been proven.")
     counts: dict[str, int] = Field(description="How many test cases changed in which way.")
@@ -116,20 +121,25 @@ class ComparedBatchRuns(Answer):
 
     def said(self) -> Said:
         before = []
-        if not self.could_prove:
+        if self.separates_mix and not self.compared:
+            before.append("The batch runs share no test case with decided runs on both sides and one definition.")
+        elif not self.could_prove:
             before.append("No outcome of so few attempts could be proven: nothing below is evidence of a change.")
         before.append(
             f"Batch run {self.candidate_batch_id} against {self.base_batch_id} (agent {self.agent_id}): "
             + (", ".join(f"{count} {change}" for change, count in self.counts.items()) or "totals only")
             + "."
         )
-        worse = self.candidate.passed * self.base.decided < self.base.passed * self.candidate.decided
         kind = "exact Cochran-Mantel-Haenszel test" if self.separates_mix else "Fisher's exact test of the totals"
         if self.p is not None:
-            proven = f"{'worse' if worse else 'better'}" if self.p <= ALPHA else "not proven to have changed"
-            over = f"the {self.compared} compared test cases" if self.separates_mix else "everything"
+            proven = self.direction if self.p <= ALPHA else "not proven to have changed"
+            over = counted(self.compared, "compared test case") if self.separates_mix else "everything"
             rates = f"{self.base}, then {self.candidate}"
             before.append(f"Overall, {over}: {rates}; p {self.p:.3g}, {kind}: {proven}.")
+        if self.mix_differs:
+            before.append(
+                "The totals also differ because the mix of attempts does; the test compares within each case."
+            )
         if not self.separates_mix:
             before.append("The API does not list these runs, so a change of mix cannot be told from one of the agent.")
         sources = "; ".join(f"{side} from the {source}" for side, source in self.definitions_from.items())
@@ -137,7 +147,8 @@ class ComparedBatchRuns(Answer):
             f"Definitions were read: {sources}. Whether the agent itself was edited cannot be seen:"
             " the API does not version agents."
         ]
-        return Said(before, [row.line() for row in self.test_cases], after)
+        before += [row.line() for row in self.test_cases]
+        return Said(before, [f"{row.test_case_id or '(no id)'}: {row.label}" for row in self.test_cases], after)
 
 
 async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> ComparedBatchRuns:
@@ -159,10 +170,12 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
             base_batch_id=args.base_batch_id,
             candidate_batch_id=args.candidate_batch_id,
             agent_id=args.agent_id,
-            base=Rate.of(overall.base),
-            candidate=Rate.of(overall.candidate),
+            base=None if overall.p is None else Rate.of(overall.base),
+            candidate=None if overall.p is None else Rate.of(overall.candidate),
+            direction=None if overall.p is None else _direction(overall.excess),
             p=overall.p and float(f"{overall.p:.3g}"),
             separates_mix=overall.separates_mix,
+            mix_differs=_mix_differs(compared) or None,
             compared=compared.compared,
             could_prove=compared.could_prove,
             counts={change: tally[change] for change in WORST_FIRST if tally[change]},
@@ -182,6 +195,23 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
         return answer
 
     return most_that_fit(len(rows), build)
+
+
+def _direction(excess: float) -> str:
+    if abs(excess) < 1e-9:
+        return "alike"
+    return "better" if excess > 0 else "worse"
+
+
+def _mix_differs(compared: Comparison) -> bool:
+    """Whether the compared cases have other shares of the attempts on one side than on the other."""
+    sides = [(one.base, one.candidate) for one in compared.changes if one.p is not None]
+    ratios = {
+        (other.counts.decided * compared.overall.base.decided, one.counts.decided * compared.overall.candidate.decided)
+        for one, other in sides
+        if one and other
+    }
+    return any(other != one for other, one in ratios)
 
 
 class Sided(NamedTuple):
@@ -281,23 +311,29 @@ class ComparedTestRuns(Answer):
     parts_at_turn: int | None = Field(default=None, description="Absent when the agent says alike things throughout.")
     parts_at_other_turn: int | None = None
     around: list[PairShown] = Field(description="The turns around that point, side by side.")
-    only_passed_job_id: str | None = Field(default=None, description="The passed one, where the other failed.")
-    only_passed: list[QuoteShown] = Field(default=[], description="What the agent said in that one alone.")
+    passed_job_id: str | None = Field(default=None, description="The passed one, where the other failed.")
+    only_passed: list[QuoteShown] = Field(default=[], description="What the agent said in the passed run alone.")
+    only_failed: list[QuoteShown] = Field(default=[], description="What it said in the failed run alone.")
 
     def said(self) -> Said:
         runs = [
-            f"{name} {run.job_id} of batch run {run.batch_id}: {run.verdict}, {run.turn_count} turns."
+            f"{name} {run.job_id} of batch run {run.batch_id}: {run.verdict}, {counted(run.turn_count, 'turn')}."
             for name, run in (("Test run", self.run), ("Other test run", self.other))
         ]
         where = "The agent says alike things throughout."
-        if self.around:
-            turns = f"turn {self.parts_at_turn or '-'} and other turn {self.parts_at_other_turn or '-'}"
-            where = f"They part at {turns}; alike means in words, not in meaning."
+        if self.parts_at_turn and self.parts_at_other_turn:
+            where = f"They part at turn {self.parts_at_turn} and other turn {self.parts_at_other_turn}."
+        elif self.parts_at_turn:
+            where = f"They part at turn {self.parts_at_turn}, which has no counterpart in the other."
+        elif self.parts_at_other_turn:
+            where = f"They part at other turn {self.parts_at_other_turn}, which has no counterpart in the first."
+        where += " Turns are alike in words, which is not meaning."
         data = [f"remarks: {self.run.remarks or '(none)'}", f"other remarks: {self.other.remarks or '(none)'}", ""]
         data += [line for pair in self.around for line in pair.lines()]
-        if self.only_passed:
-            data += ["", f"Only in the passed run {self.only_passed_job_id}:"]
-            data += [quote.line() for quote in self.only_passed]
+        if self.passed_job_id:
+            for verdict, quotes in (("passed", self.only_passed), ("failed", self.only_failed)):
+                data += ["", f"The agent only in the {verdict} run:", *(quote.line() for quote in quotes)]
+                data += [] if quotes else ["    (nothing)"]
         uris = [f"Transcript: {run.transcript_uri}" for run in (self.run, self.other)]
         return Said([*runs, where], data, uris)
 
@@ -334,13 +370,9 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> Comp
     )
     passed, failed = (one, other) if one.verdict == "passed" else (other, one)
     if (passed.verdict, failed.verdict) == ("passed", "failed"):
-        only = only_in(passed.conversation or [], failed.conversation or [])
-        answer.only_passed_job_id = args.job_id if passed is one else args.other_job_id
-        answer.only_passed = [
-            QuoteShown(turn=n, role=turn.role[:20], content=cut(turn.content, QUOTE_CHARACTERS), why="only here")
-            for n, turn in enumerate(passed.conversation or [], start=1)
-            if n in only[:ONLY_SHOWN]
-        ]
+        answer.passed_job_id = args.job_id if passed is one else args.other_job_id
+        answer.only_passed = _only_shown(passed, failed)
+        answer.only_failed = _only_shown(failed, passed)
     cases = [run.test_case.test_case_id if run.test_case else None for run in (one, other)]
     hints = ["These are runs of different test cases."] if None not in cases and cases[0] != cases[1] else []
     if not (turns and others):
@@ -357,6 +389,19 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> Comp
             NextCall(tool="get_test_run", arguments={**where, "fromTurn": turn} if turn else where)
         )
     return answer
+
+
+def _only_shown(one: TestRun, other: TestRun) -> list[QuoteShown]:
+    turns = one.conversation or []
+    return [
+        QuoteShown(
+            turn=number,
+            role=turns[number - 1].role[:20],
+            content=cut(turns[number - 1].content, QUOTE_CHARACTERS),
+            why="only here",
+        )
+        for number in only_in(turns, other.conversation or [])[:ONLY_SHOWN]
+    ]
 
 
 def _run_shown(run: TestRun, job_id: str, batch_id: str, agent_id: str) -> RunShown:

@@ -19,6 +19,7 @@ from sigmamind_mcp.diagnosis import (
     group_failures,
     quotes_of,
     reading_order,
+    representative,
     signals_of,
     spread,
 )
@@ -27,7 +28,7 @@ from sigmamind_mcp.evidence import Counts, wilson
 from sigmamind_mcp.models import BatchRun, BatchRunState, TestRun
 from sigmamind_mcp.signals import Signal
 from sigmamind_mcp.together import together
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, known_id, most_that_fit
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, counted, known_id, most_that_fit
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, NotBool, SentAsList
 from sigmamind_mcp.tools.runs import Report, read_runs, runs_of
 from sigmamind_mcp.uris import uri_of
@@ -37,6 +38,8 @@ READ_PASSED = 10
 READING_SECONDS = 45.0
 GROUPS_SHOWN = 6
 EXAMPLES = 3
+CASES_SHOWN = 5
+MORE_JOBS = 2
 QUOTE_CHARACTERS = 320
 PROSE_CHARACTERS = 500
 LABEL_CHARACTERS = 80
@@ -80,7 +83,7 @@ class Rate(Part):
 class CaseRow(Part):
     test_case_id: str | None = None
     label: str
-    outcome: str = Field(description="passing: all decided passed; failing: none; flaky: both.")
+    outcome: str = Field(description="passing: all decided passed; failing: none; flaky: both; undecided: none yet.")
     rate: Rate
     undecided: int
     thin: bool | None = Field(default=None, description="True when fewer than 5 attempts were decided.")
@@ -99,7 +102,7 @@ class CaseRow(Part):
     def line(self) -> str:
         thin = ", thin" if self.thin else ""
         left = f", {self.undecided} undecided" if self.undecided else ""
-        return f"{self.test_case_id or '(no id)'} {self.outcome}{thin}: {self.rate}{left}. {self.label}"
+        return f"{self.test_case_id or '(no id)'} {self.outcome}{thin}: {self.rate}{left}."
 
 
 class QuoteShown(Part):
@@ -114,8 +117,10 @@ class QuoteShown(Part):
 
 class GroupShown(Part):
     size: int
-    test_cases: dict[str, int] = Field(description="How many of its runs are of which test case.")
-    job_id: str | None = Field(default=None, description="The run that is most like the others.")
+    test_cases: dict[str, int] = Field(description="How many of its runs are of which test case, most first.")
+    more_test_cases: int | None = Field(default=None, description="Test cases with runs in it that are not shown.")
+    job_id: str | None = Field(default=None, description="A run whose remarks and signals are those of most.")
+    more_job_ids: list[str] = Field(default=[], description="Others of the group.")
     remarks: str | None = None
     success_criteria: str | None = None
     quotes: list[QuoteShown] = Field(default=[], description="Empty where its transcript was not read or is empty.")
@@ -123,7 +128,10 @@ class GroupShown(Part):
 
     def lines(self) -> list[str]:
         cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
-        lines = [f"{self.size} failed alike ({cases}). For example {self.job_id or '(no id)'}:"]
+        cases += f" and {counted(self.more_test_cases, 'more test case')}" if self.more_test_cases else ""
+        like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
+        alike = f"{self.size} failed alike" if self.size > 1 else "1 failed"
+        lines = [f"{alike} ({cases}). For example {self.job_id or '(no id)'}{like}:"]
         lines += [f"    successCriteria: {self.success_criteria}"] if self.success_criteria else []
         lines += [f"    remarks: {self.remarks}"] if self.remarks else ["    (no remarks)"]
         lines += [quote.line() for quote in self.quotes]
@@ -132,23 +140,25 @@ class GroupShown(Part):
 
 class SignalExample(Part):
     job_id: str
+    verdict: str
     turn: int | None = None
     says: str
 
 
 class SignalShown(Part):
     kind: str
-    failed_runs: int = Field(description="Of the failed runs that were read.")
-    passed_runs: int = Field(description="Of the passed runs that were read.")
+    failed_runs: int = Field(description="Of the failedRead.")
+    passed_runs: int = Field(description="Of the passedRead.")
     language_bound: bool | None = Field(default=None, description="True when it only knows English wording.")
     examples: list[SignalExample]
 
-    def line(self) -> str:
+    def line(self, failed_read: int, passed_read: int) -> str:
         bound = ", English wording only" if self.language_bound else ""
         seen = "; ".join(
-            f"{one.job_id}{'' if one.turn is None else f' turn {one.turn}'}: {one.says}" for one in self.examples
+            f"{one.job_id} ({one.verdict}){'' if one.turn is None else f' turn {one.turn}'}" for one in self.examples
         )
-        return f"{self.kind} in {self.failed_runs} failed and {self.passed_runs} passed runs{bound}. {seen}"
+        shares = f"{self.failed_runs} of {failed_read} failed, {self.passed_runs} of {passed_read} passed"
+        return f"{self.kind}: {shares}{bound}. {self.examples[0].says if self.examples else ''} {seen}".rstrip()
 
 
 class DiagnosedBatchRun(Answer):
@@ -161,6 +171,7 @@ class DiagnosedBatchRun(Answer):
     undecided: int = Field(description="Attempts without a verdict: still running, or broken.")
     failed: int
     failed_read: int = Field(description="Failed runs whose transcripts this call has read.")
+    failed_read_so_far: int = Field(description="Those of earlier calls among them.")
     passed_read: int
     test_case_count: int
     test_cases: list[CaseRow] = Field(description="Worst first.")
@@ -172,16 +183,26 @@ class DiagnosedBatchRun(Answer):
     def said(self) -> Said:
         undecided = f" {self.undecided} undecided." if self.undecided else ""
         before = [f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}.{undecided}"]
-        data = [f"Test cases, worst first ({len(self.test_cases)} of {self.test_case_count}):"]
-        data += [row.line() for row in self.test_cases]
+        data = []
+        if self.test_cases:
+            before += ["", f"Test cases, worst first ({len(self.test_cases)} of {self.test_case_count}):"]
+            before += [row.line() for row in self.test_cases]
+            data += [f"{row.test_case_id or '(no id)'}: {row.label}" for row in self.test_cases]
         if self.failed:
-            data += ["", f"Failures in {self.group_count} groups ({len(self.groups)} shown):"]
-            data += [line for group in self.groups for line in group.lines()]
-            read = f"Transcripts read: {self.failed_read} of {self.failed} failed runs, {self.passed_read} passed ones."
-            before.append(f"{read} Groups are alike in words; signals are hints, not causes.")
+            so_far = f" ({self.failed_read_so_far} with earlier calls)" if self.is_continued else ""
+            read = f"{self.failed_read} of {counted(self.failed, 'failed run')}{so_far}, {self.passed_read} passed"
+            before += ["", f"Transcripts read: {read}."]
         if self.signals:
-            data += ["", "Signals:", *(signal.line() for signal in self.signals)]
+            before += ["Signals in them, which are hints and never causes:"]
+            before += [signal.line(self.failed_read, self.passed_read) for signal in self.signals]
+        if self.groups:
+            shown = f"{counted(self.group_count, 'group')} ({len(self.groups)} shown), alike in words"
+            data += ["", f"Failures in {shown}:", *(line for group in self.groups for line in group.lines())]
         return Said(before, data, [f"Resource: {self.uri}"])
+
+    @property
+    def is_continued(self) -> bool:
+        return self.failed_read_so_far > self.failed_read
 
 
 async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, report: Report) -> DiagnosedBatchRun:
@@ -222,6 +243,7 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
             undecided=sum(result.undecided for result in results),
             failed=len(failed),
             failed_read=len(failed_read),
+            failed_read_so_far=max(gone_on, len(failed_read)),
             passed_read=len(passed_read),
             test_case_count=len(results),
             test_cases=[CaseRow.of(result) for result in cases],
@@ -231,12 +253,14 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
             uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
             hint=_differs(batch_run, counts, args),
         )
+        if min(args.from_failure - len(failed), args.from_group - len(groups), args.from_test_case - len(results)) >= 0:
+            answer.hint = "Nothing is left to show: earlier calls have shown every test case, group and transcript."
         rest = {
             "fromFailure": (gone_on, len(failed)),
             "fromGroup": (args.from_group + len(answer.groups), len(groups)),
             "fromTestCase": (args.from_test_case + len(cases), len(results)),
         }
-        answer.next_calls = _next_calls(answer, args, rest)
+        answer.next_calls = _next_calls(answer, args, rest, passed_read)
         return answer.linking(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
 
     left = max(0, len(results) - args.from_test_case)
@@ -279,16 +303,19 @@ async def _transcripts(
 def _group(
     group: Group, read: dict[str, TestRun], signals: dict[str, list[Signal]], args: DiagnoseBatchRun
 ) -> GroupShown:
-    chosen = group.runs[0]
+    chosen = representative(group, read, signals)
     job_id = known_id(chosen.job_id)
     run = read.get(chosen.job_id or "", chosen)
     cases = Counter(known_id(run.test_case.test_case_id if run.test_case else None) or "-" for run in group.runs)
+    others = [name for one in group.runs[: MORE_JOBS + 1] if (name := known_id(one.job_id)) and name != job_id]
     quotes = quotes_of(run, signals.get(chosen.job_id or "", []))
     criteria = run.test_case and run.test_case.success_criteria
     return GroupShown(
         size=len(group.runs),
-        test_cases=dict(cases.most_common(5)),
+        test_cases=dict(cases.most_common(CASES_SHOWN)),
+        more_test_cases=max(0, len(cases) - CASES_SHOWN) or None,
         job_id=job_id,
+        more_job_ids=others[:MORE_JOBS],
         remarks=cut(run.remarks or "", PROSE_CHARACTERS) or None,
         success_criteria=cut(criteria or "", PROSE_CHARACTERS) or None,
         quotes=[
@@ -309,13 +336,9 @@ def _signals(
 ) -> list[SignalShown]:
     """Each kind with how many runs have it, the most telling first: those that failed runs have and passed ones not."""
 
-    def having(runs: Sequence[TestRun], kind: str) -> list[tuple[str, Signal]]:
-        found = ((run.job_id or "", signals.get(run.job_id or "", [])) for run in runs)
-        return [
-            (job_id, next(one for one in ones if one.kind == kind))
-            for job_id, ones in found
-            if any(one.kind == kind for one in ones)
-        ]
+    def having(runs: Sequence[TestRun], kind: str) -> list[tuple[TestRun, Signal]]:
+        found = ((run, [one for one in signals.get(run.job_id or "", []) if one.kind == kind]) for run in runs)
+        return [(run, ones[0]) for run, ones in found if ones]
 
     shown = []
     for kind in sorted({signal.kind for ones in signals.values() for signal in ones}):
@@ -328,9 +351,9 @@ def _signals(
                 passed_runs=len(in_passed),
                 language_bound=any(signal.language_bound for _, signal in examples) or None,
                 examples=[
-                    SignalExample(job_id=job_id, turn=signal.turn, says=signal.says)
-                    for job_id, signal in examples
-                    if known_id(job_id)
+                    SignalExample(job_id=job_id, verdict=run.verdict, turn=signal.turn, says=signal.says)
+                    for run, signal in examples
+                    if (job_id := known_id(run.job_id))
                 ],
             )
         )
@@ -346,12 +369,19 @@ def _differs(batch_run: BatchRun, counts: Counts, args: DiagnoseBatchRun) -> str
     return f"These counts are of {which}; the batch run's own counters say {passed or 0} of {decided} decided passed."
 
 
-def _next_calls(answer: DiagnosedBatchRun, args: DiagnoseBatchRun, rest: dict[str, tuple[int, int]]) -> list[NextCall]:
+def _next_calls(
+    answer: DiagnosedBatchRun, args: DiagnoseBatchRun, rest: dict[str, tuple[int, int]], passed: Sequence[TestRun]
+) -> list[NextCall]:
     here: CallArguments = {"agentId": args.agent_id, "batchId": args.batch_id}
     calls = []
     first = next((group for group in answer.groups if group.job_id), None)
     if first and first.job_id:
+        case_id = next(iter(first.test_cases))
+        other = next((run for run in passed if run.test_case and run.test_case.test_case_id == case_id), None)
         calls.append(NextCall(tool="get_test_run", arguments={**here, "jobId": first.job_id}))
+        if other and (passed_id := known_id(other.job_id)) and len(first.test_cases) == 1:
+            pair: CallArguments = {"jobId": passed_id, "otherJobId": first.job_id, "otherBatchId": args.batch_id}
+            calls[0] = NextCall(tool="compare_test_runs", arguments={**here, **pair})
     if any(seen < count for seen, count in rest.values()):
         given: CallArguments = {"jobIds": list(args.job_ids)} if args.job_ids else {}
         further: CallArguments = {name: min(seen, count) for name, (seen, count) in rest.items()}

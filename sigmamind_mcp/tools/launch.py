@@ -12,9 +12,9 @@ from sigmamind_mcp.errors import InvalidArguments, NotConfirmed, NotOffered, Sig
 from sigmamind_mcp.models import Agent, BatchRun, BatchRunState, TestCase
 from sigmamind_mcp.nearby import name_unknown
 from sigmamind_mcp.together import together
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, Time, known_id, spelt
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, Time, counted, known_id, spelt
 from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
-from sigmamind_mcp.untrusted import clean
+from sigmamind_mcp.untrusted import clean, fence
 from sigmamind_mcp.uris import uri_of
 
 CASES_NAMED = 10
@@ -56,8 +56,8 @@ class CreatedBatchRun(Answer):
     identical_batch_id: str | None = Field(default=None, description="Ran the same test cases minutes ago.")
 
     def said(self) -> Said:
-        size = _plural(len(self.test_cases), "test case")
-        size += f", {_plural(self.expected_attempts, 'attempt')} in all," if self.expected_attempts else ""
+        size = counted(len(self.test_cases), "test case")
+        size += f", {counted(self.expected_attempts, 'attempt')} in all," if self.expected_attempts else ""
         listed = f"Test cases: {', '.join(self.test_cases)}."
         if self.batch_id is None:
             lost = "The API confirmed without an id; list_batch_runs shows which one it is, once it is listed."
@@ -160,39 +160,34 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
         NotConfirmed: it costs more than may be spent without a yes, and there is none.
     """
     total, given = plan.attempts, args.confirm_attempts
-    makes = f"{_plural(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
+    makes = f"{counted(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
     if given not in (None, total):
         raise NotConfirmed(f"confirmAttempts is {given:,}, but the {makes}. Nothing was started.")
     if total <= confirmation.limit:
         return
     agreed = await confirmation.ask(_question(plan, args))
     if agreed is None and given is None:
-        each = "" if len(plan.cases) == 1 else f" ({', '.join(_shares(plan))})"
         raise NotConfirmed(
-            f"The {makes}{each}, each a conversation that costs model calls, and a batch run cannot be stopped."
-            f" Nothing was started. When the person agrees, call again with confirmAttempts {total}."
+            f"The {makes}, more than the {confirmation.limit:,} that may start without a person's yes. Nothing was"
+            f" started. Put this to the person; after a yes call again with confirmAttempts {total}.\n\n"
+            + fence(_question(plan, args))
         )
     if agreed is False:
-        raise NotConfirmed(f"The person was asked about {total:,} attempts and said no. Nothing was started.")
+        raise NotConfirmed(f"The person was asked about {total:,} attempts and did not say yes. Nothing was started.")
 
 
 def _question(plan: Plan, args: CreateBatchRun) -> str:
     """The question as a person reads it; labels are the workspace's own words, on one line each."""
     lines = [
         f"- {' '.join(clean(case.title).split())[:LABEL_SHOWN]} ({case.test_case_id}):"
-        f" {_plural(case.attempt or 1, 'attempt')}, {clean(case.llm_model or '')[:LABEL_SHOWN] or 'default model'}"
+        f" {counted(case.attempt or 1, 'attempt')}, {clean(case.llm_model or '')[:LABEL_SHOWN] or 'default model'}"
         for case in plan.cases[:CASES_NAMED]
     ]
     if len(plan.cases) > CASES_NAMED:
-        lines.append(f"- and {_plural(len(plan.cases) - CASES_NAMED, 'more test case')}")
+        lines.append(f"- and {counted(len(plan.cases) - CASES_NAMED, 'more test case')}")
     asked = f"Start {plan.attempts:,} simulated conversations with agent {args.agent_id}?"
     costs = "Each costs model calls, and a batch run cannot be stopped."
     return "\n".join([asked, *lines, costs, *([plan.warning] if plan.warning else [])])
-
-
-def _shares(plan: Plan) -> list[str]:
-    named = [f"{case.test_case_id}: {case.attempt or 1:,}" for case in plan.cases[:CASES_NAMED]]
-    return [*named, "…"] if len(plan.cases) > CASES_NAMED else named
 
 
 def _warning(agent: Agent | None) -> str | None:
@@ -200,9 +195,5 @@ def _warning(agent: Agent | None) -> str | None:
     if agent is None:
         return "The agent could not be read, so whether it has webhooks or tools, which runs might call, is not known."
     found = [(len(agent.agent_settings.webhooks), "webhook"), (len(agent.tools), "tool")]
-    has = " and ".join(_plural(number, noun) for number, noun in found if number)
+    has = " and ".join(counted(number, noun) for number, noun in found if number)
     return f"The agent has {has}; the API does not say whether simulations call them for real." if has else None
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

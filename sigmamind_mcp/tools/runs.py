@@ -27,10 +27,10 @@ from sigmamind_mcp.tools.answers import (
     NextCall,
     Said,
     Time,
+    in_pages,
     known_id,
     most_that_fit,
     named,
-    page_hint,
     spelt,
 )
 from sigmamind_mcp.tools.arguments import (
@@ -41,10 +41,10 @@ from sigmamind_mcp.tools.arguments import (
     JobId,
     LabelContains,
     NotBool,
-    PageNumber,
+    Paged,
     PageSize,
 )
-from sigmamind_mcp.tools.cases import TestCaseRow, next_page
+from sigmamind_mcp.tools.cases import TestCaseRow
 from sigmamind_mcp.transcripts import NumberedTurn, markdown_turn, numbered
 from sigmamind_mcp.uris import uri_of
 
@@ -59,8 +59,7 @@ Report = Callable[[float, float | None, str], Awaitable[None]]
 """Tells a client that asked for progress: how much, of how much, in words."""
 
 
-class ListBatchRuns(ForAgent):
-    page: PageNumber = 0
+class ListBatchRuns(Paged, ForAgent):
     size: PageSize = 10
     label_contains: Annotated[
         LabelContains,
@@ -81,15 +80,13 @@ class WaitForBatchRun(ForAgent):
     ] = 45
 
 
-class ListTestRuns(ForAgent):
+class ListTestRuns(Paged, ForAgent):
     batch_id: BatchId
     verdict: Annotated[
         Literal["passed", "failed", "undecided"] | None,
         Field(description="Keep only runs with this outcome."),
     ] = None
     test_case_id: Annotated[Id, Field(description="Keep only runs of this test case.")] = ""
-    page: PageNumber = 0
-    size: PageSize = 20
     detail: Detail = "concise"
 
 
@@ -327,14 +324,15 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
     # An API that pages by less than was asked for would lose entries to a next page counted by what was asked.
     size = page.size if page.size and page.size <= args.size else args.size
-    start = args.page * size
+    going_on = args.model_copy(update={"size": size})
     wanted = args.label_contains.casefold()
-    shown = [run for run in page.items if _has_label(run, wanted)]
+    on_page = page.items[args.skip :]
+    shown = [run for run in on_page if _has_label(run, wanted)]
     ended = await together([partial(_last_completed, run, run.batch_id, args.agent_id, now, api) for run in shown])
     last_completed = {id(run): end for run, end in zip(shown, ended, strict=True) if isinstance(end, datetime)}
 
     def build(count: int) -> BatchRunList:
-        kept = [run for run in page.items[:count] if _has_label(run, wanted)]
+        kept = [run for run in on_page[:count] if _has_label(run, wanted)]
         answer = BatchRunList(
             agent_id=args.agent_id,
             page=args.page,
@@ -342,16 +340,16 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
             total_count=page.total,
             batch_runs=[_batch_run_row(run, counts(run, now, last_completed.get(id(run)))) for run in kept],
         )
-        if wanted and page.items and not kept:
-            answer.hint = f"None of the {len(page.items)} batch runs on this page has that text in a label."
-        elif page.total is not None:
-            answer.hint = page_hint(args.page, size, page.total)
-        if count < len(page.items) or (page.has_next and page.items):  # an empty page ends any list
-            whole = count == len(page.items)
-            answer.next_calls = [next_page("list_batch_runs", args, start, size if whole else count)]
+        has_next = page.has_next and bool(page.items)  # an empty page ends any list
+        in_pages(answer, "list_batch_runs", going_on, count, len(on_page), total=page.total, has_next=has_next)
+        if worth := next((run for run in kept if run.failed_attempts and known_id(run.batch_id)), None):
+            here: CallArguments = {"agentId": args.agent_id, "batchId": worth.batch_id or ""}
+            answer.next_calls.append(NextCall(tool="diagnose_batch_run", arguments=here))
+        if wanted and on_page and not kept:
+            answer.hint = f"None of the {len(on_page)} batch runs on this page has that text in a label."
         return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
 
-    return most_that_fit(len(page.items), build, offset=start)
+    return most_that_fit(len(on_page), build)
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
@@ -400,8 +398,8 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
     runs = await runs_of(args.batch_id, args.agent_id, api)
     verdicts = [run.verdict for run in runs]
     kept = [run for run in runs if _matches(run, args)]
-    start = args.page * args.size
-    shown = kept[start : start + args.size]
+    end = (args.page + 1) * args.size
+    shown = kept[args.page * args.size + args.skip : end]
 
     def build(count: int) -> TestRunList:
         answer = TestRunList(
@@ -415,17 +413,14 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
             undecided=verdicts.count("undecided"),
             test_runs=[_run_row(run, args) for run in shown[:count]],
         )
+        in_pages(answer, "list_test_runs", args, count, len(shown), total=len(kept), has_next=end < len(kept))
         if args.test_case_id and not any(_is_of(run, args.test_case_id) for run in runs):
             answer.hint = f"This batch run has no run of test case {args.test_case_id}; get_batch_run shows its cases."
-        else:
-            answer.hint = page_hint(args.page, args.size, len(kept))
-        if start + count < len(kept):
-            answer.next_calls = [next_page("list_test_runs", args, start, count)]
         rows = [run.raw for run in shown[:count]]
         links = [_transcript_link(row.transcript_uri, row.job_id) for row in answer.test_runs if row.transcript_uri]
         return answer.with_raw({"testRuns": rows}, when=args.detail == "full").linking(*links)
 
-    return most_that_fit(len(shown), build, offset=start)
+    return most_that_fit(len(shown), build)
 
 
 async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
@@ -466,7 +461,7 @@ def _batch_run_answer(
     if counted["state"] == "running":
         follow = NextCall(tool="wait_for_batch_run", arguments=here)
     elif batch_run.failed_attempts:
-        follow = NextCall(tool="list_test_runs", arguments={**here, "verdict": "failed"})
+        follow = NextCall(tool="diagnose_batch_run", arguments=here)
     answer = kind.model_validate(
         {
             **counted,
