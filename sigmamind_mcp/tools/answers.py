@@ -93,7 +93,8 @@ class Answer(BaseModel):
 
     def with_raw(self, raw: JSONObject, *, when: bool) -> Self:
         """Lay the API's object under the chosen fields, for `detail: "full"`."""
-        self._raw = {name: value for name, value in raw.items() if name not in OURS} if when else None
+        # Cleaned first, so that a name with something hidden in it does not become one of ours afterwards.
+        self._raw = {name: value for name, value in clean_json(raw).items() if name not in OURS} if when else None
         return self
 
     def linking(self, *links: Link) -> Self:
@@ -129,10 +130,11 @@ class Answer(BaseModel):
         return "\n\n".join(part for part in parts if part)
 
     def fits(self) -> bool:
-        texts = (self.text(), json.dumps(self.structured(), ensure_ascii=False))
-        if self.is_full:
-            return all(len(text.encode()) <= FULL_BYTES for text in texts)
-        return all(len(text) <= CONCISE_CHARACTERS for text in texts)
+        # What is far too large in one form need not be made in the other.
+        return self._fits(json.dumps(self.structured(), ensure_ascii=False)) and self._fits(self.text())
+
+    def _fits(self, text: str) -> bool:
+        return len(text.encode()) <= FULL_BYTES if self.is_full else len(text) <= CONCISE_CHARACTERS
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
