@@ -11,6 +11,7 @@ from sigmamind_mcp.masking import mask
 from sigmamind_mcp.models import Agent
 from sigmamind_mcp.tools.answers import Answer, NextCall, Said, in_pages, known_id, most_that_fit, named
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
+from sigmamind_mcp.untrusted import clean_json
 
 
 class ListAgents(Paged):
@@ -95,7 +96,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
     Secrets are masked. Test cases that exist already are in list_test_cases.
     """
     agent = await api.get_agent(args.agent_id)
-    masked = Agent.read(mask(agent.raw))
+    masked = Agent.read(mask(clean_json(agent.raw)))  # a hidden character would carry a secret past its mask
     prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
     answer = AgentAnswer(
         agent_id=args.agent_id,
