@@ -145,11 +145,15 @@ async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCa
         read = await together([partial(api.get_test_case, case, args.agent_id) for case in args.test_cases])
         if failures := [case for case in read if isinstance(case, SigmaMindError)]:
             raise failures[0] from None
-        return [case for case in read if isinstance(case, TestCase)]
+        cases = [case for case in read if isinstance(case, TestCase)]
+        # Named by the id that was asked for: what the API says that it is may be anything.
+        named = zip(args.test_cases, cases, strict=True)
+        return [case.model_copy(update={"test_case_id": test_case_id}) for test_case_id, case in named]
     if unknown := [case for case in args.test_cases if case not in every]:
         noun = f"test case of agent {args.agent_id}"
-        named = name_unknown(noun, unknown, [case for case in every if case], "list_test_cases shows them.")
-        raise InvalidArguments(f"{named} Nothing was started.")
+        known = [case for case in every if case and known_id(case)]
+        near = name_unknown(noun, unknown, known, "list_test_cases shows them.")
+        raise InvalidArguments(f"{near} Nothing was started.")
     return [every[case] for case in args.test_cases]
 
 
@@ -179,8 +183,8 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
 def _question(plan: Plan, args: CreateBatchRun) -> str:
     """The question as a person reads it; labels are the workspace's own words, on one line each."""
     lines = [
-        f"- {' '.join(clean(case.title).split())[:LABEL_SHOWN]} ({case.test_case_id}):"
-        f" {counted(case.attempt or 1, 'attempt')}, {clean(case.llm_model or '')[:LABEL_SHOWN] or 'default model'}"
+        f"- {_on_one_line(case.title)} ({case.test_case_id}):"
+        f" {counted(case.attempt or 1, 'attempt')}, {_on_one_line(case.llm_model or '') or 'default model'}"
         for case in plan.cases[:CASES_NAMED]
     ]
     if len(plan.cases) > CASES_NAMED:
@@ -188,6 +192,11 @@ def _question(plan: Plan, args: CreateBatchRun) -> str:
     asked = f"Start {plan.attempts:,} simulated conversations with agent {args.agent_id}?"
     costs = "Each costs model calls, and a batch run cannot be stopped."
     return "\n".join([asked, *lines, costs, *([plan.warning] if plan.warning else [])])
+
+
+def _on_one_line(text: str) -> str:
+    """The start of the text; cleaned once more, since a cut leaves stray what joined two characters."""
+    return clean(" ".join(clean(text).split())[:LABEL_SHOWN])
 
 
 def _warning(agent: Agent | None) -> str | None:
