@@ -142,6 +142,7 @@ def running_fake_api() -> Iterator[FakeAPI]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or every answer waits 40 ms for an ACK
 
         def setup(self) -> None:
             super().setup()

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from random import Random
-from socketserver import StreamRequestHandler
 from typing import Any
 
 import jsonschema
@@ -279,12 +278,6 @@ async def test_poison_stays_out_of_lists_completions_and_uris(fake_api: FakeAPI)
         said = "".join(one.model_dump_json() for one in offered)
         assert "canary" not in said and not set(said) & set(HIDDEN)
     assert {asked.method for asked in fake_api.asked} == {"GET"}
-
-
-@pytest.fixture(autouse=True)
-def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fake API writes head and body apart; the second would wait 40 ms for the first to be acknowledged."""
-    monkeypatch.setattr(StreamRequestHandler, "disable_nagle_algorithm", True)
 
 
 STATUSES = (400, 401, 403, 404, 405, 409, 418, 422, 429, 500, 501, 503)
