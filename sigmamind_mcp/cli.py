@@ -104,11 +104,9 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _run_stdio(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    import anyio
-
     from sigmamind_mcp.stdio import serve_stdio
 
-    anyio.run(serve_stdio, settings)
+    serve_stdio(settings)
 
 
 def _run_http(options: argparse.Namespace) -> None:

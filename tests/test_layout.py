@@ -38,9 +38,9 @@ def importers(name: str) -> set[str]:
     [
         ("httpx2", {"upstream"}),
         ("sqlite3", {"sandbox.store", "sandbox.app"}),
-        ("os", {"cli", "serving"}),
+        ("os", {"cli", "serving", "stdio"}),
         ("mcp", {"server", "asking", "stdio", "http", "guard", "demo"}),
-        ("mcp_types", {"server", "asking", "http"}),
+        ("mcp_types", {"server", "asking", "http", "lines"}),
         ("opentelemetry", {"upstream"}),
         ("uvicorn", {"serving"}),
         ("rich", {"demo"}),
