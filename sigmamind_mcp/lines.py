@@ -27,6 +27,8 @@ MAX_DEPTH = 100
 _START_BYTES = 64 * 1024
 _END_BYTES = 2 * 1024
 
+_RESPONSE = {"result", "error"}
+
 _NO_JSON = (PARSE_ERROR, "This line is not JSON. Send each message as one line of JSON in UTF-8, its numbers finite.")
 _TOO_LONG = (INVALID_REQUEST, f"A message has at most {MAX_LINE_BYTES // 2**20} MiB. Send less in one call.")
 _TOO_DEEP = (INVALID_REQUEST, f"A message is nested at most {MAX_DEPTH} deep. Send flatter arguments.")
@@ -85,7 +87,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
 
 
 def read_message(line: Line) -> JSONRPCMessage:
-    """The message on this line, what no UTF-8 or no Unicode can spell replaced.
+    """The message on this line; what is no UTF-8, or half a character, is replaced.
 
     Raises:
         Refused: it is no message, or one larger or deeper than any that makes sense.
@@ -116,15 +118,12 @@ def read_message(line: Line) -> JSONRPCMessage:
 
 def _request_ids(data: list[Any]) -> list[RequestId | None]:
     """What answers to these go under: null for an id that cannot be one, nothing for a notification or a response."""
-    requests = [item for item in data if isinstance(item, dict) and not (_NO_REQUEST & item.keys())]
+    requests = [item for item in data if isinstance(item, dict) and not (_RESPONSE & item.keys())]
     return [_as_id(item.get("id")) for item in requests if "id" in item or "method" not in item]
 
 
 def _as_id(value: object) -> RequestId | None:
     return value if isinstance(value, str | int) and not isinstance(value, bool) else None
-
-
-_NO_REQUEST = {"result", "error"}
 
 
 def _is_too_deep(data: dict[str, Any]) -> bool:
@@ -184,7 +183,7 @@ def _unread(why: tuple[int, str], start: bytes, end: bytes) -> Refused:
     """The refusal of a line that cannot be read as a whole, under the id that its start or its end shows."""
     members = _members(start)
     method = members.get("method")
-    if _NO_REQUEST & members.keys() or (isinstance(method, str) and method.startswith("notifications/")):
+    if _RESPONSE & members.keys() or (isinstance(method, str) and method.startswith("notifications/")):
         return Refused(why)
     last = _LAST_ID.match(end)
     value = members["id"] if "id" in members else _atom(last[1]) if last else None

@@ -34,15 +34,18 @@ import sys, anyio
 def unavailable(*signals):
     raise NotImplementedError
 anyio.open_signal_receiver = unavailable
-from sigmamind_mcp.cli import main
-sys.exit(main([]))
-"""
-IMPATIENT = """
-import sys
 from sigmamind_mcp import cli, stdio
-stdio.END_SECONDS = 0.5
+stdio.END_SECONDS = 600
 sys.exit(cli.main([]))
 """
+WITH_TIME_TO_END = """
+import sys
+from sigmamind_mcp import cli, stdio
+stdio.END_SECONDS = {seconds}
+sys.exit(cli.main([]))
+"""
+IMPATIENT = WITH_TIME_TO_END.format(seconds=0.5)
+PATIENT = WITH_TIME_TO_END.format(seconds=600)  # whatever holds up its end shows, because nothing cuts it
 NOISY = """
 import os, subprocess, sys
 from sigmamind_mcp import cli, server
@@ -178,7 +181,7 @@ def reaching(fake_api: FakeAPI) -> dict[str, str]:
 
 
 @contextmanager
-def one_per_ending(fake_api: FakeAPI, script: str | None = None) -> Iterator[dict[str, Server]]:
+def one_per_ending(fake_api: FakeAPI, script: str) -> Iterator[dict[str, Server]]:
     with started_together(len(ENDINGS), script, **reaching(fake_api)) as servers:
         yield dict(zip(ENDINGS, servers, strict=True))
 
@@ -402,7 +405,7 @@ def test_each_ending_cancels_reads_and_finishes_writes(
     for _ in range(count):
         fake_api.stall.clear()
         fake_api.asked.clear()
-        with one_per_ending(fake_api) as servers:
+        with one_per_ending(fake_api, PATIENT) as servers:
             if under_way != "nothing":
                 for server in servers.values():
                     server.write(call("read", "get_batch_run", IN_BATCH))
