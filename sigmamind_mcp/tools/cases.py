@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
@@ -230,12 +230,17 @@ class CreatedTestCase(TestCaseAnswer):
         return said._replace(before=[f"{created}. {said.before[0]}", *said.before[1:]], after=[*said.after, *lines])
 
 
+# Spelt out, since some hosts refuse a schema that says nothing, or one with several types in a list.
+_JSON_TYPES = ("string", "number", "boolean", "array", "object", "null")
+_Value = Annotated[Any, WithJsonSchema({"anyOf": [{"type": each} for each in _JSON_TYPES]})]
+
+
 class Change(BaseModel):
     """A field that is not what it was; None stands for an absent one."""
 
     field: str
-    before: Any = None
-    after: Any = None
+    before: _Value = None
+    after: _Value = None
 
 
 class UpdatedTestCase(TestCaseAnswer):
