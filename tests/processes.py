@@ -36,11 +36,13 @@ class Served:
 
 
 @contextmanager
-def served(*arguments: str, env: Mapping[str, str] | None = None, port: int = 0) -> Iterator[Served]:
+def served(
+    *arguments: str, env: Mapping[str, str] | None = None, port: int = 0, module: str = "sigmamind_mcp"
+) -> Iterator[Served]:
     """Run a command that serves HTTP, on a free port unless one is given."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [*COMMAND, *arguments, "--port", str(port)],
+            [sys.executable, "-m", module, *arguments, "--port", str(port)],
             stdout=subprocess.PIPE,
             stderr=log,
             env=dict(env or environment()),
@@ -61,9 +63,9 @@ def served(*arguments: str, env: Mapping[str, str] | None = None, port: int = 0)
 
 
 @contextmanager
-def serving(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[str]:
+def serving(*arguments: str, env: Mapping[str, str] | None = None, module: str = "sigmamind_mcp") -> Iterator[str]:
     """Run a command that serves HTTP on a free port, and yield the base URL that it prints."""
-    with served(*arguments, env=env) as running:
+    with served(*arguments, env=env, module=module) as running:
         yield running.url
 
 

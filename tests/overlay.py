@@ -1,0 +1,204 @@
+"""Our HTTP server with what the conformance suite calls by name beside our own; `python -m tests.overlay` serves it.
+
+The suite asks for tools, resources and prompts of its own. Here they pass through our command line, our HTTP app and
+our handlers, so that its verdict is on those; nothing of this is in the package.
+"""
+
+import base64
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
+
+import anyio
+import mcp_types as mcp
+from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
+
+from sigmamind_mcp.asking import Unanswered, ask
+from sigmamind_mcp.cli import main
+from sigmamind_mcp.server import Request, open_server
+from sigmamind_mcp.settings import Settings
+
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+WAV = base64.b64encode(b"RIFF\x04\x00\x00\x00WAVE").decode()
+
+TEXT = mcp.TextContent(text="A text.")
+IMAGE = mcp.ImageContent(data=PNG, mime_type="image/png")
+AUDIO = mcp.AudioContent(data=WAV, mime_type="audio/wav")
+DOCUMENT = mcp.EmbeddedResource(
+    resource=mcp.TextResourceContents(uri="test://embedded-resource", mime_type="text/plain", text="A document.")
+)
+CONTENT: dict[str, list[mcp.ContentBlock]] = {
+    "test_simple_text": [TEXT],
+    "test_image_content": [IMAGE],
+    "test_audio_content": [AUDIO],
+    "test_embedded_resource": [DOCUMENT],
+    "test_multiple_content_types": [TEXT, IMAGE, DOCUMENT],
+    "test_logging_tool": [TEXT],  # this server writes its log to stderr, never to the client
+}
+"""Tools that answer with what they are called for."""
+
+Call = Callable[[Request, mcp.CallToolRequestParams], Awaitable[mcp.CallToolResult | mcp.InputRequiredResult]]
+
+
+async def error_handling(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+    return mcp.CallToolResult(content=[mcp.TextContent(text="It went wrong.")], is_error=True)
+
+
+async def with_progress(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+    for done in (0, 50, 100):
+        await ctx.session.report_progress(done, 100)
+        await anyio.sleep(0.05)
+    return mcp.CallToolResult(content=[TEXT])
+
+
+async def missing_capability(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+    if not ctx.session.check_client_capability(mcp.ClientCapabilities(sampling=mcp.SamplingCapability())):
+        raise MCPError(
+            code=mcp.MISSING_REQUIRED_CLIENT_CAPABILITY,
+            message="This needs sampling.",
+            data={"requiredCapabilities": {"sampling": {}}},
+        )
+    return mcp.CallToolResult(content=[TEXT])
+
+
+async def asks_as_we_do(
+    ctx: Request, params: mcp.CallToolRequestParams
+) -> mcp.CallToolResult | mcp.InputRequiredResult:
+    try:
+        answer = await ask("May it go on?", ctx.session, params)
+    except Unanswered as question:
+        return question.result
+    return mcp.CallToolResult(content=[mcp.TextContent(text=f"state-ok, the answer is {answer}")])
+
+
+async def asks_for_a_name(
+    ctx: Request, params: mcp.CallToolRequestParams
+) -> mcp.CallToolResult | mcp.InputRequiredResult:
+    answer = (params.input_responses or {}).get("user_name")
+    if isinstance(answer, mcp.ElicitResult) and answer.content:
+        return mcp.CallToolResult(content=[mcp.TextContent(text=f"Hello, {answer.content.get('name')}!")])
+    form = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    request = mcp.ElicitRequest(params=mcp.ElicitRequestFormParams(message="Your name?", requested_schema=form))
+    return mcp.InputRequiredResult(input_requests={"user_name": request})
+
+
+CALLS: dict[str, Call] = {
+    "test_error_handling": error_handling,
+    "test_tool_with_progress": with_progress,
+    "test_missing_capability": missing_capability,
+    "test_streaming_elicitation": asks_as_we_do,
+    "test_input_required_result_request_state": asks_as_we_do,
+    "test_input_required_result_tampered_state": asks_as_we_do,
+    "test_input_required_result_capabilities": asks_as_we_do,
+    "test_input_required_result_elicitation": asks_for_a_name,
+}
+
+RESOURCES: dict[str, mcp.TextResourceContents | mcp.BlobResourceContents] = {
+    "test://static-text": mcp.TextResourceContents(uri="test://static-text", mime_type="text/plain", text="A text."),
+    "test://static-binary": mcp.BlobResourceContents(uri="test://static-binary", mime_type="image/png", blob=PNG),
+    "test://template/123/data": mcp.TextResourceContents(
+        uri="test://template/123/data", mime_type="application/json", text='{"id": "123"}'
+    ),
+}
+
+PROMPTS: dict[str, tuple[list[str], mcp.ContentBlock]] = {
+    "test_simple_prompt": ([], TEXT),
+    "test_prompt_with_arguments": (["arg1", "arg2"], TEXT),
+    "test_prompt_with_embedded_resource": (["resourceUri"], DOCUMENT),
+    "test_prompt_with_image": ([], IMAGE),
+}
+"""Arguments of each prompt, and what it consists of."""
+
+
+def overlay(server: Server[Any]) -> None:
+    """Put the fixtures in front of the handlers of `server`; whatever they do not know goes on to those."""
+    own = {
+        method: _handler(server, method)
+        for method in (
+            "tools/list", "tools/call", "resources/list", "resources/templates/list", "resources/read",
+            "prompts/list", "prompts/get",
+        )
+    }  # fmt: skip
+
+    async def list_tools(ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListToolsResult:
+        result: mcp.ListToolsResult = await own["tools/list"](ctx, params)
+        fixtures = [
+            mcp.Tool(name=name, description="A fixture.", input_schema={"type": "object", "properties": {}})
+            for name in [*CONTENT, *CALLS]
+        ]
+        return result.model_copy(update={"tools": [*result.tools, *fixtures]})
+
+    async def call_tool(
+        ctx: Request, params: mcp.CallToolRequestParams
+    ) -> mcp.CallToolResult | mcp.InputRequiredResult:
+        if params.name in CONTENT:
+            return mcp.CallToolResult(content=CONTENT[params.name])
+        call: Call = CALLS.get(params.name, own["tools/call"])
+        return await call(ctx, params)
+
+    async def list_resources(ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListResourcesResult:
+        result: mcp.ListResourcesResult = await own["resources/list"](ctx, params)
+        fixtures = [mcp.Resource(uri=uri, name=uri, mime_type=each.mime_type) for uri, each in RESOURCES.items()]
+        return result.model_copy(update={"resources": [*result.resources, *fixtures]})
+
+    async def list_templates(
+        ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListResourceTemplatesResult:
+        result: mcp.ListResourceTemplatesResult = await own["resources/templates/list"](ctx, params)
+        fixture = mcp.ResourceTemplate(uri_template="test://template/{id}/data", name="fixture")
+        return result.model_copy(update={"resource_templates": [*result.resource_templates, fixture]})
+
+    async def read_resource(ctx: Request, params: mcp.ReadResourceRequestParams) -> mcp.ReadResourceResult:
+        if params.uri in RESOURCES:
+            return mcp.ReadResourceResult(contents=[RESOURCES[params.uri]])
+        result: mcp.ReadResourceResult = await own["resources/read"](ctx, params)
+        return result
+
+    async def list_prompts(ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListPromptsResult:
+        result: mcp.ListPromptsResult = await own["prompts/list"](ctx, params)
+        fixtures = [
+            mcp.Prompt(
+                name=name,
+                description="A fixture.",
+                arguments=[mcp.PromptArgument(name=argument, required=True) for argument in arguments],
+            )
+            for name, (arguments, _) in PROMPTS.items()
+        ]
+        return result.model_copy(update={"prompts": [*result.prompts, *fixtures]})
+
+    async def get_prompt(ctx: Request, params: mcp.GetPromptRequestParams) -> mcp.GetPromptResult:
+        if params.name in PROMPTS:
+            filled = mcp.TextContent(text=f"With {params.arguments or {}}.")
+            content = [filled, PROMPTS[params.name][1]]
+            return mcp.GetPromptResult(messages=[mcp.PromptMessage(role="user", content=each) for each in content])
+        result: mcp.GetPromptResult = await own["prompts/get"](ctx, params)
+        return result
+
+    server.add_request_handler("tools/list", mcp.PaginatedRequestParams, list_tools)
+    server.add_request_handler("tools/call", mcp.CallToolRequestParams, call_tool)
+    server.add_request_handler("resources/list", mcp.PaginatedRequestParams, list_resources)
+    server.add_request_handler("resources/templates/list", mcp.PaginatedRequestParams, list_templates)
+    server.add_request_handler("resources/read", mcp.ReadResourceRequestParams, read_resource)
+    server.add_request_handler("prompts/list", mcp.PaginatedRequestParams, list_prompts)
+    server.add_request_handler("prompts/get", mcp.GetPromptRequestParams, get_prompt)
+
+
+def _handler(server: Server[Any], method: str) -> Callable[..., Awaitable[Any]]:
+    entry = server.get_request_handler(method)
+    assert entry is not None, f"the server has no {method}"
+    return entry.handler
+
+
+@asynccontextmanager
+async def open_overlaid(settings: Settings) -> AsyncIterator[Server[Any]]:
+    async with open_server(settings) as server:
+        overlay(server)
+        yield server
+
+
+if __name__ == "__main__":
+    with patch("sigmamind_mcp.http.open_server", open_overlaid):
+        sys.exit(main(["serve", "--sandbox", *sys.argv[1:]]))
