@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from time import monotonic
 from typing import Any, Literal, get_type_hints
@@ -290,7 +291,8 @@ class _Offer:
     def _unknown_tool(self, name: str) -> str:
         if any(tool.name == name for tool in TOOLS):
             return f"{name} writes, and this server was started read-only."
-        return f"There is no such tool. This server has: {', '.join(self._tools)}."
+        nearest = get_close_matches(name[:100], self._tools, n=3, cutoff=0)
+        return f"There is no such tool; the nearest are {', '.join(nearest)}, and tools/list shows all."
 
     async def list_prompts(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListPromptsResult:
         return mcp.ListPromptsResult(
@@ -312,7 +314,7 @@ class _Offer:
         prompt = PROMPTS.get(params.name)
         if prompt is None:
             known = ", ".join(PROMPTS)
-            raise MCPError(code=mcp.INVALID_PARAMS, message=f"There is no such prompt. This server has: {known}.")
+            raise MCPError(code=mcp.INVALID_PARAMS, message=f"There is no such prompt; this server has {known}.")
         try:
             text = prompt.text(
                 params.arguments, default_agent_id=self._settings.agent_id, read_only=self._settings.read_only

@@ -53,12 +53,15 @@ def test_server_names_itself_and_tells_the_loop_briefly(raw: RawClient) -> None:
     assert set(result["capabilities"]) == {"completions", "prompts", "resources", "tools"}
 
 
-def test_unknown_tool_is_a_protocol_error_that_names_the_tools(raw: RawClient) -> None:
+def test_unknown_tool_is_a_protocol_error_that_names_the_nearest_in_one_sentence(raw: RawClient) -> None:
     raw.initialize("2025-11-25")
 
-    error = raw.ask("tools/call", {"name": "delete_everything", "arguments": {}})["error"]
+    error = raw.ask("tools/call", {"name": "list_testcases", "arguments": {}})["error"]
 
-    assert error["code"] == -32602 and "create_test_case" in error["message"]
+    assert (error["code"], error["message"]) == (
+        -32602,
+        "There is no such tool; the nearest are list_test_cases, get_test_case, list_test_runs, and tools/list shows all.",
+    )
 
 
 def test_nothing_but_protocol_stands_on_stdout_and_end_of_input_ends_the_server(raw: RawClient) -> None:
