@@ -112,6 +112,32 @@ def test_requirements_are_hashed_and_without_urls() -> None:
     assert len(pins) == len(re.findall(r"^[a-z0-9-]+==", locked, re.M))
 
 
+@pytest.mark.parametrize("name", ["interop", "audit"])
+def test_tools_of_the_judges_are_hashed_and_without_urls(name: str) -> None:
+    locked = (ROOT / f"requirements-{name}.txt").read_text(encoding="utf-8")
+
+    assert "://" not in locked
+    hashed = re.findall(r"^\S+==\S+.* \\\n    --hash=sha256:[0-9a-f]{64}", locked, re.M)
+    assert len(hashed) == len(re.findall(r"^\S+==", locked, re.M)) > 0
+
+
+def test_packages_of_the_judges_are_pinned_and_without_urls() -> None:
+    wanted = json.loads((ROOT / "interop" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    text = (ROOT / "interop" / "package-lock.json").read_text(encoding="utf-8")
+    locked = json.loads(text)["packages"]
+
+    assert "://" not in text
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert all(package.get("integrity") for name, package in locked.items() if name)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "interop").glob("baseline-*.yml")), ids=lambda path: path.stem)
+def test_every_line_of_a_baseline_has_its_reason_above_it(path: Path) -> None:
+    _, entries = path.read_text(encoding="utf-8").split("server:\n")
+
+    assert re.fullmatch(r"((  # .+\n)+(  - [\w-]+:[\w-]+\n)+)+", entries)
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_instructions_fit_150_words_and_name_only_tools_on_offer(read_only: bool) -> None:
     told = instructions(Settings(sandbox=True, read_only=read_only))

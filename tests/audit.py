@@ -1,0 +1,62 @@
+"""A second opinion on the protocol, and a fuzzer; `python -m tests.audit PYTHON` exits 1 if one of them objects.
+
+Their verdicts hang on young tools of single authors, so they are read before a release instead of deciding what lands.
+"""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import mcp_types as mcp
+from mcp.server.lowlevel import Server
+
+from sigmamind_mcp.cli import main
+from sigmamind_mcp.server import Request, open_server
+from sigmamind_mcp.settings import Settings
+from tests.processes import serving
+
+SECONDS = 600
+STRICT = "strict"
+
+
+def audit(python: Path) -> int:
+    """Run both against a sandbox each; 0 when neither objects."""
+    tools = python.parent
+    suffix = python.suffix
+    with serving("serve", "--sandbox") as url:
+        checked = _run([str(tools / f"mcpcheck{suffix}"), f"{url}/mcp", "--strict"])
+    with serving(STRICT, module="tests.audit") as url:
+        fuzz = [str(tools / f"toolproof{suffix}"), "fuzz", "--examples", "15", "--seed", "1"]
+        fuzzed = _run([*fuzz, "--include-destructive", "--url", f"{url}/mcp"])
+    return max(checked, fuzzed)
+
+
+def _run(command: list[str]) -> int:
+    return int(subprocess.run(command, timeout=SECONDS, check=False).returncode != 0)
+
+
+@asynccontextmanager
+async def open_strict(settings: Settings) -> AsyncIterator[Server[Any]]:
+    """The server without its lenience towards null, which counts as not given; the fuzzer would find nothing else."""
+    async with open_server(settings) as server:
+        own = server.get_request_handler("tools/call")
+        assert own is not None
+
+        async def call_tool(ctx: Request, params: mcp.CallToolRequestParams) -> Any:
+            if None in (params.arguments or {}).values():
+                return mcp.CallToolResult(content=[mcp.TextContent(text="null is refused here.")], is_error=True)
+            return await own.handler(ctx, params)
+
+        server.add_request_handler("tools/call", mcp.CallToolRequestParams, call_tool)
+        yield server
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == STRICT:
+        with patch("sigmamind_mcp.http.open_server", open_strict):
+            sys.exit(main(["serve", "--sandbox", *sys.argv[2:]]))
+    sys.exit(audit(Path(sys.argv[1])))
