@@ -45,6 +45,30 @@ async def test_json_resources_hold_every_field_and_the_derived_ones(mcp: Client,
         assert {name: found[name] for name in derived} == derived
 
 
+async def test_only_what_stays_as_it_is_may_be_kept_and_only_what_is_everybodys_shared(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+    fake_api.answer("GET", "/v1/test-runs/job_2", {**RUN, "jobId": "job_2", "isSuccessful": None})
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", BATCH)
+    undecided, hour = f"{BATCH_URI}/test-runs/job_2", 3_600_000
+    expected = {
+        RUN_URI: (hour, "private"),
+        f"{RUN_URI}/transcript": (hour, "private"),
+        undecided: (0, "private"),
+        f"{undecided}/transcript": (0, "private"),
+        BATCH_URI: (0, "private"),
+        "sigmamind://guide/results": (hour, "public"),
+    }
+
+    read = {uri: await mcp.read_resource(uri) for uri in expected}
+    tools, prompts, templates = await mcp.list_tools(), await mcp.list_prompts(), await mcp.list_resource_templates()
+
+    assert {uri: (result.ttl_ms, result.cache_scope) for uri, result in read.items()} == expected
+    assert (tools.ttl_ms, prompts.ttl_ms, templates.ttl_ms) == (hour, hour, hour)
+    assert tools.cache_scope == prompts.cache_scope == templates.cache_scope == "public"
+
+
 async def test_transcript_is_markdown_with_verdict_and_remarks_before_the_turns(mcp: Client, fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
 
