@@ -363,7 +363,7 @@ async def test_question_to_a_person_is_clean_and_its_refusal_names_ids_alone(
     for result in (refused, unasked):
         assert result.is_error
         check_result(result, is_listed)
-    assert "(t1: 2, t2: 2)" in text_of(unasked)
+    assert "(t1): 2 attempts" in text_of(unasked) and "(t2): 2 attempts" in text_of(unasked)
     (question,) = person.questions
     assert clean(question) == question and not set(question) & set(HIDDEN)
     assert len(question.splitlines()) == 5 and "(t1)" in question and "(t2)" in question
