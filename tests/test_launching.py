@@ -227,4 +227,5 @@ async def cut_while(mcp: Client, api: FakeAPI) -> None:
             while not api.posts:  # noqa: ASYNC110 - the fake has no event for it
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
-        api.stall.set()
+    await anyio.wait_all_tasks_blocked()  # the server has heard of it
+    api.stall.set()

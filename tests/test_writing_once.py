@@ -105,7 +105,8 @@ async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcom
                     while len(fake_api.posts) <= number:  # noqa: ASYNC110 - the fake has no event for it
                         await anyio.sleep(0.01)
                 group.cancel_scope.cancel()
-                fake_api.stall.set()
+            await anyio.wait_all_tasks_blocked()  # the server has heard of it
+            fake_api.stall.set()
             again = await mcp.call_tool(tool, given)
             assert not again.is_error and again.structured_content["repeated"] is True
 
@@ -173,7 +174,8 @@ async def test_cut_before_the_write_left_nothing_behind(fake_api: FakeAPI) -> No
                 while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
-            fake_api.stall.set()
+        await anyio.wait_all_tasks_blocked()  # the server has heard of it
+        fake_api.stall.set()
         result = await mcp.call_tool("create_batch_run", START)
 
     assert "repeated" not in result.structured_content
