@@ -1,6 +1,8 @@
 """Putting a question to the person behind the client, the way its protocol revision does that."""
 
 import hashlib
+import secrets
+from time import monotonic
 
 import mcp_types as mcp
 from mcp.server.session import ServerSession
@@ -12,11 +14,16 @@ ASKS_IN_RESULTS = "2026-07-28"
 answer (SEP-2322)."""
 
 QUESTION = "confirmation"
+SECONDS_TO_ANSWER = 600.0
+"""As long as the ledger remembers a write, so that one answer cannot start a second one later."""
 FORM = {
     "type": "object",
     "properties": {"start": {"type": "boolean", "title": "Start it", "description": "Yes starts it, no does not."}},
     "required": ["start"],
 }
+
+
+_SECRET = secrets.token_bytes(32)
 
 
 class Unanswered(Exception):
@@ -27,8 +34,15 @@ class Unanswered(Exception):
         self.result = result
 
 
-async def ask(question: str, session: ServerSession, params: mcp.CallToolRequestParams) -> bool | None:
-    """Whether the person says yes; None where this client, or its transport, cannot ask anybody.
+def answer_brought(params: mcp.CallToolRequestParams) -> str | None:
+    """What tells the answer that this call brings from every other, if it brings one."""
+    return params.request_state if params.request_state and QUESTION in (params.input_responses or {}) else None
+
+
+async def ask(question: str, about: str, session: ServerSession, params: mcp.CallToolRequestParams) -> bool | None:
+    """Whether the person says yes to doing `about`; None where this client, or its transport, cannot ask anybody.
+
+    An answer that the call brings counts for the very thing that was asked about, and for ten minutes.
 
     Raises:
         Unanswered: the question is to be handed back as the call's result.
@@ -37,10 +51,9 @@ async def ask(question: str, session: ServerSession, params: mcp.CallToolRequest
         return None
     request = mcp.ElicitRequest(params=mcp.ElicitRequestFormParams(message=question, requested_schema=FORM))
     if is_version_at_least(session.protocol_version, ASKS_IN_RESULTS):
-        # An answer counts for the very question that was asked: other attempts or other cases ask anew.
-        state = hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()
         answer = (params.input_responses or {}).get(QUESTION)
-        if not isinstance(answer, mcp.ElicitResult) or params.request_state != state:
+        if not isinstance(answer, mcp.ElicitResult) or not _is_ours(params.request_state or "", about):
+            state = _sealed(f"{monotonic():.0f} {secrets.token_hex(16)}", about)
             raise Unanswered(mcp.InputRequiredResult(input_requests={QUESTION: request}, request_state=state))
     elif session.can_send_request:
         try:
@@ -50,6 +63,17 @@ async def ask(question: str, session: ServerSession, params: mcp.CallToolRequest
     else:
         return None
     return answer.action == "accept" and (answer.content or {}).get("start") is True
+
+
+def _sealed(asked: str, about: str) -> str:
+    told = f"{asked} {about}".encode("utf-8", "surrogatepass")
+    return f"{asked} {hashlib.blake2b(told, key=_SECRET, digest_size=16).hexdigest()}"
+
+
+def _is_ours(state: str, about: str) -> bool:
+    asked = state.rpartition(" ")[0]
+    told, expected = (text.encode("utf-8", "surrogatepass") for text in (state, _sealed(asked, about)))
+    return secrets.compare_digest(told, expected) and monotonic() - float(asked.partition(" ")[0]) < SECONDS_TO_ANSWER
 
 
 def _has_forms(capabilities: mcp.ClientCapabilities | None) -> bool:

@@ -113,13 +113,21 @@ class SigmaMindClient:
         return await self._walk("test-cases", {"agentId": agent_id}, TestCase.read)
 
     async def create_batch_run(
-        self, agent_id: str, test_case_ids: Sequence[str], prepare: Callable[[], Awaitable[Sequence[BatchRun]]]
+        self,
+        agent_id: str,
+        test_case_ids: Sequence[str],
+        prepare: Callable[[], Awaitable[Sequence[BatchRun] | None]],
+        *,
+        call: str = "",
+        yes: str | None = None,
     ) -> Written[BatchRun]:
         """POST /v1/batch-runs. Joins the same call while that is under way, or takes over its undelivered outcome.
 
         Otherwise it is a new batch run: running the same cases again is what people do; the one before is named.
         `prepare` is awaited before anything is sent, unless the call joins another. Raising, it stops the launch; it
-        returns the batch runs that there are, so that one whose id the API does not give can be told from them.
+        returns the batch runs that there are, so that one whose id the API does not give can be told from them, or
+        None where they are not known. `call` is what a same call has in common besides what it writes; `yes` names
+        the answer of a person that this call brings, which starts one batch run and no second.
 
         Raises:
             OutcomeUnknown: the batch may have started; list_batch_runs tells.
@@ -127,7 +135,8 @@ class SigmaMindClient:
         body: JSONObject = {"agentId": agent_id, "testCases": list(test_case_ids)}
 
         async def send() -> Stored:
-            known = {batch_run.batch_id for batch_run in await prepare()}
+            there = await prepare()
+            known = {batch_run.batch_id for batch_run in there or ()}
 
             def fits(batch_run: BatchRun) -> bool:
                 cases = sorted(case.test_case_id or "" for case in batch_run.test_cases)
@@ -136,11 +145,14 @@ class SigmaMindClient:
             with anyio.CancelScope(shield=True):
                 data = await self._write("POST", ("batch-runs",), body, "batch run", "list_batch_runs")
                 batch_run = _readable(data, BatchRun)
-                if batch_run is None or batch_run.batch_id is None:
+                if there is not None and (batch_run is None or batch_run.batch_id is None):
                     batch_run = await self._only_one(self._newest(agent_id), fits) or batch_run
             return Stored(batch_run)
 
-        write, repeated, earlier = await self._once("batch-runs", body, send, lambda earlier: earlier.awaits_caller)
+        def is_same(earlier: Write) -> bool:
+            return earlier.awaits_caller or (yes is not None and earlier.may_have_written)
+
+        write, repeated, earlier = await self._once("batch-runs", body, send, is_same, f"{call} {yes or ''}")
         before = earlier.outcome.record if earlier and isinstance(earlier.outcome, Stored) else None
         return Written(_of(BatchRun, write.stored().record), repeated, _of(BatchRun, before))
 
@@ -150,17 +162,20 @@ class SigmaMindClient:
         body: JSONObject,
         send: Callable[[], Awaitable[Stored]],
         is_same: Callable[[Write], bool],
+        call: str = "",
     ) -> tuple[Write, bool, Write | None]:
-        """The write with its outcome, whether an earlier call made it, and else the last one like it."""
-        entry = entry_of(self._key, self._upstream.base_url, "POST", path, body)
+        """The write with its outcome, whether an earlier call made it, and else the last one with the same body."""
+        alike = entry_of(self._key, self._upstream.base_url, "POST", path, body)
+        entry = f"{alike} {call}"
         while (earlier := self._ledger.find(entry)) and is_same(earlier):
             await earlier.finished.wait()
             if earlier.outcome is not None:
                 self._used.append(earlier)
                 return earlier, True, None
-        write = await self._ledger.write(entry, send)
+        before = self._ledger.find(alike)
+        write = await self._ledger.write((entry, alike), send)
         self._used.append(write)
-        return write, False, earlier
+        return write, False, before
 
     async def _newest(self, agent_id: str) -> list[BatchRun]:
         page, _ = await self.list_batch_runs(agent_id)
@@ -206,11 +221,11 @@ class SigmaMindClient:
         """
         query: Query = {"batchId": batch_id, "agentId": agent_id}
         try:
-            return await self._walk("test-runs", query, TestRun.read)
+            return _once_each(await self._walk("test-runs", query, TestRun.read))
         except (NotFound, NotOffered, InvalidRequest):
             batch_run, _ = await self.get_batch_run(batch_id, agent_id)
         if runs := _runs_within(batch_run):
-            return runs
+            return _once_each(runs)
         raise NotOffered(
             "This version of the API does not list the test runs of a batch. Open the batch in the SigmaMind"
             " dashboard, copy a run's job id, and read it with get_test_run.",
@@ -269,6 +284,12 @@ def _readable(data: object, kind: type[RecordT]) -> RecordT | None:
         return kind.read(data) if data else None
     except UnexpectedAnswer:
         return None
+
+
+def _once_each(runs: Sequence[TestRun]) -> list[TestRun]:
+    """The runs without those whose job id came before: pages that shift while a batch run goes on repeat some."""
+    first = {run.job_id: run for run in reversed(runs)}
+    return [run for run in runs if run.job_id is None or first[run.job_id] is run]
 
 
 def _of(kind: type[RecordT], record: Record | None) -> RecordT | None:

@@ -7,7 +7,7 @@ can know that an answer arrived: what was handed to the transport counts as deli
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
@@ -71,16 +71,17 @@ class Ledger:
         }
         return self._writes.get(entry)
 
-    async def write(self, entry: str, send: Callable[[], Awaitable[Stored]]) -> Write:
-        """Run `send` and remember its outcome; what it shields ends, also when the call is cancelled meanwhile."""
-        write = self._writes[entry] = Write(self._clock())
+    async def write(self, entries: Sequence[str], send: Callable[[], Awaitable[Stored]]) -> Write:
+        """Run `send` and remember its outcome under these names; what it shields ends even after a cancellation."""
+        write = Write(self._clock())
+        self._writes.update(dict.fromkeys(entries, write))
         try:
             write.outcome = await send()
         except SigmaMindError as exc:
             write.outcome = exc
         finally:
             if write.outcome is None:  # cancelled before anything left, or a fault of ours: nothing to pass on
-                del self._writes[entry]
+                self._writes = {name: one for name, one in self._writes.items() if one is not write}
             write.finished.set()
         await anyio.lowlevel.checkpoint()  # a call that was cancelled ends here, its outcome undelivered
         return write

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -33,6 +34,7 @@ KNOWN_LLM_MODELS = (
 )  # fmt: skip
 """Models that the newest Create Test Case page lists: examples, never a limit, for the list will age."""
 
+MOST_ATTEMPTS = 1_000_000_000
 STALLED_AFTER = timedelta(minutes=15)
 
 BatchRunState = Literal["finished", "running", "stalled", "unknown"]
@@ -58,7 +60,13 @@ def as_moment(value: object) -> datetime | None:
 
 Text = Annotated[str, BeforeValidator(as_text)]
 OptionalText = Annotated[str | None, BeforeValidator(as_text)]
+Count = Annotated[int | None, AfterValidator(lambda number: _within(number, 0))]
+"""A number of attempts; one that cannot be one is as good as absent."""
 Moment = Annotated[datetime | None, BeforeValidator(as_moment)]
+
+
+def _within(number: int | None, least: int) -> int | None:
+    return number if number is not None and least <= number <= MOST_ATTEMPTS else None
 
 
 class Record(BaseModel):
@@ -134,7 +142,7 @@ class TestCase(Record):
     llm_model: OptionalText = None
     mock_data: Annotated[list[MockVariable], BeforeValidator(lambda value: value or [])] = []
     user_prompt: OptionalText = None
-    attempt: int | None = None
+    attempt: Annotated[int | None, AfterValidator(lambda number: _within(number, 1))] = None
     success_criteria: OptionalText = None
 
     @property
@@ -150,9 +158,9 @@ class BatchRun(Record):
     agent: AgentRef | None = None
     created_date: Moment = None
     test_cases: Annotated[list[TestCase], BeforeValidator(lambda value: value or [])] = []
-    successful_attempts: int | None = None
-    failed_attempts: int | None = None
-    total_attempts: int | None = None
+    successful_attempts: Count = None
+    failed_attempts: Count = None
+    total_attempts: Count = None
 
     @property
     def expected_attempts(self) -> int | None:

@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import SecretStr
 
 from sigmamind_mcp import __version__
-from sigmamind_mcp.asking import Unanswered, ask
+from sigmamind_mcp.asking import Unanswered, answer_brought, ask
 from sigmamind_mcp.callers import fingerprint
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.completions import Completions
@@ -271,8 +271,11 @@ class _Offer:
             api = self.api(ctx)
         except SigmaMindError as exc:
             return _refusal(exc)
+        caller = self._caller(ctx) or ""
         confirmation = launch.Confirmation(
-            self._settings.confirm_attempts, lambda question: ask(question, ctx.session, params)
+            self._settings.confirm_attempts,
+            lambda question, about: ask(question, f"{caller} {about}", ctx.session, params),
+            answer_brought(params),
         )
         report = ctx.session.report_progress
         try:

@@ -68,7 +68,7 @@ async def asks_as_we_do(
     ctx: Request, params: mcp.CallToolRequestParams
 ) -> mcp.CallToolResult | mcp.InputRequiredResult:
     try:
-        answer = await ask("May it go on?", ctx.session, params)
+        answer = await ask("May it go on?", "it", ctx.session, params)
     except Unanswered as question:
         return question.result
     return mcp.CallToolResult(content=[mcp.TextContent(text=f"state-ok, the answer is {answer}")])

@@ -1,5 +1,7 @@
 """Launching batch runs: what one costs is read, told, and above a limit agreed to, before it is spent."""
 
+import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,10 +38,14 @@ class CreateBatchRun(ForAgent):
 
 @dataclass(frozen=True)
 class Confirmation:
-    """From how many attempts on a launch needs a yes, and how a person is asked: None where nobody can be."""
+    """From how many attempts on a launch needs a yes, and how a person is asked: None where nobody can be.
+
+    `ask` takes the question and, to the letter, what it is about; `brought` names an answer that the call brings.
+    """
 
     limit: int
-    ask: Callable[[str], Awaitable[bool | None]]
+    ask: Callable[[str, str], Awaitable[bool | None]]
+    brought: str | None
 
 
 class CreatedBatchRun(Answer):
@@ -60,7 +66,7 @@ class CreatedBatchRun(Answer):
         size += f", {counted(self.expected_attempts, 'attempt')} in all," if self.expected_attempts else ""
         listed = f"Test cases: {', '.join(self.test_cases)}."
         if self.batch_id is None:
-            lost = "The API confirmed without an id; list_batch_runs shows which one it is, once it is listed."
+            lost = "The API gave no id that can be used; list_batch_runs shows which one it is, once it is listed."
             return Said([f"Started a batch run of {size} on agent {self.agent_id}. {lost}", listed], [], [])
         created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
         started = f"Started batch run {self.batch_id} of {size} on agent {self.agent_id}: {self.state}.{created}"
@@ -75,7 +81,12 @@ class Plan(NamedTuple):
 
     @property
     def attempts(self) -> int:
-        return sum(1 if case.attempt is None else case.attempt for case in self.cases)
+        return sum(case.attempt or 1 for case in self.cases)
+
+    def about(self, args: "CreateBatchRun") -> str:
+        """To the letter what would run: the agent, and each test case with its attempts and model."""
+        cases = [(case.attempt, case.llm_model) for case in self.cases]
+        return json.dumps([args.agent_id, args.test_cases, cases])
 
 
 async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmation: Confirmation) -> CreatedBatchRun:
@@ -84,17 +95,24 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmat
     It costs model calls, one conversation for each attempt, and cannot be stopped; calling again starts another.
     Many attempts need a person's yes. Returns at once with a batchId; follow it with wait_for_batch_run.
     """
-    if repeated := [case for case in dict.fromkeys(args.test_cases) if args.test_cases.count(case) > 1]:
-        raise InvalidArguments(f"testCases must name each test case once; {', '.join(repeated)} is there twice.")
+    if repeated := [case for case, times in Counter(args.test_cases).items() if times > 1]:
+        named = ", ".join(repeated[:CASES_NAMED])
+        raise InvalidArguments(f"testCases must name each test case once; {named} is there twice.")
     plans: list[Plan] = []
 
-    async def prepare() -> Sequence[BatchRun]:
+    async def prepare() -> Sequence[BatchRun] | None:
         plan, there = await _plan(args, api)
-        await _agree(plan, args, confirmation)
+        # A person may take minutes to answer, and what they agreed to has to be what starts.
+        while await _agree(plan, args, confirmation):
+            agreed = plan.about(args)
+            plan, there = await _plan(args, api)
+            if plan.about(args) == agreed:
+                break
         plans.append(plan)
         return there
 
-    written = await api.create_batch_run(args.agent_id, args.test_cases, prepare)
+    call = f"{args.confirm_attempts or ''}"
+    written = await api.create_batch_run(args.agent_id, args.test_cases, prepare, call=call, yes=confirmation.brought)
     batch_run = written.record or BatchRun()
     batch_id = known_id(batch_run.batch_id)
     hints = [plan.warning for plan in plans if plan.warning]
@@ -123,8 +141,12 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmat
     return answer.linking(Link(answer.uri, f"Batch run {batch_id}", "application/json"))
 
 
-async def _plan(args: CreateBatchRun, api: SigmaMindClient) -> tuple[Plan, Sequence[BatchRun]]:
-    """What would run, with what to warn of, and the batch runs that there are; nothing is sent without the cases."""
+async def _plan(args: CreateBatchRun, api: SigmaMindClient) -> tuple[Plan, Sequence[BatchRun] | None]:
+    """What would run, with what to warn of, and the batch runs that there are, None where they cannot be listed.
+
+    Raises:
+        SigmaMindError: the test cases cannot be read, and nothing is sent without them.
+    """
     reads: list[Callable[[], Awaitable[object]]] = [
         partial(_read_cases, args, api),
         partial(api.get_agent, args.agent_id),
@@ -134,7 +156,7 @@ async def _plan(args: CreateBatchRun, api: SigmaMindClient) -> tuple[Plan, Seque
     if isinstance(cases, SigmaMindError):
         raise cases
     assert isinstance(cases, list)
-    there = batch_runs[0].items if isinstance(batch_runs, tuple) else []
+    there = batch_runs[0].items if isinstance(batch_runs, tuple) else None
     return Plan(cases, _warning(agent if isinstance(agent, Agent) else None)), there
 
 
@@ -157,8 +179,8 @@ async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCa
     return [every[case] for case in args.test_cases]
 
 
-async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -> None:
-    """Return when the launch may go on.
+async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -> bool:
+    """Return when the launch may go on: whether a person was asked now, and said yes.
 
     Raises:
         NotConfirmed: it costs more than may be spent without a yes, and there is none.
@@ -168,8 +190,8 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
     if given not in (None, total):
         raise NotConfirmed(f"confirmAttempts is {given:,}, but the {makes}. Nothing was started.")
     if total <= confirmation.limit:
-        return
-    agreed = await confirmation.ask(_question(plan, args))
+        return False
+    agreed = await confirmation.ask(_question(plan, args), plan.about(args))
     if agreed is None and given is None:
         raise NotConfirmed(
             f"The {makes}, more than the {confirmation.limit:,} that may start without a person's yes. Nothing was"
@@ -178,6 +200,7 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
         )
     if agreed is False:
         raise NotConfirmed(f"The person was asked about {total:,} attempts and did not say yes. Nothing was started.")
+    return agreed is True and confirmation.brought is None
 
 
 def _question(plan: Plan, args: CreateBatchRun) -> str:
