@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from sigmamind_mcp.diagnosis import likeness, words_of
+from sigmamind_mcp.diagnosis import attributed, likeness, words_of
 from sigmamind_mcp.evidence import (
     ALPHA,
     Counts,
@@ -110,11 +110,16 @@ class Comparison:
     overall: Overall
     compared: int
     could_prove: bool
+    definitions_unknown: int = 0
+    """Compared cases of which one side does not tell prompt or criteria, so that an edit cannot be seen."""
 
 
 def side_of(batch_run: BatchRun, runs: Sequence[TestRun] | None) -> Side:
     """One side, from its test runs; without them from the counters, which tell one case's attempts at most."""
     defined = {case.test_case_id: case for case in batch_run.test_cases if case.test_case_id}
+    runs = None if runs is None else attributed(batch_run.test_cases, runs)
+    if runs is not None and not all(map(_tells_case, runs)):
+        return Side({}, _counts([run.verdict for run in runs]), "batch run")
     if runs is not None:
         verdicts: dict[str, list[str]] = {name: [] for name in defined}
         shown: dict[str, TestCase] = {}
@@ -131,6 +136,10 @@ def side_of(batch_run: BatchRun, runs: Sequence[TestRun] | None) -> Side:
     overall = Counts(batch_run.successful_attempts or 0, batch_run.decided_attempts or 0)
     alone = {name: CaseSide(case, overall) for name, case in defined.items()} if len(batch_run.test_cases) == 1 else {}
     return Side(alone, overall, "batch run")
+
+
+def _tells_case(run: TestRun) -> bool:
+    return bool(run.test_case and (run.test_case.test_case_id or run.test_case.label))
 
 
 def _counts(verdicts: Sequence[str]) -> Counts:
@@ -173,7 +182,12 @@ def compare(base: Side, candidate: Side) -> Comparison:
     )
     could_prove = any(least_p(one.decided, other.decided) <= ALPHA / m for one, other in strata)
     changes.sort(key=lambda one: (WORST_FIRST.index(one.change), 2.0 if one.p is None else one.p))
-    return Comparison(changes, overall, m, could_prove)
+    unknown = sum(not (_is_defined(one.case) and _is_defined(other.case)) for one, other, _ in comparable)
+    return Comparison(changes, overall, m, could_prove, unknown)
+
+
+def _is_defined(case: TestCase) -> bool:
+    return case.user_prompt is not None and case.success_criteria is not None
 
 
 def _weighed(one: CaseSide, other: CaseSide, differs: tuple[str, ...], p: float, adjusted: float, m: int) -> CaseChange:
@@ -231,11 +245,16 @@ def differences(one: TestCase, other: TestCase) -> tuple[str, ...]:
         "userPrompt": (one.user_prompt, other.user_prompt),
         "successCriteria": (one.success_criteria, other.success_criteria),
         "mockData": (_mock(one), _mock(other)),
-        "llmModel": (one.llm_model, other.llm_model),
+        "llmModel": (_model(one), _model(other)),
         "label": (one.label, other.label),
         "attempt": (one.attempt, other.attempt),
     }
     return tuple(name for name, (a, b) in fields.items() if a is not None and b is not None and a != b)
+
+
+def _model(case: TestCase) -> str | None:
+    """The model; "" where the case says that it has none, which leaves the agent's, None where it does not say."""
+    return case.llm_model or ("" if "llmModel" in case.raw else None)
 
 
 def _mock(case: TestCase) -> list[tuple[str, str]] | None:
@@ -285,20 +304,21 @@ def _alike(one: tuple[str, frozenset[str]], other: tuple[str, frozenset[str]]) -
     return likeness(one[1], other[1]) if one[0] == other[0] else 0.0
 
 
-def parting(aligned: Sequence[AlignedTurn], one: Sequence[Turn]) -> int | None:
+def parting(aligned: Sequence[AlignedTurn], one: Sequence[Turn], other: Sequence[Turn]) -> int | None:
     """Where in `aligned` the agent first says something else; users differ in words from the start."""
     for place, pair in enumerate(aligned):
-        is_agents = pair.one is None or one[pair.one - 1].role != "user"
-        if is_agents and pair.likeness < ALIKE:
+        turn = one[pair.one - 1] if pair.one else other[(pair.other or 1) - 1]
+        if turn.role != "user" and pair.likeness < ALIKE:
             return place
     return None
 
 
 def only_in(one: Sequence[Turn], other: Sequence[Turn]) -> list[int]:
     """The agent's turns of `one`, by number, that resemble none of its turns in `other`."""
-    others = [("", words_of(turn.content)) for turn in other[:ALIGNED_TURNS] if turn.role != "user"]
-    return [
-        number
+    others = [words_of(turn.content) for turn in other[:ALIGNED_TURNS] if turn.role != "user"]
+    ones = [
+        (number, words_of(turn.content))
         for number, turn in enumerate(one[:ALIGNED_TURNS], start=1)
-        if turn.role != "user" and all(_alike(("", words_of(turn.content)), said) < ALIKE for said in others)
+        if turn.role != "user"
     ]
+    return [number for number, words in ones if all(likeness(words, said) < ALIKE for said in others)]

@@ -22,6 +22,9 @@ ALIKE = 0.42
 SHARED = 2
 LEADERS = 400
 QUOTED = 4
+TEXT_COMPARED = 500
+WORDS_COMPARED = 60
+CLOSEST_OF = 30
 
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?;。！？])\s*|\n+")
 _COMPLAINTS = re.compile(
@@ -66,14 +69,18 @@ class CaseResult(NamedTuple):
 class Complaint(NamedTuple):
     """What the remarks complain of, as telling words; `unmet` has those of each clause that is said to be unmet.
 
-    Only remarks that go through the criteria clause by clause have such clauses.
+    Only remarks that go through the criteria clause by clause have such clauses. Where no word tells anything,
+    `text` is all there is, and nothing else is like it.
     """
 
     words: frozenset[str]
-    unmet: frozenset[frozenset[str]]
+    unmet: frozenset[frozenset[str]] = frozenset()
+    text: str = ""
 
     def resembles(self, other: "Complaint") -> bool:
         """Whether both complain of the same, in words: where clauses are told, of the same ones."""
+        if not (self.words and other.words):
+            return self == other
         if not (self.unmet or other.unmet):
             return _are_alike(self.words, other.words)
         return len(self.unmet) == len(other.unmet) and all(
@@ -100,6 +107,16 @@ class Quote(NamedTuple):
     why: str
 
 
+def attributed(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[TestRun]:
+    """The runs, those that do not tell their test case as of the only one there is."""
+    if len(cases) != 1:
+        return list(runs)
+    return [
+        run if run.test_case and run.test_case.test_case_id else run.model_copy(update={"test_case": cases[0]})
+        for run in runs
+    ]
+
+
 def case_results(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[CaseResult]:
     """One result for each test case, worst first: of `cases`, and of those that only the runs name.
 
@@ -111,7 +128,9 @@ def case_results(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[Cas
         case = run.test_case or TestCase()
         by_case[case.test_case_id or ""].append(run)
         known.setdefault(case.test_case_id or "", case)
-    asked = {case.test_case_id or "": 1 if case.attempt is None else case.attempt for case in cases}
+    asked = {case.test_case_id or "": case.attempt or 1 for case in cases}
+    if any(not run.test_case or not run.test_case.test_case_id for run in runs):
+        asked = {}  # whose attempts these runs are is not told, so neither is which are missing
     results = []
     for name, case in known.items():
         verdicts = Counter(run.verdict for run in by_case[name])
@@ -150,14 +169,18 @@ def complaint(run: TestRun) -> Complaint:
     text = run.remarks or "\n".join(turn.content for turn in (run.conversation or [])[-2:])
     sentences = [sentence for sentence in _SENTENCE_ENDS.split(text) if sentence and sentence.strip()]
     complaints = [sentence for sentence in sentences if _COMPLAINTS.search(sentence)]
-    unmet = frozenset(words_of(clause) for clause in complaints if _UNMET.search(clause))
-    return Complaint(words_of("\n".join(complaints or sentences)), unmet)
+    words = words_of("\n".join(complaints or sentences), WORDS_COMPARED)
+    if not words:
+        return Complaint(words, text=" ".join(text.casefold().split())[:TEXT_COMPARED])
+    return Complaint(words, frozenset(words_of(clause) for clause in complaints if _UNMET.search(clause)))
 
 
-def words_of(text: str) -> frozenset[str]:
-    """The words that carry meaning, without numbers and endings; pairs of letters where words are not spaced."""
+def words_of(text: str, most: int = 1_000) -> frozenset[str]:
+    """The first words that carry meaning, without numbers and endings; pairs of letters where words are not spaced."""
     found: set[str] = set()
     for word in _WORDS.findall(text.lower()):
+        if len(found) >= most:
+            break
         if _UNSPACED.search(word):
             found.update(word[start : start + 2] for start in range(max(1, len(word) - 1)))
         elif word not in _EMPTY_WORDS and not _COMPLAINTS.fullmatch(word) and not word.endswith(("n't", "n’t")):
@@ -176,7 +199,7 @@ def _are_alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def _closeness(one: Group, others: Sequence[Group]) -> float:
-    return sum(likeness(one.complaint.words, other.complaint.words) * len(other.runs) for other in others[:LEADERS])
+    return sum(likeness(one.complaint.words, other.complaint.words) * len(other.runs) for other in others[:CLOSEST_OF])
 
 
 def _case_of(run: TestRun) -> str:
@@ -235,7 +258,7 @@ def quotes_of(run: TestRun, signals: Sequence[Signal]) -> list[Quote]:
     for signal in signals:
         if signal.turn in turns:
             why.setdefault(signal.turn, f"signal {signal.kind}")
-    if nearest := _nearest_turn(turns, complaint(run).words):
+    if run.remarks and (nearest := _nearest_turn(turns, complaint(run).words)):
         why.setdefault(nearest, "nearest to the remarks")
     chosen = list(why)[: QUOTED - 2] if len(turns) > 1 else list(why)
     for number in list(turns)[-2:]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 ALPHA = 0.05
 
 Z = 1.959963984540054  # the normal quantile of 0.975
+MOST_EXACT = 4_000  # attempts of both sides together, up to which whole numbers are fast enough
 TIES = 1 + 1e-7  # R's allowance for probabilities that would be equal but for rounding
 
 
@@ -45,8 +46,36 @@ def wilson(counts: Counts) -> Interval:
 
 def fisher(base: Counts, candidate: Counts) -> float:
     """Return Fisher's exact two-sided p: every outcome no likelier than the one seen counts (R's `fisher.test`)."""
+    if base.decided + candidate.decided > MOST_EXACT:
+        return _fisher_by_logarithms(base, candidate)
     ways, seen = _ways(base, candidate)
     return sum(way for way in ways if way <= ways[seen]) / sum(ways)
+
+
+def _fisher_by_logarithms(base: Counts, candidate: Counts) -> float:
+    """The same by logarithms of the binomial coefficients, whose whole numbers outgrow every patience."""
+    chances, seen = _chances(base, candidate)
+    limit = chances[seen] * TIES
+    return min(1.0, math.fsum(chance for chance in chances if chance <= limit))
+
+
+def _chances(base: Counts, candidate: Counts) -> tuple[list[float], int]:
+    """Return the chance of each number of passes that base can have, if both are alike, and where the seen one is."""
+    if base.decided + candidate.decided <= MOST_EXACT:
+        ways, seen = _ways(base, candidate)
+        total = sum(ways)
+        return [way / total for way in ways], seen
+    passed = base.passed + candidate.passed
+    first, last = max(0, passed - candidate.decided), min(base.decided, passed)
+    logarithms = [_choose(base.decided, k) + _choose(candidate.decided, passed - k) for k in range(first, last + 1)]
+    top = max(logarithms)
+    likely = [math.exp(one - top) for one in logarithms]
+    whole = math.fsum(likely)
+    return [one / whole for one in likely], base.passed - first
+
+
+def _choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -66,9 +95,8 @@ def cochran_mantel_haenszel(strata: Sequence[tuple[Counts, Counts]]) -> float:
     """
     chances, seen = [1.0], 0
     for base, candidate in strata:
-        ways, here = _ways(base, candidate)
-        total = sum(ways)
-        chances, seen = _convolve(chances, [way / total for way in ways]), seen + here
+        of_stratum, here = _chances(base, candidate)
+        chances, seen = _convolve(chances, of_stratum), seen + here
     limit = chances[seen] * TIES
     return min(1.0, math.fsum(chance for chance in chances if chance <= limit))
 

@@ -109,7 +109,8 @@ def _lint_variables(draft: TestCase, agent: Agent) -> list[Finding]:
 def lint_against_cases(draft: TestCase, cases: Sequence[TestCase]) -> list[Finding]:
     """Look for the draft among the agent's other cases; one with the draft's own id is the draft."""
     others = [case for case in cases if case.test_case_id is None or case.test_case_id != draft.test_case_id]
-    alike = [(_likeness(draft, case), case) for case in others]
+    ours = [_Compared.of(text) for text in _judged(draft)]
+    alike = [(_likeness(draft, ours, case), case) for case in others]
     findings = []
     for likeness, (severity, reason, suggestion) in _LIKENESSES.items():
         if found := [case for how, case in alike if how == likeness]:
@@ -341,7 +342,7 @@ _BULLET = re.compile(r"^[ \t]{0,8}[-*•–][ \t]", re.MULTILINE)
 
 _VARIABLE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
 _VALUE_OR_OBJECT = re.compile(r'"([\w.-]+)"(?=[,\]}]|: \{)')  # in JSON: where a tool may name what it extracts
-_SAFE = re.compile(r"[A-Za-z0-9_. -]{1,40}")
+_SAFE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _BLANKS = re.compile(r"[^\S\n]+")
 _MARKER = re.compile(r"^[\s\"'“”(*•–-]{0,20}(?:\d{1,2}[.)]\s{0,4})?")
 _CLAUSE_ENDS = _words(
@@ -413,7 +414,7 @@ def _bundle(what: str, *, language_bound: bool) -> Finding:
 
 
 def _lint_copy(prompt: str, criteria: str) -> list[Finding]:
-    if not _normal(prompt) or _similarity(prompt, criteria) < COPIED:
+    if not _normal(prompt) or _Compared.of(_normal(prompt)).likeness(_normal(criteria)) < COPIED:
         return []
     reason = "The criteria repeat the user prompt, so the agent is not judged at all."
     return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
@@ -544,13 +545,13 @@ _LIKENESSES: dict[str, tuple[Severity, str, str]] = {
 }
 
 
-def _likeness(draft: TestCase, case: TestCase) -> str | None:
-    ours, theirs = _judged(draft), _judged(case)
-    if not all(ours) or not all(theirs):
+def _likeness(draft: TestCase, ours: Sequence["_Compared"], case: TestCase) -> str | None:
+    theirs = _judged(case)
+    if not all(mine.text for mine in ours) or not all(theirs):
         return None
-    if ours == theirs:
+    if tuple(mine.text for mine in ours) == theirs:
         return "same" if _setting(draft) == _setting(case) else "variant"
-    alike = all(_similarity(mine, other) >= NEAR_DUPLICATE for mine, other in zip(ours, theirs, strict=True))
+    alike = all(mine.likeness(other) >= NEAR_DUPLICATE for mine, other in zip(ours, theirs, strict=True))
     return "near" if alike else None
 
 
@@ -562,16 +563,25 @@ def _setting(case: TestCase) -> tuple[str, dict[str, str]]:
     return case.llm_model or "", {mock.variable_name: mock.value for mock in case.mock_data}
 
 
-def _similarity(one: str, other: str) -> float:
-    """Compare by letter triples (Dice), which takes linear time and works in every script."""
-    one, other = _normal(one), _normal(other)
-    if one == other:
-        return 1.0
-    one, other = one[:COMPARED], other[:COMPARED]
-    if min(len(one), len(other)) < 0.6 * max(len(one), len(other)):
-        return 0.0
-    ours, theirs = (Counter(text[at : at + 3] for at in range(len(text) - 2)) for text in (one, other))
-    return 2 * (ours & theirs).total() / max(1, ours.total() + theirs.total())
+class _Compared(NamedTuple):
+    """A normal text with its letter triples, by which it is compared: in linear time, and in every script."""
+
+    text: str
+    triples: Counter[str]
+
+    @classmethod
+    def of(cls, text: str) -> "_Compared":
+        return cls(text, Counter(text[at : at + 3] for at in range(len(text[:COMPARED]) - 2)))
+
+    def likeness(self, other: str) -> float:
+        """Dice's coefficient (1945) with another normal text."""
+        if self.text == other:
+            return 1.0
+        here, there = len(self.text[:COMPARED]), len(other[:COMPARED])
+        if min(here, there) < 0.6 * max(here, there):
+            return 0.0
+        theirs = _Compared.of(other).triples
+        return 2 * (self.triples & theirs).total() / max(1, self.triples.total() + theirs.total())
 
 
 def _normal(text: str | None) -> str:

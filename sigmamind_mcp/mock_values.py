@@ -203,7 +203,7 @@ def _form(token: str) -> tuple[str, int, bool]:
 def _other_id(text: str, value: str, beside: re.Pattern[str], known: Known) -> bool:
     said = [found.group(1) for found in beside.finditer(text)]
     here = {_bare(token) for token in _ID.findall(text)}
-    return _bare(value) not in here and any(
+    return _bare(value) not in here | known.told and any(
         _ID.fullmatch(token) and _form(token) == _form(value) and _is_new(token, known) for token in said
     )
 
@@ -259,7 +259,7 @@ _STEMS = {
 }
 _TIMES = frozenset("date day time on at datum fecha".split())
 _ELSEWHERE = re.compile(
-    r"\b(?:was|were|placed|ordered|issued|paid|sent|dispatched|shipped|left|today|dated|since|last|before|after"
+    r"\b(?:now|was|were|placed|ordered|issued|paid|sent|dispatched|shipped|left|today|dated|since|last|before|after"
     r"|until|by|from"
     r"|no later|between|not|order date|received|requested|created|opened|signed)\b",
     re.IGNORECASE,
@@ -378,8 +378,8 @@ _NAMED = re.compile(
     r"|:)\s{1,3}([^\W\d_a-z][\w'’-]{1,30}(?: [^\W\d_a-z][\w'’-]{1,30}){1,2})"
 )
 _NOBODY = frozenset(
-    "there again all everyone everybody team customer sir madam friend friends folks guest member patient valued"
-    " traveler"
+    "herr frau there again all everyone everybody team customer sir madam friend friends folks guest member patient"
+    " valued traveler"
     " traveller user client welcome goodbye bye so for and home world colleague neighbour neighbor subscriber mr mrs ms"
     " monday tuesday wednesday thursday friday saturday sunday kunde kundin damen herren cliente señor señora monsieur"
     " madame hello hi good shopper student resident tenant applicant caller".split()

@@ -15,6 +15,9 @@ from sigmamind_mcp.mock_values import contradictions
 from sigmamind_mcp.models import MockVariable, TestRun, Turn
 from sigmamind_mcp.untrusted import clean
 
+LOOKED_AT = 4_000
+"""Characters of a turn that are looked at; nobody says as much in one."""
+
 SignalKind = Literal[
     "repeated_agent_turn", "unfilled_variable", "mock_value_contradicted", "user_spoke_last", "no_transcript",
     "much_longer_than_siblings",
@@ -56,7 +59,7 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
 
 def _said(conversation: Sequence[Turn] | None) -> list[Said]:
     turns = (
-        Said(number, turn.role.strip().lower() == "user", clean(turn.content).strip())
+        Said(number, turn.role.strip().lower() == "user", clean(turn.content[:LOOKED_AT]).strip())
         for number, turn in enumerate(conversation or [], start=1)
     )
     return [turn for turn in turns if turn.text]
@@ -88,7 +91,7 @@ COMPARED = 8  # agent turns back to which a nearly equal one is looked for; an e
 _STOCK = re.compile(
     r"\b(?:anything|something) else\b|\b(?:other|further|more) questions?\b|\bmore I can\b|\bsonst noch\b"
     r"|\bnoch etwas\b"
-    r"|\balgo más\b|\bautre chose\b|\baltro\b|\bmais alguma coisa\b|\bcoś jeszcze\b|\bчем-?то ещ[её]\b"
+    r"|\balgo más\b|\bautres? (?:chose|questions?)\b|\baltro\b|\bmais alguma coisa\b|\bcoś jeszcze\b|\bчем-?то ещ[её]\b"
     r"|\bчто-нибудь ещ[её]\b"
     r"|他に|ほかに|其他|别的|\bbaşka bir\b|\bnog iets\b|\bnågot mer\b",
     re.IGNORECASE,
@@ -97,7 +100,9 @@ _AGAIN = re.compile(
     r"\brepeat (?:that|it|this|the|your|please)\b|\brepeat\s*[?.!]"
     r"|\b(?:say|send|tell|show|read|explain|give|list|go|see|hear)\b[^.!?\n]{0,40}\b(?:again|once more|one more time)\b"
     r"|\bcome again\b|\bpardon\b|\brecap\b|\bsummar(?:y|i[sz]e)\b|\bremind me\b|\bwhat was (?:that|it)\b|\bsum up\b"
-    r"|\b(?:huh|what)\?|\btoo loud\b|\bbad (?:line|connection)\b"
+    r"|\bpaste\b[^.!?\n]{0,40}\bagain\b|\bwhat did you (?:just )?say\b"
+    r"|\b(?:breaking|cutting) (?:up|out)\b|\bzu schnell\b"
+    r"|もう一回|\breloaded\b|\b(?:huh|what)\?|\btoo loud\b|\bbad (?:line|connection)\b"
     r"|\bdid(?:n['’]?t| not) (?:catch|get|see|hear|understand|read)\b|\b(?:missed|lost) (?:that|it|your|the|what)\b"
     r"|\bnoch ?mal|\bnoch einmal|wiederhol|répét|repét|\brepet[ei]|\brepit|\botra vez\b|\bde nuevo\b|\bde novo\b"
     r"|もう一度|もういちど"
@@ -193,7 +198,8 @@ _ABOUT_TEMPLATES = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_CODE = re.compile(
-    r"\b(?:objects?|functions?|imports?|config|code|variables?|pointers?|exceptions?|scripts?|console|compil\w+)\b",
+    r"\b(?:brackets|(?:merge )?tags?|fields?|placeholders?|templates?|stands for|json"
+    r"|objects?|functions?|imports?|config|code|variables?|pointers?|exceptions?|scripts?|console|compil\w+)\b",
     re.IGNORECASE,
 )
 _SHOWS_HOW = re.compile(
@@ -235,13 +241,14 @@ def _unfilled(turns: Sequence[Said], mock_data: Sequence[MockVariable]) -> Itera
             templates = templates or bool(_ABOUT_TEMPLATES.search(text))
             continue
         plain = _CODE.sub(" ", text)
-        left = None if templates else _PLACEHOLDER.search(plain) or spoken.search(plain)
+        explained = templates or bool(_ABOUT_CODE.search(plain))
+        left = None if explained else _PLACEHOLDER.search(plain) or spoken.search(plain)
         if left and not _SHOWS_HOW.search(plain[max(0, left.start() - 80) : left.start()]):
             name = next((group for group in left.groups() if group), left.group()).strip()
             yield Signal("unfilled_variable", number, _names_variable(name, names), False)
         elif _OBJECT.search(plain):
             yield Signal("unfilled_variable", number, "The agent shows an object where a value belongs.", False)
-        elif (_leaves_gap(plain) and not _ABOUT_CODE.search(plain)) or (not templates and _BRACKETED.search(plain)):
+        elif (_leaves_gap(plain) and not _ABOUT_CODE.search(plain)) or (not explained and _BRACKETED.search(plain)):
             yield Signal("unfilled_variable", number, "A value seems to be missing from the agent's words.", True)
 
 
@@ -282,6 +289,7 @@ _CLOSES = re.compile(
     r"|\b(?:got to|gotta|have to) (?:go|run)\b"
     r"|\byou too\b|\bsame to you\b|\bno(?:thing)? (?:more|else|further)\b|\bgood ?night\b|\bappreciate\b"
     r"|\bI(?:['’]ll| will) (?:wait|write|try|do)\b"
+    r"|\bI(?:['’]ll| will) take it\b|\bwrong number\b|\bworks? like\b|\bya lo (?:encontré|tengo|veo)\b"
     r"|\bnvm\b|\bfound it\b|\bthat explains\b|\bmakes me (?:so |very )?happy\b"
     r"|\bsounds good\b|\bforget it\b|\bnever ?mind\b"
     r"|\bdanke|\btschüss|\bwiedersehen|\bmerci\b|\bau revoir\b|\bbonne (?:journée|soirée)|\bgracias\b|\badiós\b"

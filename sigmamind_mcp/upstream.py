@@ -34,6 +34,7 @@ CONNECT_SECONDS = 5.0
 REQUESTS_TOGETHER = 32
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 64
+MAX_SEGMENT = 512
 
 _tracer = trace.get_tracer("sigmamind_mcp", __version__)
 
@@ -167,7 +168,7 @@ class Upstream:
         http = await self._http()
         request = http.build_request(
             method,
-            "/".join([self.base_url, *(quote(segment, safe="") for segment in path)]),
+            "/".join([self.base_url, *map(_segment, path)]),
             params=query,
             json=body,
             # Asked for plain, because a small compressed answer can unfold to any size.
@@ -232,6 +233,17 @@ class Upstream:
     @property
     def host(self) -> str:
         return urlsplit(self.base_url).hostname or ""
+
+
+def _segment(text: str) -> str:
+    """One segment of a path; ids that came from the API may be anything.
+
+    Raises:
+        UnexpectedAnswer: it would lead elsewhere, or cannot be sent.
+    """
+    if text in ("", ".", "..") or len(text) > MAX_SEGMENT or not text.isprintable():
+        raise errors.UnexpectedAnswer("The API gave an id that cannot be one.")
+    return quote(text, safe="")
 
 
 @contextmanager

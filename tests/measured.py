@@ -1,8 +1,9 @@
 """Measures the signals on the labelled sets; `python -m tests.measured` prints the table.
 
-`tuned.json` was at hand when the rules were made; `held_out.json` was written after they were settled, and no rule has
-been changed since for what it showed. Nor has a label: the one false user_spoke_last in 'curly deep' is a label forgotten,
-and counts as it was first measured. A near miss is a place that resembles a signal and is none.
+`tuned.json` was at hand when the rules were made. `held_out.json` was written by somebody who had seen neither, and
+measured once before any rule was changed for it; MEASURED_FIRST has those figures, which are the honest ones. Since
+then false signals of kinds that it showed have been mended, so what it says now is better than what a fresh set would.
+A near miss is a place that resembles a signal and is none.
 """
 
 import json
@@ -19,6 +20,16 @@ LABELLED = Path(__file__).with_name("labelled")
 KINDS: tuple[SignalKind, ...] = get_args(SignalKind)
 
 Place = tuple[str, int | None]
+
+MEASURED_FIRST: dict[SignalKind, tuple[int, int]] = {
+    "repeated_agent_turn": (27, 5),
+    "unfilled_variable": (22, 5),
+    "mock_value_contradicted": (19, 3),
+    "user_spoke_last": (60, 8),
+    "no_transcript": (10, 0),
+    "much_longer_than_siblings": (15, 0),
+}
+"""How many signals were right and how many false on the held-out set, before it could change anything."""
 
 
 class Figures(NamedTuple):
@@ -105,6 +116,14 @@ def differences(name: str) -> Iterator[str]:
             )
 
 
+def first_table() -> Iterator[str]:
+    yield "held_out, measured before any rule was changed for it"
+    for kind, (right, wrong) in MEASURED_FIRST.items():
+        bound = wilson_lower(right, right + wrong)
+        yield f"{kind:<25} {right:>3} right, {wrong} false: {right / (right + wrong):.2f} (>={bound:.2f})"
+
+
 if __name__ == "__main__":
+    sys.stdout.write("\n".join([*first_table(), "", ""]))
     for name in ("tuned", "held_out"):
         sys.stdout.write("\n".join([*table(name), *(differences(name) if "--misses" in sys.argv else ()), "", ""]))

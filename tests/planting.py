@@ -83,5 +83,6 @@ def planted_api(api: FakeAPI, *batches: PlantedBatch) -> None:
     for batch_id, planted in by_id.items():
         api.answer("GET", f"/v1/batch-runs/{batch_id}", planted.batch)
         for run in planted.runs:
-            whole = {**run, "conversation": planted.conversations[run["jobId"]]}
-            api.answer("GET", f"/v1/test-runs/{run['jobId']}", whole)
+            if run["jobId"] in planted.conversations:
+                whole = {**run, "conversation": planted.conversations[run["jobId"]]}
+                api.answer("GET", f"/v1/test-runs/{run['jobId']}", whole)

@@ -234,14 +234,14 @@ def test_conversations_part_where_the_agent_first_says_something_else() -> None:
     failed = turns(*GREETING, "Sure.", "Could I interest you in a discount voucher instead?", "No!")
 
     aligned = align(passed, failed)
-    place = parting(aligned, passed)
+    place = parting(aligned, passed, failed)
 
     assert place is not None and 4 in (aligned[place].one, aligned[place].other)
     assert only_in(passed, failed) == [4]
 
 
 def test_conversations_that_are_alike_do_not_part() -> None:
-    assert parting(align(turns(*GREETING), turns(*GREETING)), turns(*GREETING)) is None
+    assert parting(align(turns(*GREETING), turns(*GREETING)), turns(*GREETING), turns(*GREETING)) is None
 
 
 def test_skipped_turn_leaves_the_rest_aligned() -> None:
@@ -378,3 +378,52 @@ async def test_runs_of_different_cases_are_said_to_be(fake_api: FakeAPI) -> None
         result = await mcp.call_tool("compare_test_runs", ids)
 
     assert "different test cases" in text_of(result) and "no transcript" in text_of(result)
+
+
+async def test_runs_that_tell_no_case_are_compared_in_all_alone(mcp: Client, fake_api: FakeAPI) -> None:
+    planted = [planted_batch("batch_base", [(9, 1), (8, 2)]), planted_batch("batch_new", [(1, 9), (2, 8)])]
+    for batch in planted:
+        for run in batch.runs:
+            run["testCase"] = None
+    planted_api(fake_api, *planted)
+
+    answer = (await mcp.call_tool("compare_batch_runs", BOTH)).structured_content
+
+    assert (answer["separatesMix"], answer["direction"], answer["testCases"]) == (False, "worse", [])
+
+
+async def test_definitions_that_are_not_told_are_said_not_to_be(mcp: Client, fake_api: FakeAPI) -> None:
+    planted = [planted_batch("batch_base", [(9, 1)]), planted_batch("batch_new", [(1, 9)])]
+    for batch in planted:
+        for case in (*batch.batch["testCases"], *(run["testCase"] for run in batch.runs)):
+            for name in ("userPrompt", "successCriteria"):
+                case.pop(name, None)
+    planted_api(fake_api, *planted)
+
+    result = await mcp.call_tool("compare_batch_runs", BOTH)
+
+    assert result.structured_content["definitionsUnknown"] == 1
+    assert "edits cannot be seen" in text_of(result)
+
+
+def test_no_model_and_a_model_are_two_definitions() -> None:
+    assert differences(case(1, llmModel=None), case(1, llmModel="gpt-4o-mini")) == ("llmModel",)
+    assert differences(case(1), case(1, llmModel="gpt-4o-mini")) == ()
+
+
+async def test_without_a_transcript_nothing_is_said_of_where_they_part(mcp: Client, fake_api: FakeAPI) -> None:
+    for job_id, conversation in (("job_1", None), ("job_2", RUN["conversation"])):
+        run = {**RUN, "jobId": job_id, "conversation": conversation, "isSuccessful": job_id == "job_2"}
+        fake_api.answer("GET", f"/v1/test-runs/{job_id}", run)
+    both = {"agentId": AGENT_ID, "batchId": "b", "otherBatchId": "b", "jobId": "job_1", "otherJobId": "job_2"}
+
+    result = await mcp.call_tool("compare_test_runs", both)
+
+    assert "cannot be told" in text_of(result) and "Only in" not in text_of(result)
+    assert result.structured_content["around"] == []
+
+
+def test_users_turn_is_no_parting() -> None:
+    one, other = turns(*GREETING), turns(*GREETING, "One more thing entirely.")
+
+    assert parting(align(one, other), one, other) is None

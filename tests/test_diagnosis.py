@@ -377,3 +377,45 @@ async def test_every_next_call_in_the_sandbox_works(sandbox_mcp: Client) -> None
             assert not result.is_error, text_of(result)
             for call in result.structured_content.get("nextCalls", []):
                 assert not (await sandbox_mcp.call_tool(call["tool"], call["arguments"])).is_error, call
+
+
+async def test_runs_without_ids_are_counted_and_end_the_reading(mcp: Client, fake_api: FakeAPI) -> None:
+    batch = planted_batch("batch_red", [(0, 6)])
+    for run, odd in zip(batch.runs, (None, "..", "\ud800x", "x" * 70_000), strict=False):
+        run["jobId"] = odd
+    planted_api(fake_api, batch)
+
+    result = await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})
+
+    assert not result.is_error, text_of(result)
+    assert (result.structured_content["failed"], result.structured_content["failedRead"]) == (6, 2)
+    assert all(call["tool"] != "diagnose_batch_run" for call in result.structured_content.get("nextCalls", []))
+    assert all(".." not in asked.path for asked in fake_api.asked)
+
+
+async def test_repeated_job_ids_count_once(mcp: Client, fake_api: FakeAPI) -> None:
+    batch = planted_batch("batch_red", [(2, 3)])
+    batch.runs += batch.runs[:2]
+    planted_api(fake_api, batch)
+
+    rate = (await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})).structured_content["rate"]
+
+    assert (rate["passed"], rate["decided"]) == (2, 5)
+
+
+async def test_runs_of_the_only_case_need_not_tell_it(mcp: Client, fake_api: FakeAPI) -> None:
+    batch = planted_batch("batch_red", [(2, 3)])
+    for run in batch.runs:
+        run["testCase"] = None
+    planted_api(fake_api, batch)
+
+    answer = (await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})).structured_content
+
+    assert (answer["undecided"], answer["testCaseCount"], answer["testCases"][0]["rate"]["decided"]) == (0, 1, 5)
+
+
+def test_remarks_without_a_telling_word_are_alike_only_when_they_are_equal() -> None:
+    remarks = [None, "Refused.", "Wrong.", "404", None]
+    groups = group_failures([failed(text, job=f"job_{number}") for number, text in enumerate(remarks)])
+
+    assert sorted(len(group.runs) for group in groups) == [1, 1, 1, 2]

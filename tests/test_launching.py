@@ -229,3 +229,43 @@ async def cut_while(mcp: Client, api: FakeAPI) -> None:
         group.cancel_scope.cancel()
     await anyio.wait_all_tasks_blocked()  # the server has heard of it
     api.stall.set()
+
+
+async def test_what_changed_while_the_person_thought_is_asked_about_again(costly: FakeAPI) -> None:
+    """A yes counts for what was asked: the cases are read again before they start."""
+
+    class Slow(Person):
+        async def __call__(self, *args: Any) -> mcp_types.ElicitResult:
+            cases = [{**CASE, "testCaseId": name, "attempt": 3000} for name in ("tc_1", "tc_2")]
+            costly.answer("GET", "/v1/test-cases", page(cases))
+            return await super().__call__(*args)
+
+    person = Slow(YES)
+    async with connected(mode="legacy", elicitation_callback=person, base_url=costly.url, api_key=KEY) as mcp:
+        result = await mcp.call_tool("create_batch_run", START)
+
+    assert [asked.split()[1] for asked in person.asked] == ["60", "6,000"]
+    assert result.structured_content["expectedAttempts"] == 6000 and len(costly.posts) == 1
+
+
+async def test_one_yes_starts_one_batch_run_however_often_it_is_sent(costly: FakeAPI) -> None:
+    """Protocol 2026-07-28: the answer travels with the call, so a call that is issued again brings it again."""
+    settings = {"base_url": costly.url, "api_key": KEY}
+    async with connected(mode="2026-07-28", elicitation_callback=Person(YES), **settings) as mcp:
+        asked = await mcp.session.call_tool("create_batch_run", START, allow_input_required=True)
+        assert isinstance(asked, mcp_types.InputRequiredResult)
+        brought: Any = {"input_responses": {"confirmation": YES}, "request_state": asked.request_state}
+        first = await mcp.call_tool("create_batch_run", START, **brought)
+        again = await mcp.call_tool("create_batch_run", START, **brought)
+
+    assert first.structured_content["batchId"] == again.structured_content["batchId"]
+    assert again.structured_content["repeated"] is True and len(costly.posts) == 1
+
+
+async def test_negative_attempts_do_not_lower_the_count(costly: FakeAPI) -> None:
+    cases = [{**CASE, "testCaseId": "tc_1", "attempt": 1000}, {**CASE, "testCaseId": "tc_2", "attempt": -999}]
+    costly.answer("GET", "/v1/test-cases", page(cases))
+    async with connected(base_url=costly.url, api_key=KEY) as mcp:
+        refused = await mcp.call_tool("create_batch_run", START)
+
+    assert refused.is_error and "make 1,001 attempts" in text_of(refused) and costly.posts == []

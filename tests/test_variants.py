@@ -126,7 +126,7 @@ async def test_created_batch_run_without_a_readable_body_is_started_with_an_unkn
 
     assert not result.is_error
     assert "batchId" not in result.structured_content
-    assert "without an id" in text_of(result)
+    assert "gave no id that can be used" in text_of(result)
     assert result.structured_content["nextCalls"] == [{"tool": "list_batch_runs", "arguments": {"agentId": AGENT}}]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Self
 
+import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
@@ -329,7 +330,7 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     else:
         skipped.append("mock data against the agent's variables, because the agent could not be read.")
     if isinstance(cases, list):
-        findings += lint_against_cases(draft, cases)
+        findings += await anyio.to_thread.run_sync(lint_against_cases, draft, cases, abandon_on_cancel=True)
     else:
         skipped.append("duplicates, because the agent's test cases could not be listed.")
     if not reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):

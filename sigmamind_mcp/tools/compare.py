@@ -79,17 +79,18 @@ class CaseChangeRow(Part):
             change=change.change,
             base=Rate.of(change.base.counts) if change.base else None,
             candidate=Rate.of(change.candidate.counts) if change.candidate else None,
-            p=change.p and float(f"{change.p:.3g}"),
-            adjusted_p=change.adjusted_p and float(f"{change.adjusted_p:.3g}"),
+            p=None if change.p is None else float(f"{change.p:.3g}"),
+            adjusted_p=None if change.adjusted_p is None else float(f"{change.adjusted_p:.3g}"),
             differs=list(change.differs),
             attempts_to_settle=settle,
-            smallest_drop=change.smallest_drop and round(change.smallest_drop, 3),
+            smallest_drop=None if change.smallest_drop is None else round(change.smallest_drop, 3),
         )
 
     def line(self) -> str:
         sides = [f"{side.passed}/{side.decided}" if side else "none" for side in (self.base, self.candidate)]
         parts = [f"{self.test_case_id or '(no id)'} {self.change}: {sides[0]} to {sides[1]}"]
-        parts += [f"p {self.p:.3g}, adjusted {self.adjusted_p:.3g}"] if self.p and self.adjusted_p else []
+        if self.p is not None and self.adjusted_p is not None:
+            parts.append(f"p {self.p:.3g}, adjusted {self.adjusted_p:.3g}")
         if self.attempts_to_settle:
             parts.append(f"{self.attempts_to_settle} attempts a side would settle it, if the rates are those seen")
         if self.change == "unchanged" and self.smallest_drop is None:
@@ -113,6 +114,7 @@ class ComparedBatchRuns(Answer):
     separates_mix: bool = Field(description="False when only totals were compared: the mix of cases may have changed.")
     mix_differs: bool | None = Field(default=None, description="True when cases have other shares of the attempts.")
     compared: int = Field(description="Test cases with decided runs on both sides and an unchanged definition.")
+    definitions_unknown: int | None = Field(default=None, description="Compared test cases whose edits cannot be seen.")
     could_prove: bool = Field(description="Whether any outcome of so few attempts could have been proven.")
     counts: dict[str, int] = Field(description="How many test cases changed in which way.")
     definitions_from: dict[str, str] = Field(description="Where each side's definitions were read.")
@@ -124,7 +126,10 @@ class ComparedBatchRuns(Answer):
         if self.separates_mix and not self.compared:
             before.append("The batch runs share no test case with decided runs on both sides and one definition.")
         elif not self.could_prove:
-            before.append("No outcome of so few attempts could be proven: nothing below is evidence of a change.")
+            before.append(
+                "No outcome of so few attempts could be proven for a single test case"
+                + ("; only all of them together may tell." if self.compared > 1 else ".")
+            )
         before.append(
             f"Batch run {self.candidate_batch_id} against {self.base_batch_id} (agent {self.agent_id}): "
             + (", ".join(f"{count} {change}" for change, count in self.counts.items()) or "totals only")
@@ -140,8 +145,14 @@ class ComparedBatchRuns(Answer):
             before.append(
                 "The totals also differ because the mix of attempts does; the test compares within each case."
             )
+        if self.definitions_unknown:
+            of = counted(self.definitions_unknown, "compared test case")
+            before.append(f"Of {of} the API does not tell prompt and criteria on both sides: edits cannot be seen.")
         if not self.separates_mix:
-            before.append("The API does not list these runs, so a change of mix cannot be told from one of the agent.")
+            before.append(
+                "The API does not tell which runs are of which test case, so a change of mix cannot be told from one of"
+                " the agent."
+            )
         sources = "; ".join(f"{side} from the {source}" for side, source in self.definitions_from.items())
         after = [
             f"Definitions were read: {sources}. Whether the agent itself was edited cannot be seen:"
@@ -160,7 +171,7 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
     if args.base_batch_id == args.candidate_batch_id:
         raise InvalidArguments("baseBatchId and candidateBatchId are the same batch run; list_batch_runs shows others.")
     base, candidate = await _sides(args, api)
-    compared = await anyio.to_thread.run_sync(compare, base.side, candidate.side)
+    compared = await anyio.to_thread.run_sync(compare, base.side, candidate.side, abandon_on_cancel=True)
     rows = compared.changes[args.from_test_case :]
     overall = compared.overall
     tally = Counter(change.change for change in compared.changes)
@@ -173,11 +184,12 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
             base=None if overall.p is None else Rate.of(overall.base),
             candidate=None if overall.p is None else Rate.of(overall.candidate),
             direction=None if overall.p is None else _direction(overall.excess),
-            p=overall.p and float(f"{overall.p:.3g}"),
+            p=None if overall.p is None else float(f"{overall.p:.3g}"),
             separates_mix=overall.separates_mix,
             mix_differs=_mix_differs(compared) or None,
             compared=compared.compared,
             could_prove=compared.could_prove,
+            definitions_unknown=compared.definitions_unknown or None,
             counts={change: tally[change] for change in WORST_FIRST if tally[change]},
             definitions_from={"base": base.side.definitions, "candidate": candidate.side.definitions},
             test_case_count=len(compared.changes),
@@ -250,7 +262,9 @@ async def _sides(args: CompareBatchRuns, api: SigmaMindClient) -> tuple[Sided, S
 def _pair_to_read(changes: Sequence[CaseChange], base: Sided, candidate: Sided, here: CallArguments) -> list[NextCall]:
     """The call that lays a passed run of the base beside a failed one of the candidate, of the case that fell most."""
     for change in changes:
-        if change.change not in ("regressed", "changed, not proven") or not (change.base and change.candidate):
+        if not (change.base and change.candidate) or change.p is None:
+            continue
+        if change.candidate.counts.rate >= change.base.counts.rate:
             continue
         passed = _first(base.runs, change.base.case, "passed")
         failed = _first(candidate.runs, change.candidate.case, "failed")
@@ -321,6 +335,8 @@ class ComparedTestRuns(Answer):
             for name, run in (("Test run", self.run), ("Other test run", self.other))
         ]
         where = "The agent says alike things throughout."
+        if not (self.run.turn_count and self.other.turn_count):
+            where = "Where they part cannot be told: at least one has no transcript."
         if self.parts_at_turn and self.parts_at_other_turn:
             where = f"They part at turn {self.parts_at_turn} and other turn {self.parts_at_other_turn}."
         elif self.parts_at_turn:
@@ -356,8 +372,9 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> Comp
             raise run
     one, other = (run for run in read if isinstance(run, TestRun))
     turns, others = one.conversation or [], other.conversation or []
-    aligned = await anyio.to_thread.run_sync(align, turns, others)
-    place = parting(aligned, turns)
+    told = bool(turns and others)
+    aligned = await anyio.to_thread.run_sync(align, turns, others, abandon_on_cancel=True) if told else []
+    place = parting(aligned, turns, others)
     around = [] if place is None else aligned[max(0, place - TURNS_AROUND) : place + TURNS_AROUND + 1]
     answer = ComparedTestRuns(
         agent_id=args.agent_id,
@@ -369,14 +386,12 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> Comp
         around=[_pair_shown(pair, turns, others) for pair in around],
     )
     passed, failed = (one, other) if one.verdict == "passed" else (other, one)
-    if (passed.verdict, failed.verdict) == ("passed", "failed"):
+    if told and (passed.verdict, failed.verdict) == ("passed", "failed"):
         answer.passed_job_id = args.job_id if passed is one else args.other_job_id
-        answer.only_passed = _only_shown(passed, failed)
-        answer.only_failed = _only_shown(failed, passed)
+        answer.only_passed = await anyio.to_thread.run_sync(_only_shown, passed, failed, abandon_on_cancel=True)
+        answer.only_failed = await anyio.to_thread.run_sync(_only_shown, failed, passed, abandon_on_cancel=True)
     cases = [run.test_case.test_case_id if run.test_case else None for run in (one, other)]
     hints = ["These are runs of different test cases."] if None not in cases and cases[0] != cases[1] else []
-    if not (turns and others):
-        hints.append("At least one of them has no transcript.")
     if max(len(turns), len(others)) > ALIGNED_TURNS:
         hints.append(f"Only the first {ALIGNED_TURNS} turns of each were compared.")
     answer.hint = " ".join(hints) or None

@@ -15,6 +15,7 @@ from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.diagnosis import (
     CaseResult,
     Group,
+    attributed,
     case_results,
     group_failures,
     quotes_of,
@@ -44,7 +45,7 @@ QUOTE_CHARACTERS = 320
 PROSE_CHARACTERS = 500
 LABEL_CHARACTERS = 80
 
-JobIds = Annotated[list[Id], Field(max_length=200), SentAsList]
+JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 
 
@@ -76,7 +77,7 @@ class Rate(Part):
     def __str__(self) -> str:
         if self.decided == 0:
             return "none decided"
-        share = f"{self.passed / self.decided:.0%}, 95 % interval {self.low:.0%} to {self.high:.0%}"
+        share = f"{percent(self.passed / self.decided)}, 95 % interval {percent(self.low)} to {percent(self.high)}"
         return f"{self.passed} of {self.decided} passed ({share})"
 
 
@@ -131,6 +132,7 @@ class GroupShown(Part):
         cases += f" and {counted(self.more_test_cases, 'more test case')}" if self.more_test_cases else ""
         like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
         alike = f"{self.size} failed alike" if self.size > 1 else "1 failed"
+        alike = alike if self.remarks else f"{self.size} failed without remarks"
         lines = [f"{alike} ({cases}). For example {self.job_id or '(no id)'}{like}:"]
         lines += [f"    successCriteria: {self.success_criteria}"] if self.success_criteria else []
         lines += [f"    remarks: {self.remarks}"] if self.remarks else ["    (no remarks)"]
@@ -212,20 +214,21 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
     conversation use get_test_run; for two batch runs side by side compare_batch_runs.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    runs = await _runs(args, api)
+    runs = attributed(batch_run.test_cases, await _runs(args, api))
     results = case_results([] if args.job_ids else batch_run.test_cases, runs)
     failed = [run for run in runs if run.verdict == "failed"]
-    groups = await anyio.to_thread.run_sync(group_failures, failed)
+    groups = await anyio.to_thread.run_sync(group_failures, failed, abandon_on_cancel=True)
     wanted = groups[args.from_group : args.from_group + GROUPS_SHOWN]
-    order = reading_order(groups)[args.from_failure :]
-    ahead = [group.runs[0] for group in wanted]
+    readable = [run for run in reading_order(groups) if known_id(run.job_id)]
+    order = readable[args.from_failure :]
+    ahead = [run for group in wanted if known_id((run := group.runs[0]).job_id)]
     to_read = list({id(run): run for run in [*ahead, *order]}.values())[:READ_FAILED]
     failing = {result.case.test_case_id for result in results if result.outcome != "passing"}
     passed = [run for run in runs if run.verdict == "passed"]
     passed.sort(key=lambda run: (run.test_case and run.test_case.test_case_id) not in failing)
     to_compare = spread(passed, lambda run: run.test_case and run.test_case.test_case_id)[:READ_PASSED]
     tried, read = await _transcripts([*to_read, *to_compare], args, api, report)
-    signals = await anyio.to_thread.run_sync(signals_of, list(read.values()))
+    signals = await anyio.to_thread.run_sync(signals_of, list(read.values()), abandon_on_cancel=True)
     failed_read = [run for run in to_read if run.job_id in read]
     passed_read = [run for run in to_compare if run.job_id in read]
     last_completed = max((run.completed_date for run in runs if run.completed_date), default=None)
@@ -256,7 +259,7 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
         if min(args.from_failure - len(failed), args.from_group - len(groups), args.from_test_case - len(results)) >= 0:
             answer.hint = "Nothing is left to show: earlier calls have shown every test case, group and transcript."
         rest = {
-            "fromFailure": (gone_on, len(failed)),
+            "fromFailure": (gone_on, len(readable)),
             "fromGroup": (args.from_group + len(answer.groups), len(groups)),
             "fromTestCase": (args.from_test_case + len(cases), len(results)),
         }
@@ -283,20 +286,21 @@ async def _transcripts(
     runs: Sequence[TestRun], args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
 ) -> tuple[set[str], dict[str, TestRun]]:
     """Which job ids were tried in the time there is, and by job id the runs with their conversations."""
-    read = {run.job_id: run for run in runs if run.job_id and run.conversation is not None}
+    wanted = {job_id: run for run in runs if (job_id := known_id(run.job_id))}
+    read = {job_id: run for job_id, run in wanted.items() if run.conversation is not None}
     tried = set(read)
 
     async def read_one(listed: TestRun, job_id: str) -> None:
         try:
             run = await api.get_test_run(job_id, args.batch_id, args.agent_id)
-            read[job_id] = run if run.test_case else run.model_copy(update={"test_case": listed.test_case})
+            read[job_id] = run.model_copy(update={"job_id": job_id, "test_case": run.test_case or listed.test_case})
         finally:
             if anyio.current_effective_deadline() > anyio.current_time():
                 tried.add(job_id)
         await report(len(tried), len(runs), f"{len(tried)} of {len(runs)} transcripts read")
 
     with anyio.move_on_after(READING_SECONDS):
-        await together([partial(read_one, run, run.job_id) for run in runs if run.job_id and run.job_id not in read])
+        await together([partial(read_one, run, job_id) for job_id, run in wanted.items() if job_id not in read])
     return tried, read
 
 
@@ -389,6 +393,11 @@ def _next_calls(
     if answer.state == "running":
         calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
     return calls
+
+
+def percent(share: float) -> str:
+    """The share in whole percent; near nothing and near all with a decimal, so that neither is said of some."""
+    return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else f"{share:.1%}"
 
 
 def cut(text: str, characters: int) -> str:

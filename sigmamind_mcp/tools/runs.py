@@ -14,6 +14,7 @@ from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import (
     ConnectionFailed,
     InvalidArguments,
+    NotFound,
     ServerFault,
     SigmaMindError,
     TooManyRequests,
@@ -50,8 +51,11 @@ from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
 MAX_READ_ONE_BY_ONE = 200
+VERDICT_FIELDS = {"isSuccessful", "isSuccesful", "completedDate", "remarks"}
+"""A listed run that has none of these tells no more than its job id."""
 FIRST_LOOK_AFTER = 1.0
 LONGEST_BETWEEN_LOOKS = 10.0
+READ_SECONDS = 30.0
 
 UNDECIDED = "Undecided: the run has not ended, or it broke. One older than 15 minutes will hardly end any more."
 
@@ -539,22 +543,41 @@ def _case_row(case: TestCase) -> TestCaseRow:
 
 
 async def runs_of(batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
-    """Every test run of a batch; those of which the API lists the job id alone are read one by one."""
+    """Every test run of a batch; those that the API lists without a verdict or an end are read one by one."""
     runs = await api.list_test_runs(batch_id, agent_id)
-    bare = [job_id for run in runs if set(run.raw) <= {"jobId", "testCase"} and (job_id := known_id(run.job_id))]
+    bare = [job_id for run in runs if not VERDICT_FIELDS & set(run.raw) and (job_id := known_id(run.job_id))]
+    if not any(set(run.raw) <= {"jobId", "testCase"} for run in runs):
+        # What is listed says something, so it stands where reading says no more.
+        read = await together(
+            [partial(api.get_test_run, name, batch_id, agent_id) for name in bare[:MAX_READ_ONE_BY_ONE]]
+        )
+        found = {name: run for name, run in zip(bare, read, strict=False) if isinstance(run, TestRun)}
+        return [found.get(run.job_id or "", run) for run in runs]
     if len(bare) > MAX_READ_ONE_BY_ONE:
         raise InvalidArguments(
             f"This batch run lists {len(bare)} job ids without verdicts, too many to read one by one."
             " Read single runs with get_test_run."
         )
-    read = await read_runs(bare, batch_id, agent_id, api) if bare else []
-    by_id = dict(zip(bare, read, strict=True))
+    by_id = dict(zip(bare, await read_runs(bare, batch_id, agent_id, api), strict=True)) if bare else {}
     return [by_id.get(run.job_id or "", run) for run in runs]
 
 
 async def read_runs(job_ids: Sequence[str], batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
-    """These test runs of a batch, in this order; the first failure of a read is raised."""
-    read = await together([partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids])
+    """These test runs of a batch, in this order.
+
+    Raises:
+        InvalidArguments: the batch run has no test run of such an id; the first few are named.
+        SigmaMindError: the first other failure of a read.
+    """
+    read: list[TestRun | SigmaMindError] = []
+    with anyio.move_on_after(READ_SECONDS):
+        read = await together([partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids])
+    if len(read) < len(job_ids):
+        raise ConnectionFailed(
+            f"The {len(job_ids)} test runs were not all read within {READ_SECONDS:.0f} s. Ask for fewer.", sent=True
+        )
+    if missing := [job_id for job_id, run in zip(job_ids, read, strict=True) if isinstance(run, NotFound)]:
+        raise InvalidArguments(f"Batch run {batch_id} has no test run {', '.join(missing[:5])}.")
     if failures := [run for run in read if isinstance(run, SigmaMindError)]:
         raise failures[0]
     return [run for run in read if isinstance(run, TestRun)]
