@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from statistics import median
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,9 @@ from sigmamind_mcp.untrusted import clean
 
 LOOKED_AT = 4_000
 """Characters of a turn that are looked at; nobody says as much in one."""
+LOOKED_AT_IN_ALL = 40_000
+LAST_TURNS = 4
+MOCK_VARIABLES = 30
 
 SignalKind = Literal[
     "repeated_agent_turn", "unfilled_variable", "mock_value_contradicted", "user_spoke_last", "no_transcript",
@@ -46,7 +50,7 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
     turns = _said(run.conversation)
     if not turns:
         return [Signal("no_transcript", None, "The test run has no transcript, or only blank turns.", False)]
-    mock_data = run.test_case.mock_data if run.test_case else []
+    mock_data = run.test_case.mock_data[:MOCK_VARIABLES] if run.test_case else []
     found = [
         *_repetitions(turns),
         *_unfilled(turns, mock_data),
@@ -58,11 +62,18 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
 
 
 def _said(conversation: Sequence[Turn] | None) -> list[Said]:
+    """The turns that are looked at: from the first on as many as there is time for, and always the last few."""
     turns = (
         Said(number, turn.role.strip().lower() == "user", clean(turn.content[:LOOKED_AT]).strip())
         for number, turn in enumerate(conversation or [], start=1)
     )
-    return [turn for turn in turns if turn.text]
+    before = accumulate((len(turn.content) for turn in conversation or []), initial=0)
+    last = len(conversation or []) - LAST_TURNS
+    return [
+        turn
+        for turn, length in zip(turns, before, strict=False)
+        if turn.text and (length < LOOKED_AT_IN_ALL or turn.number > last)
+    ]
 
 
 # Words of one turn. Scripts without blanks between words count by the character, two to a word.
