@@ -69,7 +69,7 @@ class Settings(BaseModel):
     def from_env(cls, environ: Mapping[str, str], **options: object) -> Self:
         """Read the SIGMAMIND_ variables; `options` that are not None win over them.
 
-        An empty value, or one that begins with `${` (a bundle's unfilled field), counts as unset.
+        An empty value counts as unset, and so does what a bundle's unfilled field leaves: `${…}`, null, undefined.
 
         Raises:
             ConfigurationError: a value is not usable; the text names the variable.
@@ -77,7 +77,7 @@ class Settings(BaseModel):
         found: dict[str, object] = {}
         for name in ("api_key", "base_url", "agent_id", "read_only", "confirm_attempts", "log_level"):
             value = environ.get(f"SIGMAMIND_{name.upper()}", "").strip()
-            if value and not value.startswith("${"):
+            if value not in ("", "null", "undefined") and not value.startswith("${"):
                 found[name] = value.lower() if name == "log_level" else value
         found.update({name: value for name, value in options.items() if value is not None})
         try:

@@ -123,9 +123,12 @@ class Judges:
         return f"{len(passed)} clients passed: v1, v2 with a handshake, v2 without, on stdio, SSE and HTTP"
 
     def _run(self, *command: Path | str) -> Done:
+        return self._execute(self.node, *command)
+
+    def _execute(self, *command: Path | str) -> Done:
         home = str(self.home)
         return subprocess.run(
-            [str(self.node), *map(str, command)],
+            list(map(str, command)),
             capture_output=True,
             cwd=ROOT,
             encoding="utf-8",
@@ -162,10 +165,11 @@ def main(node: Path) -> int:
             "Inspector, HTTP": partial(judges.inspector, "--server-url", f"{url}/mcp", "--transport", "http"),
             "TypeScript": partial(judges.typescript, url),
         }
-        return max([_verdict(name, judge) for name, judge in panel.items()])
+        return max([verdict_of(name, judge) for name, judge in panel.items()])
 
 
-def _verdict(name: str, judge: Callable[[], str]) -> int:
+def verdict_of(name: str, judge: Callable[[], str]) -> int:
+    """Print what the judge says, and return 1 if it rejected something."""
     started = time.monotonic()
     try:
         verdict, status = judge(), 0

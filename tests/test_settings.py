@@ -13,7 +13,7 @@ def test_nothing_set_is_the_hosted_api_without_a_key() -> None:
     assert settings == Settings(base_url=HOSTED_API, api_key=None, agent_id=None, read_only=False, sandbox=False)
 
 
-@pytest.mark.parametrize("value", ["", "  ", "${user_config.api_key}", "${SIGMAMIND_API_KEY}"])
+@pytest.mark.parametrize("value", ["", "  ", "${user_config.api_key}", "${SIGMAMIND_API_KEY}", "null", "undefined"])
 def test_blank_or_unfilled_value_is_unset(value: str) -> None:
     names = ("API_KEY", "BASE_URL", "AGENT_ID", "READ_ONLY", "CONFIRM_ATTEMPTS", "LOG_LEVEL")
 

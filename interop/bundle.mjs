@@ -1,0 +1,15 @@
+// How a host starts the unpacked bundle: `node bundle.mjs FOLDER SETTINGS` prints command, args and env, filled in by mcpb.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { getMcpConfigForManifest } from "@anthropic-ai/mcpb";
+
+const [extensionPath, settings] = process.argv.slice(2);
+const manifest = JSON.parse(readFileSync(path.join(extensionPath, "manifest.json"), "utf8"));
+const config = await getMcpConfigForManifest({
+  manifest,
+  extensionPath,
+  systemDirs: {},
+  userConfig: JSON.parse(settings),
+  pathSeparator: path.sep,
+});
+console.log(JSON.stringify(config));
