@@ -96,6 +96,12 @@ class Tool:
     def name(self) -> str:
         return self.function.__name__
 
+    @property
+    def description(self) -> str:
+        """The docstring, each of its paragraphs on one line: a line break costs a model as much as a word."""
+        paragraphs = inspect.cleandoc(self.function.__doc__ or "").split("\n\n")
+        return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
     @cached_property
     def arguments(self) -> type[Arguments]:
         model: type[Arguments] = get_type_hints(self.function)["args"]
@@ -115,7 +121,7 @@ class Tool:
         return mcp.Tool(
             name=self.name,
             title=self.title,
-            description=inspect.cleandoc(self.function.__doc__ or ""),
+            description=self.description,
             input_schema=input_schema(self.arguments, default_agent_id=default_agent_id),
             output_schema=self.output_schema,
             annotations=mcp.ToolAnnotations(

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_snake
 
 from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.evidence import ALPHA, Counts, attempts_to_settle, power, wilson
+from sigmamind_mcp.models import KNOWN_LLM_MODELS
 from sigmamind_mcp.prompts import PROMPTS
 from sigmamind_mcp.resources import read_guide
 from sigmamind_mcp.server import TOOLS, instructions
@@ -66,6 +67,13 @@ def test_readme_names_every_prompt_with_its_arguments() -> None:
         name: ", ".join(f"`{argument}`" for argument, _, _ in prompt.arguments(None))
         for name, prompt in PROMPTS.items()
     }
+
+
+def test_guide_on_test_cases_lists_the_models_that_a_draft_is_checked_against() -> None:
+    listed = re.findall(r"\b(?:gpt|claude|gemini)-[\w.-]*\w", read_guide("test-cases") or "")
+    fast = {f"{name}-fast-tier" for name in listed if name.startswith("gpt") and name != "gpt-5-nano"}
+
+    assert {*listed, *fast} == set(KNOWN_LLM_MODELS)
 
 
 def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:

@@ -15,9 +15,7 @@ from sigmamind_mcp.untrusted import clean_json
 
 
 class ListAgents(Paged):
-    name_contains: Annotated[str, Field(max_length=256, description="Keep only names with this text, in any case.")] = (
-        ""
-    )
+    name_contains: Annotated[str, Field(max_length=256, description="Part of the name, in any case.")] = ""
 
 
 class GetAgent(ForAgent):
@@ -73,9 +71,9 @@ class AgentAnswer(Answer):
 
 
 async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
-    """List the agents that the key can use, with the agentId that nearly every other tool asks for.
+    """List the agents that the key can use, with the agentId that other tools ask for.
 
-    For one agent's prompt and settings use get_agent.
+    For one agent's prompt use get_agent. Reads only.
     """
     wanted = args.name_contains.casefold()
     agents = [agent for agent in await api.list_agents() if wanted in (agent.name or "").casefold()]
@@ -91,9 +89,9 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
 
 
 async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
-    """Read one agent's prompt, the variables it expects, and its model, before writing test cases for it.
+    """Read one agent before writing test cases for it: prompt, expected variables, model.
 
-    Secrets are masked. Test cases that exist already are in list_test_cases.
+    To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets masked.
     """
     agent = await api.get_agent(args.agent_id)
     masked = Agent.read(mask(clean_json(agent.raw)))  # a hidden character would carry a secret past its mask

@@ -17,6 +17,8 @@ from sigmamind_mcp.models import JSONObject
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 MAX_TEXT = 32_000
+NO_LIMIT = 100_000
+"""A maximum from here on only keeps out what cannot be meant."""
 
 
 def _refuse_bool(value: object) -> object:
@@ -41,19 +43,15 @@ SentAsList = BeforeValidator(_list_from_json)
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 
-AgentId = Annotated[Id, Field(description="Id of the agent, from list_agents; with or without 'agent_'.")]
-TestCaseId = Annotated[Id, Field(description="Id of the test case; list_test_cases finds it by its label.")]
-BatchId = Annotated[Id, Field(description="Id of the batch run, as list_batch_runs gives it.")]
-JobId = Annotated[Id, Field(description="Id of the test run, as list_test_runs gives it.")]
-Detail = Annotated[
-    Literal["concise", "full"], Field(description="'full' adds every field the API sent, under its own name.")
-]
-PageNumber = Annotated[int, Field(ge=0, description="Page number, from 0."), NotBool]
+AgentId = Annotated[Id, Field(description="From list_agents.")]
+TestCaseId = Annotated[Id, Field(description="From list_test_cases.")]
+BatchId = Annotated[Id, Field(description="From list_batch_runs.")]
+JobId = Annotated[Id, Field(description="From list_test_runs.")]
+Detail = Annotated[Literal["concise", "full"], Field(description="full: all fields.")]
+PageNumber = Annotated[int, Field(ge=0, description="From 0."), NotBool]
 PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page."), NotBool]
-Skip = Annotated[int, Field(ge=0, le=100, description="Items of this page that an earlier answer has shown."), NotBool]
-LabelContains = Annotated[
-    str, Field(min_length=1, max_length=256, description="Keep only labels with this text, in any case.")
-]
+Skip = Annotated[int, Field(ge=0, le=NO_LIMIT, description="Items already shown of it."), NotBool]
+LabelContains = Annotated[str, Field(min_length=1, max_length=256, description="Part of the label, in any case.")]
 
 
 class Arguments(BaseModel):
@@ -100,7 +98,8 @@ def read_arguments(
 
 def input_schema(model: type[Arguments], *, default_agent_id: str | None) -> JSONObject:
     """The JSON Schema of a tool's arguments, without noise; with a default agent, `agentId` is optional."""
-    schema = tidy_schema(model.model_json_schema(by_alias=True))
+    schema: JSONObject = _brief(tidy_schema(model.model_json_schema(by_alias=True)))
+    schema["additionalProperties"] = False
     if default_agent_id and issubclass(model, ForAgent):
         schema["required"] = [name for name in schema["required"] if name != "agentId"]
         schema["properties"]["agentId"]["default"] = default_agent_id
@@ -128,6 +127,35 @@ def tidy_schema(schema: JSONObject) -> JSONObject:
 
     tidied: JSONObject = tidy(schema)
     return tidied
+
+
+def _brief(node: Any) -> Any:
+    """Leave out what every list of the tools would cost a model tokens for, and a refusal says where it matters.
+
+    That is the letters of an id, the least there can be, how long a text or list may be, that entries are closed as
+    well, and null, 0 and false as ways of not giving a value.
+    """
+    if isinstance(node, list):
+        return [_brief(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "anyOf" in node and node.get("default", "") is None:
+        given, _ = node["anyOf"]
+        node = {key: value for key, value in {**given, **node}.items() if key not in ("anyOf", "default")}
+    told = {key: _brief(value) for key, value in node.items() if isinstance(value, dict) or _tells(key, value)}
+    return dict(sorted(told.items(), key=lambda item: item[0] != "type"))
+
+
+def _tells(key: str, value: Any) -> bool:
+    match key:
+        case "pattern" | "minimum" | "minLength" | "maxLength" | "minItems" | "maxItems":
+            return False
+        case "default" | "additionalProperties":
+            return bool(value)
+        case "maximum":
+            return bool(value < NO_LIMIT)
+        case _:
+            return True
 
 
 def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import InvalidArguments, NotFound, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.lint import Finding, lint_against_agent, lint_against_cases, lint_draft, reads_as_english
-from sigmamind_mcp.models import KNOWN_LLM_MODELS, Agent, JSONObject, TestCase
+from sigmamind_mcp.models import Agent, JSONObject, TestCase
 from sigmamind_mcp.together import together
 from sigmamind_mcp.tools.answers import (
     Answer,
@@ -47,8 +47,8 @@ Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
 
 
 class MockEntry(Arguments):
-    variable_name: Annotated[str, Field(min_length=1, description="The name between {{ }} in the agent's prompt.")]
-    value: Annotated[str, Field(description="What stands in for it.")]
+    variable_name: Annotated[str, Field(min_length=1, description="Name between {{ }}.")]
+    value: str
 
 
 class Draft(ForAgent):
@@ -56,57 +56,52 @@ class Draft(ForAgent):
 
     user_prompt: Annotated[
         Prose,
-        Field(description="Persona and intent of the simulated user, told to it: 'You are an angry customer who…'"),
+        Field(description="Who the simulated user is and wants: 'You are…'"),
     ]
     success_criteria: Annotated[
         Prose,
-        Field(description="What the agent must do, in plain words. Each run is judged by this text alone."),
+        Field(description="What the agent must do: all that a run is judged by."),
     ]
-    label: Annotated[str, Field(max_length=256, description="Name in reports and dashboards.")] = ""
+    label: Annotated[str, Field(max_length=256, description="Name in reports.")] = ""
     llm_model: Annotated[
         str,
         Field(
             min_length=1,
             max_length=128,
-            description="Model that plays the agent, not the user or judge. '-fast-tier' is OpenAI's priority tier.",
-            examples=list(KNOWN_LLM_MODELS),
+            description="Model that plays the agent, such as gpt-5.2.",
         ),
     ] = ""
     mock_data: Annotated[
         list[MockEntry],
-        Field(max_length=100, description="Stand-ins for the agent's external data."),
+        Field(max_length=100, description="Values for the agent's variables."),
         SentAsList,
     ] = []
     attempt: Annotated[
         int,
-        Field(
-            ge=1, le=LARGEST, description="Independent runs of this case in every batch run; each costs model calls."
-        ),
+        Field(ge=1, le=LARGEST, description="Runs in each batch run; each costs model calls."),
         NotBool,
     ] = 1
 
 
 class CreateTestCase(Draft):
-    allow_duplicate: Annotated[
-        bool, Field(description="Store it even if the same call was made in the last 10 minutes.")
-    ] = False
+    allow_duplicate: Annotated[bool, Field(description="Store it again within 10 minutes of the same call.")] = False
 
 
 class UpdateTestCase(ForAgent):
     test_case_id: TestCaseId
-    user_prompt: Annotated[Prose, Field(description="New persona and intent of the simulated user.")] = ""
-    success_criteria: Annotated[Prose, Field(description="New text that each run is judged by.")] = ""
+    user_prompt: Annotated[Prose, Field(description="New persona and intent.")] = ""
+    success_criteria: Annotated[Prose, Field(description="New text to judge by.")] = ""
     label: Annotated[str, Field(max_length=256, description="New name.")] = ""
-    llm_model: Annotated[str, Field(min_length=1, max_length=128, description="New model that plays the agent.")] = ""
+    llm_model: Annotated[str, Field(min_length=1, max_length=128, description="New model.")] = ""
     mock_data: Annotated[
-        list[MockEntry], Field(max_length=100, description="New mock data; it replaces the whole list."), SentAsList
+        list[MockEntry], Field(max_length=100, description="Replaces the whole list."), SentAsList
     ] = []
     attempt: Annotated[
         int,
         Field(
             ge=1,
             le=LARGEST,
-            description="New number of runs in each batch run.",
+            description="New number of runs.",
             json_schema_extra=lambda schema: schema.pop("default"),  # who fills in defaults would change it
         ),
         NotBool,
@@ -291,10 +286,10 @@ class TestCaseList(Answer):
 
 
 async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> CreatedTestCase:
-    """Store a new test case: one simulated conversation with the agent and how to judge it.
+    """Store a new test case: who the simulated user is, and how the agent is judged.
 
-    Storing runs nothing; create_batch_run starts it. A test case cannot be deleted through the API. The same call
-    within 10 minutes stores nothing new. Returns its testCaseId.
+    Use check_test_case first; to change a stored case use update_test_case. Costs and runs nothing; the API cannot
+    delete it. The same call within 10 minutes stores nothing new.
     """
     fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"})
     written = await api.create_test_case(args.agent_id, fields, allow_duplicate=args.allow_duplicate)
@@ -312,9 +307,10 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
 
 
 async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
-    """Check a draft before create_test_case stores it for good: vague criteria, no goal, mock data that does not fit.
+    """Check a draft before create_test_case: vague criteria, no goal, unfit mock data, duplicates.
 
-    Takes what create_test_case takes, stores and runs nothing. Reads the agent and its test cases; costs nothing.
+    Takes the same arguments; to see a stored case use get_test_case. Reads the agent and its cases, stores and runs
+    nothing. Returns problems and advice.
     """
     draft = TestCase.read(args.model_dump(by_alias=True, exclude={"agent_id"}))
     reads: list[Callable[[], Awaitable[object]]] = [
@@ -348,10 +344,10 @@ def _shown(findings: Sequence[Finding]) -> list[FindingShown]:
 
 
 async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> UpdatedTestCase:
-    """Change some fields of a test case; those that are not given keep their value.
+    """Change the given fields of a test case; the others keep their value.
 
-    Overwrites the old values for good. Batch runs that exist keep their results. For a variant to compare
-    with, use create_test_case. Returns what changed, before and after.
+    For a variant to compare with use create_test_case. Overwrites old values for good, runs nothing; existing batch
+    runs keep their results. Returns each change, before and after.
     """
     given: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id"})
     if not given:
@@ -381,9 +377,9 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
 
 
 async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnswer:
-    """Read one test case as it is now: the simulated user's prompt, success criteria, mock data, attempts.
+    """Read one test case as it is now: user prompt, success criteria, mock data, attempts.
 
-    For the ids and labels of all cases use list_test_cases.
+    Use it before update_test_case; for ids and labels list_test_cases. Reads only.
     """
     case = await api.get_test_case(args.test_case_id, args.agent_id)
     answer = TestCaseAnswer.of(case, args.agent_id)
@@ -391,9 +387,9 @@ async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnsw
 
 
 async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCaseList:
-    """List an agent's test cases with their ids, to find one by its label or to choose cases for a batch run.
+    """List an agent's test cases, to find an id by label or choose some for create_batch_run.
 
-    For one case's prompt and criteria use get_test_case.
+    For prompt and criteria use get_test_case. Reads only.
     """
     is_full = args.detail == "full"
     wanted = args.label_contains.casefold()

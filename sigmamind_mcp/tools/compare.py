@@ -48,10 +48,10 @@ ONLY_SHOWN = 8
 
 
 class CompareBatchRuns(ForAgent):
-    base_batch_id: Annotated[Id, Field(description="The batch run from before, from list_batch_runs.")]
-    candidate_batch_id: Annotated[Id, Field(description="The batch run to judge against it.")]
-    base_job_ids: Annotated[JobIds, Field(description="Test runs of the base, where the API cannot list them.")] = []
-    candidate_job_ids: Annotated[JobIds, Field(description="Test runs of the candidate, likewise.")] = []
+    base_batch_id: Annotated[Id, Field(description="The earlier one, from list_batch_runs.")]
+    candidate_batch_id: Annotated[Id, Field(description="The one to judge against it.")]
+    base_job_ids: Annotated[JobIds, Field(description="Base test runs, if the API cannot list them.")] = []
+    candidate_job_ids: Annotated[JobIds, Field(description="Candidate test runs, likewise.")] = []
     from_test_case: Annotated[Offset, Field(description="Test cases that earlier calls have shown.")] = 0
 
 
@@ -163,10 +163,10 @@ class ComparedBatchRuns(Answer):
 
 
 async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> ComparedBatchRuns:
-    """Compare two batch runs case by case: what changed beyond noise, what is not proven, what was edited.
+    """Compare two batch runs case by case: what changed beyond noise, what is unproven, what was edited.
 
-    Says for each unproven change how many attempts would settle it. For the reasons behind one batch run use
-    diagnose_batch_run; for two conversations compare_test_runs.
+    Use it after a change; for why attempts failed use diagnose_batch_run, for two conversations compare_test_runs.
+    Reads both, no model calls. Says how many attempts would settle it.
     """
     if args.base_batch_id == args.candidate_batch_id:
         raise InvalidArguments("baseBatchId and candidateBatchId are the same batch run; list_batch_runs shows others.")
@@ -355,9 +355,10 @@ class ComparedTestRuns(Answer):
 
 
 async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> ComparedTestRuns:
-    """Lay two conversations of one test case side by side: where they part, and what only the passed one did.
+    """Lay two conversations of one test case side by side: where they part, what only the passed one did.
 
-    Job ids come from list_test_runs or diagnose_batch_run. For one whole conversation use get_test_run.
+    Use it on a passed and a failed run from list_test_runs; for one whole conversation use get_test_run. Reads
+    only.
     """
     if args.job_id == args.other_job_id and args.batch_id == args.other_batch_id:
         raise InvalidArguments("jobId and otherJobId are the same test run; list_test_runs shows others.")

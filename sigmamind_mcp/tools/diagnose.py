@@ -51,10 +51,10 @@ Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 
 class DiagnoseBatchRun(ForAgent):
     batch_id: BatchId
-    job_ids: Annotated[JobIds, Field(description="Test runs to read, where the API cannot list a batch run's.")] = []
-    from_failure: Annotated[Offset, Field(description="Failed runs whose transcripts earlier calls have read.")] = 0
-    from_group: Annotated[Offset, Field(description="Groups of failures that earlier calls have shown.")] = 0
-    from_test_case: Annotated[Offset, Field(description="Test cases that earlier calls have shown.")] = 0
+    job_ids: Annotated[JobIds, Field(description="Test runs to read, if the API cannot list them.")] = []
+    from_failure: Annotated[Offset, Field(description="Failures that earlier calls have read.")] = 0
+    from_group: Annotated[Offset, Field(description="Groups that earlier calls have shown.")] = 0
+    from_test_case: Annotated[Offset, Field(description="Test cases likewise.")] = 0
 
 
 class Part(BaseModel):
@@ -208,10 +208,10 @@ class DiagnosedBatchRun(Answer):
 
 
 async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, report: Report) -> DiagnosedBatchRun:
-    """Explain a batch run in one call: pass rates with intervals, failures grouped with quoted turns, signals.
+    """Explain a batch run: pass rates with intervals, failures grouped with quoted turns, signals.
 
-    Reads up to 60 failed and 10 passed transcripts in at most 45 seconds; the answer's next call goes on. For one
-    conversation use get_test_run; for two batch runs side by side compare_batch_runs.
+    Use it first when attempts failed; for one conversation get_test_run, for two batch runs compare_batch_runs.
+    Reads up to 70 transcripts within 45 seconds, no model calls; its next call goes on.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
     runs = attributed(batch_run.test_cases, await _runs(args, api))

@@ -26,12 +26,12 @@ LABEL_SHOWN = 60
 class CreateBatchRun(ForAgent):
     test_cases: Annotated[
         list[Id],
-        Field(min_length=1, description="Ids of the test cases to run, each once, from list_test_cases."),
+        Field(min_length=1, description="Ids from list_test_cases, each once."),
         SentAsList,
     ]
     confirm_attempts: Annotated[
         int | None,
-        Field(ge=1, description="The total of attempts, once a person has agreed to it; asked for when it is high."),
+        Field(ge=1, description="Total of attempts that a person agreed to; asked for when high."),
         NotBool,
     ] = None
 
@@ -92,8 +92,9 @@ class Plan(NamedTuple):
 async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmation: Confirmation) -> CreatedBatchRun:
     """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
 
-    It costs model calls, one conversation for each attempt, and cannot be stopped; calling again starts another.
-    Many attempts need a person's yes. Returns at once with a batchId; follow it with wait_for_batch_run.
+    For results there are use list_batch_runs. Costs model calls, one conversation an attempt, and cannot be
+    stopped; calling again starts another. Many attempts need a person's yes. Returns at once; follow it with
+    wait_for_batch_run.
     """
     if repeated := [case for case, times in Counter(args.test_cases).items() if times > 1]:
         named = ", ".join(repeated[:CASES_NAMED])

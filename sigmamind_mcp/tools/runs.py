@@ -67,7 +67,7 @@ class ListBatchRuns(Paged, ForAgent):
     size: PageSize = 10
     label_contains: Annotated[
         LabelContains,
-        Field(description="Of this page, keep batch runs with a test case whose label has this text, in any case."),
+        Field(description="Of this page: part of a test case's label."),
     ] = ""
     detail: Detail = "concise"
 
@@ -79,27 +79,32 @@ class GetBatchRun(ForAgent):
 
 class WaitForBatchRun(ForAgent):
     batch_id: BatchId
-    max_seconds: Annotated[
-        int, Field(ge=0, le=300, description="Return after this many seconds at the latest; 0 takes one look."), NotBool
-    ] = 45
+    max_seconds: Annotated[int, Field(ge=0, le=300, description="0 takes one look."), NotBool] = 45
 
 
 class ListTestRuns(Paged, ForAgent):
     batch_id: BatchId
     verdict: Annotated[
         Literal["passed", "failed", "undecided"] | None,
-        Field(description="Keep only runs with this outcome."),
+        Field(description="Keep this outcome."),
     ] = None
-    test_case_id: Annotated[Id, Field(description="Keep only runs of this test case.")] = ""
+    test_case_id: Annotated[Id, Field(description="Keep this test case.")] = ""
     detail: Detail = "concise"
 
 
 class GetTestRun(ForAgent):
     job_id: JobId
     batch_id: BatchId
-    from_turn: Annotated[int, Field(ge=1, description="First turn to return; turns count from 1."), NotBool] = 1
+    from_turn: Annotated[int, Field(ge=1, description="First turn to return, from 1."), NotBool] = 1
     turns: Annotated[
-        int, Field(ge=1, le=1000, description="At most so many turns; by default as many as fit."), NotBool
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="At most so many; by default as many as fit.",
+            json_schema_extra=lambda schema: schema.pop("default"),
+        ),
+        NotBool,
     ] = 1000
     detail: Detail = "concise"
 
@@ -320,9 +325,9 @@ class TestRunAnswer(Answer):
 
 
 async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
-    """List an agent's batch runs, newest first, each with its state and pass counts.
+    """List an agent's batch runs, newest first, with states and pass counts.
 
-    For one batch run whose id is known use get_batch_run; for its individual runs list_test_runs.
+    With a batchId use get_batch_run, or list_test_runs for its conversations. Reads only.
     """
     is_full = args.detail == "full"
     page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
@@ -357,9 +362,10 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
-    """Read one batch run: its state (finished, running, stalled, unknown), pass counts and test cases.
+    """Read one batch run as it is now: state, pass counts, test cases.
 
-    To follow a running one use wait_for_batch_run; for its runs with verdicts and reasons list_test_runs.
+    To follow it use wait_for_batch_run; for verdicts list_test_runs; for why attempts failed diagnose_batch_run.
+    Reads only.
     """
     batch_run, counted = await _look(args.batch_id, args.agent_id, api)
     answer = _batch_run_answer(BatchRunAnswer, batch_run, counted, args.agent_id, args.batch_id)
@@ -367,10 +373,10 @@ async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnsw
 
 
 async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report: Report) -> WaitedBatchRun:
-    """Wait until a batch run ends, at most maxSeconds, and return its state and counts as they then stand.
+    """Wait until a batch run ends, at most maxSeconds; returns its state and counts then.
 
-    While the state is still running, call it again: it goes on from the batchId alone. For one look without
-    waiting use get_batch_run.
+    Use it after create_batch_run, and again while still running; for one look use get_batch_run. Only polls: costs
+    nothing, stops nothing.
     """
 
     async def look() -> WaitedBatchRun:
@@ -395,9 +401,10 @@ async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report
 
 
 async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunList:
-    """List the test runs of a batch run: job id, test case, verdict, reason and transcript URI of each.
+    """List a batch run's test runs: job id, test case, verdict, reason, transcript URI.
 
-    Use verdict "failed" to go to the failures; for one run's conversation use get_test_run.
+    Use verdict 'failed' to pick failures; for one conversation use get_test_run, for all failures explained
+    diagnose_batch_run. Reads only.
     """
     runs = await runs_of(args.batch_id, args.agent_id, api)
     verdicts = [run.verdict for run in runs]
@@ -428,9 +435,10 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
 
 
 async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
-    """Read one test run: verdict, the judge's remarks, and the conversation by turns.
+    """Read one test run: verdict, the judge's remarks, the conversation by turns.
 
-    A long conversation comes in ranges; the answer names the next fromTurn. Job ids come from list_test_runs.
+    For a jobId use list_test_runs; for two conversations side by side compare_test_runs. Reads only; long ones come
+    in ranges, each naming the next fromTurn.
     """
     run = await api.get_test_run(args.job_id, args.batch_id, args.agent_id)
     count = len(run.conversation or [])
