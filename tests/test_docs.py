@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from pydantic.alias_generators import to_snake
 
 from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.evidence import ALPHA, Counts, attempts_to_settle, power, wilson
@@ -41,23 +40,6 @@ async def test_every_example_works_in_the_sandbox_as_it_stands(sandbox_mcp: Clie
 @pytest.mark.parametrize("snippet", re.findall(r"```json\n(.+?)```", README, re.S))
 def test_every_json_snippet_is_json(snippet: str) -> None:
     assert json.loads(snippet)
-
-
-def test_manifest_offers_what_the_server_offers() -> None:
-    offered = [{"name": tool.name, "description": tool.title} for tool in TOOLS]
-
-    assert MANIFEST["tools"] == offered
-
-
-def test_manifest_has_the_prompts_as_the_server_fills_them_in() -> None:
-    offered = []
-    for prompt in PROMPTS.values():
-        names = [name for name, _, _ in prompt.arguments(None)]
-        blanks = {to_snake(name): f"${{arguments.{name}}}" for name in names}
-        text = prompt.function(prompt.model.model_construct(None, **blanks), read_only=False)
-        offered.append({"name": prompt.name, "description": prompt.description, "arguments": names, "text": text})
-
-    assert MANIFEST["prompts"] == offered
 
 
 def test_readme_names_every_prompt_with_its_arguments() -> None:

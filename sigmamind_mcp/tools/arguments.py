@@ -50,7 +50,7 @@ JobId = Annotated[Id, Field(description="From list_test_runs.")]
 Detail = Annotated[Literal["concise", "full"], Field(description="full: all fields.")]
 PageNumber = Annotated[int, Field(ge=0, description="From 0."), NotBool]
 PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page."), NotBool]
-Skip = Annotated[int, Field(ge=0, le=NO_LIMIT, description="Items already shown of it."), NotBool]
+Skip = Annotated[int, Field(ge=0, le=NO_LIMIT, description="Items of this page already shown."), NotBool]
 LabelContains = Annotated[str, Field(min_length=1, max_length=256, description="Part of the label, in any case.")]
 
 

@@ -1,0 +1,55 @@
+"""What clients see is what is committed, within its budget; `scripts/surface --check` counts the tokens again."""
+
+import json
+import re
+
+import pytest
+
+from tests.surface import (
+    MANIFEST,
+    MOST_IN_ALL,
+    MOST_PER_TOOL,
+    ROOT,
+    SURFACE,
+    difference,
+    manifest_of,
+    offered,
+    without_tokens,
+)
+
+pytestmark = pytest.mark.anyio
+
+WEIGHTS = (25, 20, 20, 15, 10, 10)
+COMMITTED = json.loads(SURFACE.read_text(encoding="utf-8"))
+
+
+async def test_surface_is_as_committed() -> None:
+    served = json.loads(json.dumps(await offered()))
+
+    assert served == without_tokens(COMMITTED), "scripts/surface writes it anew"
+
+
+async def test_manifest_lists_the_tools_and_prompts_of_the_running_server() -> None:
+    written = manifest_of(await offered(), MANIFEST.read_text(encoding="utf-8"))
+
+    assert list(difference(MANIFEST, written)) == [], "scripts/surface writes it anew"
+
+
+@pytest.mark.parametrize("tool", COMMITTED["tools"], ids=lambda tool: tool["name"])
+def test_every_description_says_what_the_tool_costs_or_changes(tool: dict[str, str]) -> None:
+    assert re.search(r"\b([Rr]eads|[Cc]osts|Overwrites)\b", tool["description"])
+
+
+def test_every_tool_is_scored_an_a_in_contributing() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| ([\d.]+) \|$", table, re.M)
+
+    assert [name for name, *_ in rows] == [tool["name"] for tool in COMMITTED["tools"]]
+    for name, *scores, in_all in rows:
+        weighted = sum(int(score) * weight for score, weight in zip(scores, WEIGHTS, strict=True)) / 100
+        assert in_all == f"{weighted:.2f}" and weighted >= 3.5, name
+
+
+def test_tools_cost_a_model_no_more_than_their_budget() -> None:
+    assert COMMITTED["tokens"]["tools"] <= MOST_IN_ALL
+    assert {tool["name"]: tool["tokens"] for tool in COMMITTED["tools"] if tool["tokens"] > MOST_PER_TOOL} == {}
