@@ -1,4 +1,4 @@
-"""The command line: which of the servers, the sandbox or the demo runs, and with what settings."""
+"""The command line: which of the servers, the sandbox, the demo or the doctor runs, and with what settings."""
 
 import argparse
 import os
@@ -92,6 +92,17 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="the whole loop against the sandbox, in under 30 seconds")
     demo.set_defaults(run=_run_demo)
+
+    doctor = commands.add_parser(
+        "doctor",
+        parents=[common],
+        help="say whether key, host, clock and version are right, and what to do",
+        description="Checks the version, the settings, the key, the API, the clock and the start\n"
+        "of the server, one line each. Reads from the API, at most twice; prints no key.\n"
+        "Exit status: 0 when all is right, 1 when something is to mend.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.set_defaults(run=_run_doctor)
     return parser
 
 
@@ -165,3 +176,11 @@ def _run_demo(options: argparse.Namespace) -> int:
     from sigmamind_mcp.demo import run_demo
 
     return run_demo()
+
+
+def _run_doctor(options: argparse.Namespace) -> int:
+    logs.set_up("error")
+    from sigmamind_mcp.doctor import run_doctor
+
+    given = {name: getattr(options, name, None) for name in ("sandbox", "read_only")}
+    return run_doctor(os.environ, **given)  # noqa: TID251 - handed to the only reader

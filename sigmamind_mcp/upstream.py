@@ -71,7 +71,7 @@ class Upstream:
     """The one connection pool to the API, for every caller; each request carries its own caller's key.
 
     `transport` stands in for the network: the sandbox is reached through an ASGI transport. `pause` waits between
-    the attempts of a read.
+    the `attempts` of a read.
     """
 
     def __init__(
@@ -79,11 +79,15 @@ class Upstream:
         base_url: str,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
+        attempts: int = MAX_ATTEMPTS,
         pause: Callable[[float], Awaitable[None]] = anyio.sleep,
         random: Random | None = None,
     ) -> None:
         self.base_url = base_url
         self.budget = RetryBudget()
+        self.api_date: datetime | None = None
+        """The newest answer's Date, where it had one."""
+        self._attempts = attempts
         self._transport = transport
         self._pause = pause
         self._random = random or Random()
@@ -116,7 +120,7 @@ class Upstream:
         """
         with _deadline(self.host) as left:
             self.budget.earn()
-            for retry in range(1, MAX_ATTEMPTS + 1):
+            for retry in range(1, self._attempts + 1):
                 try:
                     return await self._attempt("GET", path, left, key=key, query=query)
                 except (errors.APIError, errors.ConnectionFailed) as exc:
@@ -151,7 +155,7 @@ class Upstream:
             asked = exc.retry_after
             if exc.status not in RETRIED_STATUSES or (asked is not None and asked > LONGEST_RETRY_AFTER):
                 return None
-        if retry >= MAX_ATTEMPTS or not self.budget.spend():
+        if retry >= self._attempts or not self.budget.spend():
             return None
         return pause_before(retry, self._random) if asked is None else asked
 
@@ -195,6 +199,7 @@ class Upstream:
                 f"The connection to the API at {self.host} broke off before a whole answer. Try again.",
                 sent=True,
             ) from None
+        self.api_date = _sent_date(response)
         return _judge(response, raw)
 
     def _span(self, method: str, path: Sequence[str]) -> AbstractContextManager[trace.Span]:
@@ -343,8 +348,12 @@ def _reasons(raw: bytes) -> dict[str, str]:
 
 def _date(response: httpx2.Response) -> datetime:
     """The time by the API's clock, or by ours where its Date header cannot be read."""
+    return _sent_date(response) or datetime.now(UTC)
+
+
+def _sent_date(response: httpx2.Response) -> datetime | None:
     try:
         moment = parsedate_to_datetime(response.headers["Date"])
     except (KeyError, ValueError):
-        return datetime.now(UTC)
-    return moment if moment.tzinfo else datetime.now(UTC)
+        return None
+    return moment if moment.tzinfo else None

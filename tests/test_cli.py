@@ -12,9 +12,9 @@ from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.processes import environment, run, serving
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["sandbox", "--help"], ["demo", "--help"]])
-def test_help_helps_within_80_columns(arguments: list[str]) -> None:
-    shown = run(*arguments, env=environment(COLUMNS="80"))
+@pytest.mark.parametrize("command", ["", "serve", "sandbox", "demo", "doctor"])
+def test_help_helps_within_80_columns(command: str) -> None:
+    shown = run(*command.split(), "--help", env=environment(COLUMNS="80"))
 
     assert shown.returncode == 0 and "--" in shown.stdout
     assert max(len(line) for line in shown.stdout.splitlines()) <= 80
