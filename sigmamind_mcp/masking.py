@@ -1,9 +1,16 @@
-"""Credentials inside an agent's settings, masked at every depth before anybody reads them."""
+"""Credentials masked before anybody reads them: those inside an agent's settings, and the caller's own key."""
 
+import base64
+import json
 import re
 from typing import Any
+from urllib.parse import quote
 
 MASK = "(masked)"
+OWN_KEY = "[key]"
+SHORTEST_KEY = 8
+"""A shorter one is no secret, and may be part of any word."""
+RUN = 12
 
 _SECRET_NAME = re.compile(
     r"secret|token|passw|credential|authorization|api[_-]?key|private[_-]?key|signature|bearer",
@@ -33,3 +40,49 @@ def mask(data: Any) -> Any:
 
 def _is_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name)) and not _COUNT_OF_TOKENS.search(name)
+
+
+class OwnKey:
+    """Hides the caller's own key where the API says it, in each form that programs write it in.
+
+    A text may have been cut in the middle of the key, so that any RUN characters of it in a row are hidden.
+    """
+
+    def __init__(self, key: str) -> None:
+        forms = _spellings(key) if len(key) >= SHORTEST_KEY else set()
+        self._size = min(RUN, len(key))
+        half = self._size // 2
+        self._runs = {form[at : at + self._size] for form in forms for at in range(len(form) - self._size + 1)}
+        # Each run has one of these in it, and a text without any, as nearly all are, is searched in no time.
+        self._seeds = {form[at : at + half] for form in forms for at in range(0, len(form) - half + 1, half)}
+
+    def hide(self, data: Any) -> Any:
+        """Return decoded JSON with the key replaced in every text, the keys of objects too."""
+        if isinstance(data, str):
+            return self._hide(data)
+        if isinstance(data, list):
+            return [self.hide(item) for item in data]
+        if isinstance(data, dict):
+            return {self.hide(name): self.hide(value) for name, value in data.items()}
+        return data
+
+    def _hide(self, text: str) -> str:
+        if not any(seed in text for seed in self._seeds):
+            return text
+        hidden, end = "", 0
+        for at in range(len(text) - self._size + 1):
+            if text[at : at + self._size] in self._runs:
+                if at > end or not hidden:
+                    hidden += text[end:at] + OWN_KEY
+                end = at + self._size
+        return hidden + text[end:]
+
+
+def _spellings(key: str) -> set[str]:
+    """The key as it is, URL-encoded, in JSON, as Python shows it, and in base64 wherever in it the key begins."""
+    spellings = {key, quote(key, safe=""), json.dumps(key)[1:-1], repr(key)[1:-1]}
+    for before in range(3):
+        encoded = base64.b64encode(b" " * before + key.encode()).decode()
+        own = encoded[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]  # without what its neighbours decide
+        spellings |= {own, own.replace("+", "-").replace("/", "_")}
+    return spellings

@@ -25,6 +25,7 @@ from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.completions import Completions
 from sigmamind_mcp.errors import APIError, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ledger import Ledger
+from sigmamind_mcp.masking import OwnKey
 from sigmamind_mcp.models import JSONObject
 from sigmamind_mcp.nearby import explain_not_found
 from sigmamind_mcp.prompts import COMPLETED_AS, PROMPTS
@@ -196,7 +197,7 @@ def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
         on_read_resource=offer.read_resource,
         on_completion=offer.complete,
     )
-    server.middleware.append(offer.log_call)
+    server.middleware += [offer.log_call, offer.hide_key]
     return server
 
 
@@ -255,6 +256,21 @@ class _Offer:
             }
             logger.info("call", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
 
+    async def hide_key(self, ctx: Request, call_next: CallNext) -> HandlerResult:
+        """Keep the caller's key out of whatever leaves here: the API may have said it, in an answer or an error."""
+        hide = self._own_key(ctx).hide
+        try:
+            result = await call_next(ctx)
+        except MCPError as exc:
+            raise MCPError(exc.error.code, hide(exc.error.message), hide(exc.error.data)) from exc
+        return hide(result) if isinstance(result, dict) else result
+
+    def _own_key(self, ctx: Request) -> OwnKey:
+        try:
+            return OwnKey(self._key(ctx).get_secret_value())
+        except SigmaMindError:
+            return OwnKey("")
+
     def _caller(self, ctx: Request) -> str | None:
         try:
             return fingerprint(self._key(ctx), 4)
@@ -280,7 +296,7 @@ class _Offer:
         caller = self._caller(ctx) or ""
         confirmation = launch.Confirmation(
             self._settings.confirm_attempts,
-            lambda question, about: ask(question, f"{caller} {about}", ctx.session, params),
+            lambda question, about: ask(self._own_key(ctx).hide(question), f"{caller} {about}", ctx.session, params),
             answer_brought(params),
         )
         report = ctx.session.report_progress

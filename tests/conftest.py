@@ -13,8 +13,11 @@ from sigmamind_mcp.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
 from sigmamind_mcp.upstream import Upstream
 from tests.fake_api import FakeAPI, running_fake_api
+from tests.wires import WIRES, Wire, open_wires
 
 KEY = "key_canary.4f1d2c"
+SPIKY_KEY = 'key_Zq7/w+"x\\Y%41.Vn5kTb0RmLc3hQe9'
+"""Written differently in a URL, in JSON, in base64 and by Python."""
 
 CallTool = Callable[..., Awaitable[mcp_types.CallToolResult]]
 
@@ -50,6 +53,29 @@ def rounds(request: pytest.FixtureRequest) -> Rounds:
 def figures() -> list[str]:
     """Where a test says what it measured, each on a line that begins with the requirement."""
     return FIGURES
+
+
+@pytest.fixture(scope="session")
+def wires(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeAPI, dict[str, Wire]]]:
+    """An API, and the server before it on every transport, logging all that it logs."""
+    with running_fake_api() as api, open_wires(tmp_path_factory.mktemp("wires"), api.url, SPIKY_KEY) as opened:
+        yield api, opened
+
+
+@pytest.fixture
+def wired_api(wires: tuple[FakeAPI, dict[str, Wire]]) -> Iterator[FakeAPI]:
+    """The API behind the wires, which knows nothing yet."""
+    api, _ = wires
+    yield api
+    api.stall.set()
+    for remembered in (api.answers, api.headers, api.asked):
+        remembered.clear()
+
+
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest, wires: tuple[FakeAPI, dict[str, Wire]]) -> Wire:
+    """Each transport in turn: what a test does with it is written once."""
+    return wires[1][request.param]
 
 
 @pytest.fixture

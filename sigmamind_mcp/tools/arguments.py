@@ -182,7 +182,7 @@ def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
             return f"{where} must be {limits['le']} or less."
         case "literal_error":
             return f"{where} must be one of {limits['expected']}."
-        case "string_type":
+        case "string_type" | "string_unicode":
             return f"{where} must be a text."
         case "bool_type" | "bool_parsing":
             return f"{where} must be true or false."
@@ -191,7 +191,7 @@ def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
             return f"{where} must be a list {of}."
         case "model_type" | "model_attributes_type":
             return f"{where} must be an object with variableName and value."
-        case _ if problem["type"].startswith("int_") or problem["type"] == "value_error":
+        case _ if problem["type"].startswith("int_") or problem["type"] in ("value_error", "finite_number"):
             return f"{where} must be a whole number."
         case _:
             return f"{where} is not usable: {problem['msg']}."
