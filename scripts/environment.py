@@ -78,6 +78,7 @@ def _made(folder: Path, described_by: list[Path], *, has_project: bool = False) 
     _step([*pip, "--require-hashes", "-r", str(described_by[0])])
     if has_project:
         _step([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
+        _step([str(python), "-m", "compileall", "-q", "sigmamind_mcp"])  # pip compiles what it copies, not this folder
     stamp.write_text(wanted, encoding="utf-8")
     return python
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from random import Random
+from threading import Event
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ from sigmamind_mcp.retries import (
 
 DEADLINE_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
+UNUSED_SECONDS = 0.5
 REQUESTS_TOGETHER = 32
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 64
@@ -95,6 +97,7 @@ class Upstream:
         self._random = random or Random()
         # The pool searches its whole queue whenever a connection is free; a gate keeps the queue out of it.
         self._gate = anyio.Semaphore(REQUESTS_TOGETHER)
+        self._wanted = Event()
         self._starting = ThreadPoolExecutor(1)
         self._client = self._starting.submit(self._build_client)
 
@@ -218,13 +221,15 @@ class Upstream:
         )
 
     async def _http(self) -> httpx2.AsyncClient:
+        self._wanted.set()
         if not self._client.done():
             await anyio.to_thread.run_sync(self._client.result)
         return self._client.result()
 
     def _build_client(self) -> httpx2.AsyncClient:
-        # Built in a thread from the start: reading the system's certificates takes tens of milliseconds, which
-        # neither the handshake nor the first call should wait for.
+        # Built in a thread, on first use or soon after the start: reading the system's certificates takes tens of
+        # milliseconds, which would hold up the handshake, and hardly any first call comes so soon.
+        self._wanted.wait(UNUSED_SECONDS)
         return httpx2.AsyncClient(
             transport=self._transport,
             headers={"User-Agent": f"sigmamind-mcp/{__version__}", "Accept": "application/json"},

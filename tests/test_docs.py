@@ -84,6 +84,12 @@ def test_readme_help_and_settings_name_the_same_variables() -> None:
     assert named == set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT))
 
 
+def test_installers_that_do_not_compile_unasked_are_asked_to() -> None:
+    uv = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
+
+    assert uv["compile-bytecode"] is True  # for the bundle; scripts/bundle looks at what it leaves
+
+
 def test_requirements_are_hashed_and_without_urls() -> None:
     locked = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -1,6 +1,8 @@
 """The architecture, as imports: who may know whom."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,10 @@ def test_pure_modules_do_no_io() -> None:
         "mock_values", "diagnosis", "comparison",
     ):  # fmt: skip
         assert not imported(MODULES[f"sigmamind_mcp.{name}"]) & {"anyio", "asyncio", "mcp", "httpx2", "socket"}, name
+
+
+def test_a_start_loads_neither_the_sandbox_nor_sqlite_nor_rich() -> None:
+    code = "import sys, sigmamind_mcp.stdio; print(*{'rich', 'sqlite3', 'sigmamind_mcp.sandbox'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
+
+    assert loaded.stdout == "\n"
