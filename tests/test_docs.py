@@ -16,6 +16,7 @@ from sigmamind_mcp.prompts import PROMPTS
 from sigmamind_mcp.resources import read_guide
 from sigmamind_mcp.server import TOOLS, instructions
 from sigmamind_mcp.settings import Settings
+from tests import reference
 from tests.conftest import connected, text_of
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +69,12 @@ def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:
         assert round(power(0.95, 0.40, int(attempts), ALPHA) * 100) == int(large)
         assert round(power(0.90, 0.70, int(attempts), ALPHA) * 100) == int(small)
     assert len(rows) == 5 and "about 70 a side" in guide and attempts_to_settle(0.90, 0.70, ALPHA) == 69
+
+
+def test_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["reference", "--check"])
+
+    assert reference.main() == 0, "run scripts/reference"
 
 
 def test_manifest_asks_for_what_it_passes_on_and_keeps_the_key_secret() -> None:
