@@ -311,16 +311,16 @@ def _greet(command: list[str], environ: Mapping[str, str]) -> list[Any]:
             process.terminate()
 
 
-def _command() -> list[str]:
+def client_command() -> list[str]:
     """How a client starts the server that is installed here."""
     script = Path(sysconfig.get_path("scripts")) / ("sigmamind-mcp.exe" if sys.platform == "win32" else "sigmamind-mcp")
     return [str(script)] if script.exists() else [sys.executable, "-m", "sigmamind_mcp"]
 
 
 def _in_json() -> str:
-    command, *arguments = _command()
+    command, *arguments = client_command()
     return f'"command": {json.dumps(command)}' + (f', "args": {json.dumps(arguments)}' if arguments else "")
 
 
 def _in_terminal() -> str:
-    return " ".join(f'"{word}"' if " " in word else word for word in _command())
+    return " ".join(f'"{word}"' if " " in word else word for word in client_command())

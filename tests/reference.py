@@ -211,7 +211,13 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
     for action in parser._actions:
         if not action.option_strings or action.dest in ("help", "version"):
             continue
-        takes = "|".join(action.choices) if action.choices else "" if action.nargs == 0 else action.metavar or action.dest.upper()
+        takes = (
+            "|".join(action.choices)
+            if action.choices
+            else ""
+            if action.nargs == 0
+            else action.metavar or action.dest.upper()
+        )
         yield f"`{' '.join([action.option_strings[0], str(takes)]).rstrip()}`", formatter._expand_help(action)
 
 
