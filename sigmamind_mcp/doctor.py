@@ -53,8 +53,9 @@ GREETING: list[dict[str, object]] = [
     {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}},
 ]
 
-# OpenSSL's numbers for what it found wrong with a certificate.
-NOT_YET_VALID, EXPIRED, WRONG_NAME = 9, 10, 62
+# How OpenSSL, Windows and macOS put what they found wrong with a certificate; their numbers differ.
+NOT_NOW = re.compile(r"expired|not yet valid|validity period", re.I)
+NOT_HERE = re.compile(r"mismatch|does not match", re.I)
 
 
 State = Literal["ok", "problem", "note"]
@@ -106,7 +107,7 @@ async def _examine(environ: Mapping[str, str], options: Mapping[str, object]) ->
         return
     said = [f"API at {_address(settings)}", "read-only" if settings.read_only else "may create and change"]
     yield Finding("ok", "settings", ", ".join(["the embedded sandbox" if settings.sandbox else said[0], said[1]]))
-    key = _key(settings)
+    key = judge_key(settings)
     yield key
     proxies = _proxies(environ)
     if proxies and not settings.sandbox:
@@ -142,6 +143,7 @@ def _packages() -> Finding:
 
 
 def is_within(version: str, limits: str) -> bool:
+    """Whether a version fits limits such as `>=2.3,<3`."""
     have = _numbers(version)
     comparisons = {">=": have.__ge__, "<": have.__lt__}
     return all(comparisons[sign](_numbers(limit)) for sign, limit in re.findall(r"(>=|<)\s*([\d.]+)", limits))
@@ -164,7 +166,8 @@ def _address(settings: Settings) -> str:
     return "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
 
 
-def _key(settings: Settings) -> Finding:
+def judge_key(settings: Settings) -> Finding:
+    """Whether there is a key that can be sent; that it is right, only the API can tell."""
     try:
         settings.key()
     except ConfigurationError as exc:
@@ -237,10 +240,10 @@ def why(exc: SigmaMindError, settings: Settings, *, by_proxy: bool) -> str:
     said = str(exc)
     for cause in _causes(exc):
         match cause:
-            case ssl.SSLCertVerificationError(verify_code=code) if code in (NOT_YET_VALID, EXPIRED):
+            case ssl.SSLCertVerificationError() if NOT_NOW.search(str(cause)):
                 now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
                 said = f"By this machine's clock ({now}) the certificate of {host} is not valid. Check the clock first."
-            case ssl.SSLCertVerificationError(verify_code=code) if code == WRONG_NAME:
+            case ssl.SSLCertVerificationError() if NOT_HERE.search(str(cause)):
                 said = f"What answers at {host} has a certificate for another name. Check SIGMAMIND_BASE_URL."
             case ssl.SSLCertVerificationError():
                 said = (

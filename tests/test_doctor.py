@@ -18,8 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
 
-from sigmamind_mcp.doctor import EXPIRED, WRONG_NAME, Finding, ask_api, is_within, why
+from sigmamind_mcp.doctor import Finding, ask_api, is_within, judge_key, why
 from sigmamind_mcp.errors import ConnectionFailed
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import KEY
@@ -94,11 +95,11 @@ def test_without_a_key_it_says_where_to_get_one_and_asks_nobody(api: FakeAPI) ->
     assert api.asked == []
 
 
-def test_malformed_key_is_not_sent_nor_shown(api: FakeAPI) -> None:
-    shown = examined(SIGMAMIND_API_KEY=f"{KEY} and", SIGMAMIND_BASE_URL=api.url)
+def test_malformed_key_is_not_shown() -> None:
+    finding = judge_key(Settings(api_key=SecretStr(f"{KEY} and")))
 
-    assert "malformed" in problems(shown)["key"]
-    assert api.asked == []
+    assert finding.state == "problem" and "malformed" in finding.said
+    assert KEY not in finding.said
 
 
 @pytest.mark.parametrize(
@@ -160,12 +161,19 @@ async def test_certificate_that_nobody_vouches_for_is_explained(tmp_path: Path) 
     assert findings["API"].said.startswith("This machine does not trust the certificate of 127.0.0.1.")
 
 
-@pytest.mark.parametrize(("code", "said"), [(EXPIRED, "Check the clock first"), (WRONG_NAME, "for another name")])
-def test_certificate_that_is_not_for_now_or_here_is_explained(code: int, said: str) -> None:
-    reason = ssl.SSLCertVerificationError("certificate verify failed")
-    reason.verify_code = code
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("certificate verify failed: certificate has expired (_ssl.c:1006)", "Check the clock first"),
+        ("certificate verify failed: certificate is not yet valid (_ssl.c:1006)", "Check the clock first"),
+        ("A required certificate is not within its validity period", "Check the clock first"),
+        ("certificate verify failed: Hostname mismatch, certificate is not valid for 'x'", "for another name"),
+        ("The certificate's CN name does not match the passed value.", "for another name"),
+    ],
+)
+def test_certificate_that_is_not_for_now_or_here_is_explained(reason: str, said: str) -> None:
     failed = ConnectionFailed("No connection", sent=False)
-    failed.__context__ = reason
+    failed.__context__ = ssl.SSLCertVerificationError(1, reason)
 
     assert said in why(failed, Settings(), by_proxy=False)
 
