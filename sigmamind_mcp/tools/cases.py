@@ -67,7 +67,6 @@ class Draft(ForAgent):
         str,
         Field(
             min_length=1,
-            max_length=128,
             description="Model that plays the agent, such as gpt-5.2.",
         ),
     ] = ""
@@ -92,7 +91,7 @@ class UpdateTestCase(ForAgent):
     user_prompt: Annotated[Prose, Field(description="New persona and intent.")] = ""
     success_criteria: Annotated[Prose, Field(description="New text to judge by.")] = ""
     label: Annotated[str, Field(max_length=256, description="New name.")] = ""
-    llm_model: Annotated[str, Field(min_length=1, max_length=128, description="New model.")] = ""
+    llm_model: Annotated[str, Field(min_length=1, description="New model.")] = ""
     mock_data: Annotated[
         list[MockEntry], Field(max_length=100, description="Replaces the whole list."), SentAsList
     ] = []
