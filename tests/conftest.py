@@ -32,7 +32,16 @@ FIGURES: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="the long version of tests that count rounds")
+    parser.addoption("--long", action="store_true", help="only the tests that measure something, in their long version")
+    parser.addoption("--minutes", type=float, default=3.0, help="how long the mixed load of the long version lasts")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --long, keep the tests that count rounds or print a figure."""
+    if config.getoption("--long"):
+        measuring = [item for item in items if {"rounds", "figures"} & set(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in measuring])
+        items[:] = measuring
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,179 @@
+"""A mix of everything for a while, with faults and disconnects among it: what it costs in memory and descriptors (R40)."""
+
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from queue import Queue
+from random import Random
+from statistics import linear_regression
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from sigmamind_mcp.upstream import REQUESTS_TOGETHER
+from tests.conftest import KEY, Rounds
+from tests.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
+from tests.test_http import ACCEPT, CALL
+from tests.wires import HTTP, SSE, WIRES, Process, open_served
+
+WORKERS = 6
+FAULTS: list[tuple[int, Any]] = [
+    (500, {"message": "no"}),
+    (404, {"message": "none"}),
+    (403, b"<html>no</html>"),
+    (200, b"<html>Welcome</html>"),
+    (200, json.dumps(RUN).encode()[:-30]),
+    (200, b"[]"),
+    (503, b""),
+]
+
+
+def is_faulty(number: int) -> bool:
+    """One call in twenty: the API decides by the number in the id that is asked for."""
+    return number % 20 == 7
+
+
+def answer(asked: Asked) -> Any:
+    number = int(asked.path.rpartition("/n")[2])
+    if is_faulty(number):
+        return FAULTS[number % len(FAULTS)]
+    if "batch-runs" in asked.path:
+        return BATCH
+    return RUN if "test-runs" in asked.path else {**CASE, "testCaseId": f"n{number}"}
+
+
+class Answers(dict[tuple[str, str], tuple[int, Any]]):
+    """Answers for every id, instead of a list of them."""
+
+    def get(self, place: tuple[str, str], default: Any = None) -> Any:
+        return (200, answer) if "/n" in place[1] else super().get(place, default)
+
+
+def test_mixed_load_leaves_nothing_behind(
+    tmp_path: Path, fake_api: FakeAPI, request: pytest.FixtureRequest, rounds: Rounds, figures: list[str]
+) -> None:
+    """R40: no error but those put in, descriptors back where they were, and a slope of the memory to look at."""
+    seconds = rounds(short=4, long=60 * request.config.getoption("--minutes"))
+    fake_api.answers = Answers()
+    fake_api.answer("GET", "/v1/agents", page([AGENT]))
+    fake_api.answer("POST", "/v1/test-cases", CASE, 201)
+    with open_served(tmp_path, fake_api.url, "--log-level", "warning") as (server, url):
+        soak = Soak(server, url, fake_api)
+        soak.run(2.0)  # until whatever is made once is made
+        before = settled(server)
+        soak.outcomes.clear()
+        memory = soak.run(seconds)
+        after = settled(server)
+
+    outcomes = soak.outcomes
+    assert outcomes["unexpected"] == 0, list(soak.unexpected.queue)[:3]
+    assert after <= before + REQUESTS_TOGETHER  # idle connections to the API are kept
+    assert max(memory.values()) - min(memory.values()) < 20
+    slope = linear_regression(list(memory), list(memory.values())).slope * 3_600
+    sloping = f", slope {slope:+.1f} MB/h" if seconds >= 60 else ""  # of a few seconds it says nothing
+    figures.append(
+        f"R40 {seconds:.0f} s, {sum(outcomes.values()):,} calls over HTTP and SSE, {outcomes['fault']:,} with a fault put in,"
+        f" {outcomes['disconnect']:,} disconnects: {outcomes['unexpected']} other errors, descriptors {before} before and"
+        f" {after} after, memory {list(memory.values())[-1] - list(memory.values())[0]:+.1f} MB{sloping}"
+    )
+
+
+def settled(server: Process) -> int:
+    """The descriptors once they have been the same for a second; connections close behind their clients."""
+    seen, since, end = server.descriptors(), time.monotonic(), time.monotonic() + 20
+    while time.monotonic() < min(since + 1, end):
+        time.sleep(0.05)
+        if (now := server.descriptors()) != seen:
+            seen, since = now, time.monotonic()
+    return seen
+
+
+class Soak:
+    """Workers that call a server, and what became of the calls."""
+
+    def __init__(self, server: Process, url: str, api: FakeAPI) -> None:
+        self.server, self.url, self.api = server, url, api
+        self.numbers = count(1)
+        self.outcomes: Counter[str] = Counter()
+        self.unexpected: Queue[Any] = Queue()
+
+    def run(self, seconds: float) -> dict[float, float]:
+        """Call for so long; returns the memory by the time, once a fifth of it has gone."""
+        began = time.monotonic()
+        self.wires: list[HTTP] = [HTTP(name, self.server, url=self.url, key=KEY) for name in WIRES[2:]]
+        self.wires.append(sse := SSE("SSE", self.server, url=self.url, key=KEY))
+        sse.open()
+        memory: dict[float, float] = {}
+        ended = threading.Event()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            workers = [pool.submit(self._work, ended) for _ in range(WORKERS)]
+            while (gone := time.monotonic() - began) < seconds:
+                if gone > seconds / 5:
+                    memory[gone] = self.server.memory()
+                self.api.asked.clear()
+                time.sleep(min(1.0, seconds / 20))
+            ended.set()
+            for worker in workers:
+                worker.result()
+        for wire in self.wires:
+            wire.http.close()
+        return memory
+
+    def _work(self, ended: threading.Event) -> None:
+        while not ended.is_set():
+            number = next(self.numbers)
+            if number % 100 == 99:
+                self._disconnect(number)
+            else:
+                self._call(number)
+
+    def _call(self, number: int) -> None:
+        wire = self.wires[number % len(self.wires)]
+        random = Random(number)
+        name = f"n{number}"
+        calls: list[tuple[str, dict[str, Any]]] = [
+            ("get_batch_run", {"agentId": "a", "batchId": name, "detail": random.choice(["concise", "full"])}),
+            ("get_test_run", {"agentId": "a", "batchId": "b", "jobId": name}),
+            ("get_test_case", {"agentId": "a", "testCaseId": name}),
+        ]
+        if is_faulty(number):
+            answered, outcome = wire.call(*random.choice(calls)), "fault"
+        else:
+            calls += [
+                ("list_agents", {}),
+                ("get_batch_run", {"agentId": "a", "batchId": "../x"}),
+                (
+                    "create_test_case",
+                    {"agentId": "a", "userPrompt": "x" * 2_000, "successCriteria": "y", "allowDuplicate": True},
+                ),
+            ]
+            tool, arguments = random.choice(calls)
+            answered, outcome = wire.call(tool, arguments), "ok"
+            if answered.is_error != (arguments.get("batchId") == "../x"):
+                outcome = "unexpected"
+                self.unexpected.put((tool, arguments, answered.said[:300]))
+        if "result" not in answered.message:
+            outcome = "unexpected"
+            self.unexpected.put((wire.name, answered.raw[:300]))
+        self.outcomes[outcome] += 1
+
+    def _disconnect(self, number: int) -> None:
+        """Leave in the middle of a call, of a body, or of a stream."""
+        parts = urlsplit(self.url)
+        body = json.dumps(CALL).encode()
+        head = [f"POST /mcp HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {KEY}\r\nContent-Length: {len(body)}"]
+        head += [f"{name}: {value}" for name, value in ACCEPT.items()]
+        if number % 3 == 0:
+            head, body = [f"GET /sse HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {KEY}"], b""
+        with suppress(OSError), socket.create_connection((parts.hostname, parts.port), timeout=20) as peer:
+            peer.sendall(
+                ("\r\n".join(head) + "\r\n\r\n").encode() + body[: len(body) if number % 2 else len(body) // 2]
+            )
+        self.outcomes["disconnect"] += 1
