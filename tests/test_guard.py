@@ -143,9 +143,10 @@ async def test_pages_of_an_allowed_origin_may_call_and_no_others(server: Served)
 @pytest.mark.parametrize("path", ["/mcp", "/messages/"])
 async def test_without_a_key_nobody_waits_for_the_body(server: Served, path: str, figures: list[str]) -> None:
     """R7, R31: 60 bodies of 4 MB that never come whole cost nothing."""
-    began_with = resident_kilobytes(server)
+    began_with, slowest = resident_kilobytes(server), 0.0
     with ExitStack() as stack:
         for _ in range(60):
+            began = monotonic()
             peer = stack.enter_context(
                 socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port))
             )
@@ -153,6 +154,8 @@ async def test_without_a_key_nobody_waits_for_the_body(server: Served, path: str
             head = f"POST {path} HTTP/1.1\r\nHost: {authority(server.url)}\r\nContent-Length: 4000000\r\n\r\n"
             peer.sendall(head.encode())
             assert peer.recv(1024).startswith(b"HTTP/1.1 401")
+            slowest = max(slowest, monotonic() - began)
+    figures.append(f"R7 60 requests without a key on {path}: 401 each, the slowest after {slowest * 1_000:.0f} ms")
     if began_with:
         figures.append(
             f"R31 60 unfinished bodies without a key on {path}: {resident_kilobytes(server) - began_with:+,} kB"
@@ -301,12 +304,18 @@ async def test_bad_requests_cost_little_log_and_show_no_body(
     assert len(server.log) < 300 * count
 
 
-async def test_health_and_readiness_ask_nobody(server: Served, fake_api: FakeAPI) -> None:
+async def test_health_and_readiness_ask_nobody(server: Served, fake_api: FakeAPI, figures: list[str]) -> None:
     """R39: without a key, without the API, and without a word on versions."""
     for path in ("/healthz", "/readyz"):
         answer = exchange(server.url, "GET", path, [("Host", authority(server.url))])
         assert (answer.status, answer.body) == (200, b"ok\n")
         assert "Server" not in answer.headers
+    took = []
+    for _ in range(200):
+        began = monotonic()
+        exchange(server.url, "GET", "/healthz", [("Host", authority(server.url))])
+        took.append((monotonic() - began) * 1_000)
+    figures.append(f"R39 200 looks at /healthz, a connection each: p99 {sorted(took)[197]:.1f} ms")
     assert fake_api.asked == []
 
 
