@@ -27,6 +27,7 @@ import anyio
 from sigmamind_mcp import __version__
 from sigmamind_mcp.errors import ConfigurationError, ConnectionFailed, NotFound, SigmaMindError
 from sigmamind_mcp.settings import Settings
+from sigmamind_mcp.tools.arguments import ID_PATTERN
 
 if TYPE_CHECKING:
     from sigmamind_mcp.upstream import Upstream
@@ -213,11 +214,13 @@ async def ask_api(settings: Settings, *, by_proxy: bool) -> AsyncIterator[Findin
 
 
 async def _default_agent(upstream: "Upstream", settings: Settings, agent_id: str) -> Finding:
+    unknown = "The API has no agent with the id in SIGMAMIND_AGENT_ID. The tool list_agents shows those it has."
+    if not re.fullmatch(ID_PATTERN, agent_id):
+        return Finding("problem", "agent", unknown)
     try:
         await upstream.read("v1", "agents", agent_id, key=settings.key())
     except NotFound:
-        said = "The API has no agent with the id in SIGMAMIND_AGENT_ID. The tool list_agents shows those it has."
-        return Finding("problem", "agent", said)
+        return Finding("problem", "agent", unknown)
     except SigmaMindError as exc:
         return Finding("problem", "agent", str(exc))
     return Finding("ok", "agent", "the one of SIGMAMIND_AGENT_ID exists")

@@ -96,7 +96,9 @@ def _takes(told: Schema) -> str:
             least = "" if told.get("minLength") is None and "pattern" not in told else ", not empty"
             return f"text{f', at most {most:,} characters' if most else ''}{least}"
         case "integer":
-            return f"whole number, {told['minimum']:,} to {told['maximum']:,}" if "maximum" in told else _from(told)
+            return (
+                f"whole number, {told.get('minimum', 0):,} to {told['maximum']:,}" if "maximum" in told else _from(told)
+            )
         case "array":
             of = {"id": "ids", "object": "objects"}.get(_takes(told["items"]), "texts")
             return f"list of {of}{f', at most {most:,}' if most else ''}"

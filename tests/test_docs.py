@@ -38,8 +38,6 @@ async def test_every_example_works_in_the_sandbox_as_it_stands(sandbox_mcp: Clie
     assert not result.is_error, text_of(result)
 
 
-
-
 def test_readme_names_every_prompt_with_its_arguments() -> None:
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ((?:`\w+`(?:, )?)+) \|$", README, re.M)
 
