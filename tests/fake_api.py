@@ -179,8 +179,11 @@ def running_fake_api() -> Iterator[FakeAPI]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 1024  # of five, many callers at once have some connections reset
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         api = FakeAPI(f"http://127.0.0.1:{server.server_port}")
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
