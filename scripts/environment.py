@@ -1,7 +1,7 @@
 """The one set-up: what a script needs, made when it is missing or out of date, from pins and hashes.
 
 .venv has requirements-dev.txt and this project, .venv-NAME the tools in requirements-NAME.txt and nothing of this
-project, interop/node_modules what interop/package-lock.json names.
+project, interop/node_modules what interop/package-lock.json names. nginx is the machine's own.
 """
 
 import hashlib
@@ -50,6 +50,23 @@ def npm(*arguments: str) -> None:
     command = [own] if own else [str(_node()), str(next(_node_package().rglob("npm-cli.js")))]
     quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
     _step([*command, *arguments, *quietly], cwd=INTEROP, NODE_USE_SYSTEM_CA="1")
+
+
+def nginx() -> str | None:
+    """Return nginx, after installing Debian's where this may; None where there is none."""
+    found = _nginx()
+    if not found and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        print("Installing nginx (once) ...", file=sys.stderr, flush=True)
+        for step in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", "nginx-light"]):
+            # RUNLEVEL keeps Debian from starting it.
+            _step(["apt-get", *step], DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
+        found = _nginx()
+    return found
+
+
+def _nginx() -> str | None:
+    """It is often where only root's PATH looks."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def _node() -> Path:

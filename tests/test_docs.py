@@ -11,6 +11,7 @@ from mcp import Client
 
 from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.evidence import ALPHA, Counts, attempts_to_settle, power, wilson
+from sigmamind_mcp.guard import MAX_BODY_BYTES, MAX_CALLS, MAX_STREAMS
 from sigmamind_mcp.models import KNOWN_LLM_MODELS
 from sigmamind_mcp.prompts import PROMPTS
 from sigmamind_mcp.resources import read_guide
@@ -92,14 +93,34 @@ def test_installers_that_do_not_compile_unasked_are_asked_to() -> None:
     assert uv["compile-bytecode"] is True  # for the bundle; scripts/bundle looks at what it leaves
 
 
-def test_requirements_are_hashed_and_without_urls() -> None:
-    locked = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_requirements_are_hashed_and_without_urls(name: str) -> None:
+    locked = (ROOT / name).read_text(encoding="utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     assert "://" not in locked
     pins = re.findall(r"^([a-z0-9-]+)==\S+.* \\$\n    --hash=sha256:[0-9a-f]{64}", locked, re.M)
     assert {re.split(r"[><=]", dependency)[0] for dependency in project["dependencies"]} <= set(pins)
     assert len(pins) == len(re.findall(r"^[a-z0-9-]+==", locked, re.M))
+
+
+def test_what_is_deployed_has_the_pins_that_were_tested() -> None:
+    deployed, tested = (
+        set(re.findall(r"^\S+==[^ ;]+", (ROOT / name).read_text(encoding="utf-8"), re.M))
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+
+    assert deployed < tested
+
+
+def test_caps_of_the_nginx_file_lie_below_the_servers_own() -> None:
+    """Or nginx takes a server that is full for one that ends."""
+    conf = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    each = [int(count) for count in re.findall(r"max_conns=(\d+)", conf)]
+    (in_all,) = re.findall(r"limit_conn sigmamind_mcp_all (\d+);", conf)
+
+    assert max(each) < MAX_CALLS and max(each) <= MAX_STREAMS and int(in_all) < sum(each)
+    assert MAX_BODY_BYTES == 1024 * 1024 and "client_max_body_size 1m;" in conf
 
 
 @pytest.mark.parametrize("name", ["interop", "audit"])
