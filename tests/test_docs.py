@@ -24,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 MANIFEST: dict[str, Any] = json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))
 EXAMPLES = re.findall(r"^\| `(\w+)` \| [^|]+ \| `(\{.+\})` \|$", README, re.M)
 
@@ -65,6 +66,19 @@ def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:
         assert round(power(0.95, 0.40, int(attempts), ALPHA) * 100) == int(large)
         assert round(power(0.90, 0.70, int(attempts), ALPHA) * 100) == int(small)
     assert len(rows) == 5 and "about 70 a side" in guide and attempts_to_settle(0.90, 0.70, ALPHA) == 69
+
+
+def test_every_requirement_has_its_figure_and_tests_that_carry_its_number() -> None:
+    """Those that are left out say so."""
+    rows = re.findall(r"^\| (R\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", SECURITY, re.M)
+    assert [row[0] for row in rows] == [f"R{number}" for number in range(1, 41)]
+    for number, _, reached, tests in rows:
+        assert (reached.strip() == "left out") == (number in ("R26", "R34"))
+        for name in re.findall(r"`(\w+)`", tests):
+            told = (ROOT / "tests" / f"{name}.py").read_text(encoding="utf-8")
+            numbers = {int(n) for n in re.findall(r"R(\d+)", told)}
+            numbers |= {n for low, high in re.findall(r"R(\d+)-R(\d+)", told) for n in range(int(low), int(high) + 1)}
+            assert int(number[1:]) in numbers, (number, name)
 
 
 def test_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +135,17 @@ def test_caps_of_the_nginx_file_lie_below_the_servers_own() -> None:
 
     assert max(each) < MAX_CALLS and max(each) <= MAX_STREAMS and int(in_all) < sum(each)
     assert MAX_BODY_BYTES == 1024 * 1024 and "client_max_body_size 1m;" in conf
+
+
+@pytest.mark.parametrize(("package", "floor"), [("mcp", (2, 3, 0)), ("starlette", (1, 3, 1))])
+def test_packages_with_known_holes_are_newer_than_those(package: str, floor: tuple[int, ...]) -> None:
+    """R40: what may be installed, and what is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    allowed = re.search(rf"^{package}>=([\d.]+)", "\n".join(project["dependencies"]), re.M)
+    locked = re.search(rf"^{package}==([\d.]+)", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8"), re.M)
+
+    for found in (allowed, locked):
+        assert found and (*map(int, found[1].split(".")), 0)[:3] >= floor
 
 
 @pytest.mark.parametrize("name", ["interop", "audit"])

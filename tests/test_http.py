@@ -121,14 +121,19 @@ async def test_own_origin_is_let_in(url: str) -> None:
     assert post(url, **{"X-API-Key": KEY, "Origin": f"http://127.0.0.1:{port}"}).status_code == 200
 
 
-async def test_sse_session_answers_only_the_key_that_opened_it(url: str) -> None:
+async def test_sse_session_answers_only_the_key_that_opened_it(url: str, figures: list[str]) -> None:
+    """R30."""
     with httpx2.stream("GET", f"{url}/sse", headers={"X-API-Key": KEY}) as stream:
         lines = stream.iter_lines()
         endpoint = next(line for line in lines if line.startswith("data: ")).removeprefix("data: ")
-        stranger = httpx2.post(f"{url}{endpoint}", json=CALL, headers={"X-API-Key": "another"})
+        with httpx2.Client(base_url=url) as client:
+            strangers = [
+                client.post(endpoint, json=CALL, headers={"X-API-Key": f"another-{n}"}).status_code for n in range(100)
+            ]
         owner = httpx2.post(f"{url}{endpoint}", json=CALL, headers={"X-API-Key": KEY})
 
-    assert (stranger.status_code, owner.status_code) == (404, 202)
+    assert set(strangers) == {404} and owner.status_code == 202
+    figures.append(f"R30 {len(strangers)} posts of strangers into an SSE session: {strangers.count(404)} told 404")
 
 
 async def test_all_transports_share_one_connection_pool(fake_api: FakeAPI) -> None:
@@ -148,7 +153,7 @@ async def test_all_transports_share_one_connection_pool(fake_api: FakeAPI) -> No
 
 
 async def test_requests_with_one_id_get_each_their_own_answer(url: str, fake_api: FakeAPI) -> None:
-    """Clients that send id 1 every time must not meet each other's answers."""
+    """R30: clients that send id 1 every time must not meet each other's answers."""
     for number in range(10):
         fake_api.answer("GET", f"/v1/batch-runs/b{number}", {**BATCH, "agent": {"name": f"agent {number}"}})
 

@@ -138,7 +138,10 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
             "get_test_run",
         )
         result = await mcp.call_tool(tool, {**arguments, **(FULL if full else {})})  # raises at an internal error
-        said, structured = text_of(result), json.dumps(result.structured_content or {}, ensure_ascii=False)
+        said, structured = (
+            text_of(result),
+            json.dumps(result.structured_content or {}, ensure_ascii=False, allow_nan=False),
+        )
         assert "canary" not in outside_of_fences(said), (sent[:3_000], said[:500])
         most = 100_000 if full else 25_000
         assert len(said) <= most and len(structured) <= most and len(structured.encode()) <= 100_000, (
@@ -170,7 +173,10 @@ async def test_large_answers_are_cut_to_their_budget(
         turn = {"role": "user", "content": text, **{f"field{n}": text[:50] for n in range(random.choice([0, 5]))}}
         fake_api.answer("GET", "/v1/test-runs/j1", {**RUN, "conversation": [turn] * turns, "remarks": text, **{f"more{n}": text[:99] for n in range(random.choice([0, 900]))}})  # fmt: skip
         result = await mcp.call_tool("get_test_run", {"agentId": "a", "batchId": "b1", "jobId": "j1", "detail": detail})
-        said, structured = text_of(result), json.dumps(result.structured_content or {}, ensure_ascii=False)
+        said, structured = (
+            text_of(result),
+            json.dumps(result.structured_content or {}, ensure_ascii=False, allow_nan=False),
+        )
         assert not result.is_error or "larger than" in said
         assert len(said) <= (25_000 if detail == "concise" else 100_000) and len(said.encode()) <= 100_000
         assert len(structured) <= (25_000 if detail == "concise" else 100_000) and len(structured.encode()) <= 100_000

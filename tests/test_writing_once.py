@@ -221,7 +221,7 @@ async def test_confirmed_without_an_id_stays_unknown_when_several_entries_fit(mc
 async def test_dropped_stream_and_issued_again_over_http_is_one_write(
     fake_api: FakeAPI, rounds: Rounds, figures: list[str], stalled: str
 ) -> None:
-    """R21: protocol 2026-07-28 closes the stream to cancel a call, and the client issues it again under a new id.
+    """R21, R22: protocol 2026-07-28 closes the stream to cancel a call, and the client issues it again under a new id.
 
     Every stream is cut while the API has not answered: half of them before the POST, half while it is under way.
     """
