@@ -120,7 +120,7 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
 ) -> None:
     """R19, R20: no internal error, nothing of the body outside of a fence, both forms of the answer bounded."""
     monkeypatch.setattr(upstream, "pause_before", lambda retry, random: 0.0)
-    random, count, kinds, longest = Random(tool), rounds(short=30, long=5_000), Counter[str](), 0
+    random, count, kinds, longest = Random(tool), rounds(short=20, long=5_000), Counter[str](), 0
     poisoned_api(fake_api)
     method, path = OPERATIONS[tool]
     _, body = fake_api.answers[method, path]
@@ -164,7 +164,7 @@ async def test_large_answers_are_cut_to_their_budget(
     mcp: Client, fake_api: FakeAPI, rounds: Rounds, figures: list[str], detail: str
 ) -> None:
     """R20: long texts, long lists and many fields, up to what one answer of the API may hold."""
-    random, count, longest = Random(detail), rounds(short=3, long=500), 0
+    random, count, longest = Random(detail), rounds(short=2, long=500), 0
     units = ["word ", "\u3042", "\U0001f600", '"\\', "a\n", "\x1b[0m\u200b\u202e"]
     for _ in range(count):
         turns = 10 ** random.randint(0, 3)
@@ -186,7 +186,7 @@ async def test_large_answers_are_cut_to_their_budget(
 
 async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: Rounds, figures: list[str]) -> None:
     """R35: how long they take is printed, not asserted, since it is the machine's as much as ours."""
-    count = rounds(short=40, long=400)
+    count = rounds(short=20, long=400)
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
     filling = "x" * (upstream.MAX_BODY_BYTES - 2_000)
     fake_api.answer("GET", "/v1/test-runs/large", json.dumps({**RUN, "remarks": filling}).encode())

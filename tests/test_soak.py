@@ -60,13 +60,13 @@ def test_mixed_load_leaves_nothing_behind(
     tmp_path: Path, fake_api: FakeAPI, request: pytest.FixtureRequest, rounds: Rounds, figures: list[str]
 ) -> None:
     """R40: no error but those put in, descriptors back where they were, and a slope of the memory to look at."""
-    seconds = rounds(short=4, long=60 * request.config.getoption("--minutes"))
+    seconds = rounds(short=3, long=60 * request.config.getoption("--minutes"))
     fake_api.answers = Answers()
     fake_api.answer("GET", "/v1/agents", page([AGENT]))
     fake_api.answer("POST", "/v1/test-cases", CASE, 201)
     with open_served(tmp_path, fake_api.url, "--log-level", "warning") as (server, url):
         soak = Soak(server, url, fake_api)
-        soak.run(2.0)  # until whatever is made once is made
+        soak.run(1.0)  # until whatever is made once is made
         before = settled(server)
         soak.outcomes.clear()
         memory = soak.run(seconds)
