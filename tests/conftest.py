@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
+import anyio
+import anyio.lowlevel
 import mcp_types
 import pytest
 from mcp import Client
@@ -133,6 +135,13 @@ async def sandbox_mcp() -> AsyncIterator[Client]:
     """A client of the server, which has the sandbox embedded."""
     async with connected(sandbox=True) as client:
         yield client
+
+
+async def heard() -> None:
+    """Let a cancellation reach the server, which in memory takes it a few turns of the event loop."""
+    with anyio.CancelScope(shield=True):
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
 
 
 def text_of(result: mcp_types.CallToolResult) -> str:

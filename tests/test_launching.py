@@ -11,7 +11,7 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.conftest import KEY, connected, text_of
+from tests.conftest import KEY, connected, heard, text_of
 from tests.fake_api import AGENT, BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.processes import COMMAND, environment, serving
 
@@ -227,8 +227,8 @@ async def cut_while(mcp: Client, api: FakeAPI) -> None:
             while not api.posts:  # noqa: ASYNC110 - the fake has no event for it
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
-    await anyio.wait_all_tasks_blocked()  # the server has heard of it
-    api.stall.set()
+        await heard()
+        api.stall.set()
 
 
 async def test_what_changed_while_the_person_thought_is_asked_about_again(costly: FakeAPI) -> None:

@@ -14,7 +14,7 @@ from sigmamind_mcp.ledger import REMEMBERED_SECONDS, Ledger
 from sigmamind_mcp.models import BatchRun
 from sigmamind_mcp.settings import check_key
 from sigmamind_mcp.upstream import Upstream
-from tests.conftest import KEY, Rounds, connected, text_of
+from tests.conftest import KEY, Rounds, connected, heard, text_of
 from tests.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.processes import environment, serving
 
@@ -105,8 +105,8 @@ async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcom
                     while len(fake_api.posts) <= number:  # noqa: ASYNC110 - the fake has no event for it
                         await anyio.sleep(0.01)
                 group.cancel_scope.cancel()
-            await anyio.wait_all_tasks_blocked()  # the server has heard of it
-            fake_api.stall.set()
+                await heard()
+                fake_api.stall.set()
             again = await mcp.call_tool(tool, given)
             assert not again.is_error and again.structured_content["repeated"] is True
 
@@ -174,8 +174,8 @@ async def test_cut_before_the_write_left_nothing_behind(fake_api: FakeAPI) -> No
                 while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
-        await anyio.wait_all_tasks_blocked()  # the server has heard of it
-        fake_api.stall.set()
+            await heard()
+            fake_api.stall.set()
         result = await mcp.call_tool("create_batch_run", START)
 
     assert "repeated" not in result.structured_content
@@ -214,7 +214,7 @@ async def test_confirmed_without_an_id_stays_unknown_when_several_entries_fit(mc
     result = await mcp.call_tool("create_batch_run", START)
 
     assert not result.is_error and "batchId" not in result.structured_content
-    assert "without an id" in text_of(result)
+    assert "gave no id that can be used" in text_of(result)
 
 
 @pytest.mark.parametrize("stalled", ["GET", "POST"])
