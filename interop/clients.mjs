@@ -148,7 +148,7 @@ async function checkQuestion({ name, call, mayAsk }, questions) {
   const testCases = [await createTestCase(call, name, 60)];
   const refused = await call("create_batch_run", { agentId: AGENT, testCases });
   assert(refused.isError);
-  assert.match(refused.content[0].text, mayAsk ? /said no/ : /confirmAttempts 60/);
+  assert.match(refused.content[0].text, mayAsk ? /did not say yes/ : /confirmAttempts 60/);
   assert.equal(questions.length, mayAsk ? 1 : 0);
 }
 
