@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from sigmamind_mcp.models import JSONObject
 from sigmamind_mcp.server import TOOLS
-from sigmamind_mcp.tools.arguments import input_schema
 from sigmamind_mcp.uris import TEMPLATES
 from tests.conftest import Rounds
 from tests.fake_api import Asked, FakeAPI
@@ -19,7 +18,7 @@ from tests.test_poison import READS, WRITES, poisoned_api
 from tests.wires import Answer, Wire
 
 SCHEMAS: dict[str, JSONObject] = {
-    tool.name: input_schema(tool.arguments, default_agent_id=None)["properties"] for tool in TOOLS
+    tool.name: tool.arguments.model_json_schema(by_alias=True)["properties"] for tool in TOOLS
 }
 CALLS = dict(reversed(READS + WRITES))
 """One good call of each tool."""
@@ -161,7 +160,7 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
             ("size", 1, 0, "size must be 1 or more."),
             ("size", 100, 101, "size must be 100 or less."),
             ("skip", 0, -1, "skip must be 0 or more."),
-            ("skip", 100, 101, "skip must be 100 or less."),
+            ("skip", 100_000, 100_001, "skip must be 100000 or less."),
         )
     ),
     ("list_agents", "nameContains", "a" * 256, "a" * 257, "nameContains must have at most 256 characters."),
@@ -173,7 +172,7 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
     ("get_test_run", "turns", 1, 0, "turns must be 1 or more."),
     ("get_test_run", "turns", 1_000, 1_001, "turns must be 1000 or less."),
     ("create_batch_run", "testCases", ["t1"], [], "testCases must not be empty."),
-    ("diagnose_batch_run", "jobIds", [f"j{n}" for n in range(200)], [f"j{n}" for n in range(201)], "jobIds must have at most 200 entries."),
+    ("diagnose_batch_run", "jobIds", [f"j{n}" for n in range(100)], [f"j{n}" for n in range(101)], "jobIds must have at most 100 entries."),
     ("get_agent", "agentId", "a" * 128, "a" * 129, "agentId must be an id"),
     ("get_agent", "detail", "full", "all", "detail must be one of 'concise' or 'full'."),
     ("get_agent", "detail", "concise", "Concise", "detail must be one of 'concise' or 'full'."),
