@@ -30,7 +30,8 @@ WAIT = 60.0
 END_SECONDS = 6.0
 
 WITHOUT_RECEIVERS = """
-import sys, anyio
+import signal, sys, anyio
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs without it
 def unavailable(*signals):
     raise NotImplementedError
 anyio.open_signal_receiver = unavailable
