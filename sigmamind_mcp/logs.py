@@ -64,7 +64,8 @@ class Stderr(logging.Handler):
         while True:
             line = self._lines.get()
             with suppress(OSError, ValueError):  # nobody reads any more
-                print(line, file=sys.stderr, flush=True)
+                sys.stderr.write(f"{line}\n")  # at once, or what others print gets between the line and its end
+                sys.stderr.flush()
             self._lines.task_done()
 
 
