@@ -41,7 +41,6 @@ ALIKE = 0.45
 
 DEFINING = ("userPrompt", "successCriteria", "mockData", "llmModel")
 """What makes a test case another one when it changes."""
-DESCRIBING = ("label", "attempt")
 
 
 @dataclass(frozen=True)

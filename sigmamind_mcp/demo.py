@@ -48,7 +48,9 @@ def run_demo() -> int:
 
 
 async def _demo(console: Console) -> None:
-    server = StdioServerParameters(command=sys.executable, args=["-m", "sigmamind_mcp", "--sandbox"])
+    server = StdioServerParameters(
+        command=sys.executable, args=["-m", "sigmamind_mcp", "--sandbox", "--log-level", "error"]
+    )
     console.print("[bold]sigmamind-mcp demo[/bold]: a scripted sandbox, no account, no key, no cost.\n")
     async with Client(server) as client:
         if client.server_info:
@@ -113,7 +115,7 @@ def _diagnosed(console: Console, answer: JSONObject) -> None:
     interval = f"95 % interval {rate['low']:.0%} to {rate['high']:.0%}"
     console.print(f"  {rate['passed']} of {rate['decided']} passed, {interval}")
     for group in answer["groups"]:
-        console.print(f"  {group['size']} failed alike, for example {group['jobId']}:")
+        console.print(f"  {group['size']} failed{' alike' * (group['size'] > 1)}, for example {group['jobId']}:")
         for quote in group["quotes"]:
             line = f"turn {quote['turn']} ({quote['why']}) {quote['role']}: {quote['content']}"
             console.print(_indented(line, by="    "), markup=False)

@@ -329,10 +329,6 @@ _BEGS = re.compile(r"\bplease\b|\b(?:can|could) you\b", re.IGNORECASE)
 _AGREES = re.compile(
     r"^\W{0,3}(?:yes|yep|yeah|sure|ja|sí|si|oui|sim|tak|да|はい|go ahead|do (?:it|that))\b(?! es|, es)", re.IGNORECASE
 )
-_NOTES = re.compile(
-    r"^\W{0,3}(?:ok|okay|k|alright|all right|fine|great|good|perfect|got it|noted|understood|I see|right)\b",
-    re.IGNORECASE,
-)
 _OBJECTS = re.compile(
     r"^\W{0,3}(?:no|nope|wrong|not|nein|non|hello|(?:(?:ok|and|so|on|at|to|from|in|for)\W{1,2})?(?:when|where|why|how|what|which"
     r"|who))\b(?! (?:problem|worries))",

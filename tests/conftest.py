@@ -1,6 +1,6 @@
 """What tests share: a fake of the hosted API, the server before it, and a client that we did not write."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -20,8 +20,6 @@ from tests.wires import WIRES, Wire, open_wires
 KEY = "key_canary.4f1d2c"
 SPIKY_KEY = 'key_Zq7/w+"x\\Y%41.Vn5kTb0RmLc3hQe9'
 """Written differently in a URL, in JSON, in base64 and by Python."""
-
-CallTool = Callable[..., Awaitable[mcp_types.CallToolResult]]
 
 
 class Rounds(Protocol):

@@ -79,8 +79,8 @@ def test_serve_warns_that_it_ignores_the_operators_key() -> None:
 def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
     shown = run("demo", env=environment(PYTHONIOENCODING=encoding, COLUMNS="200"))
 
-    assert shown.returncode == 0, shown.stderr
-    assert "Traceback" not in shown.stderr and "\x1b" not in shown.stdout
+    assert (shown.returncode, shown.stderr) == (0, "")  # the server's log would stand between the lines
+    assert "\x1b" not in shown.stdout
     for step in (
         "create_test_case tc_",
         "create_batch_run batch_",
