@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Generic, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import anyio
 from pydantic import SecretStr
 
+from sigmamind_mcp.aside import aside
 from sigmamind_mcp.errors import (
     APIError,
     ConnectionFailed,
@@ -22,6 +23,7 @@ from sigmamind_mcp.models import Agent, AgentRef, BatchRun, JSONObject, Page, Re
 from sigmamind_mcp.upstream import Upstream
 
 Query = Mapping[str, str | int]
+T = TypeVar("T")
 
 WALK_SIZE = 100
 MAX_WALKED_PAGES = 200
@@ -94,8 +96,8 @@ class SigmaMindClient:
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
-        reply = await self._upstream.read("v1", "test-cases", test_case_id, key=self._key, query={"agentId": agent_id})
-        return TestCase.read(reply.data)
+        case, _ = await self._read(TestCase.read, "test-cases", test_case_id, query={"agentId": agent_id})
+        return case
 
     async def update_test_case(self, test_case_id: str, body: JSONObject) -> None:
         """PUT /v1/test-cases/{testCaseId} with the whole case; PATCH where this version of the API has no PUT.
@@ -191,24 +193,25 @@ class SigmaMindClient:
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated:
         """GET /v1/batch-runs/{batchId}"""
-        reply = await self._upstream.read("v1", "batch-runs", batch_id, key=self._key, query={"agentId": agent_id})
-        return Dated(BatchRun.read(reply.data), reply.date)
+        return Dated(*await self._read(BatchRun.read, "batch-runs", batch_id, query={"agentId": agent_id}))
 
     async def list_batch_runs(self, agent_id: str, *, page: int = 0, size: int = 10) -> tuple[Page[BatchRun], datetime]:
         """GET /v1/batch-runs: one page, newest first, and the time by the API's clock."""
-        query: Query = {"agentId": agent_id, "page": page, "size": size}
-        reply = await self._upstream.read("v1", "batch-runs", key=self._key, query=query)
-        found = Page.read(reply.data, BatchRun.read)
-        if isinstance(reply.data, list):  # the whole list, whatever page was asked for
+
+        def read(data: object) -> Page[BatchRun]:
+            found = Page.read(data, BatchRun.read)
+            if not isinstance(data, list):
+                return found
+            # The whole list, whatever page was asked for.
             start, total = page * size, len(found.items)
-            found = Page(found.items[start : start + size], size, total, start + size < total)
-        return found, reply.date
+            return Page(found.items[start : start + size], size, total, start + size < total)
+
+        return await self._read(read, "batch-runs", query={"agentId": agent_id, "page": page, "size": size})
 
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""
-        query = {"batchId": batch_id, "agentId": agent_id}
-        reply = await self._upstream.read("v1", "test-runs", job_id, key=self._key, query=query)
-        return TestRun.read(reply.data)
+        run, _ = await self._read(TestRun.read, "test-runs", job_id, query={"batchId": batch_id, "agentId": agent_id})
+        return run
 
     async def list_test_runs(self, batch_id: str, agent_id: str) -> list[TestRun]:
         """Every test run of a batch, from wherever this version of the API gives them.
@@ -238,8 +241,8 @@ class SigmaMindClient:
 
     async def get_agent(self, agent_id: str) -> Agent:
         """GET /v1/agents/{agentId}"""
-        reply = await self._upstream.read("v1", "agents", agent_id, key=self._key)
-        return Agent.read(reply.data)
+        agent, _ = await self._read(Agent.read, "agents", agent_id)
+        return agent
 
     async def _write(self, method: str, path: Sequence[str], body: JSONObject, noun: str, reading_tool: str) -> object:
         """Write once and return the answer's data, None where the API confirmed without any that can be read.
@@ -261,21 +264,25 @@ class SigmaMindClient:
             ) from exc
 
     async def _walk(self, collection: str, query: Query, read_item: Callable[[object], RecordT]) -> list[RecordT]:
+        def read(data: object) -> Page[RecordT]:
+            return Page.read(data, read_item)
+
         # The first request is the documented one. Only an API that answers in pages is asked for larger ones.
-        reply = await self._upstream.read("v1", collection, key=self._key, query=query)
-        page = Page.read(reply.data, read_item)
+        page, _ = await self._read(read, collection, query=query)
         if not page.has_next:
             return page.items
         items: list[RecordT] = []
         for number in range(MAX_WALKED_PAGES):
-            reply = await self._upstream.read(
-                "v1", collection, key=self._key, query={**query, "page": number, "size": WALK_SIZE}
-            )
-            page = Page.read(reply.data, read_item)
+            page, _ = await self._read(read, collection, query={**query, "page": number, "size": WALK_SIZE})
             items += page.items
             if not page.has_next or not page.items:
                 return items
         raise UnexpectedAnswer(f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages.")
+
+    async def _read(self, read: Callable[[object], T], *path: str, query: Query | None = None) -> tuple[T, datetime]:
+        """GET this path below /v1, its body read by `read`, and the time by the API's clock."""
+        reply = await self._upstream.read("v1", *path, key=self._key, query=query)
+        return await aside(reply.size, read, reply.data), reply.date
 
 
 def _readable(data: object, kind: type[RecordT]) -> RecordT | None:

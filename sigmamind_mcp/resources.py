@@ -75,16 +75,16 @@ async def read_resource(address: Address, api: SigmaMindClient) -> Contents:
     """
     match address.kind:
         case "transcript":
-            run = shortened(await get_test_run(_arguments(GetTestRun, address), api))
+            run = await shortened(await get_test_run(_arguments(GetTestRun, address), api))
             run.next_calls = []  # a reader of resources goes on by URI
             return Contents(run.text(), _ttl(decided=run.verdict != "undecided"))
         case "test-run":
             run = await get_test_run(_arguments(GetTestRun, address, detail="full"), api)
-            return Contents(_json(run), _ttl(decided=run.verdict != "undecided"))
+            return Contents(await _json(run), _ttl(decided=run.verdict != "undecided"))
         case "batch-run":
-            return Contents(_json(await get_batch_run(_arguments(GetBatchRun, address, detail="full"), api)), 0)
+            return Contents(await _json(await get_batch_run(_arguments(GetBatchRun, address, detail="full"), api)), 0)
         case "test-case":
-            return Contents(_json(await get_test_case(_arguments(GetTestCase, address, detail="full"), api)), 0)
+            return Contents(await _json(await get_test_case(_arguments(GetTestCase, address, detail="full"), api)), 0)
         case "guide":
             raise AssertionError("guides are read without the API")
 
@@ -143,8 +143,8 @@ def _arguments(model: type[ArgumentsT], address: Address, **more: str) -> Argume
     return read_arguments(model, {**address.variables, **more}, tool="This resource", default_agent_id=None)
 
 
-def _json(answer: Answer) -> str:
-    return json.dumps(shortened(answer).structured(), ensure_ascii=False, indent=1)
+async def _json(answer: Answer) -> str:
+    return json.dumps((await shortened(answer)).structured(), ensure_ascii=False, indent=1)
 
 
 def _ttl(*, decided: bool) -> int:

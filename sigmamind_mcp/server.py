@@ -301,7 +301,7 @@ class _Offer:
         )
         report = ctx.session.report_progress
         try:
-            answer = shortened(await tool.call(args, api, report=report, confirmation=confirmation))
+            answer = await shortened(await tool.call(args, api, report=report, confirmation=confirmation))
             result = _result(answer)
         except Unanswered as question:
             return question.result

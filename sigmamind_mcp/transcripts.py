@@ -13,8 +13,8 @@ class NumberedTurn(NamedTuple):
 
 def numbered(conversation: Sequence[Turn] | None, *, from_turn: int = 1) -> list[NumberedTurn]:
     """The turns from `from_turn` to the end, each with its number."""
-    turns = [NumberedTurn(number, turn) for number, turn in enumerate(conversation or [], start=1)]
-    return turns[from_turn - 1 :]
+    rest = (conversation or [])[from_turn - 1 :]
+    return [NumberedTurn(number, turn) for number, turn in enumerate(rest, start=from_turn)]
 
 
 def markdown_turn(number: int, role: str, content: str) -> str:

@@ -21,6 +21,7 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 from sigmamind_mcp import __version__, errors
+from sigmamind_mcp.aside import aside
 from sigmamind_mcp.models import JSONObject, as_text
 from sigmamind_mcp.retries import (
     LONGEST_RETRY_AFTER,
@@ -65,10 +66,11 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back with a 2xx: the decoded JSON (None for an empty body) and the API's own clock."""
+    """What came back with a 2xx: the decoded JSON (None for an empty body), the API's own clock, the body's bytes."""
 
     data: Any
     date: datetime
+    size: int
 
 
 class Upstream:
@@ -208,7 +210,7 @@ class Upstream:
                 sent=True,
             ) from None
         self.api_date = _sent_date(response)
-        return _judge(response, raw)
+        return await _judge(response, raw)
 
     def _span(self, method: str, path: Sequence[str]) -> AbstractContextManager[trace.Span]:
         """An OpenTelemetry span inside that of the call; its name has no id, so that there are few names."""
@@ -282,10 +284,10 @@ async def _read(response: httpx2.Response) -> bytes:
     return bytes(body)
 
 
-def _judge(response: httpx2.Response, raw: bytes) -> Reply:
+async def _judge(response: httpx2.Response, raw: bytes) -> Reply:
     status = response.status_code
     if 200 <= status < 300:
-        return Reply(_decode(raw), _date(response))
+        return Reply(await aside(len(raw), _decode, raw), _date(response), len(raw))
     if 300 <= status < 400:
         raise errors.UnexpectedAnswer(
             f"The API answered with a redirect ({status}), which is never followed. Check SIGMAMIND_BASE_URL."
@@ -296,7 +298,7 @@ def _judge(response: httpx2.Response, raw: bytes) -> Reply:
     after = retry_after(response.headers, _date(response))
     if after is not None and after > LONGEST_RETRY_AFTER:
         message = f"{message} It asks to wait {min(after, 86_400):,.0f} s."
-    raise kind(message, status=status, upstream=_reasons(raw), retry_after=after)
+    raise kind(message, status=status, upstream=await aside(len(raw), _reasons, raw), retry_after=after)
 
 
 def _decode(raw: bytes) -> Any:

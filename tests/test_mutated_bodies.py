@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import partial
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -190,9 +191,16 @@ async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: 
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
     filling = "x" * (upstream.MAX_BODY_BYTES - 2_000)
     fake_api.answer("GET", "/v1/test-runs/large", json.dumps({**RUN, "remarks": filling}).encode())
+    hidden = 'a"\\\u200b\U0001f600\n\u0627\u200c' * (len(filling) // 20)
+    turns = [{"role": "user", "content": hidden[at : at + 5_000]} for at in range(0, len(hidden), 5_000)]
+    hostile = {**RUN, "conversation": turns}
+    fake_api.answer("GET", "/v1/test-runs/hostile", json.dumps(hostile, ensure_ascii=False).encode())
     arguments = {"userPrompt": "x" * (MAX_BODY_BYTES - 400)}
     large_request = {**CALL, "params": {"name": "create_test_case", "arguments": arguments}}
-    large_answer = {**CALL, "params": {"name": "get_test_run", "arguments": {**IN_BATCH, "jobId": "large"}}}
+    large_answer, hostile_answer = (
+        {**CALL, "params": {"name": "get_test_run", "arguments": {**IN_BATCH, "jobId": job_id}}}
+        for job_id in ("large", "hostile")
+    )
     with served("serve", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as server:
         async with httpx2.AsyncClient(base_url=server.url, headers={**ACCEPT, "X-API-Key": KEY}, timeout=60) as http:
 
@@ -204,14 +212,18 @@ async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: 
                     took.append((perf_counter() - began) * 1_000)
                 return sorted(took)
 
-            async def repeat(message: Any) -> None:
+            async def repeat(body: bytes, *, refused: bool) -> None:
                 while True:
-                    assert (await http.post("/mcp", json=message)).status_code == 200
+                    assert ('"isError":true' in (await http.post("/mcp", content=body)).text) == refused
 
             alone = await small()
-            for name, message in (("request of 1 MiB", large_request), ("answer of 8 MiB", large_answer)):
+            for name, message in (
+                ("request of 1 MiB", large_request),
+                ("answer of 8 MiB", large_answer),
+                ("answer of 8 MiB of hidden characters", hostile_answer),
+            ):
                 async with anyio.create_task_group() as group:
-                    group.start_soon(repeat, message)
+                    group.start_soon(partial(repeat, json.dumps(message).encode(), refused=message is large_request))
                     beside = await small()
                     group.cancel_scope.cancel()
                 figures.append(

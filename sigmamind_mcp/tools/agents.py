@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -85,7 +86,7 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
         answer = AgentList(page=args.page, size=args.size, total_count=len(agents), agents=rows)
         return in_pages(answer, "list_agents", args, count, len(shown), total=len(agents), has_next=end < len(agents))
 
-    return most_that_fit(len(shown), build)
+    return await most_that_fit(len(shown), build)
 
 
 async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
@@ -94,7 +95,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
     To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets masked.
     """
     agent = await api.get_agent(args.agent_id)
-    masked = Agent.read(mask(clean_json(agent.raw)))  # a hidden character would carry a secret past its mask
+    masked = await anyio.to_thread.run_sync(_masked, agent, abandon_on_cancel=True)
     prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
     answer = AgentAnswer(
         agent_id=args.agent_id,
@@ -110,3 +111,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
         next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})],
     )
     return answer.with_raw(masked.raw, when=args.detail == "full")
+
+
+def _masked(agent: Agent) -> Agent:
+    return Agent.read(mask(clean_json(agent.raw)))  # a hidden character would carry a secret past its mask

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
 
+import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
 from pydantic.alias_generators import to_camel
 
@@ -93,8 +94,7 @@ class Answer(BaseModel):
 
     def with_raw(self, raw: JSONObject, *, when: bool) -> Self:
         """Lay the API's object under the chosen fields, for `detail: "full"`."""
-        # Cleaned first, so that a name with something hidden in it does not become one of ours afterwards.
-        self._raw = {name: value for name, value in clean_json(raw).items() if name not in OURS} if when else None
+        self._raw = raw if when else None
         return self
 
     def linking(self, *links: Link) -> Self:
@@ -113,7 +113,11 @@ class Answer(BaseModel):
         """The answer as structured content: cleaned, under the API's names, without what is absent."""
         chosen = self.model_dump(by_alias=True, mode="json", exclude_none=not self.is_full)
         aside = {name: value for name in ("hint", "nextCalls", "cut", "notice") if (value := chosen.pop(name, None))}
-        whole: JSONObject = clean_json({**(_laid_over(self._raw, chosen) if self.is_full else chosen), **aside})
+        if self._raw is not None:
+            # Cleaned first, so that a name with something hidden in it does not become one of ours afterwards.
+            raw = {name: value for name, value in clean_json(self._raw).items() if name not in OURS}
+            chosen = _laid_over(raw, chosen)
+        whole: JSONObject = clean_json({**chosen, **aside})
         return whole
 
     def text(self) -> str:
@@ -130,8 +134,12 @@ class Answer(BaseModel):
         return "\n\n".join(part for part in parts if part)
 
     def fits(self) -> bool:
-        # What is far too large in one form need not be made in the other.
-        return self._fits(json.dumps(self.structured(), ensure_ascii=False)) and self._fits(self.text())
+        # What is far too large need not be cleaned to be known for it, nor be made in the other form.
+        return (
+            all(_has_at_most(FULL_BYTES, form) for form in (self.__dict__, self._raw))
+            and self._fits(json.dumps(self.structured(), ensure_ascii=False))
+            and self._fits(self.text())
+        )
 
     def _fits(self, text: str) -> bool:
         return len(text.encode()) <= FULL_BYTES if self.is_full else len(text) <= CONCISE_CHARACTERS
@@ -140,32 +148,40 @@ class Answer(BaseModel):
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
-def most_that_fit(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
+async def most_that_fit(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
     """Return `build(n)` for the largest n of `count` items whose answer fits the budget, at least one."""
     whole = build(count)
     if count <= 1 or whole.fits():
         return whole
-    low, high = 1, count - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if build(middle).fits() else (low, middle - 1)
-    return build(low)
+
+    def search() -> AnswerT:
+        low, high = 1, count - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if build(middle).fits() else (low, middle - 1)
+        return build(low)
+
+    return await anyio.to_thread.run_sync(search, abandon_on_cancel=True)
 
 
-def shortened(answer: AnswerT) -> AnswerT:
+async def shortened(answer: AnswerT) -> AnswerT:
     """Return the answer with its longest texts, lists and objects shortened until it fits, saying so in `cut`."""
     if answer.fits():
         return answer
-    low, high = 1, FULL_BYTES
-    best = _limited(answer, low)
-    while low <= high:
-        middle = (low + high) // 2
-        candidate = _limited(answer, middle)
-        if candidate.fits():
-            best, low = candidate, middle + 1
-        else:
-            high = middle - 1
-    return best
+
+    def search() -> AnswerT:
+        low, high = 1, FULL_BYTES
+        best = _limited(answer, low)
+        while low <= high:
+            middle = (low + high) // 2
+            candidate = _limited(answer, middle)
+            if candidate.fits():
+                best, low = candidate, middle + 1
+            else:
+                high = middle - 1
+        return best
+
+    return await anyio.to_thread.run_sync(search, abandon_on_cancel=True)
 
 
 def in_pages(
@@ -197,6 +213,22 @@ def named(*fields: tuple[str, str | None]) -> list[str]:
 def known_id(value: str | None) -> str | None:
     """The id, if it is one: what the API sends as an id stands outside the fence."""
     return value if value and re.fullmatch(ID_PATTERN, value) else None
+
+
+def _has_at_most(most: int, data: object) -> bool:
+    """Whether the texts in `data` are of so many characters together, by a look that ends where there are more."""
+    count, left = 0, [data]
+    while left and count <= most:
+        item = left.pop()
+        if isinstance(item, BaseModel):
+            left.append(item.__dict__)
+        elif isinstance(item, dict):
+            left += [*item, *item.values()]
+        elif isinstance(item, list):
+            left += item
+        else:
+            count += len(item) if isinstance(item, str) else 1
+    return count <= most
 
 
 def _limited(answer: AnswerT, limit: int) -> AnswerT:

@@ -419,7 +419,7 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
             return answer
         return in_pages(answer, "list_test_cases", args, count, len(shown), total=len(cases), has_next=end < len(cases))
 
-    return most_that_fit(len(shown), build)
+    return await most_that_fit(len(shown), build)
 
 
 def _link(answer: TestCaseAnswer) -> list[Link]:

@@ -206,7 +206,7 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
             answer.next_calls.append(NextCall(tool="compare_batch_runs", arguments=further))
         return answer
 
-    return most_that_fit(len(rows), build)
+    return await most_that_fit(len(rows), build)
 
 
 def _direction(excess: float) -> str:

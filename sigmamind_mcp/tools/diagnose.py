@@ -229,6 +229,7 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
     to_compare = spread(passed, lambda run: run.test_case and run.test_case.test_case_id)[:READ_PASSED]
     tried, read = await _transcripts([*to_read, *to_compare], args, api, report)
     signals = await anyio.to_thread.run_sync(signals_of, list(read.values()), abandon_on_cancel=True)
+    described = await anyio.to_thread.run_sync(_groups, wanted, read, signals, args, abandon_on_cancel=True)
     failed_read = [run for run in to_read if run.job_id in read]
     passed_read = [run for run in to_compare if run.job_id in read]
     last_completed = max((run.completed_date for run in runs if run.completed_date), default=None)
@@ -251,7 +252,7 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
             test_case_count=len(results),
             test_cases=[CaseRow.of(result) for result in cases],
             group_count=len(groups),
-            groups=[_group(group, read, signals, args) for group in wanted[:groups_shown]],
+            groups=described[:groups_shown],
             signals=_signals(failed_read, passed_read, signals),
             uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
             hint=_differs(batch_run, counts, args),
@@ -270,7 +271,7 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
     groups_shown = len(wanted)
     while groups_shown > 1 and not build(min(left, 1), groups_shown).fits():
         groups_shown -= 1
-    return most_that_fit(left, lambda count: build(count, groups_shown))
+    return await most_that_fit(left, lambda count: build(count, groups_shown))
 
 
 async def _runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> list[TestRun]:
@@ -302,6 +303,12 @@ async def _transcripts(
     with anyio.move_on_after(READING_SECONDS):
         await together([partial(read_one, run, job_id) for job_id, run in wanted.items() if job_id not in read])
     return tried, read
+
+
+def _groups(
+    groups: Sequence[Group], read: dict[str, TestRun], signals: dict[str, list[Signal]], args: DiagnoseBatchRun
+) -> list[GroupShown]:
+    return [_group(group, read, signals, args) for group in groups]
 
 
 def _group(

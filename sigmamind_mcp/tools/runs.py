@@ -358,7 +358,7 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
             answer.hint = f"None of the {len(on_page)} batch runs on this page has that text in a label."
         return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
 
-    return most_that_fit(len(on_page), build)
+    return await most_that_fit(len(on_page), build)
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
@@ -431,7 +431,7 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
         links = [_transcript_link(row.transcript_uri, row.job_id) for row in answer.test_runs if row.transcript_uri]
         return answer.with_raw({"testRuns": rows}, when=args.detail == "full").linking(*links)
 
-    return most_that_fit(len(shown), build)
+    return await most_that_fit(len(shown), build)
 
 
 async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
@@ -455,7 +455,7 @@ async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
         raw = {**run.raw, "conversation": [turn.raw for _, turn in turns[:shown]]}
         return answer.with_raw(raw, when=args.detail == "full")
 
-    answer = most_that_fit(len(turns), build)
+    answer = await most_that_fit(len(turns), build)
     return answer.linking(
         _transcript_link(answer.transcript_uri, args.job_id),
         Link(answer.uri, f"Test run {args.job_id}", "application/json"),
