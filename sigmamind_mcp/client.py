@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 WALK_SIZE = 100
 MAX_WALKED_PAGES = 200
+WALK_SECONDS = 45.0
 
 SURELY_NOT_WRITTEN = frozenset({400, 401, 403, 404, 405, 409, 422, 429})
 
@@ -267,17 +268,21 @@ class SigmaMindClient:
         def read(data: object) -> Page[RecordT]:
             return Page.read(data, read_item)
 
-        # The first request is the documented one. Only an API that answers in pages is asked for larger ones.
-        page, _ = await self._read(read, collection, query=query)
-        if not page.has_next:
-            return page.items
-        items: list[RecordT] = []
-        for number in range(MAX_WALKED_PAGES):
-            page, _ = await self._read(read, collection, query={**query, "page": number, "size": WALK_SIZE})
-            items += page.items
-            if not page.has_next or not page.items:
-                return items
-        raise UnexpectedAnswer(f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages.")
+        with anyio.move_on_after(WALK_SECONDS):
+            # The first request is the documented one. Only an API that answers in pages is asked for larger ones.
+            page, _ = await self._read(read, collection, query=query)
+            if not page.has_next:
+                return page.items
+            items: list[RecordT] = []
+            for number in range(MAX_WALKED_PAGES):
+                page, _ = await self._read(read, collection, query={**query, "page": number, "size": WALK_SIZE})
+                items += page.items
+                if not page.has_next or not page.items:
+                    return items
+            raise UnexpectedAnswer(f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages.")
+        raise ConnectionFailed(
+            f"The API did not give its whole list of {collection} within {WALK_SECONDS:.0f} s. Try again.", sent=True
+        )
 
     async def _read(self, read: Callable[[object], T], *path: str, query: Query | None = None) -> tuple[T, datetime]:
         """GET this path below /v1, its body read by `read`, and the time by the API's clock."""

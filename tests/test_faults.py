@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from sigmamind_mcp import client as client_module
 from sigmamind_mcp import upstream as upstream_module
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import APIError, ConnectionFailed, OutcomeUnknown, SigmaMindError, UnexpectedAnswer
@@ -17,7 +18,7 @@ from sigmamind_mcp.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry
 from sigmamind_mcp.settings import check_key
 from sigmamind_mcp.upstream import Upstream
 from tests.conftest import KEY, Rounds
-from tests.fake_api import BATCH, FakeAPI
+from tests.fake_api import BATCH, CASE, Asked, FakeAPI, page
 from tests.faulty_api import FAULTS, FaultyAPI, running_faulty_api
 
 pytestmark = pytest.mark.anyio
@@ -325,3 +326,27 @@ async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: Faulty
             await SigmaMindClient(upstream, check_key(KEY)).get_batch_run("b", "a")
 
     assert faulty.received["GET"] == 1
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_list_that_never_ends_is_given_up(fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, slow: bool) -> None:
+    """R27: after so many pages, or after so many seconds, whichever comes first."""
+
+    def another(asked: Asked) -> dict[str, Any]:
+        if slow and len(fake_api.asked) > 3:
+            fake_api.stall.clear()
+        return page([CASE], hasNext=True)
+
+    fake_api.answer("GET", "/v1/test-cases", another)
+    monkeypatch.setattr(client_module, "WALK_SECONDS", 1 if slow else 45)
+    async with Upstream(fake_api.url) as upstream:
+        with pytest.raises(ConnectionFailed if slow else UnexpectedAnswer) as raised:
+            await SigmaMindClient(upstream, check_key(KEY)).list_test_cases("a")
+    fake_api.stall.set()
+
+    asked = len(fake_api.asked)
+    assert (asked, str(raised.value)) == (
+        (4, "The API did not give its whole list of test-cases within 1 s. Try again.")
+        if slow
+        else (201, "The API's list of test-cases did not end after 200 pages.")
+    )
