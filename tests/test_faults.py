@@ -113,15 +113,19 @@ async def test_every_fault_on_every_endpoint_many_times(
 ) -> None:
     """R21, R24, R27: no write leaves twice, no read more than three times, and every call ends at its deadline."""
     count = rounds(short=2, long=80)
-    reads = writes = 0
+    reads = writes = never_left = 0
     slowest = 0.0
 
     async def run(call: Call, api: SigmaMindClient, fault: str) -> None:
-        nonlocal slowest
+        nonlocal slowest, never_left
         started = monotonic()
         outcome = await outcome_of(call, api)
         slowest = max(slowest, monotonic() - started)
-        assert call in READS.values() or is_told_honestly(outcome, fault)
+        if call in WRITES.values():
+            # On a machine under load the short deadline may come before a write has left.
+            too_late = isinstance(outcome, ConnectionFailed) and not outcome.sent
+            never_left += too_late
+            assert too_late or is_told_honestly(outcome, fault)
 
     faulty.received = sent = type(faulty.received)()
     for fault in FAULTS:
@@ -140,13 +144,12 @@ async def test_every_fault_on_every_endpoint_many_times(
     # A confirmation without an id is looked up in the list, which is a read of its own.
     lookups = count * 2 * sum(fault == "HTML" for fault in FAULTS)
     figures.append(
-        f"R21 {reads + writes:,} faulty calls, {writes:,} of them writes: {max(left - writes, 0)} writes too many"
+        f"R21 {reads + writes:,} faulty calls, {writes:,} of them writes: {left + never_left - writes} writes too many"
     )
     figures.append(
         f"R24 {sent['GET'] / reads:.2f} requests a read on average; the slowest call {slowest:.2f} s, deadline 0.40 s"
     )
-    # On a machine under load the short deadline may come before a write has left.
-    assert 0.9 * writes < left <= writes
+    assert left + never_left == writes
     assert sent["GET"] <= (reads + lookups) * MAX_ATTEMPTS
 
 
