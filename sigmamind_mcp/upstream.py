@@ -3,14 +3,11 @@
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from random import Random
-from threading import Event
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -22,6 +19,7 @@ from pydantic import SecretStr
 
 from sigmamind_mcp import __version__, errors
 from sigmamind_mcp.aside import aside
+from sigmamind_mcp.connections import Connections
 from sigmamind_mcp.models import JSONObject, as_text
 from sigmamind_mcp.retries import (
     LONGEST_RETRY_AFTER,
@@ -34,8 +32,7 @@ from sigmamind_mcp.retries import (
 
 DEADLINE_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-UNUSED_SECONDS = 0.5
-REQUESTS_TOGETHER = 32
+_TIMEOUT = httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS).as_dict()
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 64
 
@@ -74,10 +71,9 @@ class Reply:
 
 
 class Upstream:
-    """The one connection pool to the API, for every caller; each request carries its own caller's key.
+    """The API, for every caller; each request carries its own caller's key.
 
-    `transport` stands in for the network: the sandbox is reached through an ASGI transport. `pause` waits between
-    the `attempts` of a read.
+    `transport` stands in for the network. `pause` waits between the `attempts` of a read.
     """
 
     def __init__(
@@ -94,14 +90,9 @@ class Upstream:
         self.api_date: datetime | None = None
         """The newest answer's Date, where it had one."""
         self._attempts = attempts
-        self._transport = transport
         self._pause = pause
         self._random = random or Random()
-        # The pool searches its whole queue whenever a connection is free; a gate keeps the queue out of it.
-        self._gate = anyio.Semaphore(REQUESTS_TOGETHER)
-        self._wanted = Event()
-        self._starting = ThreadPoolExecutor(1)
-        self._client = self._starting.submit(self._build_client)
+        self._connections = Connections(transport)
 
     @classmethod
     def to_app(cls, app: Callable[..., Awaitable[None]]) -> Self:
@@ -114,8 +105,7 @@ class Upstream:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await (await self._http()).aclose()
-        self._starting.shutdown()
+        await self._connections.aclose()
 
     async def read(self, *path: str, key: SecretStr, query: Mapping[str, str | int] | None = None) -> Reply:
         """GET the path made of these segments and return its 2xx answer, trying again where that may help.
@@ -179,20 +169,25 @@ class Upstream:
         if not all(_SEGMENT.fullmatch(segment) for segment in path):
             # What a caller sends as an id is checked long before; the API's own lists hold ids as well.
             raise errors.UnexpectedAnswer("The API gave an id that is none: letters, digits, '_' and '-' only.")
-        http = await self._http()
-        request = http.build_request(
+        request = httpx2.Request(
             method,
             "/".join([self.base_url, *path]),
             params=query,
             json=body,
-            # Asked for plain, because a small compressed answer can unfold to any size.
-            headers={"X-API-Key": key.get_secret_value(), "Accept-Encoding": "identity"},
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # a small compressed answer can unfold to any size
+                "User-Agent": f"sigmamind-mcp/{__version__}",
+                "X-API-Key": key.get_secret_value(),
+            },
+            extensions={"timeout": _TIMEOUT},
         )
+        await self._connections.ready()
         try:
-            async with self._gate:
+            async with self._connections.one() as connection:
                 left.append(method)
                 with self._span(method, path) as span:
-                    response = await http.send(request, stream=True)
+                    response = await connection.handle_async_request(request)
                     span.set_attribute("http.response.status_code", response.status_code)
                     try:
                         raw = await _read(response)
@@ -220,31 +215,6 @@ class Upstream:
             attributes={"http.request.method": method, "server.address": self.host},
             record_exception=False,
             set_status_on_exception=False,
-        )
-
-    async def _http(self) -> httpx2.AsyncClient:
-        self._wanted.set()
-        if not self._client.done():
-            await anyio.to_thread.run_sync(self._client.result)
-        return self._client.result()
-
-    def _build_client(self) -> httpx2.AsyncClient:
-        # Built in a thread, on first use or soon after the start: reading the system's certificates takes tens of
-        # milliseconds, which would hold up the handshake, and hardly any first call comes so soon.
-        self._wanted.wait(UNUSED_SECONDS)
-        return httpx2.AsyncClient(
-            transport=self._transport,
-            headers={"User-Agent": f"sigmamind-mcp/{__version__}", "Accept": "application/json"},
-            timeout=httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS),
-            # The pool keeps as many connections as the gate lets in; by default it would close some and dial again.
-            limits=httpx2.Limits(
-                max_connections=REQUESTS_TOGETHER, max_keepalive_connections=REQUESTS_TOGETHER, keepalive_expiry=5
-            ),
-            # A redirect would carry X-API-Key to wherever it points, and a proxy variable would show it the key.
-            follow_redirects=False,
-            trust_env=False,
-            # A cookie that the API sets for one caller would go out with the requests of all.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     @property

@@ -12,6 +12,7 @@ import pytest
 from sigmamind_mcp import client as client_module
 from sigmamind_mcp import upstream as upstream_module
 from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.connections import REQUESTS_TOGETHER
 from sigmamind_mcp.errors import APIError, ConnectionFailed, OutcomeUnknown, SigmaMindError, UnexpectedAnswer
 from sigmamind_mcp.models import BatchRun
 from sigmamind_mcp.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry_after
@@ -61,8 +62,8 @@ def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def built(upstream: Upstream) -> None:
-    """Wait until its HTTP client is built, which may take longer than the short deadline on a machine under load."""
-    await upstream._http()
+    """Wait until the certificates are read, which may take longer than the short deadline on a machine under load."""
+    await upstream._connections.ready()
 
 
 async def no_pause(seconds: float) -> None:
@@ -167,10 +168,10 @@ async def test_write_that_never_got_past_the_gate_is_surely_not_made(
     behind: list[object] = []
     async with Upstream(faulty.url, pause=no_pause) as upstream, anyio.create_task_group() as group:
         monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 4.0)
-        for number in range(upstream_module.REQUESTS_TOGETHER):
+        for number in range(REQUESTS_TOGETHER):
             group.start_soon(write, number, left)
         with anyio.fail_after(3):
-            while faulty.received["POST"] < upstream_module.REQUESTS_TOGETHER:  # noqa: ASYNC110
+            while faulty.received["POST"] < REQUESTS_TOGETHER:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.2)
         async with anyio.create_task_group() as waiting:
@@ -178,9 +179,9 @@ async def test_write_that_never_got_past_the_gate_is_surely_not_made(
                 waiting.start_soon(write, 1_000 + number, behind)
         assert not left
 
-    assert [type(outcome) for outcome in left] == [OutcomeUnknown] * upstream_module.REQUESTS_TOGETHER
+    assert [type(outcome) for outcome in left] == [OutcomeUnknown] * REQUESTS_TOGETHER
     assert all(isinstance(outcome, ConnectionFailed) and not outcome.sent for outcome in behind)
-    assert faulty.received["POST"] == upstream_module.REQUESTS_TOGETHER
+    assert faulty.received["POST"] == REQUESTS_TOGETHER
 
 
 async def outcome_of(call: Call, api: SigmaMindClient) -> object:
@@ -319,7 +320,7 @@ async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> N
                 group.start_soon(api.get_batch_run, "b", "a")
 
     assert len(fake_api.asked) == 300
-    assert fake_api.connections <= upstream_module.REQUESTS_TOGETHER
+    assert fake_api.connections <= REQUESTS_TOGETHER
 
 
 async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: FaultyAPI) -> None:

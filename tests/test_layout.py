@@ -38,7 +38,7 @@ def importers(name: str) -> set[str]:
 @pytest.mark.parametrize(
     ("library", "modules"),
     [
-        ("httpx2", {"upstream"}),
+        ("httpx2", {"connections", "upstream"}),
         ("sqlite3", {"sandbox.store", "sandbox.app"}),
         ("os", {"cli", "serving", "stdio"}),
         ("mcp", {"server", "asking", "stdio", "http", "guard", "demo"}),

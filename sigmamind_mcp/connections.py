@@ -1,0 +1,75 @@
+"""The connections to the API, for every caller: so many at once, each with one request at a time."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from ssl import SSLContext
+from threading import Event
+
+import anyio
+import anyio.to_thread
+import httpx2
+
+REQUESTS_TOGETHER = 32
+KEPT_SECONDS = 5.0
+UNUSED_SECONDS = 0.5
+
+
+class Connections:
+    """Connections that are kept for the next request.
+
+    They are the HTTP library's transports, which it puts its clients on: these send a request and nothing more, so
+    that no redirect is followed, no cookie of one caller kept for the next, and no proxy variable read. Each holds one
+    connection, since a shared pool looks at all of its connections before and after every request.
+
+    `transport` stands in for the network: the sandbox is reached through an ASGI transport.
+    """
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self._transport = transport
+        self._gate = anyio.Semaphore(REQUESTS_TOGETHER)
+        self._idle: list[httpx2.AsyncBaseTransport] = []
+        self._wanted = Event()
+        self._starting = ThreadPoolExecutor(1)
+        self._certificates = self._starting.submit(self._read_certificates)
+
+    async def ready(self) -> None:
+        """Wait until there can be connections."""
+        self._wanted.set()
+        if not self._certificates.done():
+            await anyio.to_thread.run_sync(self._certificates.result)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[httpx2.AsyncBaseTransport]:
+        """Yield a connection for one request, once there is room: the last one used, so that the others can expire.
+
+        One whose request did not end well is closed, not kept.
+        """
+        async with self._gate:
+            connection = self._idle.pop() if self._idle else self._open()
+            try:
+                yield connection
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await connection.aclose()
+                raise
+            self._idle.append(connection)
+
+    async def aclose(self) -> None:
+        await self.ready()
+        self._starting.shutdown()
+        while self._idle:
+            await self._idle.pop().aclose()
+
+    def _open(self) -> httpx2.AsyncBaseTransport:
+        return self._transport or httpx2.AsyncHTTPTransport(
+            verify=self._certificates.result(),
+            trust_env=False,
+            limits=httpx2.Limits(max_connections=1, keepalive_expiry=KEPT_SECONDS),
+        )
+
+    def _read_certificates(self) -> SSLContext:
+        # In a thread, on first use or soon after the start: reading the system's certificates takes tens of
+        # milliseconds, which would hold up the handshake, and hardly any first call comes so soon.
+        self._wanted.wait(UNUSED_SECONDS)
+        return httpx2.create_ssl_context(trust_env=False)
