@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from ssl import SSLContext
-from threading import Event
 
 import anyio
 import anyio.to_thread
@@ -12,7 +10,6 @@ import httpx2
 
 REQUESTS_TOGETHER = 32
 KEPT_SECONDS = 5.0
-UNUSED_SECONDS = 0.5
 
 
 class Connections:
@@ -29,13 +26,12 @@ class Connections:
         self._transport = transport
         self._gate = anyio.Semaphore(REQUESTS_TOGETHER)
         self._idle: list[httpx2.AsyncBaseTransport] = []
-        self._wanted = Event()
         self._starting = ThreadPoolExecutor(1)
-        self._certificates = self._starting.submit(self._read_certificates)
+        # In a thread: reading the system's certificates takes tens of milliseconds, which would hold up the handshake.
+        self._certificates = self._starting.submit(httpx2.create_ssl_context, trust_env=False)
 
     async def ready(self) -> None:
         """Wait until there can be connections."""
-        self._wanted.set()
         if not self._certificates.done():
             await anyio.to_thread.run_sync(self._certificates.result)
 
@@ -67,9 +63,3 @@ class Connections:
             trust_env=False,
             limits=httpx2.Limits(max_connections=1, keepalive_expiry=KEPT_SECONDS),
         )
-
-    def _read_certificates(self) -> SSLContext:
-        # In a thread, on first use or soon after the start: reading the system's certificates takes tens of
-        # milliseconds, which would hold up the handshake, and hardly any first call comes so soon.
-        self._wanted.wait(UNUSED_SECONDS)
-        return httpx2.create_ssl_context(trust_env=False)
