@@ -92,7 +92,7 @@ async def _run(environ: Mapping[str, str], options: Mapping[str, object]) -> int
     except Exception as exc:  # whatever it is, the person who asks what is wrong is not helped by a traceback
         print(Finding("problem", "doctor", f"It failed itself ({type(exc).__name__}). Please report this."))
         problems += 1
-    print(f"\n{problems} to mend; the rest is right." if problems else "\nAll is right.")
+    print(f"\n{problems} to mend; then ask again." if problems else "\nAll is right.")
     return 1 if problems else 0
 
 

@@ -188,6 +188,7 @@ def test_unusable_setting_and_misspelt_name_are_named() -> None:
     shown = examined(SIGMAMIND_BASE_URL="http://example.com", SIGMAMIND_APIKEY=KEY, SIGMAMIND_READ_ONLY="${read_only}")
 
     assert shown.returncode == 1 and "SIGMAMIND_BASE_URL must be https" in problems(shown)["settings"]
+    assert shown.stdout.endswith("\n1 to mend; then ask again.\n")  # the key, the API and the server were not looked at
     assert "SIGMAMIND_APIKEY is not a setting" in shown.stdout
     assert "SIGMAMIND_READ_ONLY holds a placeholder" in shown.stdout
 
