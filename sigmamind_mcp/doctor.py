@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from sigmamind_mcp import __version__
-from sigmamind_mcp.errors import ConfigurationError, ConnectionFailed, NotFound, SigmaMindError
+from sigmamind_mcp.errors import ConfigurationError, ConnectionFailed, NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.arguments import ID_PATTERN
 
@@ -236,9 +236,18 @@ def _clock(theirs: datetime) -> Finding:
 
 
 def why(exc: SigmaMindError, settings: Settings, *, by_proxy: bool) -> str:
-    """What to do about a request that failed; a connection fails for reasons that only the one below can tell."""
-    if not isinstance(exc, ConnectionFailed):
-        return str(exc)
+    """What to do about a list of agents that did not come; a connection fails for reasons that its causes tell."""
+    match exc:
+        case NotAllowed():  # what it says otherwise is about the agent that a call names, and none is named here
+            return "The API knows the key, but does not let it list agents (403). Make another one in the dashboard."
+        case NotFound():
+            return f"What answers at {_address(settings)} has no list of agents (404). Check SIGMAMIND_BASE_URL."
+        case ConnectionFailed():
+            return _unreachable(exc, settings, by_proxy=by_proxy)
+    return str(exc)
+
+
+def _unreachable(exc: ConnectionFailed, settings: Settings, *, by_proxy: bool) -> str:
     host = urlsplit(settings.base_url).hostname
     said = str(exc)
     for cause in _causes(exc):

@@ -106,7 +106,8 @@ def test_malformed_key_is_not_shown() -> None:
     ("status", "body", "said"),
     [
         (401, {"message": "key_canary"}, "does not accept the key"),
-        (403, {}, "does not let this key"),
+        (403, {}, "does not let it list agents (403)"),
+        (404, {}, "has no list of agents (404). Check SIGMAMIND_BASE_URL"),
         (200, b"<html>Sign in to the guest network</html>", "not JSON; something between here and it"),
         (200, {"agents": []}, "neither a list nor a page"),
         (302, b"", "a redirect (302), which is never followed"),
