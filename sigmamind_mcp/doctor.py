@@ -230,7 +230,8 @@ def _clock(theirs: datetime) -> Finding:
     off = (datetime.now(UTC) - theirs).total_seconds()
     if abs(off) <= CLOCK_SECONDS:
         return Finding("ok", "clock", "agrees with the API's")
-    by = f"{abs(off) / 60:,.0f} minutes" if abs(off) < 2 * 3600 else f"{abs(off) / 3600:,.0f} hours"
+    units = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
+    by = next(f"{abs(off) / size:,.0f} {unit}" for unit, size in units if abs(off) >= 2 * size)
     which = "ahead of" if off > 0 else "behind"
     return Finding("problem", "clock", f"This machine's is {by} {which} the API's. Set it, best by network time.")
 
