@@ -206,7 +206,8 @@ async def ask_api(settings: Settings, *, by_proxy: bool) -> AsyncIterator[Findin
             count = len(agents.items) if agents.total is None else agents.total
             shown = f"{count} agent{'s' * (count != 1)} to use" if count else "but it may use no agent"
             state: State = "ok" if count else "note"
-            yield Finding(state, "API", f"accepts the key; {shown} ({monotonic() - began:.1f} s)")
+            does = "answers" if settings.sandbox else "accepts the key"
+            yield Finding(state, "API", f"{does}; {shown} ({monotonic() - began:.1f} s)")
         if upstream.api_date:
             yield _clock(upstream.api_date)
         if settings.agent_id and accepts_key:

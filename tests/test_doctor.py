@@ -127,7 +127,9 @@ async def test_what_the_api_answers_is_explained_after_one_request(
     assert "canary" not in str(findings)
 
 
-@pytest.mark.parametrize(("hours", "said"), [(-1, "60 minutes ahead of"), (26, "26 hours behind"), (-9600, "400 days ahead of")])
+@pytest.mark.parametrize(
+    ("hours", "said"), [(-1, "60 minutes ahead of"), (26, "26 hours behind"), (-9600, "400 days ahead of")]
+)
 async def test_wrong_clock_is_named_by_how_much(api: FakeAPI, hours: int, said: str) -> None:
     api.headers["Date"] = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours), usegmt=True)
 
