@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SigmaMindError as exc:
         print(f"sigmamind-mcp: {exc}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # nobody reads on, as after `doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at the end would meet it again
+        return 1
     except KeyboardInterrupt:
         return 0
 

@@ -44,6 +44,10 @@ def run_demo() -> int:
         anyio.run(_demo, console)
     except TimeoutError:
         raise SigmaMindError(f"The demo's batch run did not finish within {PATIENCE_SECONDS} s.") from None
+    except BaseExceptionGroup as group:
+        if not group.subgroup(SystemExit):
+            raise
+        return 1  # rich ends the process so when nobody reads its pipe any more, as after `demo | head`
     return 0
 
 

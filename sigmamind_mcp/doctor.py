@@ -89,6 +89,8 @@ async def _run(environ: Mapping[str, str], options: Mapping[str, object]) -> int
         async for finding in _examine(environ, options):
             print(finding, flush=True)
             problems += finding.state == "problem"
+    except BrokenPipeError:
+        raise
     except Exception as exc:  # whatever it is, the person who asks what is wrong is not helped by a traceback
         print(Finding("problem", "doctor", f"It failed itself ({type(exc).__name__}). Please report this."))
         problems += 1

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.sandbox import SANDBOX_KEY
-from tests.processes import environment, run, serving
+from tests.processes import COMMAND, environment, run, serving
 
 
 @pytest.mark.parametrize("command", ["", "serve", "sandbox", "demo", "doctor"])
@@ -93,3 +94,15 @@ def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
         assert step in shown.stdout
     assert "remarks: Scripted sandbox judge:" in shown.stdout and "1 user:" in shown.stdout
     assert all(len(line) <= 80 for line in shown.stdout.splitlines() if "sigmamind://" not in line)
+
+
+@pytest.mark.parametrize("command", ["demo", "doctor"])
+def test_reader_that_goes_away_gets_no_traceback(command: str) -> None:
+    """As in `sigmamind-mcp demo | head -1`."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", "env": environment()}
+    with subprocess.Popen([*COMMAND, "--sandbox", command], **options) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline()
+        process.stdout.close()
+
+        assert process.wait(30) == 1
+        assert process.stderr.read() == ""
