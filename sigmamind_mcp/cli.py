@@ -61,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         parents=[common],
         help="serve MCP over HTTP: /mcp, /sse, /healthz, /readyz; each caller brings its key",
+        description="Serves MCP over HTTP: /mcp (Streamable HTTP), /sse with /messages/, /healthz and /readyz."
+        " Each caller brings its own key in the X-API-Key header.",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
     serve.add_argument("--port", type=int, default=8765, help="port to bind (%(default)s; 0 picks a free one)")
@@ -77,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--single-user", action="store_true", help="lend SIGMAMIND_API_KEY to callers that bring no key")
     serve.set_defaults(run=_run_http)
 
-    sandbox = commands.add_parser("sandbox", help="serve the sandbox's REST API itself, for curl and other clients")
+    sandbox = commands.add_parser(
+        "sandbox",
+        help="serve the sandbox's REST API itself, for curl and other clients",
+        description="Serves the sandbox's REST API itself, for curl and other clients, and prints its address and key.",
+    )
     sandbox.add_argument("--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)")
     sandbox.add_argument("--db", type=Path, metavar="FILE", help="keep its data in this SQLite file")
     sandbox.add_argument(
@@ -94,7 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--pace", type=float, default=1.0, help="how many times as long attempts take (%(default)s)")
     sandbox.set_defaults(run=_run_sandbox)
 
-    demo = commands.add_parser("demo", help="the whole loop against the sandbox, in under 30 seconds")
+    demo = commands.add_parser(
+        "demo",
+        help="the whole loop against the sandbox, in under 30 seconds",
+        description="Runs the whole loop against the sandbox, in under 30 seconds. It takes no account, key or option.",
+    )
     demo.set_defaults(run=_run_demo)
 
     doctor = commands.add_parser(
