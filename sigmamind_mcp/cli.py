@@ -129,6 +129,12 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _run_stdio(options: argparse.Namespace) -> None:
     settings = _settings(options)
+    if sys.stdin and sys.stdin.isatty():
+        print(
+            "sigmamind-mcp: waiting for an MCP client on stdin, which a terminal is not. Ctrl-C ends it; --help lists"
+            " the commands, of which demo is for people.",
+            file=sys.stderr,
+        )
     gc.disable()  # what an import makes stays: looking through it for garbage is a tenth of the start
     from sigmamind_mcp.stdio import serve_stdio
 

@@ -1,8 +1,10 @@
 """The command line, as processes."""
 
 import json
+import os
 import sqlite3
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -106,3 +108,15 @@ def test_reader_that_goes_away_gets_no_traceback(command: str) -> None:
 
         assert process.wait(30) == 1
         assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_person_at_a_terminal_is_told_that_it_waits_for_a_client() -> None:
+    import pty
+
+    outside, inside = pty.openpty()
+    with subprocess.Popen(COMMAND, stdin=inside, stderr=subprocess.PIPE, encoding="utf-8", env=environment()) as server:
+        assert server.stderr and "waiting for an MCP client" in server.stderr.readline()
+        server.terminate()
+    os.close(outside)
+    os.close(inside)
