@@ -1,4 +1,4 @@
-"""The command line: which of the servers, the sandbox, the demo or the doctor runs, and with what settings."""
+"""The command line: which of the servers, the sandbox, the demo, the doctor or the links, and with what settings."""
 
 import argparse
 import gc
@@ -117,6 +117,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     doctor.set_defaults(run=_run_doctor)
+
+    links = commands.add_parser(
+        "links",
+        parents=[common],
+        help="links that add the server to Cursor, VS Code, LM Studio or Goose",
+        description="Prints links by which Cursor, VS Code, LM Studio or Goose adds the server that is installed here,"
+        " or a shared one. They hold no key.",
+    )
+    links.add_argument("--url", help="of a shared server, such as https://mcp.example.com/mcp")
+    links.set_defaults(run=_run_links)
     return parser
 
 
@@ -207,3 +217,10 @@ def _run_doctor(options: argparse.Namespace) -> int:
 
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only")}
     return run_doctor(os.environ, **given)  # noqa: TID251 - handed to the only reader
+
+
+def _run_links(options: argparse.Namespace) -> None:
+    from sigmamind_mcp.links import print_links
+
+    given = {name: getattr(options, name, False) for name in ("sandbox", "read_only")}
+    print_links(url=options.url, **given)

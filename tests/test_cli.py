@@ -15,7 +15,7 @@ from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.processes import COMMAND, environment, run, serving
 
 
-@pytest.mark.parametrize("command", ["", "serve", "sandbox", "demo", "doctor"])
+@pytest.mark.parametrize("command", ["", "serve", "sandbox", "demo", "doctor", "links"])
 def test_help_helps_within_80_columns(command: str) -> None:
     shown = run(*command.split(), "--help", env=environment(COLUMNS="80"))
 

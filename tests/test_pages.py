@@ -1,12 +1,14 @@
 """What README and docs/ say, done: snippets started, the tutorial made again, links followed, quotes looked up."""
 
 import ast
+import base64
 import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx2
 import pytest
@@ -18,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from sigmamind_mcp.doctor import client_command
 from sigmamind_mcp.server import TOOLS
 from tests import tutorial
-from tests.processes import environment, serving
+from tests.processes import environment, run, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +59,7 @@ def servers_in(text: str) -> Iterator[Local | Remote]:
 def _server(entry: dict[str, Any]) -> Local | Remote:
     for name in ("url", "serverUrl", "uri"):
         if name in entry:
-            return Remote(entry[name], _pairs(entry["headers"]))
+            return Remote(entry[name], _pairs(entry.get("headers", {})))
     command = entry.get("command") or entry["cmd"]
     return Local(command, tuple(entry.get("args", ())), _pairs(entry.get("env") or entry.get("envs") or {}))
 
@@ -77,6 +79,31 @@ def _pairs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((name, re.sub(r"\$\{input:.+\}", "your-key", value)) for name, value in sorted(values.items()))
 
 
+def servers_by_link(*options: str) -> dict[str, Local | Remote]:
+    """What each client reads in its link of those that are printed with these options."""
+    shown = run("links", *options, env=environment(SIGMAMIND_API_KEY="key_canary"))  # which belongs in none of them
+    assert shown.returncode == 0
+    return {name: _in_link(link) for name, link in re.findall(r"^(.+)\n(\w+:\S+)$", shown.stdout, re.M)}
+
+
+def _in_link(link: str) -> Local | Remote:
+    parts = urlsplit(link)
+    given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    match parts.scheme:
+        case "vscode":
+            told = json.loads(unquote(parts.query))
+            asked = {question["id"] for question in told.pop("inputs", ())}
+            assert asked == set(re.findall(r"\$\{input:(.+?)\}", json.dumps(told)))
+        case "goose":
+            assert given["type"] == "streamable_http" and given["id"]
+            header = dict([given["header"].split("=")]) if "header" in given else {}
+            told = {"name": given["name"], "url": given["url"], "headers": header}
+        case _:
+            told = {"name": given["name"], **json.loads(base64.b64decode(given["config"], validate=True))}
+    assert told["name"] == "sigmamind"
+    return _server(told)
+
+
 def of_all_pages(kind: type[Local] | type[Remote]) -> list[Any]:
     return sorted({server for page in PAGES.values() for server in servers_in(page) if isinstance(server, kind)})
 
@@ -85,34 +112,81 @@ def of_all_pages(kind: type[Local] | type[Remote]) -> list[Any]:
 async def test_every_command_in_a_snippet_starts_and_lists_the_tools(server: Local) -> None:
     assert server.command == PLACEHOLDER
     command, *arguments = client_command()
-    parameters = StdioServerParameters(
-        command=command, args=[*arguments, *server.args], env=environment(**dict(server.env))
-    )
+    names = await listed_by(server._replace(command=command, args=(*arguments, *server.args)))
 
+    assert names == [tool.name for tool in TOOLS]
+
+
+async def listed_by(server: Local) -> list[str]:
+    """The tools that it lists when it is started; in the sandbox one of them is called too."""
+    parameters = StdioServerParameters(
+        command=server.command, args=list(server.args), env=environment(**dict(server.env))
+    )
     async with Client(parameters, cache=None, mode="legacy") as client:
         listed = (await client.list_tools()).tools
         if "--sandbox" in server.args:
             assert not (await client.call_tool("list_agents", {})).is_error
-
-    assert [tool.name for tool in listed] == [tool.name for tool in TOOLS]
+    return [tool.name for tool in listed]
 
 
 @pytest.mark.parametrize("remote", of_all_pages(Remote), ids=lambda remote: remote.url)
 async def test_every_remote_snippet_connects_with_its_header(remote: Remote) -> None:
     assert remote.url == REMOTE and dict(remote.headers) == {"X-API-Key": "your-key"}
     with serving("serve", "--sandbox") as url:
-        async with (
-            httpx2.AsyncClient(headers=dict(remote.headers)) as http,
-            Client(streamable_http_client(f"{url}/mcp", http_client=http), cache=None) as client,
-        ):
-            listed = (await client.list_tools()).tools
+        await connect(remote._replace(url=f"{url}/mcp"))
 
-    assert len(listed) == len(TOOLS)
+
+async def connect(remote: Remote) -> None:
+    async with (
+        httpx2.AsyncClient(headers=dict(remote.headers)) as http,
+        Client(streamable_http_client(remote.url, http_client=http), cache=None) as client,
+    ):
+        assert len((await client.list_tools()).tools) == len(TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("options", "args", "writes"),
+    [((), (), True), (("--sandbox",), ("--sandbox",), True), (("--read-only",), ("--read-only",), False)],
+)
+async def test_links_start_what_is_installed_here(
+    options: tuple[str, ...], args: tuple[str, ...], writes: bool
+) -> None:
+    command, *arguments = client_command()
+    env = () if "--sandbox" in options else (("SIGMAMIND_API_KEY", "your-key"),)
+    server = Local(command, (*arguments, *args), env)
+
+    assert servers_by_link(*options) == dict.fromkeys(["Cursor", "VS Code", "LM Studio"], server)
+    assert await listed_by(server) == [tool.name for tool in TOOLS if writes or not tool.writes]
+
+
+async def test_links_on_the_page_are_those_printed_and_connect() -> None:
+    [step] = [step for step in tutorial.steps(INSTALL) if step.printed]
+    command, *options = step.does.split()[2:]
+    remotes = servers_by_link(*options)
+
+    assert run(command, *options).stdout == step.printed
+    assert remotes == dict.fromkeys(["Cursor", "VS Code", "LM Studio", "Goose"], Remote(REMOTE, ()))
+    with serving("serve", "--sandbox") as url:
+        await connect(Remote(f"{url}/mcp", ()))
+
+
+def test_links_to_a_shared_server_say_what_the_snippets_say() -> None:
+    for name, server in servers_by_link("--url", REMOTE).items():
+        assert server in servers_in(section_on(name))
+
+
+def test_link_to_no_address_is_refused() -> None:
+    assert (refused := run("links", "--url", "mcp.example.com")).returncode == 2
+    assert refused.stderr.startswith("sigmamind-mcp: --url must be an address")
+
+
+def section_on(name: str) -> str:
+    return next(part for part in INSTALL.split("\n## ") if part.startswith(f"{name}\n"))
 
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_every_client_has_a_local_form_and_says_how_to_go_remote(name: str) -> None:
-    section = next(part for part in INSTALL.split("\n## ") if part.startswith(f"{name}\n"))
+    section = section_on(name)
     kinds = {type(server) for server in servers_in(section)}
 
     assert Local in kinds and "\nRemote:" in section
