@@ -105,6 +105,9 @@ def test_installers_that_do_not_compile_unasked_are_asked_to() -> None:
     uv = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
 
     assert uv["compile-bytecode"] is True  # for the bundle; scripts/bundle looks at what it leaves
+    pages = [README, *(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))]
+    shown = re.findall(r"(?:uv tool install|uvx|uv pip) [^`\n]+", "\n".join(pages))
+    assert shown and all("--compile-bytecode" in command for command in shown)
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
