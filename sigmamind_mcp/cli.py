@@ -16,6 +16,7 @@ environment:
   SIGMAMIND_API_KEY           the key, from the dashboard (Deploy, API Keys)
   SIGMAMIND_AGENT_ID          the agent that is meant when a call names none
   SIGMAMIND_BASE_URL          the API's address (https://api.sigmamind.ai)
+  SIGMAMIND_SANDBOX           true does as --sandbox does, which needs no key
   SIGMAMIND_READ_ONLY         true hides the tools that create or change
   SIGMAMIND_CONFIRM_ATTEMPTS  a batch run of more attempts needs a yes (50)
   SIGMAMIND_LOG_LEVEL         debug, info, warning or error, on stderr

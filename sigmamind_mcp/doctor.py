@@ -37,7 +37,7 @@ INDENT = 19
 CLOCK_SECONDS = 120
 START_SECONDS = 30
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
-SETTINGS = [f"SIGMAMIND_{name.upper()}" for name in Settings.model_fields if name != "sandbox"]
+SETTINGS = [f"SIGMAMIND_{name.upper()}" for name in Settings.model_fields]
 OLDEST = "2024-11-05"
 GREETING: list[dict[str, object]] = [
     {

@@ -1,4 +1,4 @@
-"""What an unknown id may have meant. Asked only after the API has said 404, and given up quietly."""
+"""What an unknown id may have meant. Asked only after the API has said 404 or 403, and given up quietly."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 
 from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.errors import NotFound, SigmaMindError
+from sigmamind_mcp.errors import NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.tools.answers import known_id
 
 SECONDS = 5.0
@@ -33,7 +33,7 @@ async def explain_not_found(asked: Mapping[str, Any], api: SigmaMindClient) -> s
 async def _explain(asked: Mapping[str, Any], agent_id: str, api: SigmaMindClient) -> str:
     try:
         cases = _ids(case.test_case_id for case in await api.list_test_cases(agent_id))
-    except NotFound:
+    except (NotAllowed, NotFound):
         agents = _ids(agent.agent_id for agent in await api.list_agents())
         known = agent_id in agents  # then it is this list that the API does not have
         return "" if known else name_unknown("agent", [agent_id], agents, "list_agents shows them.")

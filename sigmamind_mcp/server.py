@@ -23,7 +23,7 @@ from sigmamind_mcp.asking import Unanswered, answer_brought, ask
 from sigmamind_mcp.callers import fingerprint
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.completions import Completions
-from sigmamind_mcp.errors import APIError, InvalidArguments, NotFound, SigmaMindError
+from sigmamind_mcp.errors import APIError, InvalidArguments, NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.ledger import Ledger
 from sigmamind_mcp.masking import OwnKey
 from sigmamind_mcp.models import JSONObject
@@ -305,7 +305,7 @@ class _Offer:
             result = _result(answer)
         except Unanswered as question:
             return question.result
-        except NotFound as exc:
+        except (NotAllowed, NotFound) as exc:
             asked = args.model_dump(by_alias=True, exclude_unset=True)
             result = _refusal(await _with_near_ids(exc, asked, api))
         except SigmaMindError as exc:
@@ -401,7 +401,7 @@ class _Offer:
                 api = self.api(ctx)
                 try:
                     text, ttl_ms = await read_resource(address, api)
-                except NotFound as exc:
+                except (NotAllowed, NotFound) as exc:
                     raise await _with_near_ids(exc, address.variables, api) from exc
         except (InvalidArguments, NotFound) as exc:
             raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc), data={"uri": uri}) from exc
@@ -433,7 +433,7 @@ class _Offer:
         return mcp.CompleteResult(completion=shown)
 
 
-async def _with_near_ids(exc: NotFound, asked: Mapping[str, Any], api: SigmaMindClient) -> NotFound:
+async def _with_near_ids(exc: APIError, asked: Mapping[str, Any], api: SigmaMindClient) -> APIError:
     """The error in words that name the unknown id, where that can be told; they replace the API's own reasons."""
     explanation = await explain_not_found(asked, api)
     return NotFound(explanation, status=exc.status) if explanation else exc

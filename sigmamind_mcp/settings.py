@@ -75,7 +75,7 @@ class Settings(BaseModel):
             ConfigurationError: a value is not usable; the text names the variable.
         """
         found: dict[str, object] = {}
-        for name in ("api_key", "base_url", "agent_id", "read_only", "confirm_attempts", "log_level"):
+        for name in cls.model_fields:
             value = environ.get(f"SIGMAMIND_{name.upper()}", "").strip()
             if value not in ("", "null", "undefined") and not value.startswith("${"):
                 found[name] = value.lower() if name == "log_level" else value
@@ -101,6 +101,7 @@ class Settings(BaseModel):
         if self.api_key is None:
             raise ConfigurationError(
                 "No SigmaMind API key is set. Put the key from the dashboard (Deploy, API Keys) into"
-                " SIGMAMIND_API_KEY and start the server again, or start it with --sandbox to try it without one."
+                " SIGMAMIND_API_KEY and start the server again. To try it without one, start it with --sandbox or with"
+                " SIGMAMIND_SANDBOX set to true."
             )
         return check_key(self.api_key.get_secret_value())

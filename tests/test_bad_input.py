@@ -225,11 +225,14 @@ async def test_unknown_test_case_names_near_ones(mcp: Client, fake_api: FakeAPI)
     assert "Near: tc_d17T6uReChpyfFeP. list_test_cases shows them." in text_of(result)
 
 
-async def test_unknown_batch_run_names_near_ones(mcp: Client, fake_api: FakeAPI) -> None:
+@pytest.mark.parametrize("status", [404, 403])
+async def test_unknown_batch_run_names_near_ones(mcp: Client, fake_api: FakeAPI, status: int) -> None:
+    """An API may answer 403 for what belongs to another agent."""
     fake_api.answer("GET", "/v1/test-cases", [CASE])
     fake_api.answer("GET", "/v1/batch-runs", page([BATCH]))
+    fake_api.answer("GET", "/v1/batch-runs/batch_s0OJu2JWR8R45Fa", ERROR, status)
 
-    result = await mcp.call_tool("list_test_runs", {"agentId": AGENT, "batchId": "batch_s0OJu2JWR8R45Fa"})
+    result = await mcp.call_tool("get_batch_run", {"agentId": AGENT, "batchId": "batch_s0OJu2JWR8R45Fa"})
 
     assert "Near: batch_s0OJu2JWR8R45Fai. list_batch_runs shows them." in text_of(result)
 

@@ -82,7 +82,10 @@ async def test_many_attempts_need_the_number_where_nobody_can_be_asked(costly: F
 
         wrong = await mcp.call_tool("create_batch_run", {**START, "confirmAttempts": 50})
         assert wrong.is_error and costly.posts == []
-        assert "confirmAttempts is 50, but the 2 test cases make 60 attempts." in text_of(wrong)
+        assert (
+            "confirmAttempts is 50, but the 2 test cases make 60 attempts, which the person must agree to."
+            in text_of(wrong)
+        )
 
         started = await mcp.call_tool("create_batch_run", {**START, "confirmAttempts": 60})
         assert not started.is_error and len(costly.posts) == 1

@@ -10,7 +10,7 @@ from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.lint import variables_of
 from sigmamind_mcp.masking import mask
 from sigmamind_mcp.models import Agent
-from sigmamind_mcp.tools.answers import Answer, NextCall, Said, in_pages, known_id, most_that_fit, named
+from sigmamind_mcp.tools.answers import Answer, NextCall, Said, counted, in_pages, known_id, most_that_fit, named
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
 from sigmamind_mcp.untrusted import clean_json
 
@@ -58,7 +58,7 @@ class AgentAnswer(Answer):
     webhook_count: int = 0
 
     def said(self) -> Said:
-        starts = "" if self.ai_starts_conversation is None else f" It speaks first: {self.ai_starts_conversation}."
+        starts = {None: "", True: " It speaks first.", False: " The user speaks first."}[self.ai_starts_conversation]
         data = named(
             ("agentName", self.agent_name),
             ("llmModel", self.llm_model),
@@ -67,8 +67,8 @@ class AgentAnswer(Answer):
             ("globalPrompt", self.global_prompt),
             ("variables", ", ".join(self.variables)),
         )
-        counted = f"{self.tool_count} tools, {self.webhook_count} webhooks."
-        return Said([f"Agent {self.agent_id}: {counted}{starts}"], data, [])
+        has = f"{counted(self.tool_count, 'tool')}, {counted(self.webhook_count, 'webhook')}."
+        return Said([f"Agent {self.agent_id}: {has}{starts}"], data, [])
 
 
 async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:

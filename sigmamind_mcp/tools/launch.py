@@ -189,7 +189,9 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
     total, given = plan.attempts, args.confirm_attempts
     makes = f"{counted(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
     if given not in (None, total):
-        raise NotConfirmed(f"confirmAttempts is {given:,}, but the {makes}. Nothing was started.")
+        raise NotConfirmed(
+            f"confirmAttempts is {given:,}, but the {makes}, which the person must agree to. Nothing was started."
+        )
     if total <= confirmation.limit:
         return False
     agreed = await confirmation.ask(_question(plan, args), plan.about(args))
