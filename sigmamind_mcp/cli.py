@@ -4,7 +4,8 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sigmamind_mcp import __version__, logs
@@ -138,6 +139,15 @@ def _settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Import without looking for garbage, then or later, in what stays: the looking is a tenth of the start."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
+
+
 def _run_stdio(options: argparse.Namespace) -> None:
     settings = _settings(options)
     if sys.stdin and sys.stdin.isatty():
@@ -146,11 +156,8 @@ def _run_stdio(options: argparse.Namespace) -> None:
             " the commands, of which demo is for people.",
             file=sys.stderr,
         )
-    gc.disable()  # what an import makes stays: looking through it for garbage is a tenth of the start
-    from sigmamind_mcp.stdio import serve_stdio
-
-    gc.freeze()
-    gc.enable()
+    with _kept():
+        from sigmamind_mcp.stdio import serve_stdio
     serve_stdio(settings)
 
 
@@ -165,10 +172,10 @@ def _run_http(options: argparse.Namespace) -> None:
         settings = settings.model_copy(update={"api_key": None, "agent_id": None})
     from functools import partial
 
-    import anyio
+    with _kept():
+        import anyio
 
-    from sigmamind_mcp.http import serve_http
-
+        from sigmamind_mcp.http import serve_http
     anyio.run(
         partial(
             serve_http,
