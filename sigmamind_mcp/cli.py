@@ -157,6 +157,10 @@ def _run_stdio(options: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     with _kept():
+        if not settings.sandbox:
+            from sigmamind_mcp.connections import certificates
+
+            certificates()  # are read while the rest loads, or the first call would wait for them
         from sigmamind_mcp.stdio import serve_stdio
     serve_stdio(settings)
 

@@ -1,8 +1,10 @@
 """The connections to the API, for every caller: so many at once, each with one request at a time."""
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
+from ssl import SSLContext
 
 import anyio
 import anyio.to_thread
@@ -10,6 +12,15 @@ import httpx2
 
 REQUESTS_TOGETHER = 32
 KEPT_SECONDS = 5.0
+
+
+@cache
+def certificates() -> Future[SSLContext]:
+    """Begin to read the system's certificates, once: it takes tens of milliseconds, in a thread beside all else."""
+    reading = ThreadPoolExecutor(1)
+    context = reading.submit(httpx2.create_ssl_context, trust_env=False)
+    reading.shutdown(wait=False)
+    return context
 
 
 class Connections:
@@ -26,14 +37,13 @@ class Connections:
         self._transport = transport
         self._gate = anyio.Semaphore(REQUESTS_TOGETHER)
         self._idle: list[httpx2.AsyncBaseTransport] = []
-        self._starting = ThreadPoolExecutor(1)
-        # In a thread: reading the system's certificates takes tens of milliseconds, which would hold up the handshake.
-        self._certificates = self._starting.submit(httpx2.create_ssl_context, trust_env=False)
+        if transport is None:
+            certificates()
 
     async def ready(self) -> None:
         """Wait until there can be connections."""
-        if not self._certificates.done():
-            await anyio.to_thread.run_sync(self._certificates.result)
+        if self._transport is None and not certificates().done():
+            await anyio.to_thread.run_sync(certificates().result)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[httpx2.AsyncBaseTransport]:
@@ -52,14 +62,12 @@ class Connections:
             self._idle.append(connection)
 
     async def aclose(self) -> None:
-        await self.ready()
-        self._starting.shutdown()
         while self._idle:
             await self._idle.pop().aclose()
 
     def _open(self) -> httpx2.AsyncBaseTransport:
         return self._transport or httpx2.AsyncHTTPTransport(
-            verify=self._certificates.result(),
+            verify=certificates().result(),
             trust_env=False,
             limits=httpx2.Limits(max_connections=1, keepalive_expiry=KEPT_SECONDS),
         )
