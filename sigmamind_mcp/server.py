@@ -16,7 +16,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.asking import Unanswered, answer_brought, ask
@@ -257,12 +257,20 @@ class _Offer:
             logger.info("call", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
 
     async def hide_key(self, ctx: Request, call_next: CallNext) -> HandlerResult:
-        """Keep the caller's key out of whatever leaves here: the API may have said it, in an answer or an error."""
+        """Keep the caller's key out of whatever leaves here: the API may have said it, in an answer or an error.
+
+        What an error of our own making says, the SDK would send as it is, so the log alone has its type and place.
+        """
         hide = self._own_key(ctx).hide
         try:
             result = await call_next(ctx)
         except MCPError as exc:
             raise MCPError(exc.error.code, hide(exc.error.message), hide(exc.error.data)) from exc
+        except ValidationError:  # parameters that are not the protocol's: the SDK says so
+            raise
+        except Exception:
+            logger.exception("failed")
+            raise MCPError(mcp.INTERNAL_ERROR, "This server failed. Its log says where; please report that.") from None
         return hide(result) if isinstance(result, dict) else result
 
     def _own_key(self, ctx: Request) -> OwnKey:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 
 from sigmamind_mcp import upstream
+from sigmamind_mcp.logs import JSONLines
+from sigmamind_mcp.tools.runs import TestRunAnswer
 from tests.conftest import KEY, connected, text_of
 from tests.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
 
@@ -254,3 +256,23 @@ async def test_unknown_agent_names_near_ones(mcp: Client, fake_api: FakeAPI) -> 
     result = await mcp.call_tool("get_test_case", {"agentId": "agent_D5D0p7TUs66TTAEA", "testCaseId": "tc_1"})
 
     assert f"No agent is called agent_D5D0p7TUs66TTAEA. Near: {AGENT}." in text_of(result)
+
+
+async def test_error_of_our_own_making_is_told_without_its_words(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("canary")
+
+    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+    monkeypatch.setattr(TestRunAnswer, "of", fail)
+
+    with pytest.raises(MCPError) as raised:
+        await mcp.call_tool("get_test_run", IN_RUN)
+
+    assert (raised.value.error.code, raised.value.error.message) == (
+        -32603,
+        "This server failed. Its log says where; please report that.",
+    )
+    (failed,) = (record for record in caplog.records if record.name == "sigmamind_mcp.server" and record.exc_info)
+    assert "canary" not in JSONLines().format(failed)
