@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from time import monotonic
 from typing import Any, Literal, get_type_hints
 
@@ -166,9 +166,17 @@ def open_upstream(settings: Settings) -> Upstream:
     """The hosted API, or the sandbox embedded in this process."""
     if not settings.sandbox:
         return Upstream(settings.base_url)
-    from sigmamind_mcp.sandbox import create_app  # SQLite and the scripts load only where they are asked for
 
-    return Upstream.to_app(create_app())
+    @cache
+    def app() -> Callable[..., Awaitable[None]]:
+        from sigmamind_mcp.sandbox import create_app  # SQLite and the scripts load when they are first asked for
+
+        return create_app()
+
+    async def sandbox(*request: Any) -> None:
+        await app()(*request)
+
+    return Upstream.to_app(sandbox)
 
 
 def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
