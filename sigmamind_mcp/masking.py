@@ -21,7 +21,7 @@ _SECRET_VALUE = re.compile(
     r"\b(?:Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{8,}"
     r"|\b(?:sk|pk|rk|whsec|ghp|gho|xox[abp]|glpat)[_-][A-Za-z0-9_.-]{8,}"
     r"|\bkey_[A-Za-z0-9]+\.[A-Za-z0-9]+"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+    r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # one look at each run of such characters
     r"|\bAKIA[0-9A-Z]{16}\b"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"

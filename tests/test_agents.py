@@ -1,6 +1,7 @@
 """Agents, and that nothing that looks like a credential leaves with them."""
 
 import json
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -78,3 +79,14 @@ async def test_what_is_no_credential_stays(harmless: dict[str, Any]) -> None:
 )  # fmt: skip
 async def test_credentials_in_running_text_are_masked(text: str) -> None:
     assert mask(f"before {text} after") == f"before {MASK} after"
+
+
+@pytest.mark.parametrize("part", ["-eyJ", "eyJaaaaaaaa.", "://a:b", "?key=", "-sk-", "-----BEGIN A ", "Basic ", "Bearer  "])
+async def test_looking_for_credentials_takes_linear_time(part: str) -> None:
+    """R35: no prompt of 1 MB takes longer for what it says."""
+    text = part * (1_000_000 // len(part))
+    started = perf_counter()
+
+    mask(text)
+
+    assert perf_counter() - started < 2
