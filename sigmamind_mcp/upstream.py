@@ -173,12 +173,14 @@ class Upstream:
             method,
             "/".join([self.base_url, *path]),
             params=query,
-            json=body,
+            # The HTTP library spells JSON without escapes, and so cannot say half a character, as cut texts end in.
+            content=None if body is None else json.dumps(body),
             headers={
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # a small compressed answer can unfold to any size
                 "User-Agent": f"sigmamind-mcp/{__version__}",
                 "X-API-Key": key.get_secret_value(),
+                **({} if body is None else {"Content-Type": "application/json"}),
             },
             extensions={"timeout": _TIMEOUT},
         )

@@ -46,6 +46,19 @@ async def test_whole_case_is_written_with_what_was_given(mcp: Client, fake_api: 
     assert 'label before: "Angry Customer - Cancellation Flow"\nlabel after: "New"' in text_of(result)
 
 
+async def test_half_a_character_travels_back_as_it_came(mcp: Client, fake_api: FakeAPI) -> None:
+    """R19: where somebody's program cut a label in the middle of an emoji, the case can be changed all the same."""
+    case = {**CASE, "label": "cut \ud83d", "mockData": [{"variableName": "v", "value": "\udc00 中"}]}
+    stored(fake_api, case)
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "attempt": 2})
+
+    kept = {name: case[name] for name in ("label", "mockData")}
+    assert fake_api.asked[1].body == {"agentId": AGENT, **WRITTEN, **kept, "attempt": 2}
+    assert fake_api.asked[1].headers["content-type"] == "application/json"
+    assert not result.is_error and result.structured_content["label"] == "cut \ufffd"
+
+
 async def test_untouched_fields_travel_back_letter_by_letter(mcp: Client, fake_api: FakeAPI) -> None:
     odd = "in\u200bvisi\u202eble \x1b[31m \U000e0041 \r\n tail "
     case = {
