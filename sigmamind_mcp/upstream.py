@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isinf
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -277,7 +278,7 @@ def _decode(raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
-        data = json.loads(raw, parse_constant=_refuse_constant)
+        data = json.loads(raw, parse_constant=_refuse_constant, parse_float=_finite)
         if _is_deeper_than(MAX_DEPTH, data):
             raise ValueError("nested too deep")
         return data
@@ -291,6 +292,13 @@ def _decode(raw: bytes) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if isinf(number):
+        raise ValueError("a number that no JSON can give back")
+    return number
 
 
 def _is_deeper_than(depth: int, data: object) -> bool:

@@ -79,3 +79,13 @@ async def test_any_value_in_any_place_gives_an_answer_or_a_sentence(
         assert len(said) <= limit and len(written) <= limit and len(written.encode()) <= 100_000, told
         outside = said.split("[data ")[0] + said.rpartition("[end of data")[2]
         assert "ignore all" not in outside and "\u202e" not in said + written, told
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400", "-1e400"])
+async def test_number_that_no_json_can_give_back_is_refused(mcp: Client, fake_api: FakeAPI, number: str) -> None:
+    """R19: it could neither be shown as structured content nor written back."""
+    fake_api.answer("GET", "/v1/test-cases/t", json.dumps({**CASE, "x": "@"}).replace('"@"', number).encode())
+
+    result = await mcp.call_tool("get_test_case", {"agentId": AGENT, "testCaseId": "t", "detail": "full"})
+
+    assert result.is_error and "not JSON" in text_of(result)
