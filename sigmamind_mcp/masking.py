@@ -13,19 +13,24 @@ SHORTEST_KEY = 8
 RUN = 12
 
 _SECRET_NAME = re.compile(
-    r"secret|token|passw|credential|authorization|api[_-]?key|private[_-]?key|signature|bearer",
+    r"secret|token|pass(?:w|phrase)|credential|authorization|(?:api|access|private)[_-]?key|signature|bearer|^cookie$",
     re.IGNORECASE,
 )
+_NAMED_BY = ("name", "key", "header")
+"""Where a pair such as that of an HTTP header says what its `value` is."""
 _COUNT_OF_TOKENS = re.compile(r"^(?:max|min|num|total|used)\w*tokens?$|tokens?_?(?:limit|count|izer)", re.IGNORECASE)
+# Prompts speak of basic information and BASIC SUPPORT, too.
+_WORDS = r"(?:[A-Z]++|[A-Za-z][a-z]*+)(?:/[A-Za-z][a-z]*+)*+(?![A-Za-z0-9+/=])"
 _SECRET_VALUE = re.compile(
-    r"\b(?:Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{8,}"
+    rf"\bBearer\s+[A-Za-z0-9+/=._~-]{{8,}}|\b(?i:bearer\s+)(?!{_WORDS})[A-Za-z0-9+/=._~-]{{8,}}"
+    rf"|\b(?i:basic\s+)(?!{_WORDS})[A-Za-z0-9+/]{{8,}}={{0,2}}"
     r"|\b(?:sk|pk|rk|whsec|ghp|gho|xox[abp]|glpat)[_-][A-Za-z0-9_.-]{8,}"
     r"|\bkey_[A-Za-z0-9]+\.[A-Za-z0-9]+"
     r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # one look at each run of such characters
     r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!-{4}))*+(?:-----END [A-Z ]*PRIVATE KEY-----)?"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
-    r"|(?<=[?&])(?:key|token|secret|signature|sig|apikey|api_key|access_token)=[^&\s]+",
+    r"|(?<=[?&])(?i:key|token|secret|password|(?:x-amz-)?signature|sig|api[_-]?key|access_token)=[^&\s]+",
 )
 
 
@@ -34,7 +39,11 @@ def mask(data: Any) -> Any:
     if isinstance(data, list):
         return [mask(item) for item in data]
     if isinstance(data, dict):
-        return {name: MASK if _is_secret(name) and value else mask(value) for name, value in data.items()}
+        pair = any(isinstance(name := data.get(by), str) and _is_secret(name) for by in _NAMED_BY)
+        return {
+            name: MASK if value and (_is_secret(name) or (pair and name == "value")) else mask(value)
+            for name, value in data.items()
+        }
     return _SECRET_VALUE.sub(MASK, data) if isinstance(data, str) else data
 
 

@@ -23,9 +23,12 @@ AGENT: dict[str, Any] = {
         "aiStartsConversation": True,
         "maxTokens": 512,
         "webhooks": [{"url": "https://user:canary_pw@crm.example/hook?token=canary", "secret": "canary"}],
-        "headers": {"Authorization": "canary", "X-Api-Key": "canary"},
+        "headers": {"Authorization": "canary", "X-Api-Key": "canary", "Cookie": "canary"},
     },
-    "tools": [{"type": "http", "config": {"apiKey": "canary", "nested": [{"accessToken": "canary"}]}}],
+    "tools": [
+        {"type": "http", "config": {"apiKey": "canary", "nested": [{"accessToken": "canary"}]}},
+        {"headers": [{"name": "Authorization", "value": "canary"}, {"key": "X-Api-Key", "value": ["canary"]}]},
+    ],
 }
 
 
@@ -48,7 +51,7 @@ async def test_agent_comes_without_any_credential(mcp: Client, fake_api: FakeAPI
 
     assert "canary" not in json.dumps(result.structured_content) + text_of(result)
     assert result.structured_content["variables"] == ["customer_name", "order_number"]
-    assert (result.structured_content["toolCount"], result.structured_content["webhookCount"]) == (1, 1)
+    assert (result.structured_content["toolCount"], result.structured_content["webhookCount"]) == (2, 1)
     assert detail == "concise" or result.structured_content["agentSettings"]["maxTokens"] == 512
 
 
@@ -63,7 +66,8 @@ async def test_agent_comes_without_any_credential(mcp: Client, fake_api: FakeAPI
             "description": "the key-performance-indicators",
         },
         {"text": "Ask for the key. Say the password is never needed.", "url": "https://example.com/a:b@c"},
-        {"secret": None, "token": "", "list": [1, 2.5, True, None]},
+        {"secret": None, "token": "", "list": [1, 2.5, True, None], "name": "a", "value": "b", "header": None},
+        {"text": "Basic information. BASIC TROUBLESHOOTING, basic customer/account questions; a bearer certificate."},
     ],
 )
 async def test_what_is_no_credential_stays(harmless: dict[str, Any]) -> None:
@@ -74,6 +78,8 @@ async def test_what_is_no_credential_stays(harmless: dict[str, Any]) -> None:
     "text",
     [
         "key_abc123.s3cr3t", "sk-live-abcdefgh1234", "whsec_abcdefghij", "Bearer abcdefgh.ijkl", "AKIAABCDEFGHIJKLMNOP",
+        "bearer ABCDEFGH12", "BEARER  a1b2c3d4e5", "basic dXNlcjpwYXNz", "Basic dXNlcjpwYXNzMQ==", "bearer abcdefgh/1jkl",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\nab-c\n-----END RSA PRIVATE KEY-----",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0xyz.sig", "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----",
     ],
 )  # fmt: skip
@@ -81,7 +87,9 @@ async def test_credentials_in_running_text_are_masked(text: str) -> None:
     assert mask(f"before {text} after") == f"before {MASK} after"
 
 
-@pytest.mark.parametrize("part", ["-eyJ", "eyJaaaaaaaa.", "://a:b", "?key=", "-sk-", "-----BEGIN A ", "Basic ", "Bearer  "])
+@pytest.mark.parametrize(
+    "part", ["-eyJ", "eyJaaaaaaaa.", "://a:b", "?key=", "-sk-", "-----BEGIN A ", "Basic ", "Bearer  "]
+)
 async def test_looking_for_credentials_takes_linear_time(part: str) -> None:
     """R35: no prompt of 1 MB takes longer for what it says."""
     text = part * (1_000_000 // len(part))
