@@ -46,7 +46,7 @@ from sigmamind_mcp.tools.arguments import (
     PageSize,
 )
 from sigmamind_mcp.tools.cases import TestCaseRow
-from sigmamind_mcp.transcripts import NumberedTurn, markdown_turn, numbered
+from sigmamind_mcp.transcripts import NumberedTurn, markdown_turn, numbered, without_heads
 from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
@@ -278,12 +278,13 @@ class TestRunAnswer(Answer):
         begun = "" if self.created_date is None else f" Started {spelt(self.created_date)}."
         ended = " Not completed." if self.completed_date is None else f" Completed {spelt(self.completed_date)}."
         head = f"Test run {self.job_id} of batch run {self.batch_id} (agent {self.agent_id}{case}): {self.verdict}."
-        data = named(
+        fields = named(
             ("label", self.label),
             ("successCriteria", self.success_criteria),
             ("remarks", self.remarks),
             ("chatId", self.chat_id),
         )
+        data = [without_heads(field) for field in fields]
         data += ["", *(markdown_turn(turn.turn, turn.role, turn.content) for turn in self.conversation)]
         return Said([head + begun + ended], data, [self._range(), f"Transcript: {self.transcript_uri}"])
 
