@@ -10,7 +10,17 @@ from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.lint import variables_of
 from sigmamind_mcp.masking import mask
 from sigmamind_mcp.models import Agent
-from sigmamind_mcp.tools.answers import Answer, NextCall, Said, counted, in_pages, known_id, most_that_fit, named
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    NextCall,
+    Said,
+    counted,
+    in_pages,
+    known_id,
+    most_that_fit,
+    named,
+    one_line,
+)
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
 from sigmamind_mcp.untrusted import clean_json
 
@@ -40,7 +50,9 @@ class AgentList(Answer):
 
     def said(self) -> Said:
         shown = f"{len(self.agents)} of {self.total_count} matching agents (page {self.page}, size {self.size})."
-        return Said([shown], [f"{row.agent_id or '(no id)'}: {row.agent_name or ''}" for row in self.agents], [])
+        return Said(
+            [shown], [one_line(f"{row.agent_id or '(no id)'}: {row.agent_name or ''}") for row in self.agents], []
+        )
 
 
 class AgentAnswer(Answer):

@@ -210,6 +210,11 @@ def named(*fields: tuple[str, str | None]) -> list[str]:
     return [f"{name}: {value}" for name, value in fields if value]
 
 
+def one_line(text: str) -> str:
+    """The text on one line, as a row of a list is: none of its own can pass for another row."""
+    return " ".join(text.splitlines())
+
+
 def known_id(value: str | None) -> str | None:
     """The id, if it is one: what the API sends as an id stands outside the fence."""
     return value if value and re.fullmatch(ID_PATTERN, value) else None

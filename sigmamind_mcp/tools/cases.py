@@ -25,6 +25,7 @@ from sigmamind_mcp.tools.answers import (
     known_id,
     most_that_fit,
     named,
+    one_line,
 )
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
@@ -267,7 +268,7 @@ class TestCaseRow(BaseModel):
     def line(self) -> str:
         attempts = "" if self.attempt is None else f" ({counted(self.attempt, 'attempt')})"
         model = f", {self.llm_model}" if self.llm_model else ""
-        return f"{self.test_case_id or '(no id)'}{attempts}{model}: {self.label}"
+        return one_line(f"{self.test_case_id or '(no id)'}{attempts}{model}: {self.label}")
 
 
 class TestCaseList(Answer):

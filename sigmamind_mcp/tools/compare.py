@@ -33,6 +33,7 @@ from sigmamind_mcp.tools.diagnose import (
     LABEL_CHARACTERS,
     PROSE_CHARACTERS,
     QUOTE_CHARACTERS,
+    ROLE_CHARACTERS,
     JobIds,
     Offset,
     Part,
@@ -412,7 +413,7 @@ def _only_shown(one: TestRun, other: TestRun) -> list[QuoteShown]:
     return [
         QuoteShown(
             turn=number,
-            role=turns[number - 1].role[:20],
+            role=cut(turns[number - 1].role, ROLE_CHARACTERS),
             content=cut(turns[number - 1].content, QUOTE_CHARACTERS),
             why="only here",
         )
@@ -438,7 +439,7 @@ def _pair_shown(pair: AlignedTurn, turns: Sequence[Turn], others: Sequence[Turn]
     return PairShown(
         turn=pair.one,
         other_turn=pair.other,
-        role=shown.role[:20] if shown else "",
+        role=cut(shown.role, ROLE_CHARACTERS) if shown else "",
         content=cut(one.content, QUOTE_CHARACTERS) if one else None,
         other_content=cut(other.content, QUOTE_CHARACTERS) if other else None,
     )

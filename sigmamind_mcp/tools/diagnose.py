@@ -44,6 +44,7 @@ MORE_JOBS = 2
 QUOTE_CHARACTERS = 320
 PROSE_CHARACTERS = 500
 LABEL_CHARACTERS = 80
+ROLE_CHARACTERS = 20
 
 JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
@@ -332,7 +333,7 @@ def _group(
         quotes=[
             QuoteShown(
                 turn=quote.number,
-                role=quote.turn.role[:20],
+                role=cut(quote.turn.role, ROLE_CHARACTERS),
                 content=cut(quote.turn.content, QUOTE_CHARACTERS),
                 why=quote.why,
             )

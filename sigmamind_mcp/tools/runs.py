@@ -32,6 +32,7 @@ from sigmamind_mcp.tools.answers import (
     known_id,
     most_that_fit,
     named,
+    one_line,
     spelt,
 )
 from sigmamind_mcp.tools.arguments import (
@@ -152,7 +153,7 @@ class BatchRunAnswer(Counted, Answer):
 
     def said(self) -> Said:
         created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
-        agent = [f"agent: {self.agent_name}"] if self.agent_name else []
+        agent = [one_line(f"agent: {self.agent_name}")] if self.agent_name else []
         return Said(
             [f"Batch run {self.batch_id} of agent {self.agent_id}: {self.progress()}.{created}"],
             agent + [row.line() for row in self.test_cases],
@@ -179,7 +180,7 @@ class BatchRunRow(Counted):
         when = "" if self.created_date is None else f" {spelt(self.created_date)}"
         more = self.test_case_count - len(self.labels)
         labels = "; ".join(self.labels) + (f"; and {more} more" if more > 0 else "")
-        return f"{self.batch_id or '(no id)'}{when}: {self.progress()}. Cases: {labels}"
+        return one_line(f"{self.batch_id or '(no id)'}{when}: {self.progress()}. Cases: {labels}")
 
 
 class BatchRunList(Answer):
@@ -215,9 +216,8 @@ class TestRunRow(BaseModel):
         chat = f", chat {self.chat_id}" if self.chat_id else ""
         case = f" {self.test_case_id or ''} {self.label or ''}".rstrip()
         remarks = f"\n  {self.remarks}" if self.remarks else ""
-        return (
-            f"{self.job_id or '(no id)'} {self.verdict}:{case}{chat}{remarks}\n  {self.transcript_uri or ''}".rstrip()
-        )
+        head = one_line(f"{self.job_id or '(no id)'} {self.verdict}:{case}{chat}")
+        return f"{head}{remarks}\n  {self.transcript_uri or ''}".rstrip()
 
 
 class TestRunList(Answer):
