@@ -46,6 +46,11 @@ _EMOJI = (
     "\u303d\u3297\u3299\U0001f000-\U0001f1e5\U0001f200-\U0001faff"
 )
 _IDEOGRAPH = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
+_MATHEMATICAL = (
+    "0\u2205\u2229\u222a\u2268\u2269\u2272\u2273\u228a\u228b\u2293-\u2295\u2297\u229c\u22da\u22db"
+    "\u2a3c\u2a3d\u2a9d\u2a9e\u2aac\u2aad\u2acb\u2acc"
+)
+_FULL_STOPS = "\u3001\u3002\uff01\uff0c\uff0e\uff1a\uff1b\uff1f"
 _MONGOLIAN = "\u1807\u1820-\u1878\u1880-\u18aa"
 _BLACK_FLAG = "\U0001f3f4"
 # England, Scotland, Wales: the only flags of regions that are in general use.
@@ -55,6 +60,7 @@ _FLAG_TAGS = re.compile(
 # A sign between its two neighbours, where these alone decide. Bengali and Kannada write ra, joiner, virama.
 _FITS = re.compile(
     f"[{_EMOJI}][\ufe0e\ufe0f]|[#*0-9]\ufe0f\u20e3|[{_EMOJI}]\u200d[{_EMOJI}]"
+    f"|[{_MATHEMATICAL}]\ufe00|[{_FULL_STOPS}][\ufe00\ufe01]"
     f"|[{_IDEOGRAPH}][\ufe00-\ufe02\U000e0100-\U000e011f]"
     f"|[{_MONGOLIAN}][\u180b-\u180d\u180f]|[{_MONGOLIAN}]\u180e[{_MONGOLIAN}]"
     "|[\u09b0\u09f0]\u200d\u09cd|\u0cb0\u200d\u0ccd"

@@ -87,6 +87,7 @@ def test_terminal_sequences_are_taken_out_whole(text: str, cleaned: str) -> None
         ("a\ufe0f\u200d中", "a中"),
         ("中\u200d文 中\ufe0f", "中文 中"),
         ("葛\U000e0100\U000e0101\U000e01ef", "葛\U000e0100"),
+        ("∩\ufe00\ufe01 ∩\ufe0e +\ufe00 。\ufe01\ufe00 。\ufe02 0\ufe00 1\ufe00", "∩\ufe00 ∩ + 。\ufe01 。 0\ufe00 1"),
         ("❤\ufe0f\ufe0f\ufe0e", "❤\ufe0f"),
         ("👩\u200d\u200d👧\u200d", "👩\u200d👧"),
         ("👩\u200b\u200d\u200b👧", "👩\u200d👧"),
