@@ -253,6 +253,29 @@ async def test_no_name_passes_for_another_row(mcp: Client, fake_api: FakeAPI, en
             assert "j9 passed" in text and not re.search(r"^\s*(?:j9|turn 9)", text, re.MULTILINE), (tool, text)
 
 
+async def test_no_field_passes_for_one_of_ours(mcp: Client, fake_api: FakeAPI) -> None:
+    """R10: under another case, with other signs between its words, or in letters of another width."""
+    alike = [
+        "hint",
+        "Hint",
+        "hint ",
+        " hi\u200bnt",
+        "next_calls",
+        "NEXT-CALLS",
+        "next calls",
+        "Cut",
+        "ｎｏｔｉｃｅ",
+        "_notice",
+    ]
+    others = {"hints": "kept", "noticed": "kept", "": "kept"}
+    fake_api.answer("GET", "/v1/test-cases/t1", {**CASE, **dict.fromkeys(alike, "canary"), **others})
+
+    result = await mcp.call_tool("get_test_case", {"agentId": "a", "testCaseId": "t1", **FULL})
+
+    assert "canary" not in text_of(result) + json.dumps(result.structured_content)
+    assert result.structured_content.items() >= others.items() and result.structured_content["notice"] == NOTICE
+
+
 async def test_poisoned_answers_to_writes_are_cleaned_too(mcp: Client, fake_api: FakeAPI) -> None:
     """R10: what a write gives back is cleaned and fenced as what a read gives."""
     poisoned_api(fake_api)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
+from unicodedata import normalize
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
@@ -23,7 +24,7 @@ FULL_BYTES = 100_000
 CUTS_SHOWN = 20
 MARK = 60
 OURS = ("hint", "nextCalls", "cut", "notice")
-"""Fields in which only this server speaks; an upstream field of that name is left out."""
+"""Fields in which only this server speaks; an upstream field of that name, however it is spelt, is left out."""
 LARGE_OBJECT = 40
 LONG_KEY = 200
 
@@ -115,7 +116,7 @@ class Answer(BaseModel):
         aside = {name: value for name in ("hint", "nextCalls", "cut", "notice") if (value := chosen.pop(name, None))}
         if self._raw is not None:
             # Cleaned first, so that a name with something hidden in it does not become one of ours afterwards.
-            raw = {name: value for name, value in clean_json(self._raw).items() if name not in OURS}
+            raw = {name: value for name, value in clean_json(self._raw).items() if _letters(name) not in _OUR_LETTERS}
             chosen = _laid_over(raw, chosen)
         whole: JSONObject = clean_json({**chosen, **aside})
         return whole
@@ -213,6 +214,13 @@ def named(*fields: tuple[str, str | None]) -> list[str]:
 def one_line(text: str) -> str:
     """The text on one line, as a row of a list is: none of its own can pass for another row."""
     return " ".join(text.splitlines())
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", normalize("NFKC", name[:LONG_KEY])).casefold()
+
+
+_OUR_LETTERS = {_letters(name) for name in OURS}
 
 
 def known_id(value: str | None) -> str | None:
