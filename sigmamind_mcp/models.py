@@ -267,3 +267,9 @@ class PagedList(Record):
         if self.total_pages is not None:
             return self.page + 1 < self.total_pages
         return self.total_count is not None and self.page * (self.size or shown) + shown < self.total_count
+
+
+def field_names(kind: type[Record] = Record) -> set[str]:
+    """Every name of a field of the API's that is read here."""
+    names = {field.serialization_alias or name for name, field in kind.model_fields.items()}
+    return names.union(*map(field_names, kind.__subclasses__()))

@@ -15,7 +15,7 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
 from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.models import JSONObject
+from sigmamind_mcp.models import JSONObject, field_names
 from sigmamind_mcp.tools.arguments import ID_PATTERN, Paged
 from sigmamind_mcp.untrusted import NOTICE, clean_json, fence
 
@@ -248,6 +248,7 @@ def _limited(answer: AnswerT, limit: int) -> AnswerT:
     """The answer with the API's object and our fields cut alike; our own words stay whole."""
     cuts: dict[str, Cut] = {}
     raw = _limit(answer.raw, limit, "", cuts)
+    cuts = {where: cut.model_copy(update={"field": _place(where)}) for where, cut in cuts.items()}
     chosen = answer.model_dump(by_alias=True, mode="json", exclude_none=True)
     aside = {name: chosen.pop(name) for name in ("hint", "nextCalls", "notice") if name in chosen}
     short = _limit(chosen, limit, "", cuts)
@@ -259,17 +260,17 @@ def _limited(answer: AnswerT, limit: int) -> AnswerT:
 def _limit(data: Any, limit: int, where: str, cuts: dict[str, Cut]) -> Any:
     """Cut texts to `limit` characters, and lists and large objects to a tenth as many entries, noting each cut."""
     if isinstance(data, str) and len(data) > limit + MARK:
-        cuts[where] = Cut(field=_place(where), shown=limit, of=len(data))
+        cuts[where] = Cut(field=where, shown=limit, of=len(data))
         return f"{data[:limit]} [cut: {limit:,} of {len(data):,} characters]"
     if isinstance(data, list):
         entries = max(1, limit // 10)
         if len(data) > entries:
-            cuts[where] = Cut(field=_place(where), shown=entries, of=len(data))
+            cuts[where] = Cut(field=where, shown=entries, of=len(data))
         return [_limit(item, limit, f"{where}[{n}]", cuts) for n, item in enumerate(data[:entries])]
     if isinstance(data, dict):
         entries = max(LARGE_OBJECT, limit // 10)
         if len(data) > entries:
-            cuts[where] = Cut(field=_place(where), shown=entries, of=len(data))
+            cuts[where] = Cut(field=where, shown=entries, of=len(data))
         return {
             str(key)[:LONG_KEY]: _limit(value, limit, f"{where}.{key}".lstrip("."), cuts)
             for key, value in list(data.items())[:entries]
@@ -277,9 +278,13 @@ def _limit(data: Any, limit: int, where: str, cuts: dict[str, Cut]) -> Any:
     return data
 
 
+_SHOWN_FIELDS = {"agentName", "batchRuns", "testRuns", *field_names()}
+
+
 def _place(where: str) -> str:
-    """The place as it can stand outside the fence: a key that the API made up may say anything."""
-    return where if re.fullmatch(r"[\w.\[\]-]{1,80}", where, re.ASCII) else "a field of another name"
+    """The place as it can stand outside the fence: a key that no page of the API's shows may say anything."""
+    names = re.sub(r"\[\d+\]", "", where).split(".")
+    return where if set(names) <= _SHOWN_FIELDS else "a field of another name"
 
 
 def _laid_over(raw: Any, chosen: Any) -> Any:
