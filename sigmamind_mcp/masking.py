@@ -76,7 +76,7 @@ class OwnKey:
         return data
 
     def _hide(self, text: str) -> str:
-        if not any(seed in text for seed in self._seeds):
+        if len(text) < self._size or not any(seed in text for seed in self._seeds):
             return text
         hidden, end = "", 0
         for at in range(len(text) - self._size + 1):
