@@ -1,10 +1,12 @@
 """The connections to the API, for every caller: so many at once, each with one request at a time."""
 
+from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from ssl import SSLContext
+from time import monotonic
 
 import anyio
 import anyio.to_thread
@@ -36,7 +38,7 @@ class Connections:
     def __init__(self, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._transport = transport
         self._gate = anyio.Semaphore(REQUESTS_TOGETHER)
-        self._idle: list[httpx2.AsyncBaseTransport] = []
+        self._idle: deque[tuple[float, httpx2.AsyncBaseTransport]] = deque()
         if transport is None:
             certificates()
 
@@ -47,23 +49,27 @@ class Connections:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[httpx2.AsyncBaseTransport]:
-        """Yield a connection for one request, once there is room: the last one used, so that the others can expire.
+        """Yield a connection for one request, once there is room: the last one used, since it is the likeliest alive.
 
-        One whose request did not end well is closed, not kept.
+        One whose request did not end well is closed, not kept, and so is one that nobody has used for KEPT_SECONDS.
         """
         async with self._gate:
-            connection = self._idle.pop() if self._idle else self._open()
+            connection = self._idle.pop()[1] if self._idle else self._open()
             try:
                 yield connection
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await connection.aclose()
                 raise
-            self._idle.append(connection)
+            self._idle.append((monotonic(), connection))
+            await self._close_those_idle_since(monotonic() - KEPT_SECONDS)
 
     async def aclose(self) -> None:
-        while self._idle:
-            await self._idle.pop().aclose()
+        await self._close_those_idle_since(monotonic())
+
+    async def _close_those_idle_since(self, moment: float) -> None:
+        while self._idle and self._idle[0][0] <= moment:
+            await self._idle.popleft()[1].aclose()
 
     def _open(self) -> httpx2.AsyncBaseTransport:
         return self._transport or httpx2.AsyncHTTPTransport(

@@ -112,6 +112,7 @@ class FakeAPI:
     """While cleared, answers to `stalled` wait."""
     stalled: str = "GET POST PUT PATCH"
     connections: int = 0
+    open: set[object] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.stall.set()
@@ -147,6 +148,11 @@ def running_fake_api() -> Iterator[FakeAPI]:
         def setup(self) -> None:
             super().setup()
             api.connections += 1
+            api.open.add(self)
+
+        def finish(self) -> None:
+            super().finish()
+            api.open.discard(self)
 
         def _handle(self) -> None:
             parts = urlsplit(self.path)

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from sigmamind_mcp import client as client_module
+from sigmamind_mcp import connections
 from sigmamind_mcp import upstream as upstream_module
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.connections import REQUESTS_TOGETHER
@@ -321,6 +322,26 @@ async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> N
 
     assert len(fake_api.asked) == 300
     assert fake_api.connections <= REQUESTS_TOGETHER
+
+
+async def test_connection_that_nobody_uses_is_closed(fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
+    fake_api.stall.clear()
+    async with Upstream(fake_api.url) as upstream:
+        api = SigmaMindClient(upstream, check_key(KEY))
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(api.get_batch_run, "b", "a")
+            while fake_api.connections < 10:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            fake_api.stall.set()
+        assert len(fake_api.open) == 10
+
+        monkeypatch.setattr(connections, "KEPT_SECONDS", 0.0)
+        await api.get_batch_run("b", "a")
+        with anyio.fail_after(5):
+            while fake_api.open:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
 
 
 async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: FaultyAPI) -> None:
