@@ -4,10 +4,11 @@ The checks are ours: the SDK's own Host check matches by prefix, its sessions kn
 before anybody has shown a key.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import anyio
+import anyio.lowlevel
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from pydantic import SecretStr
@@ -23,6 +24,7 @@ from sigmamind_mcp.settings import check_key
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
+TAKE_SECONDS = 30.0
 MAX_CALLS = 512
 MAX_STREAMS = 500
 RETRY_AFTER_SECONDS = 2
@@ -116,6 +118,12 @@ class Traffic:
             Refused: with 503, because there are as many as there may be, or the server is about to end.
         """
         self._refuse_at(self.calls >= MAX_CALLS, f"{MAX_CALLS} calls are in flight here.")
+        with self.answer():
+            yield
+
+    @contextmanager
+    def answer(self) -> Iterator[None]:
+        """Count one call as long as it lasts, or its answer until that is taken, whatever room there is."""
         self.calls += 1
         try:
             yield
@@ -125,18 +133,18 @@ class Traffic:
 
     @contextmanager
     def stream(self) -> Iterator[anyio.CancelScope]:
-        """Count one stream as long as it is open, and yield the scope by which `drain` ends it.
+        """Count one stream as long as it is open, and yield the scope by which `drain` ends what fills it.
 
         Raises:
             Refused: as `call`.
         """
         self._refuse_at(len(self._streams) >= MAX_STREAMS, f"{MAX_STREAMS} streams are open here.")
-        with anyio.CancelScope() as scope:
-            self._streams.add(scope)
-            try:
-                yield scope
-            finally:
-                self._streams.discard(scope)
+        filled = anyio.CancelScope()
+        self._streams.add(filled)
+        try:
+            yield filled
+        finally:
+            self._streams.discard(filled)
 
     def _refuse_at(self, is_full: bool, because: str) -> None:
         if self.is_draining:
@@ -176,22 +184,36 @@ class TakeCalls:
 
 
 class TakeStreams:
-    """Hands on requests for a stream while there is room, and ends the stream when the server does."""
+    """Hands on requests for a stream while there is room, each with the scope that ends when the server does."""
 
-    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
-        self.app = app
+    def __init__(self, fill: Callable[[Scope, Receive, Send, anyio.CancelScope], Awaitable[None]], traffic: Traffic):
+        self.fill = fill
         self.traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self.traffic.stream() as cancelled:
-                await self.app(scope, receive, send)
+            with self.traffic.stream() as until_drained:
+                await self.fill(scope, receive, send, until_drained)
         except Refused as exc:
             await exc.response(scope, receive, send)
-            return
-        if cancelled.cancelled_caught:
-            with suppress(Exception):  # the client may be gone, and a stream that has not begun cannot be ended
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class TakenInTime:
+    """Lets a client go that does not take an answer within TAKE_SECONDS: it would keep its place for ever."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            with anyio.move_on_after(TAKE_SECONDS) as waiting:
+                await send(message)
+            if waiting.cancelled_caught:
+                request.cancel()
+                await anyio.lowlevel.checkpoint()
+
+        with anyio.CancelScope() as request:
+            await self.app(scope, receive, send_in_time)
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:

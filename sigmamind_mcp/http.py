@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
+import anyio
 import mcp_types
+from anyio.abc import ObjectSendStream
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from sigmamind_mcp.errors import ConfigurationError
-from sigmamind_mcp.guard import AllowListed, Refused, RequireKey, TakeCalls, TakeStreams, Traffic
+from sigmamind_mcp.guard import AllowListed, Refused, RequireKey, TakeCalls, TakenInTime, TakeStreams, Traffic
 from sigmamind_mcp.server import open_server
 from sigmamind_mcp.serving import bind, serve
 from sigmamind_mcp.settings import Settings, is_loopback
@@ -83,9 +86,12 @@ def create_app(
     manager = StreamableHTTPSessionManager(server, stateless=True)
     sse = SseServerTransport(MESSAGES)
 
-    async def connect_sse(scope: Scope, receive: Receive, send: Send) -> None:
+    async def connect_sse(scope: Scope, receive: Receive, send: Send, until_drained: anyio.CancelScope) -> None:
+        # What ends is the session alone: its stream then ends by itself, once the last answer is on it.
         async with sse.connect_sse(scope, receive, send) as (read_stream, write_stream):
-            await server.run(read_stream, write_stream, server.create_initialization_options())
+            with until_drained:
+                answers = _Counted(write_stream, traffic)
+                await server.run(read_stream, answers, server.create_initialization_options())
 
     async def count_call(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Count a call that came through an SSE session, whose POST has been answered long before the call ends."""
@@ -123,8 +129,24 @@ def create_app(
         ],
         lifespan=lifespan,
     )
+    app.add_middleware(TakenInTime)
     app.add_middleware(AllowListed, hosts=frozenset(hosts), origins=frozenset(origins))
     return app
+
+
+class _Counted(ObjectSendStream[SessionMessage]):
+    """The way out of an SSE session. What nobody takes waits in memory, so it counts as a call until then."""
+
+    def __init__(self, stream: ObjectSendStream[SessionMessage], traffic: Traffic) -> None:
+        self.stream = stream
+        self.traffic = traffic
+
+    async def send(self, item: SessionMessage) -> None:
+        with self.traffic.answer():
+            await self.stream.send(item)
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
 
 
 def loopback_hosts(port: int) -> list[str]:

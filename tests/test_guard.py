@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 import threading
@@ -22,7 +23,7 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from sigmamind_mcp import guard
-from sigmamind_mcp.guard import MAX_BODY_BYTES, MAX_CALLS, MAX_STREAMS, TakeCalls, Traffic
+from sigmamind_mcp.guard import MAX_BODY_BYTES, MAX_CALLS, MAX_STREAMS, TakeCalls, TakenInTime, Traffic
 from tests.conftest import KEY, Rounds
 from tests.fake_api import BATCH, CASE, FakeAPI
 from tests.processes import Served, environment, served
@@ -31,6 +32,7 @@ from tests.test_http import ACCEPT, CALL, IN_BATCH
 pytestmark = pytest.mark.anyio
 
 ROUTES = [("POST", "/mcp"), ("GET", "/sse"), ("POST", "/messages/"), ("GET", "/healthz"), ("GET", "/readyz")]
+INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
 Pairs = list[tuple[str, str]]
 
 
@@ -249,6 +251,62 @@ async def test_streams_beyond_the_cap_are_told_to_come_again(server: Served, fig
     figures.append(f"R32 {len(streams)} streams are open, the next is told 503")
 
 
+async def test_answers_that_an_sse_client_does_not_take_count_as_calls(server: Served, figures: list[str]) -> None:
+    """R32: each waits in memory, so there are as many as calls, and the next is told to come again."""
+    began_with, answers = resident_kilobytes(server), []
+    with socket.create_connection((urlsplit(server.url).hostname, urlsplit(server.url).port)) as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.sendall(f"GET /sse HTTP/1.1\r\nHost: {authority(server.url)}\r\nX-API-Key: {KEY}\r\n\r\n".encode())
+        begun = b""
+        while b"session_id=" not in begun:
+            begun += peer.recv(1024)
+        found = re.search(r"/messages/\S+", begun.decode())
+        assert found
+        limits = httpx2.Limits(max_connections=None)
+        async with httpx2.AsyncClient(headers={"X-API-Key": KEY}, timeout=60, limits=limits) as client:
+            asks = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
+            await client.post(f"{server.url}{found[0]}", json=asks)
+
+            async def ask(first: int) -> None:
+                for number in range(first, first + 100):
+                    asks = {"jsonrpc": "2.0", "id": number, "method": "tools/list"}
+                    answers.append((await client.post(f"{server.url}{found[0]}", json=asks)).status_code)
+
+            async with anyio.create_task_group() as group:
+                for first in range(2, 1_002, 100):
+                    group.start_soon(ask, first)
+
+    assert set(answers) == {202, 503}
+    # What the system's buffers hold has been taken.
+    assert MAX_CALLS <= answers.count(202) < MAX_CALLS + 200
+    figures.append(
+        f"R32 {len(answers)} calls by SSE whose answers nobody takes: {answers.count(503)} told 503,"
+        f" {(resident_kilobytes(server) - began_with) / 1024:+.0f} MB"
+    )
+
+
+async def test_client_that_takes_no_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R32: its call or stream is over, and its place free."""
+    monkeypatch.setattr(guard, "TAKE_SECONDS", 0.05)
+    traffic = Traffic()
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        with traffic.call():
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            raise AssertionError("nobody takes it")
+
+    async def send(message: Any) -> None:
+        await anyio.sleep_forever()
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    with anyio.fail_after(10):
+        await TakenInTime(answer)({"type": "http"}, receive, send)
+
+    assert traffic.calls == 0
+
+
 async def test_each_call_uses_its_own_callers_key(fake_api: FakeAPI, rounds: Rounds, figures: list[str]) -> None:
     """R2: many callers at once, with JSON-RPC ids that are the same."""
     fake_api.answer(
@@ -390,6 +448,35 @@ async def test_drain_finishes_calls_closes_streams_and_ends(
     figures.append(
         f"R38 {by.name}: {calls} calls in flight answered, {streams} streams closed, ended {took:.1f} s later"
     )
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process")
+async def test_drain_hands_over_the_last_answer_of_each_sse_session(fake_api: FakeAPI) -> None:
+    """R38: what an SSE session's call did is told on its stream, not in the answer to its POST."""
+    fake_api.answer("POST", "/v1/test-cases", CASE)
+    fake_api.stall.clear()
+    sessions, told = 8, []
+    with served("serve", env=before(fake_api)) as server:
+        headers = [("Host", authority(server.url)), ("X-API-Key", KEY)]
+
+        async def write(number: int) -> None:
+            new = {"agentId": "a", "userPrompt": f"You are Ana {number}.", "successCriteria": "The agent greets."}
+            async with Client(sse_client(f"{server.url}/sse", headers={"X-API-Key": KEY})) as client:
+                await client.list_tools()  # it checks the answer against the tool's schema, and would ask for it then
+                told.append(await client.call_tool("create_test_case", new))
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                for number in range(sessions):
+                    group.start_soon(write, number)
+                while len(fake_api.posts) < sessions:  # noqa: ASYNC110 - the fake has no event for it
+                    await anyio.sleep(0.01)
+                server.process.send_signal(signal.SIGTERM)
+                while exchange(server.url, "GET", "/readyz", headers).status != 503:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+                fake_api.stall.set()
+
+    assert [result.is_error for result in told] == [False] * sessions
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process")
