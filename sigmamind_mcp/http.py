@@ -129,6 +129,8 @@ def create_app(
         ],
         lifespan=lifespan,
     )
+    # Behind a proxy that ends TLS it would redirect to plain http, and a client would take its key there.
+    app.router.redirect_slashes = False
     app.add_middleware(TakenInTime)
     app.add_middleware(AllowListed, hosts=frozenset(hosts), origins=frozenset(origins))
     return app

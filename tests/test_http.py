@@ -90,6 +90,16 @@ async def test_no_oauth_is_advertised(url: str, path: str) -> None:
     assert httpx2.get(f"{url}{path}").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/mcp/"), ("POST", "/mcp%2F"), ("GET", "/sse/"), ("POST", "/messages")]
+)
+async def test_no_caller_is_sent_elsewhere(url: str, method: str, path: str) -> None:
+    """R29: behind a proxy the way back would be named in plain http, and a client would take its key there."""
+    response = httpx2.request(method, f"{url}{path}", headers={**ACCEPT, "X-API-Key": KEY})
+
+    assert response.status_code == 404 and "Location" not in response.headers
+
+
 async def test_health_needs_no_key(url: str) -> None:
     assert httpx2.get(f"{url}/healthz").text == "ok\n"
 
