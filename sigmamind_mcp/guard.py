@@ -4,6 +4,7 @@ The checks are ours: the SDK's own Host check matches by prefix, its sessions kn
 before anybody has shown a key.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -26,6 +27,7 @@ MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
 TAKE_SECONDS = 30.0
 MAX_CALLS = 512
+MAX_SSE_CALLS = 32
 MAX_STREAMS = 500
 RETRY_AFTER_SECONDS = 2
 DRAIN_SECONDS = 5.0
@@ -107,6 +109,7 @@ class Traffic:
     def __init__(self) -> None:
         self.calls = 0
         self.is_draining = False
+        self._sse_calls: Counter[str] = Counter()
         self._streams: set[anyio.CancelScope] = set()
         self._call_ended = anyio.Event()
 
@@ -117,13 +120,36 @@ class Traffic:
         Raises:
             Refused: with 503, because there are as many as there may be, or the server is about to end.
         """
-        self._refuse_at(self.calls >= MAX_CALLS, f"{MAX_CALLS} calls are in flight here.")
-        with self.answer():
+        self._refuse_full(self.calls >= MAX_CALLS, f"{MAX_CALLS} calls are in flight here.")
+        with self._counted():
             yield
 
     @contextmanager
-    def answer(self) -> Iterator[None]:
-        """Count one call as long as it lasts, or its answer until that is taken, whatever room there is."""
+    def sse_call(self, caller: str) -> Iterator[None]:
+        """Count one call of an SSE session as long as it lasts, for its caller too.
+
+        A proxy's cap for a caller does not see it: the POST that brings it is answered at once.
+
+        Raises:
+            Refused: as `call`, or because this caller has as many as one may have.
+        """
+        self.refuse_at(MAX_SSE_CALLS, caller)
+        with self.call(), self._counted_for(caller):
+            yield
+
+    @contextmanager
+    def sse_answer(self, caller: str) -> Iterator[None]:
+        """Count an answer of an SSE session like a call, until it is taken: it waits in memory."""
+        with self._counted(), self._counted_for(caller):
+            yield
+
+    def refuse_at(self, sse_calls: int, caller: str) -> None:
+        """Raise Refused with 429 where this caller has so many calls, and answers not taken, by SSE."""
+        if self._sse_calls[caller] >= sse_calls:
+            raise Refused(429, f"{MAX_SSE_CALLS} calls of your key are in flight by SSE. Try again in a moment.")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         self.calls += 1
         try:
             yield
@@ -132,13 +158,23 @@ class Traffic:
             self._call_ended.set()
 
     @contextmanager
+    def _counted_for(self, caller: str) -> Iterator[None]:
+        self._sse_calls[caller] += 1
+        try:
+            yield
+        finally:
+            self._sse_calls[caller] -= 1
+            if not self._sse_calls[caller]:
+                del self._sse_calls[caller]
+
+    @contextmanager
     def stream(self) -> Iterator[anyio.CancelScope]:
         """Count one stream as long as it is open, and yield the scope by which `drain` ends what fills it.
 
         Raises:
             Refused: as `call`.
         """
-        self._refuse_at(len(self._streams) >= MAX_STREAMS, f"{MAX_STREAMS} streams are open here.")
+        self._refuse_full(len(self._streams) >= MAX_STREAMS, f"{MAX_STREAMS} streams are open here.")
         filled = anyio.CancelScope()
         self._streams.add(filled)
         try:
@@ -146,7 +182,7 @@ class Traffic:
         finally:
             self._streams.discard(filled)
 
-    def _refuse_at(self, is_full: bool, because: str) -> None:
+    def _refuse_full(self, is_full: bool, because: str) -> None:
         if self.is_draining:
             raise Refused(503, "This server is about to end. Try again: another may answer.")
         if is_full:
@@ -183,6 +219,25 @@ class TakeCalls:
                 await self.app(scope, _replaying(body, receive), send)
 
 
+class CapUntaken:
+    """Turns away messages of a caller that takes no answers from its SSE sessions, refusals included.
+
+    One that takes them may always send what is no call: that a call is cancelled, or what the user was asked.
+    """
+
+    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
+        self.app = app
+        self.traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self.traffic.refuse_at(2 * MAX_SSE_CALLS, caller_of(scope))
+        except Refused as exc:
+            await exc.response(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
 class TakeStreams:
     """Hands on requests for a stream while there is room, each with the scope that ends when the server does."""
 
@@ -214,6 +269,12 @@ class TakenInTime:
 
         with anyio.CancelScope() as request:
             await self.app(scope, receive, send_in_time)
+
+
+def caller_of(scope: Scope) -> str:
+    """Whom RequireKey has let in, told without the key."""
+    user: AuthenticatedUser = scope["user"]
+    return user.username
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:
@@ -265,5 +326,5 @@ def _preflight() -> Response:
 
 def _refusal(status: int, sentence: str) -> Response:
     # The body may be unread, and a connection that is kept would have to be read to its end.
-    headers = {"Connection": "close"} | ({"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {})
+    headers = {"Connection": "close"} | ({"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {})
     return JSONResponse({"error": sentence}, status_code=status, headers=headers)

@@ -22,7 +22,17 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from sigmamind_mcp.errors import ConfigurationError
-from sigmamind_mcp.guard import AllowListed, Refused, RequireKey, TakeCalls, TakenInTime, TakeStreams, Traffic
+from sigmamind_mcp.guard import (
+    AllowListed,
+    CapUntaken,
+    Refused,
+    RequireKey,
+    TakeCalls,
+    TakenInTime,
+    TakeStreams,
+    Traffic,
+    caller_of,
+)
 from sigmamind_mcp.server import open_server
 from sigmamind_mcp.serving import bind, serve
 from sigmamind_mcp.settings import Settings, is_loopback
@@ -90,7 +100,7 @@ def create_app(
         # What ends is the session alone: its stream then ends by itself, once the last answer is on it.
         async with sse.connect_sse(scope, receive, send) as (read_stream, write_stream):
             with until_drained:
-                answers = _Counted(write_stream, traffic)
+                answers = _Counted(write_stream, traffic, caller_of(scope))
                 await server.run(read_stream, answers, server.create_initialization_options())
 
     async def count_call(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -99,7 +109,7 @@ def create_app(
             return await call_next(ctx)
         with ExitStack() as stack:
             try:
-                stack.enter_context(traffic.call())
+                stack.enter_context(traffic.sse_call(caller_of(ctx.request.scope)))
             except Refused as exc:
                 raise MCPError(code=mcp_types.INTERNAL_ERROR, message=str(exc)) from None
             return await call_next(ctx)
@@ -117,7 +127,7 @@ def create_app(
         return PlainTextResponse("ok\n")
 
     calls = RequireKey(TakeCalls(StreamableHTTPASGIApp(manager), traffic), key_for_keyless)
-    messages = RequireKey(TakeCalls(sse.handle_post_message, traffic), key_for_keyless)
+    messages = RequireKey(CapUntaken(TakeCalls(sse.handle_post_message, traffic), traffic), key_for_keyless)
     streams = RequireKey(TakeStreams(connect_sse, traffic), key_for_keyless)
     app = Starlette(
         routes=[
@@ -139,12 +149,13 @@ def create_app(
 class _Counted(ObjectSendStream[SessionMessage]):
     """The way out of an SSE session. What nobody takes waits in memory, so it counts as a call until then."""
 
-    def __init__(self, stream: ObjectSendStream[SessionMessage], traffic: Traffic) -> None:
+    def __init__(self, stream: ObjectSendStream[SessionMessage], traffic: Traffic, caller: str) -> None:
         self.stream = stream
         self.traffic = traffic
+        self.caller = caller
 
     async def send(self, item: SessionMessage) -> None:
-        with self.traffic.answer():
+        with self.traffic.sse_answer(self.caller):
             await self.stream.send(item)
 
     async def aclose(self) -> None:
