@@ -46,6 +46,7 @@ http {{
   include {folder}/sigmamind-mcp.conf;
 }}
 """
+ORIGIN = "https://app.example.com"
 CALLERS = 200
 EACH_KEY = 32
 
@@ -138,6 +139,7 @@ def fronted(
             "127.0.0.1:8765": f"127.0.0.1:{one}",
             "127.0.0.1:8766": f"127.0.0.1:{other}",
             "/var/log/nginx/sigmamind-mcp.log": f"{folder}/access.log",
+            "/var/log/nginx/sigmamind-mcp.error.log": f"{folder}/errors.log",
             **(changed or {}),
         }
         for word, instead in words.items():
@@ -166,7 +168,7 @@ def listens(front: Front) -> bool:
 @pytest.fixture(scope="module")
 def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     seconds = 5 if request.config.getoption("--long") else 1
-    changed = {"fail_timeout=5s": f"fail_timeout={seconds}s"}
+    changed = {"fail_timeout=5s": f"fail_timeout={seconds}s", f'# "{ORIGIN}"': f'"{ORIGIN}"'}
     with running_fake_api() as api, fronted(api, tmp_path_factory.mktemp("nginx"), changed=changed) as front:
         yield front
 
@@ -492,6 +494,29 @@ async def test_what_is_too_large_foreign_or_elsewhere_is_refused(front: Front, f
     assert {expected: answer.status for expected, answer in asked.items()} == {status: status for status in asked}
     assert all(not (answer.headers["Server"] or "").startswith("nginx/") for answer in asked.values())
     assert fake_api.asked == []
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://evil.example"])
+async def test_what_nginx_refuses_reads_like_our_own_refusals(front: Front, origin: str) -> None:
+    """A client reads JSON, and a page of an allowed origin can read it too; R1: a key in a wrong header is not logged."""
+    base = [("Host", authority(front.url)), ("Origin", origin), ("X_API_Key", KEY)]
+    answers = {
+        413: exchange(front.url, "POST", "/mcp", [*base, ("Content-Length", str(1024 * 1024 + 1))]),
+        404: exchange(front.url, "GET", "/nope", base),
+        400: exchange(front.url, "GET", "/healthz", [*base, ("X-Header", "x" * 9000)]),
+        405: exchange(front.url, "TRACE", "/mcp", base),
+        414: exchange(front.url, "GET", f"/{'x' * 9000}", base),
+    }
+
+    assert {expected: answer.status for expected, answer in answers.items()} == {status: status for status in answers}
+    for status, answer in answers.items():
+        assert json.loads(answer.body)["error"].endswith("."), status
+        assert answer.headers["Content-Type"] == "application/json"
+        # Of an address that is too long nginx reads no headers.
+        allowed = origin if origin == ORIGIN and status != 414 else None
+        assert answer.headers["Access-Control-Allow-Origin"] == allowed
+    wait_until(lambda: len(front.lines()) >= len(answers))
+    assert max(map(len, front.lines())) < 300
 
 
 async def test_who_sends_headers_slowly_is_cut(
