@@ -49,6 +49,7 @@ http {{
 ORIGIN = "https://app.example.com"
 CALLERS = 200
 EACH_KEY = 32
+TOGETHER = 800
 
 
 @dataclass
@@ -476,6 +477,20 @@ async def test_calls_of_one_key_beyond_its_cap_are_told_and_others_go_on(front: 
 
     assert (beyond.status_code, beyond.headers["retry-after"], other.status_code) == (429, "2", 200)
     assert "Try again" in beyond.json()["error"] and within == [200] * EACH_KEY
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the loopback has one address")
+async def test_one_address_does_not_take_the_room_of_all(front: Front, fake_api: FakeAPI) -> None:
+    """R31: bodies that come slowly, under invented keys, cost a caller nothing."""
+    host, port = authority(front.url).split(":")
+    with ExitStack() as stack:
+        for number in range(TOGETHER):
+            peer = stack.enter_context(create_connection((host, int(port)), source_address=("127.0.0.2", 0)))
+            head = f"POST /mcp HTTP/1.1\r\nHost: {authority(front.url)}\r\nX-API-Key: invented-{number}\r\n"
+            peer.sendall(f"{head}Content-Length: 100\r\n\r\n".encode())
+        told = post(front, CALL, "caller-other")
+
+    assert told.status_code == 200
 
 
 async def test_what_is_too_large_foreign_or_elsewhere_is_refused(front: Front, fake_api: FakeAPI) -> None:
