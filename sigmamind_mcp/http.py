@@ -33,7 +33,7 @@ from sigmamind_mcp.guard import (
     Traffic,
     caller_of,
 )
-from sigmamind_mcp.server import open_server
+from sigmamind_mcp.server import explain_end, open_server
 from sigmamind_mcp.serving import bind, serve
 from sigmamind_mcp.settings import Settings, is_loopback
 
@@ -156,7 +156,7 @@ class _Counted(ObjectSendStream[SessionMessage]):
 
     async def send(self, item: SessionMessage) -> None:
         with self.traffic.sse_answer(self.caller):
-            await self.stream.send(item)
+            await self.stream.send(explain_end(item))
 
     async def aclose(self) -> None:
         await self.stream.aclose()

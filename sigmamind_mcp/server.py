@@ -16,6 +16,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
 from pydantic import SecretStr, ValidationError
 
 from sigmamind_mcp import __version__
@@ -71,6 +72,10 @@ def instructions(settings: Settings) -> str:
     loop = _READ_ONLY_LOOP if settings.read_only else _LOOP
     return loop + _COMMON + (_SANDBOX if settings.sandbox else "")
 
+
+_CUT = (
+    "The server ended before this was answered. What was to be written may have been done: look before you repeat it."
+)
 
 _LOGGED_METHODS = frozenset(
     "initialize ping server/discover completion/complete logging/setLevel prompts/get prompts/list resources/list"
@@ -160,6 +165,15 @@ async def open_server(settings: Settings) -> AsyncIterator[Server[Any]]:
     """Open the one connection pool of this process and yield the server that uses it, for any transport."""
     async with open_upstream(settings) as upstream:
         yield build_server(settings, upstream)
+
+
+def explain_end(message: SessionMessage) -> SessionMessage:
+    """The message as it is, or in our words where the SDK's are that our end has cut the call."""
+    cut = message.message
+    if not isinstance(cut, mcp.JSONRPCError) or cut.error.code != mcp.CONNECTION_CLOSED:
+        return message
+    error = mcp.ErrorData(code=mcp.CONNECTION_CLOSED, message=_CUT)
+    return SessionMessage(mcp.JSONRPCError(jsonrpc="2.0", id=cut.id, error=error), message.metadata)
 
 
 def open_upstream(settings: Settings) -> Upstream:

@@ -19,7 +19,7 @@ from mcp.shared.message import SessionMessage
 
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.lines import Refused, read_message, split_lines
-from sigmamind_mcp.server import open_server
+from sigmamind_mcp.server import explain_end, open_server
 from sigmamind_mcp.settings import Settings
 
 END_SECONDS = 5.0
@@ -79,7 +79,8 @@ class _Client:
             async for message in self._outgoing:
                 if not is_open:
                     continue
-                line = message.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+                answer = explain_end(message).message
+                line = answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
                 try:
                     await anyio.to_thread.run_sync(_write, self._stdout, line)
                 except OSError:

@@ -502,19 +502,32 @@ async def test_drain_hands_over_the_last_answer_of_each_sse_session(fake_api: Fa
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process")
 async def test_call_that_never_ends_does_not_hold_up_the_end(fake_api: FakeAPI, figures: list[str]) -> None:
-    """R38: a hard limit stands behind the drain."""
+    """R38: a hard limit stands behind the drain. R23: where an SSE stream can still tell so, it does."""
     fake_api.stall.clear()
+    told: list[str] = []
+
+    async def call_by_sse(url: str) -> None:
+        async with Client(sse_client(f"{url}/sse", headers={"X-API-Key": KEY})) as client:
+            with pytest.raises(MCPError) as raised:
+                await client.call_tool("get_batch_run", IN_BATCH)
+        told.append(raised.value.error.message)
+
     with served("serve", env=before(fake_api)) as server:
         caller = threading.Thread(target=swallow, args=(server.url,))
         caller.start()
+        by_sse = threading.Thread(target=anyio.run, args=(call_by_sse, server.url))
+        by_sse.start()
         with anyio.fail_after(20):
-            while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
+            while len(fake_api.asked) < 2:  # noqa: ASYNC110 - the fake has no event for it
                 await anyio.sleep(0.01)
         began = monotonic()
         server.end(timeout=30)
         figures.append(f"R38 ended {monotonic() - began:.1f} s after the signal, beside a call that never ends")
         fake_api.stall.set()
         caller.join()
+        by_sse.join()
+
+    assert len(told) == 1 and "may have been done: look" in told[0]
 
 
 def http_call(url: str, message: dict[str, Any]) -> httpx2.Response:
