@@ -41,15 +41,18 @@ _NO_MESSAGE = (
 
 
 class Refused(Exception):
-    """A line that is no message; `answers` is what the client is told, nothing where it expects nothing."""
+    """A line that is no message."""
 
     def __init__(self, why: tuple[int, str], *request_ids: RequestId | None) -> None:
-        code, sentence = why
-        self.answers = [
-            JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=sentence))
-            for request_id in request_ids
-        ]
+        self._code, sentence = why
+        self._request_ids = request_ids
         super().__init__(sentence)
+
+    @property
+    def answers(self) -> Iterator[JSONRPCError]:
+        """What the client is told, nothing where it expects nothing; of a batch there may be very many."""
+        for request_id in self._request_ids:
+            yield JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=self._code, message=str(self)))
 
 
 @dataclass

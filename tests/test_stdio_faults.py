@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from sigmamind_mcp.lines import Line, Refused, read_message
 from tests.conftest import Rounds
 from tests.fake_api import BATCH, CASE, FakeAPI
 from tests.processes import COMMAND, environment
@@ -300,6 +302,20 @@ def test_request_of_4_mib_is_served(server: Server) -> None:
     answers = sorted([server.answer(), server.answer()], key=lambda answer: int(answer["id"]))
 
     assert answers[0]["result"] == {} and answers[1]["error"]["message"].startswith(TOO_LONG)
+
+
+def test_refusals_of_a_large_batch_are_made_as_they_are_sent() -> None:
+    """R33: a line of 4 MiB has room for half a million requests, each of which is refused under its id."""
+    line = Line(bytearray(b"[" + b",".join([b'{"id":1}'] * 50_000) + b"]"))
+    tracemalloc.start()
+    with pytest.raises(Refused) as raised:
+        read_message(line)
+    count = sum(1 for _ in raised.value.answers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert count == 50_000
+    assert peak < 20_000_000  # most of it is the batch itself
 
 
 def fuzzed(random: Random, number: int) -> tuple[int | str, bytes]:
