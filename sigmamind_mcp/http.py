@@ -76,7 +76,7 @@ async def serve_http(
                 origins=[*(f"http://{name}" for name in loopback_hosts(port)), *allowed_origins],
                 key_for_keyless=key_for_keyless,
             )
-            base = f"http://{'127.0.0.1' if is_loopback(host) else host}:{port}"
+            base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             what = "the sandbox (scripted)" if settings.sandbox else "SigmaMind"
             needs = "" if key_for_keyless else "   each request needs X-API-Key"
             print(f"MCP for {what}: {base}/mcp   SSE: {base}/sse{needs}", flush=True)

@@ -200,6 +200,12 @@ async def test_public_address_needs_the_names_that_callers_use() -> None:
     assert "--allowed-host" in refused.stderr and "Traceback" not in refused.stderr
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_url_that_is_printed_is_the_one_that_answers(fake_api: FakeAPI) -> None:
+    with serving("serve", "--host", "::1", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as url:
+        assert httpx2.get(f"{url}/healthz").status_code == 200
+
+
 async def test_taken_port_is_said_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = run("serve", "--port", str(taken.getsockname()[1]))
