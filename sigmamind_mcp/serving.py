@@ -29,8 +29,9 @@ def bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return bound
     except (OSError, OverflowError) as exc:
+        why = str(exc).partition("] ")[2].partition(" (")[0] or "a port is a number from 0 to 65535"
         raise ConfigurationError(
-            f"Port {port} on {host} cannot be used ({exc}). Choose another with --port; 0 picks a free one."
+            f"Port {port} on {host} cannot be used ({why}). Choose another with --port; 0 picks a free one."
         ) from None
 
 
