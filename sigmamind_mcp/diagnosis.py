@@ -9,11 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from sigmamind_mcp.evidence import Counts
 from sigmamind_mcp.models import TestCase, TestRun, Turn
-from sigmamind_mcp.signals import Signal, find_signals
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.signals import Signal
 
 Outcome = Literal["failing", "flaky", "passing", "undecided"]
 
@@ -227,8 +229,10 @@ def reading_order(groups: Sequence[Group], *, first: Sequence[Group] = ()) -> li
     return ahead + [run for run in rest if id(run) not in taken]
 
 
-def signals_of(read: Sequence[TestRun]) -> dict[str, list[Signal]]:
+def signals_of(read: Sequence[TestRun]) -> dict[str, list["Signal"]]:
     """The signals of each run that was read, by job id; siblings are the other runs of its case."""
+    from sigmamind_mcp.signals import find_signals  # its patterns take a while to compile
+
     lengths: dict[str, list[int]] = defaultdict(list)
     for run in read:
         lengths[_case_of(run)].append(len(run.conversation or []))
@@ -240,7 +244,7 @@ def signals_of(read: Sequence[TestRun]) -> dict[str, list[Signal]]:
     return found
 
 
-def representative(group: Group, read: Mapping[str, TestRun], signals: Mapping[str, Sequence[Signal]]) -> TestRun:
+def representative(group: Group, read: Mapping[str, TestRun], signals: Mapping[str, Sequence["Signal"]]) -> TestRun:
     """The run that stands for the group: of those with the leading words that were read, one that ends as most do."""
     leading = complaint(group.runs[0])
     ones = [run for run in group.runs if (run.job_id or "") in read and complaint(run) == leading]
@@ -251,7 +255,7 @@ def representative(group: Group, read: Mapping[str, TestRun], signals: Mapping[s
     return ones[kinds.index(commonest)]
 
 
-def quotes_of(run: TestRun, signals: Sequence[Signal]) -> list[Quote]:
+def quotes_of(run: TestRun, signals: Sequence["Signal"]) -> list[Quote]:
     """The few turns to look at first: those with a signal, the agent's nearest to the remarks, and the last two."""
     turns = dict(enumerate(run.conversation or [], start=1))
     why: dict[int, str] = {}

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.lint import variables_of
 from sigmamind_mcp.masking import mask
 from sigmamind_mcp.models import Agent
 from sigmamind_mcp.tools.answers import (
@@ -106,6 +105,8 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
 
     To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets masked.
     """
+    from sigmamind_mcp.lint import variables_of  # its patterns take a while to compile
+
     agent = await api.get_agent(args.agent_id)
     masked = await anyio.to_thread.run_sync(_masked, agent, abandon_on_cancel=True)
     prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)

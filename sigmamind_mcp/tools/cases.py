@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -11,7 +11,6 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.client import SigmaMindClient
 from sigmamind_mcp.errors import InvalidArguments, NotFound, OutcomeUnknown, SigmaMindError
-from sigmamind_mcp.lint import Finding, lint_against_agent, lint_against_cases, lint_draft, reads_as_english
 from sigmamind_mcp.models import Agent, JSONObject, TestCase
 from sigmamind_mcp.together import together
 from sigmamind_mcp.tools.answers import (
@@ -39,6 +38,9 @@ from sigmamind_mcp.tools.arguments import (
     TestCaseId,
 )
 from sigmamind_mcp.uris import uri_of
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.lint import Finding
 
 LARGEST = 1_000_000_000
 """No limit of ours but that of what can be spelt: the confirmation of a launch is what guards its cost."""
@@ -182,7 +184,7 @@ class FindingShown(BaseModel):
     language_bound: bool | None = Field(default=None, description="True when it only knows English wording.")
 
     @classmethod
-    def of(cls, finding: Finding) -> Self:
+    def of(cls, finding: "Finding") -> Self:
         return cls(
             field=finding.field,
             severity=finding.severity,
@@ -291,10 +293,12 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     Use check_test_case first; to change a stored case use update_test_case. Costs and runs nothing; the API cannot
     delete it. The same call within 10 minutes stores nothing new.
     """
+    from sigmamind_mcp import lint  # its patterns take a while to compile
+
     fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"})
     written = await api.create_test_case(args.agent_id, fields, allow_duplicate=args.allow_duplicate)
     answer = CreatedTestCase.of(written.record or TestCase.read(fields), args.agent_id)
-    answer.findings = _shown(lint_draft(TestCase.read(fields)))
+    answer.findings = _shown(lint.lint_draft(TestCase.read(fields)))
     if written.repeated:
         answer.repeated = True
         answer.hint = "The same call was made before: this is its outcome, and nothing new was stored."
@@ -312,6 +316,8 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     Takes the same arguments; to see a stored case use get_test_case. Reads the agent and its cases, stores and runs
     nothing. Returns problems and advice.
     """
+    from sigmamind_mcp import lint  # as above
+
     draft = TestCase.read(args.model_dump(by_alias=True, exclude={"agent_id"}))
     reads: list[Callable[[], Awaitable[object]]] = [
         partial(api.get_agent, args.agent_id),
@@ -320,16 +326,16 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     agent, cases = await together(reads)
     if isinstance(agent, NotFound):
         raise agent
-    findings, skipped = lint_draft(draft), []
+    findings, skipped = lint.lint_draft(draft), []
     if isinstance(agent, Agent):
-        findings += lint_against_agent(draft, agent)
+        findings += lint.lint_against_agent(draft, agent)
     else:
         skipped.append("mock data against the agent's variables, because the agent could not be read.")
     if isinstance(cases, list):
-        findings += await anyio.to_thread.run_sync(lint_against_cases, draft, cases, abandon_on_cancel=True)
+        findings += await anyio.to_thread.run_sync(lint.lint_against_cases, draft, cases, abandon_on_cancel=True)
     else:
         skipped.append("duplicates, because the agent's test cases could not be listed.")
-    if not reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
+    if not lint.reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
         skipped.append("how prompt and criteria are worded, because those checks know English only.")
     problems = any(finding.severity == "problem" for finding in findings)
     answer = CheckedTestCase(agent_id=args.agent_id, findings=_shown(findings), skipped=skipped)
@@ -339,7 +345,7 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     return answer
 
 
-def _shown(findings: Sequence[Finding]) -> list[FindingShown]:
+def _shown(findings: Sequence["Finding"]) -> list[FindingShown]:
     return [FindingShown.of(one) for one in sorted(findings, key=lambda one: one.severity != "problem")]
 
 

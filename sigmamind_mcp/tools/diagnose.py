@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import anyio.to_thread
@@ -27,12 +27,14 @@ from sigmamind_mcp.diagnosis import (
 from sigmamind_mcp.errors import NotOffered
 from sigmamind_mcp.evidence import Counts, wilson
 from sigmamind_mcp.models import BatchRun, BatchRunState, TestRun
-from sigmamind_mcp.signals import Signal
 from sigmamind_mcp.together import together
 from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, counted, known_id, most_that_fit
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, NotBool, SentAsList
 from sigmamind_mcp.tools.runs import Report, read_runs, runs_of
 from sigmamind_mcp.uris import uri_of
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.signals import Signal
 
 READ_FAILED = 60
 READ_PASSED = 10
@@ -307,13 +309,13 @@ async def _transcripts(
 
 
 def _groups(
-    groups: Sequence[Group], read: dict[str, TestRun], signals: dict[str, list[Signal]], args: DiagnoseBatchRun
+    groups: Sequence[Group], read: dict[str, TestRun], signals: dict[str, list["Signal"]], args: DiagnoseBatchRun
 ) -> list[GroupShown]:
     return [_group(group, read, signals, args) for group in groups]
 
 
 def _group(
-    group: Group, read: dict[str, TestRun], signals: dict[str, list[Signal]], args: DiagnoseBatchRun
+    group: Group, read: dict[str, TestRun], signals: dict[str, list["Signal"]], args: DiagnoseBatchRun
 ) -> GroupShown:
     chosen = representative(group, read, signals)
     job_id = known_id(chosen.job_id)
@@ -344,11 +346,11 @@ def _group(
 
 
 def _signals(
-    failed: Sequence[TestRun], passed: Sequence[TestRun], signals: dict[str, list[Signal]]
+    failed: Sequence[TestRun], passed: Sequence[TestRun], signals: dict[str, list["Signal"]]
 ) -> list[SignalShown]:
     """Each kind with how many runs have it, the most telling first: those that failed runs have and passed ones not."""
 
-    def having(runs: Sequence[TestRun], kind: str) -> list[tuple[TestRun, Signal]]:
+    def having(runs: Sequence[TestRun], kind: str) -> list[tuple[TestRun, "Signal"]]:
         found = ((run, [one for one in signals.get(run.job_id or "", []) if one.kind == kind]) for run in runs)
         return [(run, ones[0]) for run, ones in found if ones]
 
