@@ -17,6 +17,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
+from mcp_types.version import is_version_at_least
 from pydantic import SecretStr, ValidationError
 
 from sigmamind_mcp import __version__
@@ -49,6 +50,9 @@ logger = logging.getLogger(__name__)
 
 CALLER_KEY = "sigmamind_mcp.caller_key"
 """Where http.py leaves the key of a request, in its ASGI scope."""
+
+HAS_LINKS = "2025-06-18"
+"""The revision that brought links to resources into results; a client of an older one refuses a result that has any."""
 
 _LOOP = """\
 Author, run and diagnose simulations of SigmaMind agents. The loop: check_test_case, create_test_case, \
@@ -332,7 +336,7 @@ class _Offer:
         report = ctx.session.report_progress
         try:
             answer = await shortened(await tool.call(args, api, report=report, confirmation=confirmation))
-            result = _result(answer)
+            result = _result(answer, ctx.protocol_version)
         except Unanswered as question:
             return question.result
         except (NotAllowed, NotFound) as exc:
@@ -469,9 +473,10 @@ async def _with_near_ids(exc: APIError, asked: Mapping[str, Any], api: SigmaMind
     return NotFound(explanation, status=exc.status) if explanation else exc
 
 
-def _result(answer: Answer) -> mcp.CallToolResult:
-    links = [mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type) for link in answer.links]
+def _result(answer: Answer, revision: str) -> mcp.CallToolResult:
     text = mcp.TextContent(text=answer.text())
+    linked = answer.links if is_version_at_least(revision, HAS_LINKS) else ()
+    links = [mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type) for link in linked]
     return mcp.CallToolResult(content=[text, *links], structured_content=answer.structured())
 
 
