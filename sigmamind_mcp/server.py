@@ -51,8 +51,12 @@ logger = logging.getLogger(__name__)
 CALLER_KEY = "sigmamind_mcp.caller_key"
 """Where http.py leaves the key of a request, in its ASGI scope."""
 
-HAS_LINKS = "2025-06-18"
-"""The revision that brought links to resources into results; a client of an older one refuses a result that has any."""
+LINKS_SINCE = "2026-07-28"
+"""From this revision on a result holds links to resources; the text names them in any case.
+
+2025-06-18 brought them, but clients of that time fail a call for a link, or hand it to their model's API as a file to
+fetch, which that refuses: LangChain's, Anthropic's and other libraries do.
+"""
 
 _LOOP = """\
 Author, run and diagnose simulations of SigmaMind agents. The loop: check_test_case, create_test_case, \
@@ -475,7 +479,7 @@ async def _with_near_ids(exc: APIError, asked: Mapping[str, Any], api: SigmaMind
 
 def _result(answer: Answer, revision: str) -> mcp.CallToolResult:
     text = mcp.TextContent(text=answer.text())
-    linked = answer.links if is_version_at_least(revision, HAS_LINKS) else ()
+    linked = answer.links if is_version_at_least(revision, LINKS_SINCE) else ()
     links = [mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type) for link in linked]
     return mcp.CallToolResult(content=[text, *links], structured_content=answer.structured())
 

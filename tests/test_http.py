@@ -16,7 +16,6 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.conftest import KEY
 from tests.fake_api import BATCH, FakeAPI
 from tests.processes import environment, run, serving
-from tests.wires import answer_of
 
 pytestmark = pytest.mark.anyio
 
@@ -67,15 +66,6 @@ async def test_without_one_usable_key_it_is_401_and_says_which_header(
     assert "X-API-Key" in response.json()["error"]
     assert "two" not in response.text
     assert fake_api.asked == []
-
-
-async def test_a_link_goes_only_to_a_client_that_names_a_revision_with_links(url: str) -> None:
-    new = post(url, **{"X-API-Key": KEY, "Mcp-Protocol-Version": "2025-06-18"})
-    old = post(url, **{"X-API-Key": KEY, "Mcp-Protocol-Version": "2025-03-26"})
-    nameless = post(url, **{"X-API-Key": KEY})  # as before 2025-06-18, which brought the header
-
-    kinds = [[block["type"] for block in answer_of(sent).result["content"]] for sent in (new, old, nameless)]
-    assert kinds == [["text", "resource_link"], ["text"], ["text"]]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "HEAD"])

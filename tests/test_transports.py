@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import mcp_types
 import httpx2
 import pytest
 from mcp import Client
@@ -60,7 +61,7 @@ async def connect(how: str, url: str) -> AsyncIterator[Client]:
 
 
 async def everything(client: Client) -> str:
-    """All that a client sees, as one text; fences have a new boundary each time."""
+    """All that every client sees, as one text; fences have a new boundary each time, and older clients get no links."""
     tools = [tool.model_dump(mode="json") for tool in (await client.list_tools()).tools]
     templates = [item.uri_template for item in (await client.list_resource_templates()).resource_templates]
     resources = [item.model_dump(mode="json") for item in (await client.list_resources()).resources]
@@ -69,7 +70,8 @@ async def everything(client: Client) -> str:
     seen: list[Any] = [tools, templates, resources, prompts, filled.model_dump(mode="json", include={"messages"})]
     for name, arguments in CALLS:
         result = await client.call_tool(name, arguments)
-        seen.append([result.is_error, result.structured_content, [block.model_dump() for block in result.content]])
+        texts = [block.text for block in result.content if isinstance(block, mcp_types.TextContent)]
+        seen.append([result.is_error, result.structured_content, texts])
     uri = f"sigmamind://agents/{AGENT}/batch-runs/{BATCH_ID}/test-runs/{IN_RUN['jobId']}"
     for read in (uri, f"{uri}/transcript", "sigmamind://guide/sandbox"):
         seen.append([part.model_dump(mode="json") for part in (await client.read_resource(read)).contents])
