@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import mcp_types
 import httpx2
+import mcp_types
 import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
