@@ -1,9 +1,10 @@
 """Known holes, a second opinion on the protocol, and a fuzzer; `python -m tests.audit PYTHON` exits 1 if one objects.
 
-The lists of known holes change by the day and are asked for over the network; the other verdicts hang on young tools of
-single authors. So they are read before a release instead of deciding what lands.
+The last two hang on young tools of single authors, so they are read before a release instead of deciding what lands;
+`--holes` looks for known holes alone. Their lists are asked for over the network: where that cannot be done it is said.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -28,14 +29,30 @@ def audit(python: Path) -> int:
     """Audit the locked packages, then run both judges against a sandbox each; 0 when none objects."""
     tools = python.parent
     suffix = python.suffix
-    looked_up = ["--requirement", "requirements-dev.txt", "--require-hashes", "--disable-pip", "--strict"]
-    holes = _run([str(tools / f"pip-audit{suffix}"), *looked_up])
+    holes = look_up(python)
     with serving("serve", "--sandbox") as url:
         checked = _run([str(tools / f"mcpcheck{suffix}"), f"{url}/mcp", "--strict"])
     with serving(STRICT, module="tests.audit") as url:
         fuzz = [str(tools / f"toolproof{suffix}"), "fuzz", "--examples", "15", "--seed", "1"]
         fuzzed = _run([*fuzz, "--include-destructive", "--url", f"{url}/mcp"])
     return max(holes, checked, fuzzed)
+
+
+def look_up(python: Path) -> int:
+    """Print the known holes of the locked packages; 1 when there are any, 0 too where the lists cannot be reached."""
+    asked = ["--requirement", "requirements-dev.txt", "--require-hashes", "--disable-pip", "--format", "json"]
+    command = [str(python.parent / f"pip-audit{python.suffix}"), *asked]
+    done = subprocess.run(command, timeout=SECONDS, check=False, capture_output=True, encoding="utf-8")
+    packages = json.loads(done.stdout)["dependencies"] if done.stdout.strip() else []
+    known = [package for package in packages if "vulns" in package]
+    said = [
+        f"{package['name']} {package['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'none'}"
+        for package in known
+        for hole in package["vulns"]
+    ]
+    said.append(f"{len(known)} locked packages looked up; of {len(packages) - len(known)} the lists cannot be reached.")
+    print(*said, sep="\n")  # noqa: T201 - the answer
+    return int(any(package["vulns"] for package in known))
 
 
 def _run(command: list[str]) -> int:
@@ -62,4 +79,4 @@ if __name__ == "__main__":
     if sys.argv[1] == STRICT:
         with patch("sigmamind_mcp.http.open_server", open_strict):
             sys.exit(main(["serve", "--sandbox", *sys.argv[2:]]))
-    sys.exit(audit(Path(sys.argv[1])))
+    sys.exit((look_up if "--holes" in sys.argv[2:] else audit)(Path(sys.argv[1])))
