@@ -20,6 +20,7 @@ from sigmamind_mcp.errors import OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.models import JSONObject, Record
 
 REMEMBERED_SECONDS = 600.0
+MOST_REMEMBERED = 10_000
 
 
 class Stored(NamedTuple):
@@ -51,11 +52,11 @@ class Write:
         if isinstance(self.outcome, Stored):
             return self.outcome
         assert self.outcome is not None
-        raise self.outcome
+        raise _bare(self.outcome)
 
 
 class Ledger:
-    """The writes of the last ten minutes, of every caller of this process."""
+    """The writes of the last ten minutes, of every caller of this process; of very many, the newest."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -74,17 +75,31 @@ class Ledger:
     async def write(self, entries: Sequence[str], send: Callable[[], Awaitable[Stored]]) -> Write:
         """Run `send` and remember its outcome under these names; what it shields ends even after a cancellation."""
         write = Write(self._clock())
+        if len(self._writes) >= MOST_REMEMBERED:
+            self._forget_a_tenth()
         self._writes.update(dict.fromkeys(entries, write))
         try:
             write.outcome = await send()
         except SigmaMindError as exc:
-            write.outcome = exc
+            write.outcome = _bare(exc)
         finally:
             if write.outcome is None:  # cancelled before anything left, or a fault of ours: nothing to pass on
                 self._writes = {name: one for name, one in self._writes.items() if one is not write}
             write.finished.set()
         await anyio.lowlevel.checkpoint()  # a call that was cancelled ends here, its outcome undelivered
         return write
+
+    def _forget_a_tenth(self) -> None:
+        ended = [name for name, write in self._writes.items() if write.finished.is_set()]
+        for name in ended[: MOST_REMEMBERED // 10]:
+            del self._writes[name]
+
+
+def _bare(exc: SigmaMindError) -> SigmaMindError:
+    """The error without where it came from: its frames hold the request and the answer, as long as it is remembered."""
+    bare = type(exc).__new__(type(exc), *exc.args)
+    bare.__dict__.update(exc.__dict__)
+    return bare
 
 
 def entry_of(key: SecretStr, base_url: str, method: str, path: str, body: JSONObject) -> str:

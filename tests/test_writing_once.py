@@ -8,9 +8,10 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from sigmamind_mcp import ledger as ledger_module
 from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.errors import OutcomeUnknown
-from sigmamind_mcp.ledger import REMEMBERED_SECONDS, Ledger
+from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
+from sigmamind_mcp.ledger import REMEMBERED_SECONDS, Ledger, Stored
 from sigmamind_mcp.models import BatchRun
 from sigmamind_mcp.settings import check_key
 from sigmamind_mcp.upstream import Upstream
@@ -252,3 +253,32 @@ async def test_dropped_stream_and_issued_again_over_http_is_one_write(
         f"R21 {count} streams cut at a {stalled} and issued again: {len(fake_api.posts) - count} extra POSTs"
     )
     assert len(fake_api.posts) == count
+
+
+async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(fake_api: FakeAPI) -> None:
+    """Whoever invents keys gets refusals, each of which is remembered for ten minutes."""
+    fake_api.answer("POST", "/v1/test-cases", ERROR, 401)
+    ledger = Ledger()
+    async with Upstream(fake_api.url) as upstream:
+        api = SigmaMindClient(upstream, check_key(KEY), ledger)
+        for _ in range(2):
+            with pytest.raises(NotAuthenticated) as told:
+                await api.create_test_case(AGENT, {"userPrompt": "x" * 30_000, "successCriteria": "y"})
+
+    (outcome,) = {id(write.outcome): write.outcome for write in ledger._writes.values()}.values()
+    assert isinstance(outcome, NotAuthenticated) and (outcome.status, str(outcome)) == (401, str(told.value))
+    assert (outcome.__traceback__, outcome.__context__, outcome.__cause__) == (None, None, None)
+
+
+async def test_of_very_many_writes_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "MOST_REMEMBERED", 100)
+    ledger = Ledger()
+
+    async def send() -> Stored:
+        return Stored(None)
+
+    for number in range(1_000):
+        await ledger.write([f"write {number}"], send)
+
+    assert ledger.find("write 999") and ledger.find("write 920") and not ledger.find("write 800")
+    assert len(ledger._writes) <= 100
