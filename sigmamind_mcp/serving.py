@@ -29,7 +29,9 @@ def bind(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return bound
     except (OSError, OverflowError) as exc:
-        why = str(exc).partition("] ")[2].partition(" (")[0] or "a port is a number from 0 to 65535"
+        # The error names the address once more, in brackets of its own.
+        said = exc.strerror if isinstance(exc, OSError) else "a port is a number from 0 to 65535"
+        why = (said or str(exc)).partition(" (")[0]
         raise ConfigurationError(
             f"Port {port} on {host} cannot be used ({why}). Choose another with --port; 0 picks a free one."
         ) from None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sigmamind_mcp import client, connections, guard, http, serving, stdio, upstream
+from sigmamind_mcp import client, connections, guard, http, ledger, serving, stdio, upstream
 from sigmamind_mcp.cli import ENVIRONMENT, _parser
 from sigmamind_mcp.prompts import PROMPTS
 from sigmamind_mcp.resources import GUIDES, TITLES
@@ -232,10 +232,13 @@ def _limits() -> Iterator[str]:
         ("a request to the API", f"{upstream.DEADLINE_SECONDS:.0f} s with all its retries, {upstream.CONNECT_SECONDS:.0f} s to connect"),
         ("an answer of the API", f"{upstream.MAX_BODY_BYTES // 2**20} MiB"),
         ("requests to the API at once", f"{connections.REQUESTS_TOGETHER}, for all callers of a process"),
-        ("a list that is read to its end", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}"),
+        ("a list that is read to its end", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}, {client.WALK_SECONDS:.0f} s"),
         ("the body of a request to `serve`", f"{guard.MAX_BODY_BYTES // 1024:,} KiB (413), whole within {guard.BODY_SECONDS:.0f} s (408)"),
         ("calls in flight in `serve`", f"{guard.MAX_CALLS} (503)"),
+        ("calls in flight by SSE in `serve`", f"{guard.MAX_SSE_CALLS} for a key (429), answers that nobody takes among them"),
+        ("an answer of `serve`", f"taken within {guard.TAKE_SECONDS:.0f} s, or its client is let go"),
         ("open SSE streams in `serve`", f"{guard.MAX_STREAMS} (503)"),
+        ("writes that are remembered", f"those of {ledger.REMEMBERED_SECONDS / 60:.0f} minutes, {ledger.MOST_REMEMBERED:,} at most"),
         ("the end of `serve`", f"{guard.DRAIN_SECONDS:.0f} s for calls in flight, {serving.HARD_SECONDS:.0f} s at most"),
         ("the end of the stdio server", f"{stdio.END_SECONDS:.0f} s for a write under way"),
         ("paths of `serve`", f"`/mcp`, `/sse`, `{http.MESSAGES}`, `/healthz`, `/readyz`"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -120,3 +121,15 @@ def test_person_at_a_terminal_is_told_that_it_waits_for_a_client() -> None:
         server.terminate()
     os.close(outside)
     os.close(inside)
+
+
+def test_port_that_cannot_be_used_is_one_line_that_says_why() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        shown = run("serve", "--sandbox", "--port", str(port))
+    impossible = run("serve", "--sandbox", "--port", "99999")
+
+    assert (shown.returncode, impossible.returncode) == (2, 2)
+    assert shown.stderr.startswith(f"sigmamind-mcp: Port {port} on 127.0.0.1 cannot be used (")
+    assert "Errno" not in shown.stderr and shown.stderr.count("(") == 1 and shown.stderr.count("\n") == 1
+    assert "(a port is a number from 0 to 65535)" in impossible.stderr

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from functools import partial
 from random import Random
+from threading import get_ident
 from time import perf_counter
 from typing import Any
 
@@ -14,6 +15,8 @@ from mcp import Client
 
 from sigmamind_mcp import upstream
 from sigmamind_mcp.guard import MAX_BODY_BYTES
+from sigmamind_mcp.models import TestRun
+from sigmamind_mcp.tools import answers
 from tests.conftest import KEY, Rounds, text_of
 from tests.fake_api import BATCH, RUN, FakeAPI
 from tests.processes import environment, served
@@ -230,3 +233,30 @@ async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: 
                     f"R35 {count} small calls: p50 {alone[count // 2]:.0f} ms alone, {beside[count // 2]:.0f} ms beside one {name}"
                     f" after another; p99 {alone[count * 99 // 100]:.0f} and {beside[count * 99 // 100]:.0f} ms"
                 )
+
+
+async def test_only_large_answers_are_read_and_cut_beside_the_event_loop(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R35: of both kinds, where each step of the work on them is done."""
+    threads: dict[str, set[int]] = {}
+
+    def noting(holder: Any, name: str) -> None:
+        work = getattr(holder, name)
+
+        def noted(*args: Any) -> Any:
+            threads.setdefault(name, set()).add(get_ident())
+            return work(*args)
+
+        monkeypatch.setattr(holder, name, noted)
+
+    noting(upstream, "_decode")
+    noting(TestRun, "read")
+    noting(answers, "_limited")
+    fake_api.answer("GET", "/v1/test-runs/small", RUN)
+    fake_api.answer("GET", "/v1/test-runs/large", {**RUN, "remarks": "x" * 1_000_000})
+    for job_id, steps in (("small", {"_decode", "read"}), ("large", {"_decode", "read", "_limited"})):
+        threads.clear()
+        await mcp.call_tool("get_test_run", {**IN_BATCH, "jobId": job_id})
+        assert set(threads) == steps
+        assert all((get_ident() in seen) == (job_id == "small") for seen in threads.values()), threads

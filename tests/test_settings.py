@@ -15,9 +15,15 @@ def test_nothing_set_is_the_hosted_api_without_a_key() -> None:
 
 @pytest.mark.parametrize("value", ["", "  ", "${user_config.api_key}", "${SIGMAMIND_API_KEY}", "null", "undefined"])
 def test_blank_or_unfilled_value_is_unset(value: str) -> None:
-    names = ("API_KEY", "BASE_URL", "AGENT_ID", "READ_ONLY", "CONFIRM_ATTEMPTS", "LOG_LEVEL")
+    names = ("API_KEY", "BASE_URL", "AGENT_ID", "READ_ONLY", "CONFIRM_ATTEMPTS", "LOG_LEVEL", "SANDBOX")
 
     assert Settings.from_env({f"SIGMAMIND_{name}": value for name in names}) == Settings()
+
+
+def test_sandbox_can_be_chosen_by_the_environment() -> None:
+    settings = Settings.from_env({"SIGMAMIND_SANDBOX": "true"})
+
+    assert settings.sandbox and settings.key().get_secret_value() == "sandbox-key"
 
 
 def test_options_win_over_the_environment() -> None:
