@@ -158,11 +158,12 @@ def _run_stdio(options: argparse.Namespace) -> None:
         )
     with _kept():
         if not settings.sandbox:
-            from sigmamind_mcp.connections import certificates
+            from sigmamind_mcp.api.pool import certificates
 
             certificates()  # are read while the rest loads, or the first call would wait for them
-        from sigmamind_mcp.stdio import serve_stdio
-    serve_stdio(settings)
+        from sigmamind_mcp.commands.backend import select_api
+        from sigmamind_mcp.transports.stdio import serve_stdio
+    serve_stdio(settings, select_api(settings))
 
 
 def _run_http(options: argparse.Namespace) -> None:
@@ -179,11 +180,13 @@ def _run_http(options: argparse.Namespace) -> None:
     with _kept():
         import anyio
 
-        from sigmamind_mcp.http import serve_http
+        from sigmamind_mcp.commands.backend import select_api
+        from sigmamind_mcp.transports.http import serve_http
     anyio.run(
         partial(
             serve_http,
             settings,
+            select_api(settings),
             host=options.host,
             port=options.port,
             allowed_hosts=options.allowed_host,
@@ -197,7 +200,7 @@ def _run_sandbox(options: argparse.Namespace) -> None:
     import anyio
 
     from sigmamind_mcp.sandbox import SANDBOX_KEY, Knobs, create_app
-    from sigmamind_mcp.serving import bind, serve
+    from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
     logs.set_up("warning")
     knobs = Knobs(
@@ -218,21 +221,21 @@ def _run_sandbox(options: argparse.Namespace) -> None:
 
 
 def _run_demo(options: argparse.Namespace) -> int:
-    from sigmamind_mcp.demo import run_demo
+    from sigmamind_mcp.commands.demo import run_demo
 
     return run_demo()
 
 
 def _run_doctor(options: argparse.Namespace) -> int:
     logs.set_up("error")
-    from sigmamind_mcp.doctor import run_doctor
+    from sigmamind_mcp.commands.doctor import run_doctor
 
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only")}
     return run_doctor(os.environ, **given)  # noqa: TID251 - handed to the only reader
 
 
 def _run_links(options: argparse.Namespace) -> None:
-    from sigmamind_mcp.links import print_links
+    from sigmamind_mcp.commands.install_links import print_links
 
     given = {name: getattr(options, name, False) for name in ("sandbox", "read_only")}
     print_links(url=options.url, **given)

@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
 from sigmamind_mcp.errors import InvalidArguments
-from sigmamind_mcp.models import JSONObject
+from sigmamind_mcp.strict_json import JSONObject
 
 Kind = Literal["transcript", "test-run", "batch-run", "test-case", "guide"]
 

@@ -16,8 +16,9 @@ from unittest.mock import patch
 import mcp_types as mcp
 from mcp.server.lowlevel import Server
 
+from sigmamind_mcp.api.transport import Upstream
 from sigmamind_mcp.cli import main
-from sigmamind_mcp.server import Request, open_server
+from sigmamind_mcp.protocol.server import Request, open_server
 from sigmamind_mcp.settings import Settings
 from tests.processes import serving
 
@@ -60,9 +61,9 @@ def _run(command: list[str]) -> int:
 
 
 @asynccontextmanager
-async def open_strict(settings: Settings) -> AsyncIterator[Server[Any]]:
+async def open_strict(settings: Settings, upstream: Upstream) -> AsyncIterator[Server[Any]]:
     """The server without its lenience towards null, which counts as not given; the fuzzer would find nothing else."""
-    async with open_server(settings) as server:
+    async with open_server(settings, upstream) as server:
         own = server.get_request_handler("tools/call")
         assert own is not None
 
@@ -77,6 +78,6 @@ async def open_strict(settings: Settings) -> AsyncIterator[Server[Any]]:
 
 if __name__ == "__main__":
     if sys.argv[1] == STRICT:
-        with patch("sigmamind_mcp.http.open_server", open_strict):
+        with patch("sigmamind_mcp.transports.http.open_server", open_strict):
             sys.exit(main(["serve", "--sandbox", *sys.argv[2:]]))
     sys.exit((look_up if "--holes" in sys.argv[2:] else audit)(Path(sys.argv[1])))

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sigmamind_mcp import __version__
-from sigmamind_mcp.server import TOOLS
+from sigmamind_mcp.protocol.catalogue import TOOLS
 from tests.interop import INTEROP, Judges, Rejected, verdict_of
 from tests.processes import environment
 

@@ -10,10 +10,11 @@ import mcp_types
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.server import open_server
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.commands.backend import select_api
+from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
-from sigmamind_mcp.upstream import Upstream
 from tests.fake_api import FakeAPI, running_fake_api
 from tests.wires import WIRES, Wire, open_wires
 
@@ -113,7 +114,7 @@ def connected(
     @asynccontextmanager
     async def connect() -> AsyncIterator[Client]:
         async with (
-            open_server(Settings(**settings)) as server,
+            open_server(Settings(**settings), select_api(Settings(**settings))) as server,
             Client(server, cache=None, mode=mode, elicitation_callback=elicitation_callback) as client,
         ):
             yield client

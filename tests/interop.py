@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sigmamind_mcp.server import TOOLS
+from sigmamind_mcp.protocol.catalogue import TOOLS
 from tests.processes import COMMAND, serving
 
 ROOT = Path(__file__).parent.parent

@@ -13,8 +13,8 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from sigmamind_mcp.models import TestRun
-from sigmamind_mcp.signals import SignalKind, find_signals
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.signals import SignalKind, find_signals
 
 LABELLED = Path(__file__).with_name("labelled")
 KINDS: tuple[SignalKind, ...] = get_args(SignalKind)

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     if port is None:
         server.run()
     else:
-        from sigmamind_mcp.serving import bind  # no part of the floor of a start
+        from sigmamind_mcp.transports.uvicorn_server import bind  # no part of the floor of a start
 
         app = server.streamable_http_app(stateless_http=True)
         with bind("127.0.0.1", port) as bound:

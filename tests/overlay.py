@@ -16,9 +16,10 @@ import mcp_types as mcp
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
-from sigmamind_mcp.asking import Unanswered, ask
+from sigmamind_mcp.api.transport import Upstream
 from sigmamind_mcp.cli import main
-from sigmamind_mcp.server import Request, open_server
+from sigmamind_mcp.protocol.elicitation import Unanswered, ask
+from sigmamind_mcp.protocol.server import Request, open_server
 from sigmamind_mcp.settings import Settings
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -193,12 +194,12 @@ def _handler(server: Server[Any], method: str) -> Callable[..., Awaitable[Any]]:
 
 
 @asynccontextmanager
-async def open_overlaid(settings: Settings) -> AsyncIterator[Server[Any]]:
-    async with open_server(settings) as server:
+async def open_overlaid(settings: Settings, upstream: Upstream) -> AsyncIterator[Server[Any]]:
+    async with open_server(settings, upstream) as server:
         overlay(server)
         yield server
 
 
 if __name__ == "__main__":
-    with patch("sigmamind_mcp.http.open_server", open_overlaid):
+    with patch("sigmamind_mcp.transports.http.open_server", open_overlaid):
         sys.exit(main(["serve", "--sandbox", *sys.argv[1:]]))

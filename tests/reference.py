@@ -7,14 +7,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sigmamind_mcp import client, connections, guard, http, ledger, serving, stdio, upstream
+from sigmamind_mcp.api import client
+from sigmamind_mcp.api import idempotency as ledger
+from sigmamind_mcp.api import pool as connections
+from sigmamind_mcp.api import transport as upstream
 from sigmamind_mcp.cli import ENVIRONMENT, _parser
-from sigmamind_mcp.prompts import PROMPTS
-from sigmamind_mcp.resources import GUIDES, TITLES
-from sigmamind_mcp.server import TOOLS, Tool
+from sigmamind_mcp.ids import ID_PATTERN
+from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
+from sigmamind_mcp.protocol.prompts import PROMPTS
+from sigmamind_mcp.protocol.resources import GUIDES, TITLES
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES
-from sigmamind_mcp.tools.arguments import ID_PATTERN
+from sigmamind_mcp.transports import sse, stdio
+from sigmamind_mcp.transports import traffic as guard
+from sigmamind_mcp.transports import uvicorn_server as serving
 from sigmamind_mcp.uris import TEMPLATES
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -241,7 +247,7 @@ def _limits() -> Iterator[str]:
         ("writes that are remembered", f"those of {ledger.REMEMBERED_SECONDS / 60:.0f} minutes, {ledger.MOST_REMEMBERED:,} at most"),
         ("the end of `serve`", f"{guard.DRAIN_SECONDS:.0f} s for calls in flight, {serving.HARD_SECONDS:.0f} s at most"),
         ("the end of the stdio server", f"{stdio.END_SECONDS:.0f} s for a write under way"),
-        ("paths of `serve`", f"`/mcp`, `/sse`, `{http.MESSAGES}`, `/healthz`, `/readyz`"),
+        ("paths of `serve`", f"`/mcp`, `/sse`, `{sse.MESSAGES}`, `/healthz`, `/readyz`"),
     ]  # fmt: skip
     yield from _table(("what", "limit"), rows)
 

@@ -18,8 +18,9 @@ from mcp import Client
 from pydantic import BaseModel
 from pydantic.alias_generators import to_snake
 
-from sigmamind_mcp.prompts import PROMPTS
-from sigmamind_mcp.server import open_server
+from sigmamind_mcp.commands.backend import select_api
+from sigmamind_mcp.protocol.prompts import PROMPTS
+from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -37,7 +38,7 @@ JSON = dict[str, Any]
 
 async def offered() -> JSON:
     """Instructions, tools, prompts, resource templates and guides, as a client gets them from a server without settings."""
-    async with open_server(Settings()) as server, Client(server, cache=None) as client:
+    async with open_server(Settings(), select_api(Settings())) as server, Client(server, cache=None) as client:
         lists: dict[str, Sequence[BaseModel]] = {
             "tools": (await client.list_tools()).tools,
             "prompts": (await client.list_prompts()).prompts,

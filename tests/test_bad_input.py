@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 
-from sigmamind_mcp import upstream
+from sigmamind_mcp.api import transport as upstream
 from sigmamind_mcp.logs import JSONLines
 from sigmamind_mcp.tools.runs import TestRunAnswer
 from tests.conftest import KEY, connected, text_of
@@ -274,5 +274,7 @@ async def test_error_of_our_own_making_is_told_without_its_words(
         -32603,
         "This server failed. Its log says where; please report that.",
     )
-    (failed,) = (record for record in caplog.records if record.name == "sigmamind_mcp.server" and record.exc_info)
+    (failed,) = (
+        record for record in caplog.records if record.name == "sigmamind_mcp.protocol.server" and record.exc_info
+    )
     assert "canary" not in JSONLines().format(failed)

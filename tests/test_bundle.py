@@ -13,7 +13,7 @@ import pytest
 import sigmamind_mcp
 from sigmamind_mcp import __version__
 from sigmamind_mcp.cli import ENVIRONMENT
-from sigmamind_mcp.resources import list_guides
+from sigmamind_mcp.protocol.resources import list_guides
 from tests.bundle import BESIDE_THE_PACKAGE, ROOT, pack
 from tests.test_docs import MANIFEST, README
 

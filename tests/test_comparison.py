@@ -8,19 +8,10 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.comparison import (
-    CaseSide,
-    Comparison,
-    Side,
-    align,
-    compare,
-    differences,
-    only_in,
-    parting,
-    side_of,
-)
-from sigmamind_mcp.evidence import ALPHA, Counts, power
-from sigmamind_mcp.models import BatchRun, TestCase, TestRun, Turn
+from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Turn
+from sigmamind_mcp.insight.alignment import align, only_in, parting
+from sigmamind_mcp.insight.comparison import CaseSide, Comparison, Side, compare, differences, side_of
+from sigmamind_mcp.insight.statistics import ALPHA, Counts, power
 from tests.conftest import connected, text_of
 from tests.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
 from tests.planting import planted_api, planted_batch

@@ -4,7 +4,7 @@ import pytest
 from mcp import Client
 from mcp_types import PromptReference, ResourceTemplateReference
 
-from sigmamind_mcp.resources import GUIDES
+from sigmamind_mcp.protocol.resources import GUIDES
 from sigmamind_mcp.uris import TEMPLATES
 from tests.conftest import KEY, connected
 from tests.fake_api import BATCH, CASE, RUN, FakeAPI, page

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.diagnosis import (
+from sigmamind_mcp.api.models import TestCase, TestRun
+from sigmamind_mcp.insight.diagnosis import (
     case_results,
     complaint,
     group_failures,
     quotes_of,
     reading_order,
     representative,
-    words_of,
 )
-from sigmamind_mcp.models import TestCase, TestRun
-from sigmamind_mcp.signals import Signal
+from sigmamind_mcp.insight.signals import Signal
+from sigmamind_mcp.insight.words import words_of
 from sigmamind_mcp.tools import diagnose
 from tests.conftest import text_of
 from tests.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.api.models import KNOWN_LLM_MODELS
 from sigmamind_mcp.cli import ENVIRONMENT
-from sigmamind_mcp.evidence import ALPHA, Counts, attempts_to_settle, power, wilson
-from sigmamind_mcp.guard import MAX_BODY_BYTES, MAX_CALLS, MAX_STREAMS
-from sigmamind_mcp.models import KNOWN_LLM_MODELS
-from sigmamind_mcp.prompts import PROMPTS
-from sigmamind_mcp.resources import read_guide
-from sigmamind_mcp.server import TOOLS, instructions
+from sigmamind_mcp.insight.statistics import ALPHA, Counts, attempts_to_settle, power, wilson
+from sigmamind_mcp.protocol.catalogue import TOOLS
+from sigmamind_mcp.protocol.instructions import instructions
+from sigmamind_mcp.protocol.prompts import PROMPTS
+from sigmamind_mcp.protocol.resources import read_guide
 from sigmamind_mcp.settings import Settings
+from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES, MAX_CALLS, MAX_STREAMS
 from tests import reference
 from tests.conftest import connected, text_of
 

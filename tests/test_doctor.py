@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
-from sigmamind_mcp.doctor import Finding, ask_api, is_within, judge_key, why
+from sigmamind_mcp.commands.doctor import Finding, ask_api, is_within, judge_key, why
 from sigmamind_mcp.errors import ConnectionFailed
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import KEY

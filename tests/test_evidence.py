@@ -10,7 +10,7 @@ from scipy.stats import binom, binomtest, fisher_exact, norm
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from sigmamind_mcp.evidence import (
+from sigmamind_mcp.insight.statistics import (
     ALPHA,
     Counts,
     Z,

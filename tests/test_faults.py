@@ -9,16 +9,16 @@ from typing import Any
 import anyio
 import pytest
 
-from sigmamind_mcp import client as client_module
-from sigmamind_mcp import connections
-from sigmamind_mcp import upstream as upstream_module
-from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.connections import REQUESTS_TOGETHER
+from sigmamind_mcp.api import client as client_module
+from sigmamind_mcp.api import pool as connections
+from sigmamind_mcp.api import transport as upstream_module
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
+from sigmamind_mcp.api.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry_after
+from sigmamind_mcp.api.transport import Upstream
 from sigmamind_mcp.errors import APIError, ConnectionFailed, OutcomeUnknown, SigmaMindError, UnexpectedAnswer
-from sigmamind_mcp.models import BatchRun
-from sigmamind_mcp.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry_after
 from sigmamind_mcp.settings import check_key
-from sigmamind_mcp.upstream import Upstream
 from tests.conftest import KEY, Rounds
 from tests.fake_api import BATCH, CASE, Asked, FakeAPI, page
 from tests.faulty_api import FAULTS, FaultyAPI, running_faulty_api

@@ -23,8 +23,16 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.shared.exceptions import MCPError
 
-from sigmamind_mcp import guard
-from sigmamind_mcp.guard import MAX_BODY_BYTES, MAX_CALLS, MAX_SSE_CALLS, MAX_STREAMS, TakeCalls, TakenInTime, Traffic
+from sigmamind_mcp.transports import traffic as guard
+from sigmamind_mcp.transports.traffic import (
+    MAX_BODY_BYTES,
+    MAX_CALLS,
+    MAX_SSE_CALLS,
+    MAX_STREAMS,
+    TakeCalls,
+    TakenInTime,
+    Traffic,
+)
 from tests.conftest import KEY, Rounds
 from tests.fake_api import BATCH, CASE, FakeAPI
 from tests.processes import Served, environment, served

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from sigmamind_mcp.models import JSONObject
-from sigmamind_mcp.server import TOOLS
+from sigmamind_mcp.protocol.catalogue import TOOLS
+from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.uris import TEMPLATES
 from tests.conftest import Rounds
 from tests.fake_api import Asked, FakeAPI

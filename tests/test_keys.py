@@ -13,9 +13,10 @@ import httpx2
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.commands.backend import select_api
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.masking import OwnKey
-from sigmamind_mcp.server import open_server
+from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import SPIKY_KEY as KEY
 from tests.conftest import Rounds, text_of
@@ -225,7 +226,7 @@ async def test_malformed_key_in_the_environment_is_refused_unsent(
     """R3: with one fixed sentence, before the HTTP library sees it, and it is not repeated in the log."""
     caplog.set_level("DEBUG")
     settings = Settings.from_env({"SIGMAMIND_BASE_URL": fake_api.url, "SIGMAMIND_API_KEY": MALFORMED[name]})
-    async with open_server(settings) as server, Client(server, cache=None) as mcp:
+    async with open_server(settings, select_api(settings)) as server, Client(server, cache=None) as mcp:
         result = await mcp.call_tool("get_batch_run", IN_BATCH)
 
     said = text_of(result)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from sigmamind_mcp import lint
-from sigmamind_mcp.lint import Finding, lint_against_agent, lint_against_cases, lint_draft, variables_of
-from sigmamind_mcp.models import KNOWN_LLM_MODELS, Agent, TestCase
+from sigmamind_mcp.api.models import KNOWN_LLM_MODELS, Agent, TestCase
+from sigmamind_mcp.insight import draft_rules
+from sigmamind_mcp.insight.draft_checks import Finding, lint_against_agent, lint_against_cases, lint_draft, variables_of
+from sigmamind_mcp.insight.draft_rules import RULES
 from sigmamind_mcp.sandbox.samples import AGENTS, CASES, Case
 from tests.fake_api import CASE
 
@@ -442,8 +443,8 @@ def test_same_label_is_advised() -> None:
 
 
 def test_no_pattern_can_backtrack_far() -> None:
-    patterns = [value for value in vars(lint).values() if isinstance(value, re.Pattern)]
-    patterns += [pattern for rule in lint.RULES for pattern in (rule.pattern, rule.unless) if pattern]
+    patterns = [value for value in vars(draft_rules).values() if isinstance(value, re.Pattern)]
+    patterns += [pattern for rule in RULES for pattern in (rule.pattern, rule.unless) if pattern]
     assert len(patterns) > 20
     unbounded = re.compile(r"\)[*+]|\{\d*,\}|(?<!\\)\.[*+]")  # a repeated group, or "anything" at any length
     assert [found.pattern for found in patterns if unbounded.search(found.pattern)] == []

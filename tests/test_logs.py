@@ -30,7 +30,7 @@ def logged(name: str, text: str, **more: object) -> dict[str, object]:
 
 
 def test_our_own_lines_are_shown_whole() -> None:
-    line = logged("sigmamind_mcp.server", "call", fields={"ms": 3})
+    line = logged("sigmamind_mcp.protocol.server", "call", fields={"ms": 3})
 
     assert (line["level"], line["event"], line["ms"]) == ("warning", "call", 3)
 
@@ -45,7 +45,7 @@ def test_exception_is_told_by_its_type_and_places() -> None:
     try:
         json.loads(f"[{KEY}")
     except ValueError:
-        line = logged("sigmamind_mcp.server", "failed", exc_info=sys.exc_info())
+        line = logged("sigmamind_mcp.protocol.server", "failed", exc_info=sys.exc_info())
 
     assert line["error"] == "JSONDecodeError" and "test_exception_is_told" in str(line["trace"])
     assert KEY not in json.dumps(line)

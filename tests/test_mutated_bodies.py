@@ -13,10 +13,10 @@ import httpx2
 import pytest
 from mcp import Client
 
-from sigmamind_mcp import upstream
-from sigmamind_mcp.guard import MAX_BODY_BYTES
-from sigmamind_mcp.models import TestRun
+from sigmamind_mcp.api import transport as upstream
+from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools import answers
+from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES
 from tests.conftest import KEY, Rounds, text_of
 from tests.fake_api import BATCH, RUN, FakeAPI
 from tests.processes import environment, served

@@ -17,8 +17,8 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from sigmamind_mcp.doctor import client_command
-from sigmamind_mcp.server import TOOLS
+from sigmamind_mcp.commands.install_links import client_command
+from sigmamind_mcp.protocol.catalogue import TOOLS
 from tests import tutorial
 from tests.processes import environment, run, serving
 

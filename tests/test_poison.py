@@ -15,10 +15,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import PromptReference, ResourceTemplateReference
 from pydantic import BaseModel
 
-from sigmamind_mcp import upstream
-from sigmamind_mcp.resources import GUIDES
+from sigmamind_mcp.api import transport as upstream
+from sigmamind_mcp.protocol.resources import GUIDES
 from sigmamind_mcp.tools.answers import OURS
-from sigmamind_mcp.untrusted import NOTICE, clean
+from sigmamind_mcp.untrusted_text import NOTICE, clean
 from sigmamind_mcp.uris import TEMPLATES, uri_of
 from tests.conftest import KEY, Rounds, connected, text_of
 from tests.fake_api import BATCH, CASE, RUN, FakeAPI, page

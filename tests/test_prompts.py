@@ -6,9 +6,9 @@ import pytest
 from mcp import Client, MCPError
 from mcp_types import INVALID_PARAMS, Prompt, PromptReference
 
-from sigmamind_mcp.prompts import PROMPTS
-from sigmamind_mcp.resources import GUIDES
-from sigmamind_mcp.server import TOOLS
+from sigmamind_mcp.protocol.catalogue import TOOLS
+from sigmamind_mcp.protocol.prompts import PROMPTS
+from sigmamind_mcp.protocol.resources import GUIDES
 from tests.conftest import KEY, connected
 from tests.fake_api import BATCH, FakeAPI, page
 

@@ -8,8 +8,8 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from sigmamind_mcp import resources
 from sigmamind_mcp.errors import InvalidArguments
+from sigmamind_mcp.protocol import resources
 from sigmamind_mcp.uris import Address, read_uri, uri_of
 from tests.conftest import KEY, connected
 from tests.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page

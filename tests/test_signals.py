@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from sigmamind_mcp.models import TestRun
-from sigmamind_mcp.signals import COMPARED, Signal, SignalKind, find_signals
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.signals import COMPARED, Signal, SignalKind, find_signals
 from tests.measured import KINDS, Figures, labelled, measured, run_of, table, wilson_lower
 
 MOCK_DATA = {"customer_name": "John Doe", "order_id": "A-1001", "delivery_date": "2026-03-04", "balance": "120.50"}

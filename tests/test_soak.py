@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sigmamind_mcp.connections import REQUESTS_TOGETHER
+from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
 from tests.conftest import KEY, Rounds
 from tests.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
 from tests.test_http import ACCEPT, CALL

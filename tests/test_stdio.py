@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sigmamind_mcp.server import TOOLS
+from sigmamind_mcp.protocol.catalogue import TOOLS
 from tests.fake_api import BATCH, FakeAPI
 from tests.processes import RawClient
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sigmamind_mcp.lines import Line, Refused, read_message
+from sigmamind_mcp.transports.json_lines import Line, Refused, read_message
 from tests.conftest import Rounds
 from tests.fake_api import BATCH, CASE, FakeAPI
 from tests.processes import COMMAND, environment
@@ -37,13 +37,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its b
 def unavailable(*signals):
     raise NotImplementedError
 anyio.open_signal_receiver = unavailable
-from sigmamind_mcp import cli, stdio
+from sigmamind_mcp import cli
+from sigmamind_mcp.transports import stdio
 stdio.END_SECONDS = 600
 sys.exit(cli.main([]))
 """
 WITH_TIME_TO_END = """
 import sys
-from sigmamind_mcp import cli, stdio
+from sigmamind_mcp import cli
+from sigmamind_mcp.transports import stdio
 stdio.END_SECONDS = {seconds}
 sys.exit(cli.main([]))
 """
@@ -51,7 +53,8 @@ IMPATIENT = WITH_TIME_TO_END.format(seconds=0.5)
 PATIENT = WITH_TIME_TO_END.format(seconds=600)  # whatever holds up its end shows, because nothing cuts it
 NOISY = """
 import os, subprocess, sys
-from sigmamind_mcp import cli, server
+from sigmamind_mcp import cli
+from sigmamind_mcp.protocol import server
 list_tools = server._Offer.list_tools
 async def noisy(self, ctx, params):
     print("noise: printed, and", len(sys.stdin.read()), "characters read")

@@ -8,10 +8,10 @@ from time import perf_counter
 
 import pytest
 
-from sigmamind_mcp.models import TestRun
+from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools.runs import GetTestRun, TestRunAnswer
-from sigmamind_mcp.transcripts import markdown_turn, numbered
-from sigmamind_mcp.untrusted import clean, clean_json, fence
+from sigmamind_mcp.tools.transcripts import markdown_turn, numbered
+from sigmamind_mcp.untrusted_text import clean, clean_json, fence
 from tests.conftest import Rounds
 from tests.fake_api import RUN
 

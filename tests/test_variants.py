@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun, Page, TestCase, TestRun
 from sigmamind_mcp.errors import APIError, InvalidRequest, ServerFault, UnexpectedAnswer
-from sigmamind_mcp.models import BatchRun, Page, TestCase, TestRun
 from tests.conftest import text_of
 from tests.fake_api import BATCH, CASE, CREATED_BATCH, OLDER_CASE, OLDER_RUN, RUN, FakeAPI, page
 

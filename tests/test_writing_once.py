@@ -8,13 +8,13 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from sigmamind_mcp import ledger as ledger_module
-from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.api import idempotency as ledger_module
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS, Ledger, Stored
+from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.api.transport import Upstream
 from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
-from sigmamind_mcp.ledger import REMEMBERED_SECONDS, Ledger, Stored
-from sigmamind_mcp.models import BatchRun
 from sigmamind_mcp.settings import check_key
-from sigmamind_mcp.upstream import Upstream
 from tests.conftest import KEY, Rounds, connected, heard, text_of
 from tests.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.processes import environment, serving

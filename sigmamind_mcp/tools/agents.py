@@ -6,22 +6,13 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import Agent
+from sigmamind_mcp.ids import known_id
 from sigmamind_mcp.masking import mask
-from sigmamind_mcp.models import Agent
-from sigmamind_mcp.tools.answers import (
-    Answer,
-    NextCall,
-    Said,
-    counted,
-    in_pages,
-    known_id,
-    most_that_fit,
-    named,
-    one_line,
-)
+from sigmamind_mcp.tools.answers import Answer, NextCall, Said, counted, in_pages, most_that_fit, named, one_line
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
-from sigmamind_mcp.untrusted import clean_json
+from sigmamind_mcp.untrusted_text import clean_json
 
 
 class ListAgents(Paged):
@@ -105,7 +96,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
 
     To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets masked.
     """
-    from sigmamind_mcp.lint import variables_of  # its patterns take a while to compile
+    from sigmamind_mcp.insight.draft_checks import variables_of  # its patterns take a while to compile
 
     agent = await api.get_agent(args.agent_id)
     masked = await anyio.to_thread.run_sync(_masked, agent, abandon_on_cancel=True)

@@ -15,9 +15,10 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
 from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.models import JSONObject, field_names
-from sigmamind_mcp.tools.arguments import ID_PATTERN, Paged
-from sigmamind_mcp.untrusted import NOTICE, clean_json, fence
+from sigmamind_mcp.api.models import field_names
+from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools.arguments import Paged
+from sigmamind_mcp.untrusted_text import NOTICE, clean_json, fence
 
 CONCISE_CHARACTERS = 25_000
 FULL_BYTES = 100_000
@@ -221,11 +222,6 @@ def _letters(name: str) -> str:
 
 
 _OUR_LETTERS = {_letters(name) for name in OURS}
-
-
-def known_id(value: str | None) -> str | None:
-    """The id, if it is one: what the API sends as an id stands outside the fence."""
-    return value if value and re.fullmatch(ID_PATTERN, value) else None
 
 
 def _has_at_most(most: int, data: object) -> bool:

@@ -13,9 +13,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from sigmamind_mcp.errors import InvalidArguments
-from sigmamind_mcp.models import JSONObject
+from sigmamind_mcp.ids import ID_PATTERN
+from sigmamind_mcp.strict_json import JSONObject
 
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 MAX_TEXT = 32_000
 NO_LIMIT = 100_000
 """A maximum from here on only keeps out what cannot be meant."""

@@ -9,10 +9,12 @@ import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import Agent, TestCase
+from sigmamind_mcp.concurrency import together
 from sigmamind_mcp.errors import InvalidArguments, NotFound, OutcomeUnknown, SigmaMindError
-from sigmamind_mcp.models import Agent, JSONObject, TestCase
-from sigmamind_mcp.together import together
+from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import (
     Answer,
     CallArguments,
@@ -21,7 +23,6 @@ from sigmamind_mcp.tools.answers import (
     Said,
     counted,
     in_pages,
-    known_id,
     most_that_fit,
     named,
     one_line,
@@ -40,7 +41,7 @@ from sigmamind_mcp.tools.arguments import (
 from sigmamind_mcp.uris import uri_of
 
 if TYPE_CHECKING:
-    from sigmamind_mcp.lint import Finding
+    from sigmamind_mcp.insight.draft_checks import Finding
 
 LARGEST = 1_000_000_000
 """No limit of ours but that of what can be spelt: the confirmation of a launch is what guards its cost."""
@@ -293,7 +294,7 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     Use check_test_case first; to change a stored case use update_test_case. Costs and runs nothing; the API cannot
     delete it. The same call within 10 minutes stores nothing new.
     """
-    from sigmamind_mcp import lint  # its patterns take a while to compile
+    from sigmamind_mcp.insight import draft_checks as lint  # its patterns take a while to compile
 
     fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"})
     written = await api.create_test_case(args.agent_id, fields, allow_duplicate=args.allow_duplicate)
@@ -316,7 +317,7 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     Takes the same arguments; to see a stored case use get_test_case. Reads the agent and its cases, stores and runs
     nothing. Returns problems and advice.
     """
-    from sigmamind_mcp import lint  # as above
+    from sigmamind_mcp.insight import draft_checks as lint  # as above
 
     draft = TestCase.read(args.model_dump(by_alias=True, exclude={"agent_id"}))
     reads: list[Callable[[], Awaitable[object]]] = [

@@ -8,28 +8,18 @@ from typing import Annotated, NamedTuple
 import anyio.to_thread
 from pydantic import Field
 
-from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.comparison import (
-    ALIGNED_TURNS,
-    MOST_ATTEMPTS,
-    WORST_FIRST,
-    AlignedTurn,
-    CaseChange,
-    Comparison,
-    Side,
-    align,
-    compare,
-    only_in,
-    parting,
-    side_of,
-)
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import TestCase, TestRun, Turn
+from sigmamind_mcp.api.run_reading import read_runs, runs_of
+from sigmamind_mcp.concurrency import together
 from sigmamind_mcp.errors import InvalidArguments, NotOffered, SigmaMindError
-from sigmamind_mcp.evidence import ALPHA
-from sigmamind_mcp.models import TestCase, TestRun, Turn
-from sigmamind_mcp.together import together
-from sigmamind_mcp.tools.answers import Answer, CallArguments, NextCall, Said, counted, known_id, most_that_fit
+from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.insight.alignment import ALIGNED_TURNS, AlignedTurn, align, only_in, parting
+from sigmamind_mcp.insight.comparison import MOST_ATTEMPTS, WORST_FIRST, CaseChange, Comparison, Side, compare, side_of
+from sigmamind_mcp.insight.statistics import ALPHA
+from sigmamind_mcp.tools.answers import Answer, CallArguments, NextCall, Said, counted, most_that_fit
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, JobId
-from sigmamind_mcp.tools.diagnose import (
+from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
     PROSE_CHARACTERS,
     QUOTE_CHARACTERS,
@@ -41,7 +31,6 @@ from sigmamind_mcp.tools.diagnose import (
     Rate,
     cut,
 )
-from sigmamind_mcp.tools.runs import read_runs, runs_of
 from sigmamind_mcp.uris import uri_of
 
 TURNS_AROUND = 2

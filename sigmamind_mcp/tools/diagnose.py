@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from sigmamind_mcp.client import SigmaMindClient
-from sigmamind_mcp.diagnosis import (
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
+from sigmamind_mcp.api.run_reading import read_runs, runs_of
+from sigmamind_mcp.concurrency import together
+from sigmamind_mcp.errors import NotOffered
+from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.insight.diagnosis import (
     CaseResult,
     Group,
     attributed,
@@ -24,17 +28,26 @@ from sigmamind_mcp.diagnosis import (
     signals_of,
     spread,
 )
-from sigmamind_mcp.errors import NotOffered
-from sigmamind_mcp.evidence import Counts, wilson
-from sigmamind_mcp.models import BatchRun, BatchRunState, TestRun
-from sigmamind_mcp.together import together
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, counted, known_id, most_that_fit
-from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, NotBool, SentAsList
-from sigmamind_mcp.tools.runs import Report, read_runs, runs_of
+from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, counted, most_that_fit
+from sigmamind_mcp.tools.arguments import BatchId, ForAgent
+from sigmamind_mcp.tools.parts import (
+    LABEL_CHARACTERS,
+    PROSE_CHARACTERS,
+    QUOTE_CHARACTERS,
+    ROLE_CHARACTERS,
+    JobIds,
+    Offset,
+    Part,
+    QuoteShown,
+    Rate,
+    Report,
+    cut,
+)
 from sigmamind_mcp.uris import uri_of
 
 if TYPE_CHECKING:
-    from sigmamind_mcp.signals import Signal
+    from sigmamind_mcp.insight.signals import Signal
 
 READ_FAILED = 60
 READ_PASSED = 10
@@ -43,13 +56,6 @@ GROUPS_SHOWN = 6
 EXAMPLES = 3
 CASES_SHOWN = 5
 MORE_JOBS = 2
-QUOTE_CHARACTERS = 320
-PROSE_CHARACTERS = 500
-LABEL_CHARACTERS = 80
-ROLE_CHARACTERS = 20
-
-JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
-Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 
 
 class DiagnoseBatchRun(ForAgent):
@@ -58,30 +64,6 @@ class DiagnoseBatchRun(ForAgent):
     from_failure: Annotated[Offset, Field(description="Failures that earlier calls have read.")] = 0
     from_group: Annotated[Offset, Field(description="Groups that earlier calls have shown.")] = 0
     from_test_case: Annotated[Offset, Field(description="Test cases likewise.")] = 0
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
-
-
-class Rate(Part):
-    """Decided attempts that passed, with the 95 % Wilson interval of the rate behind them."""
-
-    passed: int
-    decided: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, counts: Counts) -> "Rate":
-        low, high = wilson(counts)
-        return cls(passed=counts.passed, decided=counts.decided, low=round(low, 3), high=round(high, 3))
-
-    def __str__(self) -> str:
-        if self.decided == 0:
-            return "none decided"
-        share = f"{percent(self.passed / self.decided)}, 95 % interval {percent(self.low)} to {percent(self.high)}"
-        return f"{self.passed} of {self.decided} passed ({share})"
 
 
 class CaseRow(Part):
@@ -107,16 +89,6 @@ class CaseRow(Part):
         thin = ", thin" if self.thin else ""
         left = f", {self.undecided} undecided" if self.undecided else ""
         return f"{self.test_case_id or '(no id)'} {self.outcome}{thin}: {self.rate}{left}."
-
-
-class QuoteShown(Part):
-    turn: int
-    role: str
-    content: str
-    why: str
-
-    def line(self) -> str:
-        return f"    turn {self.turn} ({self.why}) {self.role}: {self.content}"
 
 
 class GroupShown(Part):
@@ -403,14 +375,3 @@ def _next_calls(
     if answer.state == "running":
         calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
     return calls
-
-
-def percent(share: float) -> str:
-    """The share in whole percent; near nothing and near all with a decimal, so that neither is said of some."""
-    return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else f"{share:.1%}"
-
-
-def cut(text: str, characters: int) -> str:
-    """The text on one line, and where it was longer than so many characters, how long it was."""
-    line = " ".join(text.split())
-    return line if len(line) <= characters else f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"

@@ -9,14 +9,15 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import Agent, BatchRun, BatchRunState, TestCase
+from sigmamind_mcp.concurrency import together
 from sigmamind_mcp.errors import InvalidArguments, NotConfirmed, NotOffered, SigmaMindError
-from sigmamind_mcp.models import Agent, BatchRun, BatchRunState, TestCase
-from sigmamind_mcp.nearby import name_unknown
-from sigmamind_mcp.together import together
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, Time, counted, known_id, spelt
+from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, Time, counted, spelt
 from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
-from sigmamind_mcp.untrusted import clean, fence
+from sigmamind_mcp.tools.suggestions import name_unknown
+from sigmamind_mcp.untrusted_text import clean, fence
 from sigmamind_mcp.uris import uri_of
 
 CASES_NAMED = 10

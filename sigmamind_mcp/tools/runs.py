@@ -1,86 +1,35 @@
 """Batch runs and test runs: following them, and reading what was said and judged."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
-from datetime import datetime
-from functools import partial
-from typing import Annotated, Literal, Self, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
-import anyio
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.client import SigmaMindClient
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
+from sigmamind_mcp.api.run_reading import runs_of
 from sigmamind_mcp.errors import (
-    ConnectionFailed,
     InvalidArguments,
-    NotFound,
-    ServerFault,
-    SigmaMindError,
-    TooManyRequests,
 )
-from sigmamind_mcp.models import BatchRun, BatchRunState, TestCase, TestRun, Verdict
-from sigmamind_mcp.together import together
+from sigmamind_mcp.ids import known_id
 from sigmamind_mcp.tools.answers import (
     Answer,
-    CallArguments,
     Link,
     NextCall,
     Said,
     Time,
     in_pages,
-    known_id,
     most_that_fit,
     named,
     one_line,
     spelt,
 )
-from sigmamind_mcp.tools.arguments import (
-    BatchId,
-    Detail,
-    ForAgent,
-    Id,
-    JobId,
-    LabelContains,
-    NotBool,
-    Paged,
-    PageSize,
-)
-from sigmamind_mcp.tools.cases import TestCaseRow
-from sigmamind_mcp.transcripts import NumberedTurn, markdown_turn, numbered, without_heads
+from sigmamind_mcp.tools.arguments import BatchId, Detail, ForAgent, Id, JobId, NotBool, Paged
+from sigmamind_mcp.tools.transcripts import NumberedTurn, markdown_turn, numbered, without_heads
 from sigmamind_mcp.uris import uri_of
 
-LABELS_SHOWN = 5
-MAX_READ_ONE_BY_ONE = 200
-VERDICT_FIELDS = {"isSuccessful", "isSuccesful", "completedDate", "remarks"}
-"""A listed run that has none of these tells no more than its job id."""
-FIRST_LOOK_AFTER = 1.0
-LONGEST_BETWEEN_LOOKS = 10.0
-READ_SECONDS = 30.0
-
 UNDECIDED = "Undecided: the run has not ended, or it broke. One older than 15 minutes will hardly end any more."
-
-Report = Callable[[float, float | None, str], Awaitable[None]]
-"""Tells a client that asked for progress: how much, of how much, in words."""
-
-
-class ListBatchRuns(Paged, ForAgent):
-    size: PageSize = 10
-    label_contains: Annotated[
-        LabelContains,
-        Field(description="Of this page: part of a test case's label."),
-    ] = ""
-    detail: Detail = "concise"
-
-
-class GetBatchRun(ForAgent):
-    batch_id: BatchId
-    detail: Detail = "concise"
-
-
-class WaitForBatchRun(ForAgent):
-    batch_id: BatchId
-    max_seconds: Annotated[int, Field(ge=0, le=300, description="0 takes one look."), NotBool] = 45
 
 
 class ListTestRuns(Paged, ForAgent):
@@ -108,97 +57,6 @@ class GetTestRun(ForAgent):
         NotBool,
     ] = 1000
     detail: Detail = "concise"
-
-
-class Counted(BaseModel):
-    """How far a batch run is; `state` is derived from the counters, since the API has no status."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
-
-    state: BatchRunState
-    created_date: Time | None = None
-    successful_attempts: int | None = None
-    failed_attempts: int | None = None
-    expected_attempts: int | None = Field(default=None, description="Attempts there will have been at the end.")
-    undecided_attempts: int | None = Field(default=None, description="Expected attempts without a verdict so far.")
-
-    def progress(self) -> str:
-        if self.successful_attempts is None and self.failed_attempts is None:
-            return f"{self.state}, no counters yet"
-        of = "" if self.expected_attempts is None else f" of {self.expected_attempts} attempts"
-        left = f", {self.undecided_attempts} undecided" if self.undecided_attempts else ""
-        return f"{self.state}, {self.successful_attempts or 0} passed, {self.failed_attempts or 0} failed{left}{of}"
-
-
-def counts(batch_run: BatchRun, now: datetime, last_completed: datetime | None = None) -> dict[str, object]:
-    expected, decided = batch_run.expected_attempts, batch_run.decided_attempts
-    return {
-        "state": batch_run.state(now, last_completed),
-        "created_date": batch_run.created_date,
-        "successful_attempts": batch_run.successful_attempts,
-        "failed_attempts": batch_run.failed_attempts,
-        "expected_attempts": expected,
-        "undecided_attempts": None if expected is None or decided is None else max(expected - decided, 0),
-    }
-
-
-class BatchRunAnswer(Counted, Answer):
-    """One batch run."""
-
-    batch_id: str
-    agent_id: str
-    agent_name: str | None = None
-    test_cases: list[TestCaseRow] = []
-    uri: str
-
-    def said(self) -> Said:
-        created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
-        agent = [one_line(f"agent: {self.agent_name}")] if self.agent_name else []
-        return Said(
-            [f"Batch run {self.batch_id} of agent {self.agent_id}: {self.progress()}.{created}"],
-            agent + [row.line() for row in self.test_cases],
-            [*_explained(self.state), f"Resource: {self.uri}"],
-        )
-
-
-class WaitedBatchRun(BatchRunAnswer):
-    """A batch run after waiting for it."""
-
-    waited_seconds: float = 0.0
-
-    def said(self) -> Said:
-        said = super().said()
-        return said._replace(after=[f"Waited {self.waited_seconds} s.", *said.after])
-
-
-class BatchRunRow(Counted):
-    batch_id: str | None = None
-    test_case_count: int
-    labels: list[str] = Field(description=f"Labels of the first {LABELS_SHOWN} test cases.")
-
-    def line(self) -> str:
-        when = "" if self.created_date is None else f" {spelt(self.created_date)}"
-        more = self.test_case_count - len(self.labels)
-        labels = "; ".join(self.labels) + (f"; and {more} more" if more > 0 else "")
-        return one_line(f"{self.batch_id or '(no id)'}{when}: {self.progress()}. Cases: {labels}")
-
-
-class BatchRunList(Answer):
-    """A page of an agent's batch runs, newest first."""
-
-    agent_id: str
-    page: int
-    size: int
-    total_count: int | None = Field(default=None, description="Batch runs of this agent, before narrowing.")
-    batch_runs: list[BatchRunRow]
-
-    def said(self) -> Said:
-        total = "" if self.total_count is None else f" of {self.total_count}"
-        shown = f"{len(self.batch_runs)}{total} batch runs of agent {self.agent_id}, newest first"
-        states = {row.state for row in self.batch_runs}
-        explained = [line for state in sorted(states) for line in _explained(state)]
-        shown += f" (page {self.page}, size {self.size})."
-        return Said([shown], [row.line() for row in self.batch_runs], explained)
 
 
 class TestRunRow(BaseModel):
@@ -325,82 +183,6 @@ class TestRunAnswer(Answer):
         )
 
 
-async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
-    """List an agent's batch runs, newest first, with states and pass counts.
-
-    With a batchId use get_batch_run, or list_test_runs for its conversations. Reads only.
-    """
-    is_full = args.detail == "full"
-    page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
-    # An API that pages by less than was asked for would lose entries to a next page counted by what was asked.
-    size = page.size if page.size and page.size <= args.size else args.size
-    going_on = args.model_copy(update={"size": size})
-    wanted = args.label_contains.casefold()
-    on_page = page.items[args.skip :]
-    shown = [run for run in on_page if _has_label(run, wanted)]
-    ended = await together([partial(_last_completed, run, run.batch_id, args.agent_id, now, api) for run in shown])
-    last_completed = {id(run): end for run, end in zip(shown, ended, strict=True) if isinstance(end, datetime)}
-
-    def build(count: int) -> BatchRunList:
-        kept = [run for run in on_page[:count] if _has_label(run, wanted)]
-        answer = BatchRunList(
-            agent_id=args.agent_id,
-            page=args.page,
-            size=size,
-            total_count=page.total,
-            batch_runs=[_batch_run_row(run, counts(run, now, last_completed.get(id(run)))) for run in kept],
-        )
-        has_next = page.has_next and bool(page.items)  # an empty page ends any list
-        in_pages(answer, "list_batch_runs", going_on, count, len(on_page), total=page.total, has_next=has_next)
-        if worth := next((run for run in kept if run.failed_attempts and known_id(run.batch_id)), None):
-            here: CallArguments = {"agentId": args.agent_id, "batchId": worth.batch_id or ""}
-            answer.next_calls.append(NextCall(tool="diagnose_batch_run", arguments=here))
-        if wanted and on_page and not kept:
-            answer.hint = f"None of the {len(on_page)} batch runs on this page has that text in a label."
-        return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
-
-    return await most_that_fit(len(on_page), build)
-
-
-async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
-    """Read one batch run as it is now: state, pass counts, test cases.
-
-    To follow it use wait_for_batch_run; for verdicts list_test_runs; for why attempts failed diagnose_batch_run.
-    Reads only.
-    """
-    batch_run, counted = await _look(args.batch_id, args.agent_id, api)
-    answer = _batch_run_answer(BatchRunAnswer, batch_run, counted, args.agent_id, args.batch_id)
-    return answer.with_raw(batch_run.raw, when=args.detail == "full")
-
-
-async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report: Report) -> WaitedBatchRun:
-    """Wait until a batch run ends, at most maxSeconds; returns its state and counts then.
-
-    Use it after create_batch_run, and again while still running; for one look use get_batch_run. Only polls: costs
-    nothing, stops nothing.
-    """
-
-    async def look() -> WaitedBatchRun:
-        batch_run, counted = await _look(args.batch_id, args.agent_id, api)
-        return _batch_run_answer(WaitedBatchRun, batch_run, counted, args.agent_id, args.batch_id)
-
-    started = anyio.current_time()
-    answer = await look()
-    with anyio.CancelScope(deadline=started + args.max_seconds):
-        for pause in _growing_pauses():
-            await report(*_progress(answer))
-            if answer.state != "running":
-                break
-            await anyio.sleep(pause)
-            # One failed look is no reason to give up a wait; the next one may succeed.
-            with suppress(ConnectionFailed, ServerFault, TooManyRequests):
-                answer = await look()
-    if answer.state == "running":
-        answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=args.model_dump(by_alias=True))]
-    answer.waited_seconds = round(anyio.current_time() - started, 1)
-    return answer
-
-
 async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunList:
     """List a batch run's test runs: job id, test case, verdict, reason, transcript URI.
 
@@ -463,135 +245,6 @@ async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
     )
 
 
-BatchRunAnswerT = TypeVar("BatchRunAnswerT", bound=BatchRunAnswer)
-
-
-def _batch_run_answer(
-    kind: type[BatchRunAnswerT], batch_run: BatchRun, counted: dict[str, object], agent_id: str, batch_id: str
-) -> BatchRunAnswerT:
-    here: CallArguments = {"agentId": agent_id, "batchId": batch_id}
-    follow = NextCall(tool="list_test_runs", arguments=here)
-    if counted["state"] == "running":
-        follow = NextCall(tool="wait_for_batch_run", arguments=here)
-    elif batch_run.failed_attempts:
-        follow = NextCall(tool="diagnose_batch_run", arguments=here)
-    answer = kind.model_validate(
-        {
-            **counted,
-            "batch_id": batch_id,
-            "agent_id": agent_id,
-            "agent_name": batch_run.agent and batch_run.agent.name,
-            "test_cases": [_case_row(case) for case in batch_run.test_cases],
-            "uri": uri_of("batch-run", agentId=agent_id, batchId=batch_id),
-            "next_calls": [follow],
-        }
-    )
-    return answer.linking(_batch_run_link(agent_id, batch_id))
-
-
-async def _look(batch_id: str, agent_id: str, api: SigmaMindClient) -> tuple[BatchRun, dict[str, object]]:
-    batch_run, now = await api.get_batch_run(batch_id, agent_id)
-    return batch_run, counts(batch_run, now, await _last_completed(batch_run, batch_id, agent_id, now, api))
-
-
-async def _last_completed(
-    batch_run: BatchRun, batch_id: str | None, agent_id: str, now: datetime, api: SigmaMindClient
-) -> datetime | None:
-    """When the newest attempt ended. Only a batch run that seems stalled without it is worth the asking."""
-    if batch_id is None or batch_run.state(now) != "stalled":
-        return None
-    try:
-        ended = [run.completed_date for run in await api.list_test_runs(batch_id, agent_id)]
-    except SigmaMindError:
-        return None
-    return max((moment for moment in ended if moment), default=None)
-
-
-def _growing_pauses() -> Iterator[float]:
-    pause = FIRST_LOOK_AFTER
-    while True:
-        yield pause
-        pause = min(pause * 1.5, LONGEST_BETWEEN_LOOKS)
-
-
-def _progress(answer: BatchRunAnswer) -> tuple[float, float | None, str]:
-    decided = (answer.successful_attempts or 0) + (answer.failed_attempts or 0)
-    return decided, answer.expected_attempts, answer.progress()
-
-
-def _explained(state: BatchRunState) -> list[str]:
-    if state == "stalled":
-        return ["Stalled: attempts are still undecided more than 15 minutes after the launch; some may have broken."]
-    if state == "unknown":
-        return ["Unknown: the API gave no counters to derive a state from."]
-    return []
-
-
-def _has_label(batch_run: BatchRun, wanted: str) -> bool:
-    return not wanted or any(wanted in case.title.casefold() for case in batch_run.test_cases)
-
-
-def _batch_run_row(batch_run: BatchRun, counted: dict[str, object]) -> BatchRunRow:
-    return BatchRunRow.model_validate(
-        {
-            **counted,
-            "batch_id": known_id(batch_run.batch_id),
-            "test_case_count": len(batch_run.test_cases),
-            "labels": [case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
-        }
-    )
-
-
-def _case_row(case: TestCase) -> TestCaseRow:
-    return TestCaseRow(
-        test_case_id=known_id(case.test_case_id),
-        label=case.title,
-        attempt=case.attempt,
-        llm_model=case.llm_model,
-    )
-
-
-async def runs_of(batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
-    """Every test run of a batch; those that the API lists without a verdict or an end are read one by one."""
-    runs = await api.list_test_runs(batch_id, agent_id)
-    bare = [job_id for run in runs if not VERDICT_FIELDS & set(run.raw) and (job_id := known_id(run.job_id))]
-    if not any(set(run.raw) <= {"jobId", "testCase"} for run in runs):
-        # What is listed says something, so it stands where reading says no more.
-        read = await together(
-            [partial(api.get_test_run, name, batch_id, agent_id) for name in bare[:MAX_READ_ONE_BY_ONE]]
-        )
-        found = {name: run for name, run in zip(bare, read, strict=False) if isinstance(run, TestRun)}
-        return [found.get(run.job_id or "", run) for run in runs]
-    if len(bare) > MAX_READ_ONE_BY_ONE:
-        raise InvalidArguments(
-            f"This batch run lists {len(bare)} job ids without verdicts, too many to read one by one."
-            " Read single runs with get_test_run."
-        )
-    by_id = dict(zip(bare, await read_runs(bare, batch_id, agent_id, api), strict=True)) if bare else {}
-    return [by_id.get(run.job_id or "", run) for run in runs]
-
-
-async def read_runs(job_ids: Sequence[str], batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
-    """These test runs of a batch, in this order.
-
-    Raises:
-        InvalidArguments: the batch run has no test run of such an id; the first few are named.
-        SigmaMindError: the first other failure of a read.
-    """
-    read: list[TestRun | SigmaMindError] = []
-    with anyio.move_on_after(READ_SECONDS):
-        read = await together([partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids])
-    if len(read) < len(job_ids):
-        raise ConnectionFailed(
-            f"The {len(job_ids)} test runs were not all read within {READ_SECONDS:.0f} s. Ask for fewer.", sent=True
-        )
-    if missing := [job_id for job_id, run in zip(job_ids, read, strict=True) if isinstance(run, NotFound)]:
-        raise InvalidArguments(f"Batch run {batch_id} has no test run {', '.join(missing[:5])}.")
-    if failures := [run for run in read if isinstance(run, SigmaMindError)]:
-        raise failures[0]
-    return [run for run in read if isinstance(run, TestRun)]
-
-
 def _matches(run: TestRun, args: ListTestRuns) -> bool:
     return args.verdict in (None, run.verdict) and (not args.test_case_id or _is_of(run, args.test_case_id))
 
@@ -612,10 +265,6 @@ def _run_row(run: TestRun, args: ListTestRuns) -> TestRunRow:
         chat_id=run.chat_id,
         transcript_uri=job_id and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
     )
-
-
-def _batch_run_link(agent_id: str, batch_id: str) -> Link:
-    return Link(uri_of("batch-run", agentId=agent_id, batchId=batch_id), f"Batch run {batch_id}", "application/json")
 
 
 def _transcript_link(uri: str, job_id: str | None) -> Link:

@@ -1,0 +1,26 @@
+"""The API that a server works on: the hosted one, or the sandbox inside this process."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
+
+from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.settings import Settings
+
+
+def select_api(settings: Settings) -> Upstream:
+    """Return the transport to the hosted API, or to the embedded sandbox."""
+    if not settings.sandbox:
+        return Upstream(settings.base_url)
+
+    @cache
+    def load_app() -> Callable[..., Awaitable[None]]:
+        # SQLite and the scripts load with the first request, not at the start.
+        from sigmamind_mcp.sandbox import create_app
+
+        return create_app()
+
+    async def call_app(*request: Any) -> None:
+        await load_app()(*request)
+
+    return Upstream.to_app(call_app)

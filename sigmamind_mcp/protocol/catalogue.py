@@ -1,0 +1,89 @@
+"""The tools that the server offers."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_type_hints
+
+import mcp_types as mcp
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools import agents, batch_runs, cases, compare, diagnose, launch, runs
+from sigmamind_mcp.tools.answers import Answer
+from sigmamind_mcp.tools.arguments import Arguments, input_schema, tidy_schema
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function on offer; its types are the arguments and the answer, its docstring the description."""
+
+    function: Callable[..., Awaitable[Answer]]
+    title: str
+    effect: Literal["reads", "creates", "changes"] = "reads"
+
+    @property
+    def writes(self) -> bool:
+        return self.effect != "reads"
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def description(self) -> str:
+        """The docstring, each of its paragraphs on one line: a line break costs a model as much as a word."""
+        paragraphs = inspect.cleandoc(self.function.__doc__ or "").split("\n\n")
+        return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+    @cached_property
+    def arguments(self) -> type[Arguments]:
+        model: type[Arguments] = get_type_hints(self.function)["args"]
+        return model
+
+    async def call(self, args: Arguments, api: SigmaMindClient, **offered: object) -> Answer:
+        """Run the function with what it names of `offered`: a way to report progress, or to ask the person."""
+        wanted = get_type_hints(self.function)
+        return await self.function(args, api, **{name: value for name, value in offered.items() if name in wanted})
+
+    @cached_property
+    def output_schema(self) -> JSONObject:
+        answer: type[Answer] = get_type_hints(self.function)["return"]
+        return tidy_schema(answer.model_json_schema(by_alias=True, mode="serialization"))
+
+    def advertised(self, default_agent_id: str | None) -> mcp.Tool:
+        return mcp.Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=input_schema(self.arguments, default_agent_id=default_agent_id),
+            output_schema=self.output_schema,
+            annotations=mcp.ToolAnnotations(
+                title=self.title,
+                read_only_hint=not self.writes,
+                destructive_hint=self.effect == "changes",
+                idempotent_hint=self.effect != "creates",
+                open_world_hint=True,
+            ),
+        )
+
+
+TOOLS = (
+    Tool(agents.list_agents, "List agents"),
+    Tool(agents.get_agent, "Read an agent"),
+    Tool(cases.check_test_case, "Check a draft test case"),
+    Tool(cases.create_test_case, "Create a test case", effect="creates"),
+    Tool(cases.get_test_case, "Read a test case"),
+    Tool(cases.list_test_cases, "List test cases"),
+    Tool(cases.update_test_case, "Change a test case", effect="changes"),
+    Tool(launch.create_batch_run, "Start a batch run", effect="creates"),
+    Tool(batch_runs.list_batch_runs, "List batch runs"),
+    Tool(batch_runs.get_batch_run, "Read a batch run"),
+    Tool(batch_runs.wait_for_batch_run, "Wait for a batch run"),
+    Tool(runs.list_test_runs, "List test runs"),
+    Tool(runs.get_test_run, "Read a test run"),
+    Tool(diagnose.diagnose_batch_run, "Diagnose a batch run"),
+    Tool(compare.compare_batch_runs, "Compare batch runs"),
+    Tool(compare.compare_test_runs, "Compare test runs"),
+)
