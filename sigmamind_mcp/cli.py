@@ -199,11 +199,11 @@ def _run_http(options: argparse.Namespace) -> None:
 def _run_sandbox(options: argparse.Namespace) -> None:
     import anyio
 
-    from sigmamind_mcp.sandbox import SANDBOX_KEY, Knobs, create_app
+    from sigmamind_mcp.sandbox import SANDBOX_KEY, SandboxOptions, create_app
     from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
     logs.set_up("warning")
-    knobs = Knobs(
+    knobs = SandboxOptions(
         older_pages=options.older_pages,
         run_list=not options.no_run_list,
         live_definitions=options.live_definitions,

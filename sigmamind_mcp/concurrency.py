@@ -17,14 +17,14 @@ U = TypeVar("U")
 READ_TOGETHER = 8
 
 
-async def aside(size: int, work: Callable[[T], U], data: T) -> U:
+async def run_if_large(size: int, work: Callable[[T], U], data: T) -> U:
     """Return `work(data)`, done beside the event loop where the data was of LARGE_BYTES or more."""
     if size < LARGE_BYTES:
         return work(data)
     return await anyio.to_thread.run_sync(work, data, abandon_on_cancel=True)
 
 
-async def together(
+async def gather_errors(
     calls: Sequence[Callable[[], Awaitable[T]]], *, limit: int = READ_TOGETHER
 ) -> list[T | SigmaMindError]:
     """What each call returned, or the error that it raised, in the order of the calls; at most `limit` at a time."""

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import mcp_types as mcp
 from mcp.server.lowlevel import Server
 
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.cli import main
 from sigmamind_mcp.protocol.server import Request, open_server
 from sigmamind_mcp.settings import Settings
@@ -61,9 +61,9 @@ def _run(command: list[str]) -> int:
 
 
 @asynccontextmanager
-async def open_strict(settings: Settings, upstream: Upstream) -> AsyncIterator[Server[Any]]:
+async def open_strict(settings: Settings, transport: APITransport) -> AsyncIterator[Server[Any]]:
     """The server without its lenience towards null, which counts as not given; the fuzzer would find nothing else."""
-    async with open_server(settings, upstream) as server:
+    async with open_server(settings, transport) as server:
         own = server.get_request_handler("tools/call")
         assert own is not None
 

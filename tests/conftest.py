@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.commands.backend import select_api
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
@@ -102,8 +102,8 @@ def fake_api() -> Iterator[FakeAPI]:
 @pytest.fixture
 async def client(fake_api: FakeAPI) -> AsyncIterator[SigmaMindClient]:
     """Our API client, in front of the fake API."""
-    async with Upstream(fake_api.url) as upstream:
-        yield SigmaMindClient(upstream, check_key(KEY))
+    async with APITransport(fake_api.url) as transport:
+        yield SigmaMindClient(transport, check_key(KEY))
 
 
 def connected(
@@ -136,7 +136,7 @@ async def sandbox_mcp() -> AsyncIterator[Client]:
         yield client
 
 
-async def heard() -> None:
+async def let_cancellation_arrive() -> None:
     """Let a cancellation reach the server, which in memory takes it a few turns of the event loop."""
     with anyio.CancelScope(shield=True):
         for _ in range(50):

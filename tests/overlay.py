@@ -16,7 +16,7 @@ import mcp_types as mcp
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.cli import main
 from sigmamind_mcp.protocol.elicitation import Unanswered, ask
 from sigmamind_mcp.protocol.server import Request, open_server
@@ -194,8 +194,8 @@ def _handler(server: Server[Any], method: str) -> Callable[..., Awaitable[Any]]:
 
 
 @asynccontextmanager
-async def open_overlaid(settings: Settings, upstream: Upstream) -> AsyncIterator[Server[Any]]:
-    async with open_server(settings, upstream) as server:
+async def open_overlaid(settings: Settings, transport: APITransport) -> AsyncIterator[Server[Any]]:
+    async with open_server(settings, transport) as server:
         overlay(server)
         yield server
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sigmamind_mcp.api import client
-from sigmamind_mcp.api import idempotency as ledger
+from sigmamind_mcp.api import idempotency as recent_writes
 from sigmamind_mcp.api import pool as connections
 from sigmamind_mcp.api import transport as upstream
 from sigmamind_mcp.cli import ENVIRONMENT, _parser
@@ -244,7 +244,7 @@ def _limits() -> Iterator[str]:
         ("calls in flight by SSE in `serve`", f"{guard.MAX_SSE_CALLS} for a key (429), answers that nobody takes among them"),
         ("an answer of `serve`", f"taken within {guard.TAKE_SECONDS:.0f} s, or its client is let go"),
         ("open SSE streams in `serve`", f"{guard.MAX_STREAMS} (503)"),
-        ("writes that are remembered", f"those of {ledger.REMEMBERED_SECONDS / 60:.0f} minutes, {ledger.MOST_REMEMBERED:,} at most"),
+        ("writes that are remembered", f"those of {recent_writes.REMEMBERED_SECONDS / 60:.0f} minutes, {recent_writes.MOST_REMEMBERED:,} at most"),
         ("the end of `serve`", f"{guard.DRAIN_SECONDS:.0f} s for calls in flight, {serving.HARD_SECONDS:.0f} s at most"),
         ("the end of the stdio server", f"{stdio.END_SECONDS:.0f} s for a write under way"),
         ("paths of `serve`", f"`/mcp`, `/sse`, `{sse.MESSAGES}`, `/healthz`, `/readyz`"),

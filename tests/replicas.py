@@ -31,8 +31,8 @@ from mcp.client.sse import sse_client
 from tests.conftest import KEY, Rounds
 from tests.fake_api import BATCH, CASE, FakeAPI, running_fake_api
 from tests.processes import Served, environment, served
-from tests.test_guard import Exchanged, authority, exchange, opened
-from tests.test_http import ACCEPT, CALL, IN_BATCH
+from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
+from tests.transports.test_traffic import Exchanged, authority, exchange, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -534,7 +534,7 @@ async def test_what_nginx_refuses_reads_like_our_own_refusals(front: Front, orig
     assert max(map(len, front.lines())) < 300
 
 
-async def test_who_sends_headers_slowly_is_cut(
+async def test_who_sends_headers_slowly_is_truncate_line(
     fake_api: FakeAPI, tmp_path: Path, rounds: Rounds, figures: list[str]
 ) -> None:
     """R31: the header phase is the proxy's; one byte now and then does not prolong it."""

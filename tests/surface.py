@@ -52,7 +52,7 @@ async def offered() -> JSON:
         return {"instructions": client.instructions, **dumped}
 
 
-def counted(surface: JSON, node: Path) -> JSON:
+def pluralize(surface: JSON, node: Path) -> JSON:
     """The surface with the tokens of each thing in it and, of the tools, in all."""
     reaching = [reaching_a_model(tool) for tool in surface["tools"]]
     told = [reaching, surface["instructions"], *reaching, *(tool["outputSchema"] for tool in surface["tools"])]
@@ -105,7 +105,7 @@ def manifest_of(surface: JSON, manifest: str) -> str:
         }
         for prompt in surface["prompts"]
     ]
-    return spelt(given)
+    return format_time(given)
 
 
 def _text(listed: JSON) -> str:
@@ -115,20 +115,20 @@ def _text(listed: JSON) -> str:
     return prompt.function(prompt.model.model_construct(None, **blanks), read_only=False)
 
 
-def spelt(value: JSON) -> str:
-    return _spelt(value, "") + "\n"
+def format_time(value: JSON) -> str:
+    return _format_time(value, "") + "\n"
 
 
-def _spelt(value: object, margin: str) -> str:
+def _format_time(value: object, margin: str) -> str:
     """JSON in which what fits stands on one line, so that a difference shows whole things."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or len(margin) + len(line) <= LINE:
         return line
     inner = f"{margin}  "
     if isinstance(value, dict):
-        parts = [f"{json.dumps(name)}: {_spelt(item, inner)}" for name, item in value.items()]
+        parts = [f"{json.dumps(name)}: {_format_time(item, inner)}" for name, item in value.items()]
     else:
-        parts = [_spelt(item, inner) for item in value]
+        parts = [_format_time(item, inner) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n{inner}" + f",\n{inner}".join(parts) + f"\n{margin}{closing}"
 
@@ -142,8 +142,8 @@ def difference(file: Path, wanted: str) -> Iterator[str]:
 
 
 def main(node: Path, *, check: bool) -> int:
-    surface = counted(anyio.run(offered), node)
-    wanted = {SURFACE: spelt(surface), MANIFEST: manifest_of(surface, MANIFEST.read_text(encoding="utf-8"))}
+    surface = pluralize(anyio.run(offered), node)
+    wanted = {SURFACE: format_time(surface), MANIFEST: manifest_of(surface, MANIFEST.read_text(encoding="utf-8"))}
     status = 0
     for file, text in wanted.items():
         changed = list(difference(file, text))

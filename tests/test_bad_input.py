@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mcp import Client, MCPError
 
-from sigmamind_mcp.api import transport as upstream
+from sigmamind_mcp.api import transport
 from sigmamind_mcp.logs import JSONLines
 from sigmamind_mcp.tools.runs import TestRunAnswer
 from tests.conftest import KEY, connected, text_of
@@ -171,7 +171,7 @@ async def test_compressed_answer_is_refused_unread(mcp: Client, fake_api: FakeAP
 
 
 async def test_answer_over_the_size_cap_is_refused(mcp: Client, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/test-runs/job_1", b" " * (upstream.MAX_BODY_BYTES + 1))
+    fake_api.answer("GET", "/v1/test-runs/job_1", b" " * (transport.MAX_BODY_BYTES + 1))
 
     assert "larger than 8 MiB" in text_of(await mcp.call_tool("get_test_run", IN_RUN))
 
@@ -187,7 +187,7 @@ async def test_refused_connection_names_the_host_and_the_setting() -> None:
 async def test_slow_answer_ends_at_the_deadline(
     mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream, "DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "DEADLINE_SECONDS", 0.2)
     fake_api.stall.clear()
     fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
 

@@ -13,16 +13,16 @@ import httpx2
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.api import transport as upstream
+from sigmamind_mcp.api import transport
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools import answers
 from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES
 from tests.conftest import KEY, Rounds, text_of
 from tests.fake_api import BATCH, RUN, FakeAPI
 from tests.processes import environment, served
-from tests.test_http import ACCEPT, CALL, IN_BATCH
 from tests.test_poison import FULL, READS, WRITES, poisoned_api
-from tests.test_untrusted import outside_of_fences
+from tests.test_untrusted_text import outside_of_fences
+from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
 
 pytestmark = pytest.mark.anyio
 
@@ -123,7 +123,7 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
     mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, rounds: Rounds, figures: list[str], tool: str
 ) -> None:
     """R19, R20: no internal error, nothing of the body outside of a fence, both forms of the answer bounded."""
-    monkeypatch.setattr(upstream, "pause_before", lambda retry, random: 0.0)
+    monkeypatch.setattr(transport, "pause_before", lambda retry, random: 0.0)
     random, count, kinds, longest = Random(tool), rounds(short=20, long=5_000), Counter[str](), 0
     poisoned_api(fake_api)
     method, path = OPERATIONS[tool]
@@ -192,7 +192,7 @@ async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: 
     """R35: how long they take is printed, not asserted, since it is the machine's as much as ours."""
     count = rounds(short=20, long=400)
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
-    filling = "x" * (upstream.MAX_BODY_BYTES - 2_000)
+    filling = "x" * (transport.MAX_BODY_BYTES - 2_000)
     fake_api.answer("GET", "/v1/test-runs/large", json.dumps({**RUN, "remarks": filling}).encode())
     hidden = 'a"\\\u200b\U0001f600\n\u0627\u200c' * (len(filling) // 20)
     turns = [{"role": "user", "content": hidden[at : at + 5_000]} for at in range(0, len(hidden), 5_000)]
@@ -250,7 +250,7 @@ async def test_only_large_answers_are_read_and_cut_beside_the_event_loop(
 
         monkeypatch.setattr(holder, name, noted)
 
-    noting(upstream, "_decode")
+    noting(transport, "_decode")
     noting(TestRun, "read")
     noting(answers, "_limited")
     fake_api.answer("GET", "/v1/test-runs/small", RUN)

@@ -12,7 +12,7 @@ from mcp import Client
 
 from tests.conftest import text_of
 from tests.fake_api import BATCH, CASE, RUN, FakeAPI, page
-from tests.test_agents import AGENT as DOCUMENTED_AGENT
+from tests.tools.test_agents import AGENT as DOCUMENTED_AGENT
 
 pytestmark = pytest.mark.anyio
 

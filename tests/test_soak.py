@@ -20,7 +20,7 @@ import pytest
 from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
 from tests.conftest import KEY, Rounds
 from tests.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
-from tests.test_http import ACCEPT, CALL
+from tests.transports.test_http import ACCEPT, CALL
 from tests.wires import HTTP, SSE, WIRES, Process, open_served
 
 WORKERS = 6

@@ -7,10 +7,10 @@ from typing import Generic, NamedTuple, TypeVar
 import anyio
 from pydantic import SecretStr
 
-from sigmamind_mcp.api.idempotency import Ledger, Stored, Write, entry_of
+from sigmamind_mcp.api.idempotency import PendingWrite, RecentWrites, StoredRecord, entry_of
 from sigmamind_mcp.api.models import Agent, AgentRef, BatchRun, Page, Record, RecordT, TestCase, TestRun
-from sigmamind_mcp.api.transport import Upstream
-from sigmamind_mcp.concurrency import aside
+from sigmamind_mcp.api.transport import APITransport
+from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.errors import (
     APIError,
     ConnectionFailed,
@@ -43,7 +43,7 @@ class Dated(NamedTuple):
     date: datetime
 
 
-class Written(NamedTuple, Generic[RecordT]):
+class WriteResult(NamedTuple, Generic[RecordT]):
     """What a write stored; None when the API confirmed without saying what, and its list does not tell either.
 
     `repeated` means that this is the outcome of the same call made before, `earlier` what that one had stored
@@ -56,13 +56,13 @@ class Written(NamedTuple, Generic[RecordT]):
 
 
 class SigmaMindClient:
-    """The API as one caller sees it. Every method raises what `Upstream.read` raises."""
+    """The API as one caller sees it. Every method raises what `APITransport.get` raises."""
 
-    def __init__(self, upstream: Upstream, key: SecretStr, ledger: Ledger | None = None) -> None:
-        self._upstream = upstream
+    def __init__(self, transport: APITransport, key: SecretStr, recent_writes: RecentWrites | None = None) -> None:
+        self._transport = transport
         self._key = key
-        self._ledger = ledger or Ledger()
-        self._used: list[Write] = []
+        self._recent_writes = recent_writes or RecentWrites()
+        self._used: list[PendingWrite] = []
 
     def delivered(self) -> None:
         """Note that the outcomes of this client's writes are on their way to the caller."""
@@ -71,7 +71,7 @@ class SigmaMindClient:
 
     async def create_test_case(
         self, agent_id: str, fields: JSONObject, *, allow_duplicate: bool = False
-    ) -> Written[TestCase]:
+    ) -> WriteResult[TestCase]:
         """POST /v1/test-cases. The same call within ten minutes gets the first one's outcome, unless told otherwise.
 
         Raises:
@@ -79,22 +79,22 @@ class SigmaMindClient:
         """
         body = {"agentId": agent_id, **fields}
 
-        async def send() -> Stored:
+        async def send() -> StoredRecord:
             with anyio.CancelScope(shield=True):
                 data = await self._write("POST", ("test-cases",), body, "test case", "list_test_cases")
                 case = _readable(data, TestCase)
                 if case is None or case.test_case_id is None:
                     case = await self._only_one(self.list_test_cases(agent_id), fits) or case
-            return Stored(case)
+            return StoredRecord(case)
 
         def fits(case: TestCase) -> bool:
             return all(case.raw.get(name) == value for name, value in fields.items())
 
-        def is_same(earlier: Write) -> bool:
+        def is_same(earlier: PendingWrite) -> bool:
             return earlier.awaits_caller or (earlier.may_have_written and not allow_duplicate)
 
         write, repeated, _ = await self._once("test-cases", body, send, is_same)
-        return Written(_of(TestCase, write.stored().record), repeated, None)
+        return WriteResult(_of(TestCase, write.stored().record), repeated, None)
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
@@ -124,7 +124,7 @@ class SigmaMindClient:
         *,
         call: str = "",
         yes: str | None = None,
-    ) -> Written[BatchRun]:
+    ) -> WriteResult[BatchRun]:
         """POST /v1/batch-runs. Joins the same call while that is under way, or takes over its undelivered outcome.
 
         Otherwise it is a new batch run: running the same cases again is what people do; the one before is named.
@@ -138,7 +138,7 @@ class SigmaMindClient:
         """
         body: JSONObject = {"agentId": agent_id, "testCases": list(test_case_ids)}
 
-        async def send() -> Stored:
+        async def send() -> StoredRecord:
             there = await prepare()
             known = {batch_run.batch_id for batch_run in there or ()}
 
@@ -151,33 +151,33 @@ class SigmaMindClient:
                 batch_run = _readable(data, BatchRun)
                 if there is not None and (batch_run is None or batch_run.batch_id is None):
                     batch_run = await self._only_one(self._newest(agent_id), fits) or batch_run
-            return Stored(batch_run)
+            return StoredRecord(batch_run)
 
-        def is_same(earlier: Write) -> bool:
+        def is_same(earlier: PendingWrite) -> bool:
             return earlier.awaits_caller or (yes is not None and earlier.may_have_written)
 
         write, repeated, earlier = await self._once("batch-runs", body, send, is_same, f"{call} {yes or ''}")
-        before = earlier.outcome.record if earlier and isinstance(earlier.outcome, Stored) else None
-        return Written(_of(BatchRun, write.stored().record), repeated, _of(BatchRun, before))
+        before = earlier.outcome.record if earlier and isinstance(earlier.outcome, StoredRecord) else None
+        return WriteResult(_of(BatchRun, write.stored().record), repeated, _of(BatchRun, before))
 
     async def _once(
         self,
         path: str,
         body: JSONObject,
-        send: Callable[[], Awaitable[Stored]],
-        is_same: Callable[[Write], bool],
+        send: Callable[[], Awaitable[StoredRecord]],
+        is_same: Callable[[PendingWrite], bool],
         call: str = "",
-    ) -> tuple[Write, bool, Write | None]:
+    ) -> tuple[PendingWrite, bool, PendingWrite | None]:
         """The write with its outcome, whether an earlier call made it, and else the last one with the same body."""
-        alike = entry_of(self._key, self._upstream.base_url, "POST", path, body)
+        alike = entry_of(self._key, self._transport.base_url, "POST", path, body)
         entry = f"{alike} {call}"
-        while (earlier := self._ledger.find(entry)) and is_same(earlier):
+        while (earlier := self._recent_writes.find(entry)) and is_same(earlier):
             await earlier.finished.wait()
             if earlier.outcome is not None:
                 self._used.append(earlier)
                 return earlier, True, None
-        before = self._ledger.find(alike)
-        write = await self._ledger.write((entry, alike), send)
+        before = self._recent_writes.find(alike)
+        write = await self._recent_writes.run_once((entry, alike), send)
         self._used.append(write)
         return write, False, before
 
@@ -252,7 +252,7 @@ class SigmaMindClient:
         There is no idempotency key, so a lost answer must not look like a failure.
         """
         try:
-            return (await self._upstream.write(method, "v1", *path, key=self._key, body=body)).data
+            return (await self._transport.send(method, "v1", *path, key=self._key, body=body)).data
         except (ConnectionFailed, APIError, UnexpectedAnswer) as exc:
             if isinstance(exc, UnexpectedAnswer) and exc.succeeded:
                 return None
@@ -287,8 +287,8 @@ class SigmaMindClient:
 
     async def _read(self, read: Callable[[object], T], *path: str, query: Query | None = None) -> tuple[T, datetime]:
         """GET this path below /v1, its body read by `read`, and the time by the API's clock."""
-        reply = await self._upstream.read("v1", *path, key=self._key, query=query)
-        return await aside(reply.size, read, reply.data), reply.date
+        reply = await self._transport.get("v1", *path, key=self._key, query=query)
+        return await run_if_large(reply.size, read, reply.data), reply.date
 
 
 def _readable(data: object, kind: type[RecordT]) -> RecordT | None:

@@ -24,19 +24,19 @@ REMEMBERED_SECONDS = 600.0
 MOST_REMEMBERED = 10_000
 
 
-class Stored(NamedTuple):
+class StoredRecord(NamedTuple):
     """A write that the API confirmed; `record` is None where neither its answer nor its list tells as what."""
 
     record: Record | None
 
 
 @dataclass
-class Write:
+class PendingWrite:
     """One write: its outcome once it is known, and whether that was handed to the transport."""
 
     begun: float
     finished: anyio.Event = field(default_factory=anyio.Event)
-    outcome: Stored | SigmaMindError | None = None
+    outcome: StoredRecord | SigmaMindError | None = None
     delivered: bool = False
 
     @property
@@ -46,24 +46,24 @@ class Write:
 
     @property
     def may_have_written(self) -> bool:
-        return isinstance(self.outcome, Stored | OutcomeUnknown)
+        return isinstance(self.outcome, StoredRecord | OutcomeUnknown)
 
-    def stored(self) -> Stored:
+    def stored(self) -> StoredRecord:
         """The outcome, as the first call saw it: returned, or raised."""
-        if isinstance(self.outcome, Stored):
+        if isinstance(self.outcome, StoredRecord):
             return self.outcome
         assert self.outcome is not None
         raise _bare(self.outcome)
 
 
-class Ledger:
+class RecentWrites:
     """The writes of the last ten minutes, of every caller of this process; of very many, the newest."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._writes: dict[str, Write] = {}
+        self._writes: dict[str, PendingWrite] = {}
 
-    def find(self, entry: str) -> Write | None:
+    def find(self, entry: str) -> PendingWrite | None:
         """The last such write, if it was in the last ten minutes."""
         oldest = self._clock() - REMEMBERED_SECONDS
         self._writes = {
@@ -73,9 +73,9 @@ class Ledger:
         }
         return self._writes.get(entry)
 
-    async def write(self, entries: Sequence[str], send: Callable[[], Awaitable[Stored]]) -> Write:
+    async def run_once(self, entries: Sequence[str], send: Callable[[], Awaitable[StoredRecord]]) -> PendingWrite:
         """Run `send` and remember its outcome under these names; what it shields ends even after a cancellation."""
-        write = Write(self._clock())
+        write = PendingWrite(self._clock())
         if len(self._writes) >= MOST_REMEMBERED:
             self._forget_a_tenth()
         self._writes.update(dict.fromkeys(entries, write))

@@ -25,7 +25,7 @@ def certificates() -> Future[SSLContext]:
     return context
 
 
-class Connections:
+class ConnectionPool:
     """Connections that are kept for the next request.
 
     They are the HTTP library's transports, which it puts its clients on: these send a request and nothing more, so
@@ -48,7 +48,7 @@ class Connections:
             await anyio.to_thread.run_sync(certificates().result)
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[httpx2.AsyncBaseTransport]:
+    async def connection(self) -> AsyncIterator[httpx2.AsyncBaseTransport]:
         """Yield a connection for one request, once there is room: the last one used, since it is the likeliest alive.
 
         One whose request did not end well is closed, not kept, and so is one that nobody has used for KEPT_SECONDS.

@@ -8,9 +8,9 @@ import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, TestRun
-from sigmamind_mcp.concurrency import together
+from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
-from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.ids import valid_id
 
 MAX_READ_ONE_BY_ONE = 200
 
@@ -52,13 +52,13 @@ async def find_last_completed(
     return max((moment for moment in ended if moment), default=None)
 
 
-async def runs_of(batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
+async def list_complete_runs(batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
     """Every test run of a batch; those that the API lists without a verdict or an end are read one by one."""
     runs = await api.list_test_runs(batch_id, agent_id)
-    bare = [job_id for run in runs if not VERDICT_FIELDS & set(run.raw) and (job_id := known_id(run.job_id))]
+    bare = [job_id for run in runs if not VERDICT_FIELDS & set(run.raw) and (job_id := valid_id(run.job_id))]
     if not any(set(run.raw) <= {"jobId", "testCase"} for run in runs):
         # What is listed says something, so it stands where reading says no more.
-        read = await together(
+        read = await gather_errors(
             [partial(api.get_test_run, name, batch_id, agent_id) for name in bare[:MAX_READ_ONE_BY_ONE]]
         )
         found = {name: run for name, run in zip(bare, read, strict=False) if isinstance(run, TestRun)}
@@ -81,7 +81,7 @@ async def read_runs(job_ids: Sequence[str], batch_id: str, agent_id: str, api: S
     """
     read: list[TestRun | SigmaMindError] = []
     with anyio.move_on_after(READ_SECONDS):
-        read = await together([partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids])
+        read = await gather_errors([partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids])
     if len(read) < len(job_ids):
         raise ConnectionFailed(
             f"The {len(job_ids)} test runs were not all read within {READ_SECONDS:.0f} s. Ask for fewer.", sent=True

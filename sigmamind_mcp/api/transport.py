@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from sigmamind_mcp import __version__, errors
 from sigmamind_mcp.api.models import as_text
-from sigmamind_mcp.api.pool import Connections
+from sigmamind_mcp.api.pool import ConnectionPool
 from sigmamind_mcp.api.retries import (
     LONGEST_RETRY_AFTER,
     MAX_ATTEMPTS,
@@ -28,7 +28,7 @@ from sigmamind_mcp.api.retries import (
     pause_before,
     retry_after,
 )
-from sigmamind_mcp.concurrency import aside
+from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
 
 DEADLINE_SECONDS = 30.0
@@ -71,7 +71,7 @@ class Reply:
     size: int
 
 
-class Upstream:
+class APITransport:
     """The API, for every caller; each request carries its own caller's key.
 
     `transport` stands in for the network. `pause` waits between the `attempts` of a read.
@@ -93,7 +93,7 @@ class Upstream:
         self._attempts = attempts
         self._pause = pause
         self._random = random or Random()
-        self._connections = Connections(transport)
+        self._pool = ConnectionPool(transport)
 
     @classmethod
     def to_app(cls, app: Callable[..., Awaitable[None]]) -> Self:
@@ -106,9 +106,9 @@ class Upstream:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._connections.aclose()
+        await self._pool.aclose()
 
-    async def read(self, *path: str, key: SecretStr, query: Mapping[str, str | int] | None = None) -> Reply:
+    async def get(self, *path: str, key: SecretStr, query: Mapping[str, str | int] | None = None) -> Reply:
         """GET the path made of these segments and return its 2xx answer, trying again where that may help.
 
         Raises:
@@ -128,12 +128,12 @@ class Upstream:
                 await self._pause(wait)
         raise AssertionError("the last attempt returns or raises")
 
-    async def write(self, method: str, *path: str, key: SecretStr, body: JSONObject) -> Reply:
+    async def send(self, method: str, *path: str, key: SecretStr, body: JSONObject) -> Reply:
         """Send a write, at most once: it is sent again only where no connection was ever made.
 
         A call that is cancelled meanwhile does not cut it in half: it runs to its end, or to the deadline.
 
-        Raises: as `read`; a ConnectionFailed says whether the request may have left.
+        Raises: as `get`; a ConnectionFailed says whether the request may have left.
         """
         with anyio.CancelScope(shield=True), _deadline(self.host) as left:
             try:
@@ -185,9 +185,9 @@ class Upstream:
             },
             extensions={"timeout": _TIMEOUT},
         )
-        await self._connections.ready()
+        await self._pool.ready()
         try:
-            async with self._connections.one() as connection:
+            async with self._pool.connection() as connection:
                 left.append(method)
                 with self._span(method, path) as span:
                     response = await connection.handle_async_request(request)
@@ -260,7 +260,7 @@ async def _read(response: httpx2.Response) -> bytes:
 async def _judge(response: httpx2.Response, raw: bytes) -> Reply:
     status = response.status_code
     if 200 <= status < 300:
-        return Reply(await aside(len(raw), _decode, raw), _date(response), len(raw))
+        return Reply(await run_if_large(len(raw), _decode, raw), _date(response), len(raw))
     if 300 <= status < 400:
         raise errors.UnexpectedAnswer(
             f"The API answered with a redirect ({status}), which is never followed. Check SIGMAMIND_BASE_URL."
@@ -271,7 +271,7 @@ async def _judge(response: httpx2.Response, raw: bytes) -> Reply:
     after = retry_after(response.headers, _date(response))
     if after is not None and after > LONGEST_RETRY_AFTER:
         message = f"{message} It asks to wait {min(after, 86_400):,.0f} s."
-    raise kind(message, status=status, upstream=await aside(len(raw), _reasons, raw), retry_after=after)
+    raise kind(message, status=status, upstream=await run_if_large(len(raw), _reasons, raw), retry_after=after)
 
 
 def _decode(raw: bytes) -> Any:

@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.settings import Settings
 
 
-def select_api(settings: Settings) -> Upstream:
+def select_api(settings: Settings) -> APITransport:
     """Return the transport to the hosted API, or to the embedded sandbox."""
     if not settings.sandbox:
-        return Upstream(settings.base_url)
+        return APITransport(settings.base_url)
 
     @cache
     def load_app() -> Callable[..., Awaitable[None]]:
@@ -23,4 +23,4 @@ def select_api(settings: Settings) -> Upstream:
     async def call_app(*request: Any) -> None:
         await load_app()(*request)
 
-    return Upstream.to_app(call_app)
+    return APITransport.to_app(call_app)

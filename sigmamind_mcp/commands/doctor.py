@@ -29,7 +29,7 @@ from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.settings import Settings
 
 if TYPE_CHECKING:
-    from sigmamind_mcp.api.transport import Upstream
+    from sigmamind_mcp.api.transport import APITransport
 
 WIDTH = 79
 INDENT = 19
@@ -61,7 +61,7 @@ NOT_HERE = re.compile(r"mismatch|does not match", re.I)
 State = Literal["ok", "problem", "note"]
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One line: `note` is worth knowing, and only `problem` makes the exit status 1."""
 
     state: State
@@ -91,44 +91,44 @@ async def _run(environ: Mapping[str, str], options: Mapping[str, object]) -> int
     except BrokenPipeError:
         raise
     except Exception as exc:  # whatever it is, the person who asks what is wrong is not helped by a traceback
-        print(Finding("problem", "doctor", f"It failed itself ({type(exc).__name__}). Please report this."))
+        print(CheckResult("problem", "doctor", f"It failed itself ({type(exc).__name__}). Please report this."))
         problems += 1
     print(f"\n{problems} to mend; then ask again." if problems else "\nAll is right.")
     return 1 if problems else 0
 
 
-async def _examine(environ: Mapping[str, str], options: Mapping[str, object]) -> AsyncIterator[Finding]:
-    yield Finding("ok", "version", f"sigmamind-mcp {__version__}, Python {platform.python_version()}")
+async def _examine(environ: Mapping[str, str], options: Mapping[str, object]) -> AsyncIterator[CheckResult]:
+    yield CheckResult("ok", "version", f"sigmamind-mcp {__version__}, Python {platform.python_version()}")
     yield _packages()
     for finding in _unread(environ):
         yield finding
     try:
         settings = Settings.from_env(environ, **options)
     except ConfigurationError as exc:
-        yield Finding("problem", "settings", str(exc))
+        yield CheckResult("problem", "settings", str(exc))
         return
     said = [f"API at {_address(settings)}", "read-only" if settings.read_only else "may create and change"]
-    yield Finding("ok", "settings", ", ".join(["the embedded sandbox" if settings.sandbox else said[0], said[1]]))
+    yield CheckResult("ok", "settings", ", ".join(["the embedded sandbox" if settings.sandbox else said[0], said[1]]))
     key = judge_key(settings)
     yield key
     proxies = _proxies(environ)
     if proxies and not settings.sandbox:
-        yield Finding("note", "proxy", f"{' and '.join(proxies)} set, and ignored: a proxy would be shown the key.")
+        yield CheckResult("note", "proxy", f"{' and '.join(proxies)} set, and ignored: a proxy would be shown the key.")
     if key.state == "ok":
         async for finding in ask_api(settings, by_proxy=bool(proxies)):
             yield finding
     else:
-        yield Finding("note", "API", "Not asked, because there is no usable key.")
+        yield CheckResult("note", "API", "Not asked, because there is no usable key.")
     for finding in await anyio.to_thread.run_sync(_server, environ, settings):
         yield finding
 
 
-def _packages() -> Finding:
+def _packages() -> CheckResult:
     """Hold what is installed to what this package asks for: an environment that others share may have changed it."""
     try:
         wanted = metadata.requires("sigmamind-mcp") or []
     except metadata.PackageNotFoundError:
-        return Finding("note", "packages", "Not checked: this runs from a folder, without being installed.")
+        return CheckResult("note", "packages", "Not checked: this runs from a folder, without being installed.")
     wrong, found = [], {}
     for requirement in wanted:
         name, limits = re.fullmatch(r"([\w.-]+)([^;\[]*).*", requirement).groups()  # type: ignore[union-attr] # PEP 508
@@ -140,8 +140,8 @@ def _packages() -> Finding:
         if not is_within(found[name], limits):
             wrong.append(f"{name} is {found[name]}, not {limits.strip()}")
     if wrong:
-        return Finding("problem", "packages", f"{'; '.join(wrong)}. Install again into an environment of its own.")
-    return Finding("ok", "packages", ", ".join(f"{name} {found[name]}" for name in ("mcp", "httpx2", "pydantic")))
+        return CheckResult("problem", "packages", f"{'; '.join(wrong)}. Install again into an environment of its own.")
+    return CheckResult("ok", "packages", ", ".join(f"{name} {found[name]}" for name in ("mcp", "httpx2", "pydantic")))
 
 
 def is_within(version: str, limits: str) -> bool:
@@ -155,26 +155,26 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
-def _unread(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _unread(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     """What looks like a setting and is none, or is one that nobody filled in."""
     for name in sorted(environ):
         if name.startswith("SIGMAMIND_") and name not in SETTINGS and re.fullmatch(r"\w{1,60}", name):
-            yield Finding("note", "settings", f"{name} is not a setting; sigmamind-mcp --help lists them.")
+            yield CheckResult("note", "settings", f"{name} is not a setting; sigmamind-mcp --help lists them.")
         elif name in SETTINGS and environ[name].strip().startswith("${"):
-            yield Finding("note", "settings", f"{name} holds a placeholder that the client did not fill in: unset.")
+            yield CheckResult("note", "settings", f"{name} holds a placeholder that the client did not fill in: unset.")
 
 
 def _address(settings: Settings) -> str:
     return "{0.scheme}://{0.netloc}".format(urlsplit(settings.base_url))
 
 
-def judge_key(settings: Settings) -> Finding:
+def judge_key(settings: Settings) -> CheckResult:
     """Whether there is a key that can be sent; that it is right, only the API can tell."""
     try:
         settings.key()
     except ConfigurationError as exc:
-        return Finding("problem", "key", str(exc))
-    return Finding("ok", "key", "none needed in the sandbox" if settings.sandbox else "set, and well-formed")
+        return CheckResult("problem", "key", str(exc))
+    return CheckResult("ok", "key", "none needed in the sandbox" if settings.sandbox else "set, and well-formed")
 
 
 def _proxies(environ: Mapping[str, str]) -> list[str]:
@@ -182,60 +182,60 @@ def _proxies(environ: Mapping[str, str]) -> list[str]:
     return list({name.upper(): name for name in reversed(PROXIES) if environ.get(name)}.values())
 
 
-async def ask_api(settings: Settings, *, by_proxy: bool) -> AsyncIterator[Finding]:
+async def ask_api(settings: Settings, *, by_proxy: bool) -> AsyncIterator[CheckResult]:
     """Read the list of agents, and the default agent if there is one: two requests, neither of them repeated."""
     # Not server.py's way to open it: what is wrong with the mcp package must not keep the API from being looked at.
     from sigmamind_mcp.api.models import AgentRef, Page
-    from sigmamind_mcp.api.transport import Upstream
+    from sigmamind_mcp.api.transport import APITransport
 
     if settings.sandbox:
         from sigmamind_mcp.sandbox import create_app
 
-        opened = Upstream.to_app(create_app())
+        opened = APITransport.to_app(create_app())
     else:
-        opened = Upstream(settings.base_url, attempts=1)
-    async with opened as upstream:
+        opened = APITransport(settings.base_url, attempts=1)
+    async with opened as transport:
         began = monotonic()
         accepts_key = False
         try:
-            reply = await upstream.read("v1", "agents", key=settings.key(), query={"page": 0, "size": 1})
+            reply = await transport.get("v1", "agents", key=settings.key(), query={"page": 0, "size": 1})
             agents = Page.read(reply.data, AgentRef.read)
         except SigmaMindError as exc:
-            yield Finding("problem", "API", why(exc, settings, by_proxy=by_proxy))
+            yield CheckResult("problem", "API", why(exc, settings, by_proxy=by_proxy))
         else:
             accepts_key = True
             count = len(agents.items) if agents.total is None else agents.total
             shown = f"{count} agent{'s' * (count != 1)} to use" if count else "but it may use no agent"
             state: State = "ok" if count else "note"
             does = "answers" if settings.sandbox else "accepts the key"
-            yield Finding(state, "API", f"{does}; {shown} ({monotonic() - began:.1f} s)")
-        if upstream.api_date:
-            yield _clock(upstream.api_date)
+            yield CheckResult(state, "API", f"{does}; {shown} ({monotonic() - began:.1f} s)")
+        if transport.api_date:
+            yield _clock(transport.api_date)
         if settings.agent_id and accepts_key:
-            yield await _default_agent(upstream, settings, settings.agent_id)
+            yield await _default_agent(transport, settings, settings.agent_id)
 
 
-async def _default_agent(upstream: "Upstream", settings: Settings, agent_id: str) -> Finding:
+async def _default_agent(transport: "APITransport", settings: Settings, agent_id: str) -> CheckResult:
     unknown = "The API has no agent with the id in SIGMAMIND_AGENT_ID. The tool list_agents shows those it has."
     if not re.fullmatch(ID_PATTERN, agent_id):
-        return Finding("problem", "agent", unknown)
+        return CheckResult("problem", "agent", unknown)
     try:
-        await upstream.read("v1", "agents", agent_id, key=settings.key())
+        await transport.get("v1", "agents", agent_id, key=settings.key())
     except NotFound:
-        return Finding("problem", "agent", unknown)
+        return CheckResult("problem", "agent", unknown)
     except SigmaMindError as exc:
-        return Finding("problem", "agent", str(exc))
-    return Finding("ok", "agent", "the one of SIGMAMIND_AGENT_ID exists")
+        return CheckResult("problem", "agent", str(exc))
+    return CheckResult("ok", "agent", "the one of SIGMAMIND_AGENT_ID exists")
 
 
-def _clock(theirs: datetime) -> Finding:
+def _clock(theirs: datetime) -> CheckResult:
     off = (datetime.now(UTC) - theirs).total_seconds()
     if abs(off) <= CLOCK_SECONDS:
-        return Finding("ok", "clock", "agrees with the API's")
+        return CheckResult("ok", "clock", "agrees with the API's")
     units = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
     by = next(f"{abs(off) / size:,.0f} {unit}" for unit, size in units if abs(off) >= 2 * size)
     which = "ahead of" if off > 0 else "behind"
-    return Finding("problem", "clock", f"This machine's is {by} {which} the API's. Set it, best by network time.")
+    return CheckResult("problem", "clock", f"This machine's is {by} {which} the API's. Set it, best by network time.")
 
 
 def why(exc: SigmaMindError, settings: Settings, *, by_proxy: bool) -> str:
@@ -285,7 +285,7 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
         exc = exc.__cause__ or exc.__context__
 
 
-def _server(environ: Mapping[str, str], settings: Settings) -> list[Finding]:
+def _server(environ: Mapping[str, str], settings: Settings) -> list[CheckResult]:
     """Start the server as a client would, and greet it as the oldest client there may be."""
     command = [sys.executable, "-m", "sigmamind_mcp", "--log-level", "error"]
     began = monotonic()
@@ -294,17 +294,17 @@ def _server(environ: Mapping[str, str], settings: Settings) -> list[Finding]:
         spoken, tools = greeting["protocolVersion"], len(listing["tools"])
     except (OSError, ValueError, KeyError):
         said = f"It does not start within {START_SECONDS} s. {_in_terminal()} --sandbox in a terminal may show why."
-        return [Finding("problem", "server", said)]
+        return [CheckResult("problem", "server", said)]
     said = f"starts over stdio, and shows {tools} tools to a client of protocol {spoken} ({monotonic() - began:.1f} s)"
     return [
-        Finding("ok", "server", said),
-        Finding(
+        CheckResult("ok", "server", said),
+        CheckResult(
             "note",
             "clients",
             f"Protocols {OLDEST} to 2026-07-28 are spoken. A client of one before 2025-06-18 shows its model the text"
             " of an answer alone, and cannot ask you before a large batch run.",
         ),
-        Finding("note", "command", f"As a client's JSON takes it: {_in_json()}"),
+        CheckResult("note", "command", f"As a client's JSON takes it: {_in_json()}"),
     ]
 
 

@@ -50,7 +50,7 @@ def _alike(one: tuple[str, frozenset[str]], other: tuple[str, frozenset[str]]) -
     return likeness(one[1], other[1]) if one[0] == other[0] else 0.0
 
 
-def parting(aligned: Sequence[AlignedTurn], one: Sequence[Turn], other: Sequence[Turn]) -> int | None:
+def find_divergence(aligned: Sequence[AlignedTurn], one: Sequence[Turn], other: Sequence[Turn]) -> int | None:
     """Where in `aligned` the agent first says something else; users differ in words from the start."""
     for place, pair in enumerate(aligned):
         turn = one[pair.one - 1] if pair.one else other[(pair.other or 1) - 1]
@@ -59,7 +59,7 @@ def parting(aligned: Sequence[AlignedTurn], one: Sequence[Turn], other: Sequence
     return None
 
 
-def only_in(one: Sequence[Turn], other: Sequence[Turn]) -> list[int]:
+def unmatched_turns(one: Sequence[Turn], other: Sequence[Turn]) -> list[int]:
     """The agent's turns of `one`, by number, that resemble none of its turns in `other`."""
     others = [words_of(turn.content) for turn in other[:ALIGNED_TURNS] if turn.role != "user"]
     ones = [

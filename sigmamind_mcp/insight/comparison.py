@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun
-from sigmamind_mcp.insight.diagnosis import attributed
+from sigmamind_mcp.insight.diagnosis import assign_single_case
 from sigmamind_mcp.insight.statistics import (
     ALPHA,
     Counts,
@@ -112,10 +112,10 @@ class Comparison:
     """Compared cases of which one side does not tell prompt or criteria, so that an edit cannot be seen."""
 
 
-def side_of(batch_run: BatchRun, runs: Sequence[TestRun] | None) -> Side:
+def build_side(batch_run: BatchRun, runs: Sequence[TestRun] | None) -> Side:
     """One side, from its test runs; without them from the counters, which tell one case's attempts at most."""
     defined = {case.test_case_id: case for case in batch_run.test_cases if case.test_case_id}
-    runs = None if runs is None else attributed(batch_run.test_cases, runs)
+    runs = None if runs is None else assign_single_case(batch_run.test_cases, runs)
     if runs is not None and not all(map(_tells_case, runs)):
         return Side({}, _counts([run.verdict for run in runs]), "batch run")
     if runs is not None:
@@ -156,7 +156,7 @@ def compare(base: Side, candidate: Side) -> Comparison:
         can = least_p(base.overall.decided, candidate.overall.decided) <= ALPHA if p is not None else False
         excess = _excess([(base.overall, candidate.overall)])
         return Comparison([], Overall(base.overall, candidate.overall, p, excess, separates_mix=False), 0, can)
-    pairs, changes = _paired(base.cases, candidate.cases)
+    pairs, changes = _pair_cases(base.cases, candidate.cases)
     comparable = []
     for one, other in pairs:
         differs = differences(one.case, other.case)
@@ -169,7 +169,7 @@ def compare(base: Side, candidate: Side) -> Comparison:
     p_values = [fisher(one.counts, other.counts) for one, other, _ in comparable]
     m = len(comparable)
     for (one, other, differs), p, adjusted in zip(comparable, p_values, holm(p_values), strict=True):
-        changes.append(_weighed(one, other, differs, p, adjusted, m))
+        changes.append(_classify_change(one, other, differs, p, adjusted, m))
     strata = [(one.counts, other.counts) for one, other, _ in comparable]
     overall = Overall(
         _sum([stratum[0] for stratum in strata]),
@@ -188,7 +188,9 @@ def _is_defined(case: TestCase) -> bool:
     return case.user_prompt is not None and case.success_criteria is not None
 
 
-def _weighed(one: CaseSide, other: CaseSide, differs: tuple[str, ...], p: float, adjusted: float, m: int) -> CaseChange:
+def _classify_change(
+    one: CaseSide, other: CaseSide, differs: tuple[str, ...], p: float, adjusted: float, m: int
+) -> CaseChange:
     before, after = one.counts.rate, other.counts.rate
     if before == after:
         drop = smallest_drop(one.counts, other.counts.decided, ALPHA / m)
@@ -211,7 +213,7 @@ def _sum(counts: Sequence[Counts]) -> Counts:
     return Counts(sum(one.passed for one in counts), sum(one.decided for one in counts))
 
 
-def _paired(
+def _pair_cases(
     base: Mapping[str, CaseSide], candidate: Mapping[str, CaseSide]
 ) -> tuple[list[tuple[CaseSide, CaseSide]], list[CaseChange]]:
     """The cases that are on both sides, by id and then by a label that only one case has, and those that are not."""

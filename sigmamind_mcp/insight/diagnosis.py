@@ -96,7 +96,7 @@ class Quote(NamedTuple):
     why: str
 
 
-def attributed(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[TestRun]:
+def assign_single_case(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[TestRun]:
     """The runs, those that do not tell their test case as of the only one there is."""
     if len(cases) != 1:
         return list(runs)
@@ -149,7 +149,7 @@ def group_failures(failed: Sequence[TestRun]) -> list[Group]:
         members[id(leader)].append(alike)
     for group in groups:
         ranked = sorted(members[id(group)], key=lambda one: -_closeness(one, members[id(group)]))
-        group.runs = [run for one in ranked for run in spread(one.runs, _case_of)]
+        group.runs = [run for one in ranked for run in round_robin(one.runs, _case_of)]
     return sorted(groups, key=lambda group: -len(group.runs))
 
 
@@ -180,7 +180,7 @@ def _case_of(run: TestRun) -> str:
 ItemT = TypeVar("ItemT")
 
 
-def spread(items: Iterable[ItemT], kind: Callable[[ItemT], Hashable]) -> list[ItemT]:
+def round_robin(items: Iterable[ItemT], kind: Callable[[ItemT], Hashable]) -> list[ItemT]:
     """The items so ordered that each kind has its turn: the first of every kind, the second of every kind, …"""
     kinds: dict[Hashable, list[ItemT]] = defaultdict(list)
     for item in items:
@@ -189,10 +189,10 @@ def spread(items: Iterable[ItemT], kind: Callable[[ItemT], Hashable]) -> list[It
     return [item for one in rounds for item in one if item is not None]
 
 
-def reading_order(groups: Sequence[Group], *, first: Sequence[Group] = ()) -> list[TestRun]:
+def order_for_reading(groups: Sequence[Group], *, first: Sequence[Group] = ()) -> list[TestRun]:
     """In which order the failed runs' transcripts are worth reading: those that represent `first`, then all, spread."""
     of_group = {id(run): number for number, group in enumerate(groups) for run in group.runs}
-    rest = spread((run for group in groups for run in group.runs), lambda run: of_group[id(run)])
+    rest = round_robin((run for group in groups for run in group.runs), lambda run: of_group[id(run)])
     ahead = [group.runs[0] for group in first]
     taken = {id(run) for run in ahead}
     return ahead + [run for run in rest if id(run) not in taken]

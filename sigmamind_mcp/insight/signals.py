@@ -37,7 +37,7 @@ class Signal(NamedTuple):
     language_bound: bool
 
 
-class Said(NamedTuple):
+class SpokenTurn(NamedTuple):
     """A turn that is not blank, cleaned of what nobody sees."""
 
     number: int
@@ -61,10 +61,10 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
     return sorted(found, key=lambda signal: signal.turn or 0)
 
 
-def _said(conversation: Sequence[Turn] | None) -> list[Said]:
+def _said(conversation: Sequence[Turn] | None) -> list[SpokenTurn]:
     """The turns that are looked at: from the first on as many as there is time for, and always the last few."""
     turns = (
-        Said(number, turn.role.strip().lower() == "user", clean(turn.content[:LOOKED_AT]).strip())
+        SpokenTurn(number, turn.role.strip().lower() == "user", clean(turn.content[:LOOKED_AT]).strip())
         for number, turn in enumerate(conversation or [], start=1)
     )
     before = accumulate((len(turn.content) for turn in conversation or []), initial=0)
@@ -138,7 +138,7 @@ _TELLING = frozenset(
 )
 
 
-def _repetitions(turns: Sequence[Said]) -> Iterator[Signal]:
+def _repetitions(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
     """One signal for each message that comes again, where it first does."""
     origin: dict[tuple[str, ...], int] = {}
     recent: deque[tuple[Counter[str], int]] = deque(maxlen=COMPARED)
@@ -243,7 +243,7 @@ _SPACED_MARK = re.compile(r"\w[\s\u202f\u00a0][!?:;]")
 QUOTABLE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
-def _unfilled(turns: Sequence[Said], mock_data: Sequence[MockVariable]) -> Iterator[Signal]:
+def _unfilled(turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]) -> Iterator[Signal]:
     names = {variable.variable_name.strip() for variable in mock_data}
     spoken = _spoken(names)
     templates = False
@@ -283,7 +283,7 @@ def _leaves_gap(text: str) -> bool:
     return not _SPACED_MARK.search(text[: gap.start()] + text[gap.end() :])
 
 
-def _contradicted(turns: Sequence[Said], mock_data: Sequence[MockVariable]) -> Iterator[Signal]:
+def _contradicted(turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]) -> Iterator[Signal]:
     for name, number, language_bound in contradictions(turns, mock_data):
         which = f"the mock variable {name}" if QUOTABLE.fullmatch(name) else "a mock variable"
         yield Signal(
@@ -350,7 +350,7 @@ _STALLS = re.compile(
 )
 
 
-def _unanswered(turns: Sequence[Said]) -> Iterator[Signal]:
+def _unanswered(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
     last = turns[-1]
     if not last.by_user:
         return

@@ -8,7 +8,7 @@ import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.errors import SigmaMindError
-from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.protocol.resources import GUIDES
 
 SECONDS = 5.0
@@ -57,7 +57,7 @@ class Completions:
 
 
 async def _look_up(name: str, filled: Mapping[str, str], api: SigmaMindClient) -> list[Choice]:
-    agent_id, batch_id = known_id(filled.get("agentId")), known_id(filled.get("batchId"))
+    agent_id, batch_id = valid_id(filled.get("agentId")), valid_id(filled.get("batchId"))
     found: list[tuple[str | None, str]] = []
     if name == "agentId":
         found = [(agent.agent_id, agent.name or "") for agent in await api.list_agents()]
@@ -69,4 +69,4 @@ async def _look_up(name: str, filled: Mapping[str, str], api: SigmaMindClient) -
     elif name == "jobId" and agent_id and batch_id:
         runs = await api.list_test_runs(batch_id, agent_id)
         found = [(run.job_id, f"{run.verdict} {run.test_case.title if run.test_case else ''}") for run in runs]
-    return [(value, label) for value, label in found if value and known_id(value)]
+    return [(value, label) for value, label in found if value and valid_id(value)]

@@ -8,8 +8,8 @@ import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.errors import InvalidArguments, SigmaMindError
-from sigmamind_mcp.ids import known_id
-from sigmamind_mcp.tools.answers import Answer, shortened
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
 from sigmamind_mcp.tools.arguments import ArgumentsT, read_arguments
 from sigmamind_mcp.tools.batch_runs import GetBatchRun, get_batch_run
 from sigmamind_mcp.tools.cases import GetTestCase, get_test_case
@@ -77,7 +77,7 @@ async def read_resource(address: Address, api: SigmaMindClient) -> Contents:
     """
     match address.kind:
         case "transcript":
-            run = await shortened(await get_test_run(_arguments(GetTestRun, address), api))
+            run = await shorten_to_budget(await get_test_run(_arguments(GetTestRun, address), api))
             run.next_calls = []  # a reader of resources goes on by URI
             return Contents(run.text(), _ttl(decided=run.verdict != "undecided"))
         case "test-run":
@@ -114,7 +114,7 @@ async def list_transcripts(cursor: str, agent_id: str, api: SigmaMindClient) -> 
     with anyio.move_on_after(LIST_SECONDS):
         try:
             page, _ = await api.list_batch_runs(agent_id, page=batch_number, size=1)
-            batch_ids = [batch_id for run in page.items if (batch_id := known_id(run.batch_id))]
+            batch_ids = [batch_id for run in page.items if (batch_id := valid_id(run.batch_id))]
             runs = [(batch_id, run) for batch_id in batch_ids for run in await api.list_test_runs(batch_id, agent_id)]
         except SigmaMindError:
             return Listing([], None)
@@ -126,7 +126,7 @@ async def list_transcripts(cursor: str, agent_id: str, api: SigmaMindClient) -> 
                 "text/markdown",
             )
             for batch_id, run in runs[first : first + TRANSCRIPTS_PER_PAGE]
-            if (job_id := known_id(run.job_id))
+            if (job_id := valid_id(run.job_id))
         ]
         if first + TRANSCRIPTS_PER_PAGE < len(runs):
             return Listing(entries, f"{batch_number}:{first + TRANSCRIPTS_PER_PAGE}")
@@ -146,7 +146,7 @@ def _arguments(model: type[ArgumentsT], address: Address, **more: str) -> Argume
 
 
 async def _json(answer: Answer) -> str:
-    return json.dumps((await shortened(answer)).structured(), ensure_ascii=False, indent=1)
+    return json.dumps((await shorten_to_budget(answer)).structured(), ensure_ascii=False, indent=1)
 
 
 def _ttl(*, decided: bool) -> int:

@@ -19,8 +19,8 @@ from pydantic import SecretStr, ValidationError
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.idempotency import Ledger
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.idempotency import RecentWrites
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.callers import CALLER_KEY, fingerprint
 from sigmamind_mcp.errors import APIError, InvalidArguments, NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.masking import OwnKey
@@ -33,9 +33,9 @@ from sigmamind_mcp.protocol.resources import TITLES, list_guides, list_transcrip
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools import launch
-from sigmamind_mcp.tools.answers import Answer, shortened
+from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
 from sigmamind_mcp.tools.arguments import read_arguments
-from sigmamind_mcp.tools.suggestions import explain_not_found
+from sigmamind_mcp.tools.suggestions import explain_missing_id
 from sigmamind_mcp.untrusted_text import fence
 from sigmamind_mcp.uris import TEMPLATES, read_uri
 
@@ -64,10 +64,10 @@ Request = ServerRequestContext[Any, Any]
 
 
 @asynccontextmanager
-async def open_server(settings: Settings, upstream: Upstream) -> AsyncIterator[Server[Any]]:
+async def open_server(settings: Settings, transport: APITransport) -> AsyncIterator[Server[Any]]:
     """Yield a server that works on this API, for any transport; close the API's connections at the end."""
-    async with upstream:
-        yield build_server(settings, upstream)
+    async with transport:
+        yield build_server(settings, transport)
 
 
 def explain_end(message: SessionMessage) -> SessionMessage:
@@ -79,9 +79,9 @@ def explain_end(message: SessionMessage) -> SessionMessage:
     return SessionMessage(mcp.JSONRPCError(jsonrpc="2.0", id=cut.id, error=error), message.metadata)
 
 
-def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
+def build_server(settings: Settings, transport: APITransport) -> Server[Any]:
     """Assemble the MCP server; everything it serves goes through `upstream`."""
-    offer = _Offer(settings, upstream)
+    offer = _Offer(settings, transport)
     public = CacheHint(ttl_ms=3_600_000, scope="public")
     server: Server[Any] = Server(
         "sigmamind-mcp",
@@ -112,10 +112,10 @@ def build_server(settings: Settings, upstream: Upstream) -> Server[Any]:
 class _Offer:
     """The handlers of one server: tools and resources for whichever caller a request belongs to."""
 
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+    def __init__(self, settings: Settings, transport: APITransport) -> None:
         self._settings = settings
-        self._upstream = upstream
-        self._ledger = Ledger()
+        self._transport = transport
+        self._recent_writes = RecentWrites()
         self._completions = Completions()
         self._tools = {tool.name: tool for tool in TOOLS if not (tool.writes and settings.read_only)}
         self._advertised = [tool.advertised(settings.agent_id) for tool in self._tools.values()]
@@ -129,7 +129,7 @@ class _Offer:
         Raises:
             ConfigurationError: the caller has no key, or a malformed one.
         """
-        return SigmaMindClient(self._upstream, self._key(ctx), self._ledger)
+        return SigmaMindClient(self._transport, self._key(ctx), self._recent_writes)
 
     def _key(self, ctx: Request) -> SecretStr:
         if ctx.request is not None:
@@ -217,7 +217,7 @@ class _Offer:
         )
         report = ctx.session.report_progress
         try:
-            answer = await shortened(await tool.call(args, api, report=report, confirmation=confirmation))
+            answer = await shorten_to_budget(await tool.call(args, api, report=report, confirmation=confirmation))
             result = _result(answer, ctx.protocol_version)
         except Unanswered as question:
             return question.result
@@ -340,7 +340,7 @@ class _Offer:
         if is_ours:
             try:
                 key = self._key(ctx)
-                api, caller = SigmaMindClient(self._upstream, key, self._ledger), key.get_secret_value()
+                api, caller = SigmaMindClient(self._transport, key, self._recent_writes), key.get_secret_value()
             except SigmaMindError:
                 api, caller = None, ""
             name, typed = COMPLETED_AS.get(params.argument.name, params.argument.name), params.argument.value
@@ -351,7 +351,7 @@ class _Offer:
 
 async def _with_near_ids(exc: APIError, asked: Mapping[str, Any], api: SigmaMindClient) -> APIError:
     """The error in words that name the unknown id, where that can be told; they replace the API's own reasons."""
-    explanation = await explain_not_found(asked, api)
+    explanation = await explain_missing_id(asked, api)
     return NotFound(explanation, status=exc.status) if explanation else exc
 
 

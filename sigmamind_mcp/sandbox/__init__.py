@@ -3,6 +3,6 @@
 It knows neither our client nor MCP. Nothing here is SigmaMind's judgement.
 """
 
-from sigmamind_mcp.sandbox.app import SANDBOX_KEY, Knobs, create_app
+from sigmamind_mcp.sandbox.app import SANDBOX_KEY, SandboxOptions, create_app
 
-__all__ = ["SANDBOX_KEY", "Knobs", "create_app"]
+__all__ = ["SANDBOX_KEY", "SandboxOptions", "create_app"]

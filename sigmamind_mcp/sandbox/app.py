@@ -28,7 +28,7 @@ Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Knobs:
+class SandboxOptions:
     """What the sandbox can be told to do otherwise."""
 
     older_pages: bool = False
@@ -49,7 +49,7 @@ def create_app(
     *,
     db: Path | None = None,
     key: str | None = None,
-    knobs: Knobs = Knobs(),
+    knobs: SandboxOptions = SandboxOptions(),
     seed: int = 7,
     clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
@@ -99,13 +99,13 @@ Int64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 Objects = list[dict[str, Any]]
 
 
-class Written(BaseModel):
+class ClosedBody(BaseModel):
     """A body as the API takes it: unknown fields are let in, as its schema does; null is no value of any field."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
 
-class TestCaseUpdate(Written):
+class TestCaseUpdate(ClosedBody):
     agent_id: StrictStr
     user_prompt: StrictStr = ""
     success_criteria: StrictStr = ""
@@ -120,12 +120,12 @@ class TestCaseCreate(TestCaseUpdate):
     success_criteria: StrictStr
 
 
-class BatchRunCreate(Written):
+class BatchRunCreate(ClosedBody):
     agent_id: StrictStr
     test_cases: list[StrictStr]
 
 
-class AgentSettings(Written):
+class AgentSettings(ClosedBody):
     language: StrictStr = ""
     agent_timezone: StrictStr = ""
     ai_starts_conversation: StrictBool = False
@@ -137,7 +137,7 @@ class AgentSettings(Written):
     webhooks: Objects = []
 
 
-class AgentWrite(Written):
+class AgentWrite(ClosedBody):
     agent_name: StrictStr = ""
     instructions: StrictStr = ""
     welcome_message_type: Literal["static", "prompt"] = "static"
@@ -169,7 +169,7 @@ class _API:
     """The operations, over one store."""
 
     def __init__(
-        self, db: Path | None, key: str | None, knobs: Knobs, seed: int, clock: Callable[[], datetime]
+        self, db: Path | None, key: str | None, knobs: SandboxOptions, seed: int, clock: Callable[[], datetime]
     ) -> None:
         self._db = db
         self._key = key

@@ -8,9 +8,18 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Agent
-from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.masking import mask
-from sigmamind_mcp.tools.answers import Answer, NextCall, Said, counted, in_pages, most_that_fit, named, one_line
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    NextCall,
+    Rendered,
+    add_next_page,
+    field_lines,
+    fit_items,
+    one_line,
+    pluralize,
+)
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
 from sigmamind_mcp.untrusted_text import clean_json
 
@@ -38,9 +47,9 @@ class AgentList(Answer):
     total_count: int = Field(description="Agents that match, on all pages.")
     agents: list[AgentRow]
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         shown = f"{len(self.agents)} of {self.total_count} matching agents (page {self.page}, size {self.size})."
-        return Said(
+        return Rendered(
             [shown], [one_line(f"{row.agent_id or '(no id)'}: {row.agent_name or ''}") for row in self.agents], []
         )
 
@@ -59,9 +68,9 @@ class AgentAnswer(Answer):
     tool_count: int = 0
     webhook_count: int = 0
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         starts = {None: "", True: " It speaks first.", False: " The user speaks first."}[self.ai_starts_conversation]
-        data = named(
+        data = field_lines(
             ("agentName", self.agent_name),
             ("llmModel", self.llm_model),
             ("instructions", self.instructions),
@@ -69,8 +78,8 @@ class AgentAnswer(Answer):
             ("globalPrompt", self.global_prompt),
             ("variables", ", ".join(self.variables)),
         )
-        has = f"{counted(self.tool_count, 'tool')}, {counted(self.webhook_count, 'webhook')}."
-        return Said([f"Agent {self.agent_id}: {has}{starts}"], data, [])
+        has = f"{pluralize(self.tool_count, 'tool')}, {pluralize(self.webhook_count, 'webhook')}."
+        return Rendered([f"Agent {self.agent_id}: {has}{starts}"], data, [])
 
 
 async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
@@ -84,11 +93,13 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
     shown = agents[args.page * args.size + args.skip : end]
 
     def build(count: int) -> AgentList:
-        rows = [AgentRow(agent_id=known_id(agent.agent_id), agent_name=agent.name) for agent in shown[:count]]
+        rows = [AgentRow(agent_id=valid_id(agent.agent_id), agent_name=agent.name) for agent in shown[:count]]
         answer = AgentList(page=args.page, size=args.size, total_count=len(agents), agents=rows)
-        return in_pages(answer, "list_agents", args, count, len(shown), total=len(agents), has_next=end < len(agents))
+        return add_next_page(
+            answer, "list_agents", args, count, len(shown), total=len(agents), has_next=end < len(agents)
+        )
 
-    return await most_that_fit(len(shown), build)
+    return await fit_items(len(shown), build)
 
 
 async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:

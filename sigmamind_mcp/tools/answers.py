@@ -30,12 +30,12 @@ LARGE_OBJECT = 40
 LONG_KEY = 200
 
 
-def spelt(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """The moment as the API spells moments: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Time = Annotated[datetime, PlainSerializer(spelt, return_type=str, when_used="json")]
+Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
 
 
 CallArguments = dict[str, str | int | list[str]]
@@ -65,7 +65,7 @@ class Link(NamedTuple):
     mime_type: str
 
 
-class Said(NamedTuple):
+class Rendered(NamedTuple):
     """An answer in words: ours before and after, and between them the fenced words of others."""
 
     before: list[str]
@@ -86,7 +86,7 @@ class Answer(BaseModel):
     _raw: JSONObject | None = PrivateAttr(default=None)
     _links: list[Link] = PrivateAttr(default_factory=list)
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         """This answer's own words and data, rendered from its fields alone."""
         raise NotImplementedError
 
@@ -124,7 +124,7 @@ class Answer(BaseModel):
 
     def text(self) -> str:
         """The answer as readable text; in full, every field follows as fenced JSON."""
-        said = self.said()
+        said = self.render()
         data = said.data
         if self.is_full:
             data = [json.dumps(self.structured(), ensure_ascii=False, indent=1)]
@@ -150,7 +150,7 @@ class Answer(BaseModel):
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
-async def most_that_fit(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
+async def fit_items(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
     """Return `build(n)` for the largest n of `count` items whose answer fits the budget, at least one."""
     whole = build(count)
     if count <= 1 or whole.fits():
@@ -166,7 +166,7 @@ async def most_that_fit(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
     return await anyio.to_thread.run_sync(search, abandon_on_cancel=True)
 
 
-async def shortened(answer: AnswerT) -> AnswerT:
+async def shorten_to_budget(answer: AnswerT) -> AnswerT:
     """Return the answer with its longest texts, lists and objects shortened until it fits, saying so in `cut`."""
     if answer.fits():
         return answer
@@ -186,7 +186,7 @@ async def shortened(answer: AnswerT) -> AnswerT:
     return await anyio.to_thread.run_sync(search, abandon_on_cancel=True)
 
 
-def in_pages(
+def add_next_page(
     answer: AnswerT, tool: str, args: Paged, count: int, on_page: int, *, total: int | None, has_next: bool
 ) -> AnswerT:
     """Say of an answer that shows `count` of the `on_page` items left on its page how its list goes on, if it does."""
@@ -202,12 +202,12 @@ def in_pages(
     return answer
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """The number with its noun, as English has it: 1 attempt, 2 attempts."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def named(*fields: tuple[str, str | None]) -> list[str]:
+def field_lines(*fields: tuple[str, str | None]) -> list[str]:
     """A line for each field that has a value, under the API's name."""
     return [f"{name}: {value}" for name, value in fields if value]
 

@@ -13,20 +13,20 @@ from pydantic.alias_generators import to_camel
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestCase
 from sigmamind_mcp.api.run_reading import counts, find_last_completed, read_progress
-from sigmamind_mcp.concurrency import together
+from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import ConnectionFailed, ServerFault, TooManyRequests
-from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
     Answer,
     CallArguments,
     Link,
     NextCall,
-    Said,
+    Rendered,
     Time,
-    in_pages,
-    most_that_fit,
+    add_next_page,
+    fit_items,
+    format_time,
     one_line,
-    spelt,
 )
 from sigmamind_mcp.tools.arguments import BatchId, Detail, ForAgent, LabelContains, NotBool, Paged, PageSize
 from sigmamind_mcp.tools.cases import TestCaseRow
@@ -90,10 +90,10 @@ class BatchRunAnswer(Counted, Answer):
     test_cases: list[TestCaseRow] = []
     uri: str
 
-    def said(self) -> Said:
-        created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
+    def render(self) -> Rendered:
+        created = "" if self.created_date is None else f" Created {format_time(self.created_date)}."
         agent = [one_line(f"agent: {self.agent_name}")] if self.agent_name else []
-        return Said(
+        return Rendered(
             [f"Batch run {self.batch_id} of agent {self.agent_id}: {self.progress()}.{created}"],
             agent + [row.line() for row in self.test_cases],
             [*_explained(self.state), f"Resource: {self.uri}"],
@@ -105,8 +105,8 @@ class WaitedBatchRun(BatchRunAnswer):
 
     waited_seconds: float = 0.0
 
-    def said(self) -> Said:
-        said = super().said()
+    def render(self) -> Rendered:
+        said = super().render()
         return said._replace(after=[f"Waited {self.waited_seconds} s.", *said.after])
 
 
@@ -116,7 +116,7 @@ class BatchRunRow(Counted):
     labels: list[str] = Field(description=f"Labels of the first {LABELS_SHOWN} test cases.")
 
     def line(self) -> str:
-        when = "" if self.created_date is None else f" {spelt(self.created_date)}"
+        when = "" if self.created_date is None else f" {format_time(self.created_date)}"
         more = self.test_case_count - len(self.labels)
         labels = "; ".join(self.labels) + (f"; and {more} more" if more > 0 else "")
         return one_line(f"{self.batch_id or '(no id)'}{when}: {self.progress()}. Cases: {labels}")
@@ -131,13 +131,13 @@ class BatchRunList(Answer):
     total_count: int | None = Field(default=None, description="Batch runs of this agent, before narrowing.")
     batch_runs: list[BatchRunRow]
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         total = "" if self.total_count is None else f" of {self.total_count}"
         shown = f"{len(self.batch_runs)}{total} batch runs of agent {self.agent_id}, newest first"
         states = {row.state for row in self.batch_runs}
         explained = [line for state in sorted(states) for line in _explained(state)]
         shown += f" (page {self.page}, size {self.size})."
-        return Said([shown], [row.line() for row in self.batch_runs], explained)
+        return Rendered([shown], [row.line() for row in self.batch_runs], explained)
 
 
 async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
@@ -153,7 +153,9 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     wanted = args.label_contains.casefold()
     on_page = page.items[args.skip :]
     shown = [run for run in on_page if _has_label(run, wanted)]
-    ended = await together([partial(find_last_completed, run, run.batch_id, args.agent_id, now, api) for run in shown])
+    ended = await gather_errors(
+        [partial(find_last_completed, run, run.batch_id, args.agent_id, now, api) for run in shown]
+    )
     last_completed = {id(run): end for run, end in zip(shown, ended, strict=True) if isinstance(end, datetime)}
 
     def build(count: int) -> BatchRunList:
@@ -166,15 +168,15 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
             batch_runs=[_batch_run_row(run, counts(run, now, last_completed.get(id(run)))) for run in kept],
         )
         has_next = page.has_next and bool(page.items)  # an empty page ends any list
-        in_pages(answer, "list_batch_runs", going_on, count, len(on_page), total=page.total, has_next=has_next)
-        if worth := next((run for run in kept if run.failed_attempts and known_id(run.batch_id)), None):
+        add_next_page(answer, "list_batch_runs", going_on, count, len(on_page), total=page.total, has_next=has_next)
+        if worth := next((run for run in kept if run.failed_attempts and valid_id(run.batch_id)), None):
             here: CallArguments = {"agentId": args.agent_id, "batchId": worth.batch_id or ""}
             answer.next_calls.append(NextCall(tool="diagnose_batch_run", arguments=here))
         if wanted and on_page and not kept:
             answer.hint = f"None of the {len(on_page)} batch runs on this page has that text in a label."
         return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
 
-    return await most_that_fit(len(on_page), build)
+    return await fit_items(len(on_page), build)
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
@@ -270,7 +272,7 @@ def _batch_run_row(batch_run: BatchRun, counted: dict[str, object]) -> BatchRunR
     return BatchRunRow.model_validate(
         {
             **counted,
-            "batch_id": known_id(batch_run.batch_id),
+            "batch_id": valid_id(batch_run.batch_id),
             "test_case_count": len(batch_run.test_cases),
             "labels": [case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
         }
@@ -279,7 +281,7 @@ def _batch_run_row(batch_run: BatchRun, counted: dict[str, object]) -> BatchRunR
 
 def _case_row(case: TestCase) -> TestCaseRow:
     return TestCaseRow(
-        test_case_id=known_id(case.test_case_id),
+        test_case_id=valid_id(case.test_case_id),
         label=case.title,
         attempt=case.attempt,
         llm_model=case.llm_model,

@@ -11,21 +11,21 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Agent, TestCase
-from sigmamind_mcp.concurrency import together
+from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotFound, OutcomeUnknown, SigmaMindError
-from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import (
     Answer,
     CallArguments,
     Link,
     NextCall,
-    Said,
-    counted,
-    in_pages,
-    most_that_fit,
-    named,
+    Rendered,
+    add_next_page,
+    field_lines,
+    fit_items,
     one_line,
+    pluralize,
 )
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
@@ -143,7 +143,7 @@ class TestCaseAnswer(Answer):
 
     @classmethod
     def of(cls, case: TestCase, agent_id: str) -> Self:
-        test_case_id = known_id(case.test_case_id)
+        test_case_id = valid_id(case.test_case_id)
         return cls(
             test_case_id=test_case_id,
             agent_id=agent_id,
@@ -156,11 +156,11 @@ class TestCaseAnswer(Answer):
             uri=test_case_id and uri_of("test-case", agentId=agent_id, testCaseId=test_case_id),
         )
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         attempts = (
-            "attempts not told" if self.attempt is None else f"{counted(self.attempt, 'attempt')} in each batch run"
+            "attempts not told" if self.attempt is None else f"{pluralize(self.attempt, 'attempt')} in each batch run"
         )
-        data = named(
+        data = field_lines(
             ("label", self.label),
             ("llmModel", self.llm_model),
             ("userPrompt", self.user_prompt),
@@ -168,7 +168,7 @@ class TestCaseAnswer(Answer):
         )
         data += [f"mockData {mock.variable_name} = {mock.value}" for mock in self.mock_data]
         name = self.test_case_id or "with an id that the API did not give"
-        return Said(
+        return Rendered(
             [f"Test case {name} of agent {self.agent_id}, {attempts}."],
             data,
             [f"Resource: {self.uri}"] if self.uri else [],
@@ -205,11 +205,11 @@ class CheckedTestCase(Answer):
     findings: list[FindingShown] = Field(description="Problems first.")
     skipped: list[str] = Field(default=[], description="Checks that could not be made, because a read failed.")
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         problems = sum(finding.severity == "problem" for finding in self.findings)
         advice = len(self.findings) - problems
-        found = f"{counted(problems, 'problem')}, {advice} {'piece' if advice == 1 else 'pieces'} of advice"
-        return Said(
+        found = f"{pluralize(problems, 'problem')}, {advice} {'piece' if advice == 1 else 'pieces'} of advice"
+        return Rendered(
             [f"Draft for agent {self.agent_id}: {found if self.findings else 'nothing found'}."],
             [],
             [*(finding.line() for finding in self.findings), *(f"Skipped: {check}" for check in self.skipped)],
@@ -222,8 +222,8 @@ class CreatedTestCase(TestCaseAnswer):
     repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
     findings: list[FindingShown] = Field(default=[], description="What check_test_case says without reading anything.")
 
-    def said(self) -> Said:
-        said = super().said()
+    def render(self) -> Rendered:
+        said = super().render()
         created = "Not created again" if self.repeated else "Created"
         lines = [finding.line() for finding in self.findings]
         return said._replace(before=[f"{created}. {said.before[0]}", *said.before[1:]], after=[*said.after, *lines])
@@ -248,8 +248,8 @@ class UpdatedTestCase(TestCaseAnswer):
     changes: list[Change] = Field(description="What is not as it was before.")
     not_as_sent: list[str] = Field(default=[], description="Fields that the API stored otherwise than they were sent.")
 
-    def said(self) -> Said:
-        said = super().said()
+    def render(self) -> Rendered:
+        said = super().render()
         fields = ", ".join(change.field for change in self.changes) or "nothing"
         otherwise = [f"Stored otherwise than sent: {', '.join(self.not_as_sent)}."] if self.not_as_sent else []
         changed = [
@@ -257,7 +257,7 @@ class UpdatedTestCase(TestCaseAnswer):
             f"{change.field} after: {json.dumps(change.after, ensure_ascii=False)}"
             for change in self.changes
         ]
-        return Said([f"Changed: {fields}.", *otherwise, *said.before], [*changed, "", *said.data], said.after)
+        return Rendered([f"Changed: {fields}.", *otherwise, *said.before], [*changed, "", *said.data], said.after)
 
 
 class TestCaseRow(BaseModel):
@@ -269,7 +269,7 @@ class TestCaseRow(BaseModel):
     llm_model: str | None = None
 
     def line(self) -> str:
-        attempts = "" if self.attempt is None else f" ({counted(self.attempt, 'attempt')})"
+        attempts = "" if self.attempt is None else f" ({pluralize(self.attempt, 'attempt')})"
         model = f", {self.llm_model}" if self.llm_model else ""
         return one_line(f"{self.test_case_id or '(no id)'}{attempts}{model}: {self.label}")
 
@@ -283,9 +283,9 @@ class TestCaseList(Answer):
     total_count: int = Field(description="Test cases that match, on all pages.")
     test_cases: list[TestCaseRow]
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         shown = f"{len(self.test_cases)} of {self.total_count} matching test cases of agent {self.agent_id}"
-        return Said([f"{shown} (page {self.page}, size {self.size})."], [row.line() for row in self.test_cases], [])
+        return Rendered([f"{shown} (page {self.page}, size {self.size})."], [row.line() for row in self.test_cases], [])
 
 
 async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> CreatedTestCase:
@@ -324,7 +324,7 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
         partial(api.get_agent, args.agent_id),
         partial(api.list_test_cases, args.agent_id),
     ]
-    agent, cases = await together(reads)
+    agent, cases = await gather_errors(reads)
     if isinstance(agent, NotFound):
         raise agent
     findings, skipped = lint.lint_draft(draft), []
@@ -413,7 +413,7 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
             total_count=len(cases),
             test_cases=[
                 TestCaseRow(
-                    test_case_id=known_id(case.test_case_id),
+                    test_case_id=valid_id(case.test_case_id),
                     label=case.label if is_full else case.title,
                     attempt=case.attempt,
                     llm_model=case.llm_model,
@@ -425,9 +425,11 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
         if every and not cases:
             answer.hint = f"No label of this agent's {len(every)} test cases has that text; try a shorter one."
             return answer
-        return in_pages(answer, "list_test_cases", args, count, len(shown), total=len(cases), has_next=end < len(cases))
+        return add_next_page(
+            answer, "list_test_cases", args, count, len(shown), total=len(cases), has_next=end < len(cases)
+        )
 
-    return await most_that_fit(len(shown), build)
+    return await fit_items(len(shown), build)
 
 
 def _link(answer: TestCaseAnswer) -> list[Link]:

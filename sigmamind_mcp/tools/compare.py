@@ -10,14 +10,22 @@ from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase, TestRun, Turn
-from sigmamind_mcp.api.run_reading import read_runs, runs_of
-from sigmamind_mcp.concurrency import together
+from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
+from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotOffered, SigmaMindError
-from sigmamind_mcp.ids import known_id
-from sigmamind_mcp.insight.alignment import ALIGNED_TURNS, AlignedTurn, align, only_in, parting
-from sigmamind_mcp.insight.comparison import MOST_ATTEMPTS, WORST_FIRST, CaseChange, Comparison, Side, compare, side_of
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.alignment import ALIGNED_TURNS, AlignedTurn, align, find_divergence, unmatched_turns
+from sigmamind_mcp.insight.comparison import (
+    MOST_ATTEMPTS,
+    WORST_FIRST,
+    CaseChange,
+    Comparison,
+    Side,
+    build_side,
+    compare,
+)
 from sigmamind_mcp.insight.statistics import ALPHA
-from sigmamind_mcp.tools.answers import Answer, CallArguments, NextCall, Said, counted, most_that_fit
+from sigmamind_mcp.tools.answers import Answer, CallArguments, NextCall, Rendered, fit_items, pluralize
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, JobId
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
@@ -29,7 +37,7 @@ from sigmamind_mcp.tools.parts import (
     Part,
     QuoteShown,
     Rate,
-    cut,
+    truncate_line,
 )
 from sigmamind_mcp.uris import uri_of
 
@@ -64,8 +72,8 @@ class CaseChangeRow(Part):
         unproven = change.change == "changed, not proven"
         settle = str(change.attempts_to_settle or f"more than {MOST_ATTEMPTS}") if unproven else None
         return cls(
-            test_case_id=known_id(change.case.test_case_id),
-            label=cut(change.case.title, LABEL_CHARACTERS),
+            test_case_id=valid_id(change.case.test_case_id),
+            label=truncate_line(change.case.title, LABEL_CHARACTERS),
             change=change.change,
             base=Rate.of(change.base.counts) if change.base else None,
             candidate=Rate.of(change.candidate.counts) if change.candidate else None,
@@ -111,7 +119,7 @@ class ComparedBatchRuns(Answer):
     test_case_count: int
     test_cases: list[CaseChangeRow] = Field(description="Worst first.")
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         before = []
         if self.separates_mix and not self.compared:
             before.append("The batch runs share no test case with decided runs on both sides and one definition.")
@@ -128,7 +136,7 @@ class ComparedBatchRuns(Answer):
         kind = "exact Cochran-Mantel-Haenszel test" if self.separates_mix else "Fisher's exact test of the totals"
         if self.p is not None:
             proven = self.direction if self.p <= ALPHA else "not proven to have changed"
-            over = counted(self.compared, "compared test case") if self.separates_mix else "everything"
+            over = pluralize(self.compared, "compared test case") if self.separates_mix else "everything"
             rates = f"{self.base}, then {self.candidate}"
             before.append(f"Overall, {over}: {rates}; p {self.p:.3g}, {kind}: {proven}.")
         if self.mix_differs:
@@ -136,7 +144,7 @@ class ComparedBatchRuns(Answer):
                 "The totals also differ because the mix of attempts does; the test compares within each case."
             )
         if self.definitions_unknown:
-            of = counted(self.definitions_unknown, "compared test case")
+            of = pluralize(self.definitions_unknown, "compared test case")
             before.append(f"Of {of} the API does not tell prompt and criteria on both sides: edits cannot be seen.")
         if not self.separates_mix:
             before.append(
@@ -149,7 +157,7 @@ class ComparedBatchRuns(Answer):
             " the API does not version agents."
         ]
         before += [row.line() for row in self.test_cases]
-        return Said(before, [f"{row.test_case_id or '(no id)'}: {row.label}" for row in self.test_cases], after)
+        return Rendered(before, [f"{row.test_case_id or '(no id)'}: {row.label}" for row in self.test_cases], after)
 
 
 async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> ComparedBatchRuns:
@@ -196,7 +204,7 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
             answer.next_calls.append(NextCall(tool="compare_batch_runs", arguments=further))
         return answer
 
-    return await most_that_fit(len(rows), build)
+    return await fit_items(len(rows), build)
 
 
 def _direction(excess: float) -> str:
@@ -229,14 +237,14 @@ async def _sides(args: CompareBatchRuns, api: SigmaMindClient) -> tuple[Sided, S
         batch_run, _ = await api.get_batch_run(batch_id, args.agent_id)
         if job_ids:
             runs = await read_runs(list(dict.fromkeys(job_ids)), batch_id, args.agent_id, api)
-            return Sided(batch_id, side_of(batch_run, runs), runs)
+            return Sided(batch_id, build_side(batch_run, runs), runs)
         try:
-            runs = await runs_of(batch_id, args.agent_id, api)
+            runs = await list_complete_runs(batch_id, args.agent_id, api)
         except NotOffered:
-            return Sided(batch_id, side_of(batch_run, None), [])
-        return Sided(batch_id, side_of(batch_run, runs), runs)
+            return Sided(batch_id, build_side(batch_run, None), [])
+        return Sided(batch_id, build_side(batch_run, runs), runs)
 
-    base, candidate = await together(
+    base, candidate = await gather_errors(
         [
             partial(read, args.base_batch_id, args.base_job_ids),
             partial(read, args.candidate_batch_id, args.candidate_job_ids),
@@ -267,7 +275,7 @@ def _pair_to_read(changes: Sequence[CaseChange], base: Sided, candidate: Sided, 
 def _first(runs: Sequence[TestRun], case: TestCase, verdict: str) -> str | None:
     return next(
         (
-            known_id(run.job_id)
+            valid_id(run.job_id)
             for run in runs
             if run.verdict == verdict and run.test_case and run.test_case.test_case_id == case.test_case_id
         ),
@@ -319,9 +327,9 @@ class ComparedTestRuns(Answer):
     only_passed: list[QuoteShown] = Field(default=[], description="What the agent said in the passed run alone.")
     only_failed: list[QuoteShown] = Field(default=[], description="What it said in the failed run alone.")
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         runs = [
-            f"{name} {run.job_id} of batch run {run.batch_id}: {run.verdict}, {counted(run.turn_count, 'turn')}."
+            f"{name} {run.job_id} of batch run {run.batch_id}: {run.verdict}, {pluralize(run.turn_count, 'turn')}."
             for name, run in (("Test run", self.run), ("Other test run", self.other))
         ]
         where = "The agent says alike things throughout."
@@ -341,7 +349,7 @@ class ComparedTestRuns(Answer):
                 data += ["", f"The agent only in the {verdict} run:", *(quote.line() for quote in quotes)]
                 data += [] if quotes else ["    (nothing)"]
         uris = [f"Transcript: {run.transcript_uri}" for run in (self.run, self.other)]
-        return Said([*runs, where], data, uris)
+        return Rendered([*runs, where], data, uris)
 
 
 async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> ComparedTestRuns:
@@ -352,7 +360,7 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> Comp
     """
     if args.job_id == args.other_job_id and args.batch_id == args.other_batch_id:
         raise InvalidArguments("jobId and otherJobId are the same test run; list_test_runs shows others.")
-    read = await together(
+    read = await gather_errors(
         [
             partial(api.get_test_run, args.job_id, args.batch_id, args.agent_id),
             partial(api.get_test_run, args.other_job_id, args.other_batch_id, args.agent_id),
@@ -365,13 +373,13 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> Comp
     turns, others = one.conversation or [], other.conversation or []
     told = bool(turns and others)
     aligned = await anyio.to_thread.run_sync(align, turns, others, abandon_on_cancel=True) if told else []
-    place = parting(aligned, turns, others)
+    place = find_divergence(aligned, turns, others)
     around = [] if place is None else aligned[max(0, place - TURNS_AROUND) : place + TURNS_AROUND + 1]
     answer = ComparedTestRuns(
         agent_id=args.agent_id,
         run=_run_shown(one, args.job_id, args.batch_id, args.agent_id),
         other=_run_shown(other, args.other_job_id, args.other_batch_id, args.agent_id),
-        test_case_id=known_id(one.test_case.test_case_id if one.test_case else None),
+        test_case_id=valid_id(one.test_case.test_case_id if one.test_case else None),
         parts_at_turn=None if place is None else aligned[place].one,
         parts_at_other_turn=None if place is None else aligned[place].other,
         around=[_pair_shown(pair, turns, others) for pair in around],
@@ -402,11 +410,11 @@ def _only_shown(one: TestRun, other: TestRun) -> list[QuoteShown]:
     return [
         QuoteShown(
             turn=number,
-            role=cut(turns[number - 1].role, ROLE_CHARACTERS),
-            content=cut(turns[number - 1].content, QUOTE_CHARACTERS),
+            role=truncate_line(turns[number - 1].role, ROLE_CHARACTERS),
+            content=truncate_line(turns[number - 1].content, QUOTE_CHARACTERS),
             why="only here",
         )
-        for number in only_in(turns, other.conversation or [])[:ONLY_SHOWN]
+        for number in unmatched_turns(turns, other.conversation or [])[:ONLY_SHOWN]
     ]
 
 
@@ -416,7 +424,7 @@ def _run_shown(run: TestRun, job_id: str, batch_id: str, agent_id: str) -> RunSh
         batch_id=batch_id,
         verdict=run.verdict,
         turn_count=len(run.conversation or []),
-        remarks=cut(run.remarks or "", PROSE_CHARACTERS) or None,
+        remarks=truncate_line(run.remarks or "", PROSE_CHARACTERS) or None,
         transcript_uri=uri_of("transcript", agentId=agent_id, batchId=batch_id, jobId=job_id),
     )
 
@@ -428,7 +436,7 @@ def _pair_shown(pair: AlignedTurn, turns: Sequence[Turn], others: Sequence[Turn]
     return PairShown(
         turn=pair.one,
         other_turn=pair.other,
-        role=cut(shown.role, ROLE_CHARACTERS) if shown else "",
-        content=cut(one.content, QUOTE_CHARACTERS) if one else None,
-        other_content=cut(other.content, QUOTE_CHARACTERS) if other else None,
+        role=truncate_line(shown.role, ROLE_CHARACTERS) if shown else "",
+        content=truncate_line(one.content, QUOTE_CHARACTERS) if one else None,
+        other_content=truncate_line(other.content, QUOTE_CHARACTERS) if other else None,
     )

@@ -12,24 +12,24 @@ from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
-from sigmamind_mcp.api.run_reading import read_runs, runs_of
-from sigmamind_mcp.concurrency import together
+from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
+from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import NotOffered
-from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import (
     CaseResult,
     Group,
-    attributed,
+    assign_single_case,
     case_results,
     group_failures,
+    order_for_reading,
     quotes_of,
-    reading_order,
     representative,
+    round_robin,
     signals_of,
-    spread,
 )
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, counted, most_that_fit
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Rendered, fit_items, pluralize
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
@@ -42,7 +42,7 @@ from sigmamind_mcp.tools.parts import (
     QuoteShown,
     Rate,
     Report,
-    cut,
+    truncate_line,
 )
 from sigmamind_mcp.uris import uri_of
 
@@ -77,8 +77,8 @@ class CaseRow(Part):
     @classmethod
     def of(cls, result: CaseResult) -> "CaseRow":
         return cls(
-            test_case_id=known_id(result.case.test_case_id),
-            label=cut(result.case.title, LABEL_CHARACTERS),
+            test_case_id=valid_id(result.case.test_case_id),
+            label=truncate_line(result.case.title, LABEL_CHARACTERS),
             outcome=result.outcome,
             rate=Rate.of(result.counts),
             undecided=result.undecided,
@@ -104,7 +104,7 @@ class GroupShown(Part):
 
     def lines(self) -> list[str]:
         cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
-        cases += f" and {counted(self.more_test_cases, 'more test case')}" if self.more_test_cases else ""
+        cases += f" and {pluralize(self.more_test_cases, 'more test case')}" if self.more_test_cases else ""
         like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
         alike = f"{self.size} failed alike" if self.size > 1 else "1 failed"
         alike = alike if self.remarks else f"{self.size} failed without remarks"
@@ -157,7 +157,7 @@ class DiagnosedBatchRun(Answer):
     signals: list[SignalShown] = Field(description="Hints in the transcripts that were read; never causes.")
     uri: str
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         undecided = f" {self.undecided} undecided." if self.undecided else ""
         before = [f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}.{undecided}"]
         data = []
@@ -167,15 +167,15 @@ class DiagnosedBatchRun(Answer):
             data += [f"{row.test_case_id or '(no id)'}: {row.label}" for row in self.test_cases]
         if self.failed:
             so_far = f" ({self.failed_read_so_far} with earlier calls)" if self.is_continued else ""
-            read = f"{self.failed_read} of {counted(self.failed, 'failed run')}{so_far}, {self.passed_read} passed"
+            read = f"{self.failed_read} of {pluralize(self.failed, 'failed run')}{so_far}, {self.passed_read} passed"
             before += ["", f"Transcripts read: {read}."]
         if self.signals:
             before += ["Signals in them, which are hints and never causes:"]
             before += [signal.line(self.failed_read, self.passed_read) for signal in self.signals]
         if self.groups:
-            shown = f"{counted(self.group_count, 'group')} ({len(self.groups)} shown), alike in words"
+            shown = f"{pluralize(self.group_count, 'group')} ({len(self.groups)} shown), alike in words"
             data += ["", f"Failures in {shown}:", *(line for group in self.groups for line in group.lines())]
-        return Said(before, data, [f"Resource: {self.uri}"])
+        return Rendered(before, data, [f"Resource: {self.uri}"])
 
     @property
     def is_continued(self) -> bool:
@@ -189,19 +189,19 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
     Reads up to 70 transcripts within 45 seconds, no model calls; its next call goes on.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    runs = attributed(batch_run.test_cases, await _runs(args, api))
+    runs = assign_single_case(batch_run.test_cases, await _runs(args, api))
     results = case_results([] if args.job_ids else batch_run.test_cases, runs)
     failed = [run for run in runs if run.verdict == "failed"]
     groups = await anyio.to_thread.run_sync(group_failures, failed, abandon_on_cancel=True)
     wanted = groups[args.from_group : args.from_group + GROUPS_SHOWN]
-    readable = [run for run in reading_order(groups) if known_id(run.job_id)]
+    readable = [run for run in order_for_reading(groups) if valid_id(run.job_id)]
     order = readable[args.from_failure :]
-    ahead = [run for group in wanted if known_id((run := group.runs[0]).job_id)]
+    ahead = [run for group in wanted if valid_id((run := group.runs[0]).job_id)]
     to_read = list({id(run): run for run in [*ahead, *order]}.values())[:READ_FAILED]
     failing = {result.case.test_case_id for result in results if result.outcome != "passing"}
     passed = [run for run in runs if run.verdict == "passed"]
     passed.sort(key=lambda run: (run.test_case and run.test_case.test_case_id) not in failing)
-    to_compare = spread(passed, lambda run: run.test_case and run.test_case.test_case_id)[:READ_PASSED]
+    to_compare = round_robin(passed, lambda run: run.test_case and run.test_case.test_case_id)[:READ_PASSED]
     tried, read = await _transcripts([*to_read, *to_compare], args, api, report)
     signals = await anyio.to_thread.run_sync(signals_of, list(read.values()), abandon_on_cancel=True)
     described = await anyio.to_thread.run_sync(_groups, wanted, read, signals, args, abandon_on_cancel=True)
@@ -246,14 +246,14 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
     groups_shown = len(wanted)
     while groups_shown > 1 and not build(min(left, 1), groups_shown).fits():
         groups_shown -= 1
-    return await most_that_fit(left, lambda count: build(count, groups_shown))
+    return await fit_items(left, lambda count: build(count, groups_shown))
 
 
 async def _runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> list[TestRun]:
     if args.job_ids:
         return await read_runs(list(dict.fromkeys(args.job_ids)), args.batch_id, args.agent_id, api)
     try:
-        return await runs_of(args.batch_id, args.agent_id, api)
+        return await list_complete_runs(args.batch_id, args.agent_id, api)
     except NotOffered as exc:
         raise NotOffered(f"{exc} Several job ids go into jobIds here.", status=exc.status) from exc
 
@@ -262,7 +262,7 @@ async def _transcripts(
     runs: Sequence[TestRun], args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
 ) -> tuple[set[str], dict[str, TestRun]]:
     """Which job ids were tried in the time there is, and by job id the runs with their conversations."""
-    wanted = {job_id: run for run in runs if (job_id := known_id(run.job_id))}
+    wanted = {job_id: run for run in runs if (job_id := valid_id(run.job_id))}
     read = {job_id: run for job_id, run in wanted.items() if run.conversation is not None}
     tried = set(read)
 
@@ -276,7 +276,7 @@ async def _transcripts(
         await report(len(tried), len(runs), f"{len(tried)} of {len(runs)} transcripts read")
 
     with anyio.move_on_after(READING_SECONDS):
-        await together([partial(read_one, run, job_id) for job_id, run in wanted.items() if job_id not in read])
+        await gather_errors([partial(read_one, run, job_id) for job_id, run in wanted.items() if job_id not in read])
     return tried, read
 
 
@@ -290,10 +290,10 @@ def _group(
     group: Group, read: dict[str, TestRun], signals: dict[str, list["Signal"]], args: DiagnoseBatchRun
 ) -> GroupShown:
     chosen = representative(group, read, signals)
-    job_id = known_id(chosen.job_id)
+    job_id = valid_id(chosen.job_id)
     run = read.get(chosen.job_id or "", chosen)
-    cases = Counter(known_id(run.test_case.test_case_id if run.test_case else None) or "-" for run in group.runs)
-    others = [name for one in group.runs[: MORE_JOBS + 1] if (name := known_id(one.job_id)) and name != job_id]
+    cases = Counter(valid_id(run.test_case.test_case_id if run.test_case else None) or "-" for run in group.runs)
+    others = [name for one in group.runs[: MORE_JOBS + 1] if (name := valid_id(one.job_id)) and name != job_id]
     quotes = quotes_of(run, signals.get(chosen.job_id or "", []))
     criteria = run.test_case and run.test_case.success_criteria
     return GroupShown(
@@ -302,13 +302,13 @@ def _group(
         more_test_cases=max(0, len(cases) - CASES_SHOWN) or None,
         job_id=job_id,
         more_job_ids=others[:MORE_JOBS],
-        remarks=cut(run.remarks or "", PROSE_CHARACTERS) or None,
-        success_criteria=cut(criteria or "", PROSE_CHARACTERS) or None,
+        remarks=truncate_line(run.remarks or "", PROSE_CHARACTERS) or None,
+        success_criteria=truncate_line(criteria or "", PROSE_CHARACTERS) or None,
         quotes=[
             QuoteShown(
                 turn=quote.number,
-                role=cut(quote.turn.role, ROLE_CHARACTERS),
-                content=cut(quote.turn.content, QUOTE_CHARACTERS),
+                role=truncate_line(quote.turn.role, ROLE_CHARACTERS),
+                content=truncate_line(quote.turn.content, QUOTE_CHARACTERS),
                 why=quote.why,
             )
             for quote in quotes
@@ -339,7 +339,7 @@ def _signals(
                 examples=[
                     SignalExample(job_id=job_id, verdict=run.verdict, turn=signal.turn, says=signal.says)
                     for run, signal in examples
-                    if (job_id := known_id(run.job_id))
+                    if (job_id := valid_id(run.job_id))
                 ],
             )
         )
@@ -365,7 +365,7 @@ def _next_calls(
         case_id = next(iter(first.test_cases))
         other = next((run for run in passed if run.test_case and run.test_case.test_case_id == case_id), None)
         calls.append(NextCall(tool="get_test_run", arguments={**here, "jobId": first.job_id}))
-        if other and (passed_id := known_id(other.job_id)) and len(first.test_cases) == 1:
+        if other and (passed_id := valid_id(other.job_id)) and len(first.test_cases) == 1:
             pair: CallArguments = {"jobId": passed_id, "otherJobId": first.job_id, "otherBatchId": args.batch_id}
             calls[0] = NextCall(tool="compare_test_runs", arguments={**here, **pair})
     if any(seen < count for seen, count in rest.values()):

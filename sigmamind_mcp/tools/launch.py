@@ -11,12 +11,12 @@ from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Agent, BatchRun, BatchRunState, TestCase
-from sigmamind_mcp.concurrency import together
+from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotConfirmed, NotOffered, SigmaMindError
-from sigmamind_mcp.ids import known_id
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Said, Time, counted, spelt
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Rendered, Time, format_time, pluralize
 from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
-from sigmamind_mcp.tools.suggestions import name_unknown
+from sigmamind_mcp.tools.suggestions import suggest_ids
 from sigmamind_mcp.untrusted_text import clean, fence
 from sigmamind_mcp.uris import uri_of
 
@@ -62,16 +62,16 @@ class CreatedBatchRun(Answer):
     repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
     identical_batch_id: str | None = Field(default=None, description="Ran the same test cases minutes ago.")
 
-    def said(self) -> Said:
-        size = counted(len(self.test_cases), "test case")
-        size += f", {counted(self.expected_attempts, 'attempt')} in all," if self.expected_attempts else ""
+    def render(self) -> Rendered:
+        size = pluralize(len(self.test_cases), "test case")
+        size += f", {pluralize(self.expected_attempts, 'attempt')} in all," if self.expected_attempts else ""
         listed = f"Test cases: {', '.join(self.test_cases)}."
         if self.batch_id is None:
             lost = "The API gave no id that can be used; list_batch_runs shows which one it is, once it is listed."
-            return Said([f"Started a batch run of {size} on agent {self.agent_id}. {lost}", listed], [], [])
-        created = "" if self.created_date is None else f" Created {spelt(self.created_date)}."
+            return Rendered([f"Started a batch run of {size} on agent {self.agent_id}. {lost}", listed], [], [])
+        created = "" if self.created_date is None else f" Created {format_time(self.created_date)}."
         started = f"Started batch run {self.batch_id} of {size} on agent {self.agent_id}: {self.state}.{created}"
-        return Said([started, listed], [], [f"Resource: {self.uri}"])
+        return Rendered([started, listed], [], [f"Resource: {self.uri}"])
 
 
 class Plan(NamedTuple):
@@ -116,11 +116,11 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmat
     call = f"{args.confirm_attempts or ''}"
     written = await api.create_batch_run(args.agent_id, args.test_cases, prepare, call=call, yes=confirmation.brought)
     batch_run = written.record or BatchRun()
-    batch_id = known_id(batch_run.batch_id)
+    batch_id = valid_id(batch_run.batch_id)
     hints = [plan.warning for plan in plans if plan.warning]
     if written.repeated:
         hints.append("The same call was already under way: this is its outcome, and no second batch run was started.")
-    earlier = known_id(written.earlier.batch_id) if written.earlier else None
+    earlier = valid_id(written.earlier.batch_id) if written.earlier else None
     if earlier:
         hints.append(f"Batch run {earlier}, started within the last 10 minutes, runs the same test cases.")
     answer = CreatedBatchRun(
@@ -154,7 +154,7 @@ async def _plan(args: CreateBatchRun, api: SigmaMindClient) -> tuple[Plan, Seque
         partial(api.get_agent, args.agent_id),
         partial(api.list_batch_runs, args.agent_id),
     ]
-    cases, agent, batch_runs = await together(reads)
+    cases, agent, batch_runs = await gather_errors(reads)
     if isinstance(cases, SigmaMindError):
         raise cases
     assert isinstance(cases, list)
@@ -166,7 +166,7 @@ async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCa
     try:
         every = {case.test_case_id: case for case in await api.list_test_cases(args.agent_id)}
     except NotOffered:
-        read = await together([partial(api.get_test_case, case, args.agent_id) for case in args.test_cases])
+        read = await gather_errors([partial(api.get_test_case, case, args.agent_id) for case in args.test_cases])
         if failures := [case for case in read if isinstance(case, SigmaMindError)]:
             raise failures[0] from None
         cases = [case for case in read if isinstance(case, TestCase)]
@@ -175,8 +175,8 @@ async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCa
         return [case.model_copy(update={"test_case_id": test_case_id}) for test_case_id, case in named]
     if unknown := [case for case in args.test_cases if case not in every]:
         noun = f"test case of agent {args.agent_id}"
-        known = [case for case in every if case and known_id(case)]
-        near = name_unknown(noun, unknown, known, "list_test_cases shows them.")
+        known = [case for case in every if case and valid_id(case)]
+        near = suggest_ids(noun, unknown, known, "list_test_cases shows them.")
         raise InvalidArguments(f"{near} Nothing was started.")
     return [every[case] for case in args.test_cases]
 
@@ -188,7 +188,9 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
         NotConfirmed: it costs more than may be spent without a yes, and there is none.
     """
     total, given = plan.attempts, args.confirm_attempts
-    makes = f"{counted(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
+    makes = (
+        f"{pluralize(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
+    )
     if given not in (None, total):
         raise NotConfirmed(
             f"confirmAttempts is {given:,}, but the {makes}, which the person must agree to. Nothing was started."
@@ -211,11 +213,11 @@ def _question(plan: Plan, args: CreateBatchRun) -> str:
     """The question as a person reads it; labels are the workspace's own words, on one line each."""
     lines = [
         f"- {_on_one_line(case.title)} ({case.test_case_id}):"
-        f" {counted(case.attempt or 1, 'attempt')}, {_on_one_line(case.llm_model or '') or 'default model'}"
+        f" {pluralize(case.attempt or 1, 'attempt')}, {_on_one_line(case.llm_model or '') or 'default model'}"
         for case in plan.cases[:CASES_NAMED]
     ]
     if len(plan.cases) > CASES_NAMED:
-        lines.append(f"- and {counted(len(plan.cases) - CASES_NAMED, 'more test case')}")
+        lines.append(f"- and {pluralize(len(plan.cases) - CASES_NAMED, 'more test case')}")
     asked = f"Start {plan.attempts:,} simulated conversations with agent {args.agent_id}?"
     costs = "Each costs model calls, and a batch run cannot be stopped."
     return "\n".join([asked, *lines, costs, *([plan.warning] if plan.warning else [])])
@@ -231,5 +233,5 @@ def _warning(agent: Agent | None) -> str | None:
     if agent is None:
         return "The agent could not be read, so whether it has webhooks or tools, which runs might call, is not known."
     found = [(len(agent.agent_settings.webhooks), "webhook"), (len(agent.tools), "tool")]
-    has = " and ".join(counted(number, noun) for number, noun in found if number)
+    has = " and ".join(pluralize(number, noun) for number, noun in found if number)
     return f"The agent has {has}; the API does not say whether simulations call them for real." if has else None

@@ -69,7 +69,7 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else f"{share:.1%}"
 
 
-def cut(text: str, characters: int) -> str:
+def truncate_line(text: str, characters: int) -> str:
     """The text on one line, and where it was longer than so many characters, how long it was."""
     line = " ".join(text.split())
     return line if len(line) <= characters else f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"

@@ -8,22 +8,22 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
-from sigmamind_mcp.api.run_reading import runs_of
+from sigmamind_mcp.api.run_reading import list_complete_runs
 from sigmamind_mcp.errors import (
     InvalidArguments,
 )
-from sigmamind_mcp.ids import known_id
+from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
     Answer,
     Link,
     NextCall,
-    Said,
+    Rendered,
     Time,
-    in_pages,
-    most_that_fit,
-    named,
+    add_next_page,
+    field_lines,
+    fit_items,
+    format_time,
     one_line,
-    spelt,
 )
 from sigmamind_mcp.tools.arguments import BatchId, Detail, ForAgent, Id, JobId, NotBool, Paged
 from sigmamind_mcp.tools.transcripts import NumberedTurn, markdown_turn, numbered, without_heads
@@ -91,11 +91,11 @@ class TestRunList(Answer):
     undecided: int | None = None
     test_runs: list[TestRunRow]
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         shown = f"{len(self.test_runs)} of {self.total_count} matching test runs of batch run {self.batch_id}"
         counted = "" if self.passed is None else f" All runs: {self.passed} passed, {self.failed} failed"
         counted += f", {self.undecided} undecided." if counted else ""
-        return Said(
+        return Rendered(
             [f"{shown} of agent {self.agent_id} (page {self.page}, size {self.size}).{counted}"],
             [row.line() for row in self.test_runs],
             [],
@@ -131,12 +131,12 @@ class TestRunAnswer(Answer):
     uri: str
     transcript_uri: str
 
-    def said(self) -> Said:
+    def render(self) -> Rendered:
         case = f", test case {self.test_case_id}" if self.test_case_id else ""
-        begun = "" if self.created_date is None else f" Started {spelt(self.created_date)}."
-        ended = " Not completed." if self.completed_date is None else f" Completed {spelt(self.completed_date)}."
+        begun = "" if self.created_date is None else f" Started {format_time(self.created_date)}."
+        ended = " Not completed." if self.completed_date is None else f" Completed {format_time(self.completed_date)}."
         head = f"Test run {self.job_id} of batch run {self.batch_id} (agent {self.agent_id}{case}): {self.verdict}."
-        fields = named(
+        fields = field_lines(
             ("label", self.label),
             ("successCriteria", self.success_criteria),
             ("remarks", self.remarks),
@@ -144,7 +144,7 @@ class TestRunAnswer(Answer):
         )
         data = [without_heads(field) for field in fields]
         data += ["", *(markdown_turn(turn.turn, turn.role, turn.content) for turn in self.conversation)]
-        return Said([head + begun + ended], data, [self._range(), f"Transcript: {self.transcript_uri}"])
+        return Rendered([head + begun + ended], data, [self._range(), f"Transcript: {self.transcript_uri}"])
 
     def _range(self) -> str:
         if self.turn_count == 0:
@@ -165,7 +165,7 @@ class TestRunAnswer(Answer):
             job_id=args.job_id,
             batch_id=args.batch_id,
             agent_id=args.agent_id,
-            test_case_id=known_id(case.test_case_id),
+            test_case_id=valid_id(case.test_case_id),
             label=case.label,
             verdict=run.verdict,
             remarks=run.remarks,
@@ -189,7 +189,7 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
     Use verdict 'failed' to pick failures; for one conversation use get_test_run, for all failures explained
     diagnose_batch_run. Reads only.
     """
-    runs = await runs_of(args.batch_id, args.agent_id, api)
+    runs = await list_complete_runs(args.batch_id, args.agent_id, api)
     verdicts = [run.verdict for run in runs]
     kept = [run for run in runs if _matches(run, args)]
     end = (args.page + 1) * args.size
@@ -207,14 +207,14 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
             undecided=verdicts.count("undecided"),
             test_runs=[_run_row(run, args) for run in shown[:count]],
         )
-        in_pages(answer, "list_test_runs", args, count, len(shown), total=len(kept), has_next=end < len(kept))
+        add_next_page(answer, "list_test_runs", args, count, len(shown), total=len(kept), has_next=end < len(kept))
         if args.test_case_id and not any(_is_of(run, args.test_case_id) for run in runs):
             answer.hint = f"This batch run has no run of test case {args.test_case_id}; get_batch_run shows its cases."
         rows = [run.raw for run in shown[:count]]
         links = [_transcript_link(row.transcript_uri, row.job_id) for row in answer.test_runs if row.transcript_uri]
         return answer.with_raw({"testRuns": rows}, when=args.detail == "full").linking(*links)
 
-    return await most_that_fit(len(shown), build)
+    return await fit_items(len(shown), build)
 
 
 async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
@@ -238,7 +238,7 @@ async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
         raw = {**run.raw, "conversation": [turn.raw for _, turn in turns[:shown]]}
         return answer.with_raw(raw, when=args.detail == "full")
 
-    answer = await most_that_fit(len(turns), build)
+    answer = await fit_items(len(turns), build)
     return answer.linking(
         _transcript_link(answer.transcript_uri, args.job_id),
         Link(answer.uri, f"Test run {args.job_id}", "application/json"),
@@ -255,10 +255,10 @@ def _is_of(run: TestRun, test_case_id: str) -> bool:
 
 def _run_row(run: TestRun, args: ListTestRuns) -> TestRunRow:
     case = run.test_case or TestCase()
-    job_id = known_id(run.job_id)
+    job_id = valid_id(run.job_id)
     return TestRunRow(
         job_id=job_id,
-        test_case_id=known_id(case.test_case_id),
+        test_case_id=valid_id(case.test_case_id),
         label=case.title if run.test_case else None,
         verdict=run.verdict,
         remarks=" ".join((run.remarks or "").split()) or None,

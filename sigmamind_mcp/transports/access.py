@@ -24,7 +24,7 @@ _SENT = "Content-Type, Accept, X-API-Key, Last-Event-ID, Mcp-Protocol-Version, M
 _READ = "Mcp-Session-Id, Mcp-Protocol-Version, Retry-After"
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not handed on: the status, and a sentence that says why."""
 
     def __init__(self, status: int, sentence: str) -> None:

@@ -19,19 +19,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, is_loopback
-from sigmamind_mcp.transports.access import AllowListed, Refused, RequireKey, caller_of
+from sigmamind_mcp.transports.access import AllowListed, RequestRefused, RequireKey, caller_of
 from sigmamind_mcp.transports.sse import MESSAGES, _Counted
-from sigmamind_mcp.transports.traffic import CapUntaken, TakeCalls, TakenInTime, TakeStreams, Traffic
+from sigmamind_mcp.transports.traffic import CallLimiter, SendTimeout, SSEBacklogLimit, StreamLimiter, Traffic
 from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
 
 async def serve_http(
     settings: Settings,
-    upstream: Upstream,
+    transport: APITransport,
     *,
     host: str,
     port: int,
@@ -57,7 +57,7 @@ async def serve_http(
         print("sigmamind-mcp: --single-user lends your key to everyone who can reach this address.", file=sys.stderr)
     with bind(host, port) as bound:
         port = bound.getsockname()[1]
-        async with open_server(settings, upstream) as server:
+        async with open_server(settings, transport) as server:
             traffic = Traffic()
             app = create_app(
                 server,
@@ -100,7 +100,7 @@ def create_app(
         with ExitStack() as stack:
             try:
                 stack.enter_context(traffic.sse_call(caller_of(ctx.request.scope)))
-            except Refused as exc:
+            except RequestRefused as exc:
                 raise MCPError(code=mcp_types.INTERNAL_ERROR, message=str(exc)) from None
             return await call_next(ctx)
 
@@ -116,9 +116,9 @@ def create_app(
             return PlainTextResponse("draining\n", status_code=503)
         return PlainTextResponse("ok\n")
 
-    calls = RequireKey(TakeCalls(StreamableHTTPASGIApp(manager), traffic), key_for_keyless)
-    messages = RequireKey(CapUntaken(TakeCalls(sse.handle_post_message, traffic), traffic), key_for_keyless)
-    streams = RequireKey(TakeStreams(connect_sse, traffic), key_for_keyless)
+    calls = RequireKey(CallLimiter(StreamableHTTPASGIApp(manager), traffic), key_for_keyless)
+    messages = RequireKey(SSEBacklogLimit(CallLimiter(sse.handle_post_message, traffic), traffic), key_for_keyless)
+    streams = RequireKey(StreamLimiter(connect_sse, traffic), key_for_keyless)
     app = Starlette(
         routes=[
             Route("/healthz", _healthz, methods=["GET"]),
@@ -131,7 +131,7 @@ def create_app(
     )
     # Behind a proxy that ends TLS it would redirect to plain http, and a client would take its key there.
     app.router.redirect_slashes = False
-    app.add_middleware(TakenInTime)
+    app.add_middleware(SendTimeout)
     app.add_middleware(AllowListed, hosts=frozenset(hosts), origins=frozenset(origins))
     return app
 

@@ -40,7 +40,7 @@ _NO_MESSAGE = (
 )
 
 
-class Refused(Exception):
+class InvalidLine(Exception):
     """A line that is no message."""
 
     def __init__(self, why: tuple[int, str], *request_ids: RequestId | None) -> None:
@@ -93,7 +93,7 @@ def read_message(line: Line) -> JSONRPCMessage:
     """The message on this line; what is no UTF-8, or half a character, is replaced.
 
     Raises:
-        Refused: it is no message, or one larger or deeper than any that makes sense.
+        InvalidLine: it is no message, or one larger or deeper than any that makes sense.
     """
     if not line.is_whole:
         raise _unread(_TOO_LONG, bytes(line.start), line.end)
@@ -104,18 +104,18 @@ def read_message(line: Line) -> JSONRPCMessage:
     except ValueError:
         raise _unread(_NO_JSON, bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])) from None
     if isinstance(data, list):
-        raise Refused(_BATCH, *(_request_ids(data) or [None]))
+        raise InvalidLine(_BATCH, *(_request_ids(data) or [None]))
     if not isinstance(data, dict):
-        raise Refused(_NO_MESSAGE, None)
+        raise InvalidLine(_NO_MESSAGE, None)
     if is_deeper_than(MAX_DEPTH, data):
-        raise Refused(_TOO_DEEP, *_request_ids([data]))
+        raise InvalidLine(_TOO_DEEP, *_request_ids([data]))
     try:
         message = jsonrpc_message_adapter.validate_python(data)
     except ValidationError:
-        raise Refused(_NO_MESSAGE, *_request_ids([data])) from None
+        raise InvalidLine(_NO_MESSAGE, *_request_ids([data])) from None
     if "id" in data and "method" in data and not isinstance(message, JSONRPCRequest):
         # A request whose id cannot be one would pass for a notification, and never be answered.
-        raise Refused(_NO_MESSAGE, *_request_ids([data]))
+        raise InvalidLine(_NO_MESSAGE, *_request_ids([data]))
     return message
 
 
@@ -157,15 +157,15 @@ _LAST_ID = re.compile(
 )
 
 
-def _unread(why: tuple[int, str], start: bytes, end: bytes) -> Refused:
+def _unread(why: tuple[int, str], start: bytes, end: bytes) -> InvalidLine:
     """The refusal of a line that cannot be read as a whole, under the id that its start or its end shows."""
     members = _members(start)
     method = members.get("method")
     if _RESPONSE & members.keys() or (isinstance(method, str) and method.startswith("notifications/")):
-        return Refused(why)
+        return InvalidLine(why)
     last = _LAST_ID.match(end)
     value = members["id"] if "id" in members else _atom(last[1]) if last else None
-    return Refused(why, _as_id(value))
+    return InvalidLine(why, _as_id(value))
 
 
 def _members(start: bytes) -> dict[str, Any]:

@@ -17,31 +17,31 @@ import anyio.to_thread
 from anyio.from_thread import BlockingPortal
 from mcp.shared.message import SessionMessage
 
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.protocol.server import explain_end, open_server
 from sigmamind_mcp.settings import Settings
-from sigmamind_mcp.transports.json_lines import Refused, read_message, split_lines
+from sigmamind_mcp.transports.json_lines import InvalidLine, read_message, split_lines
 
 END_SECONDS = 5.0
 _CHUNK_BYTES = 64 * 1024
 _ENDED_ALREADY = (anyio.ClosedResourceError, anyio.BrokenResourceError, CancelledError, RuntimeError)
 
 
-def serve_stdio(settings: Settings, upstream: Upstream) -> None:
+def serve_stdio(settings: Settings, transport: APITransport) -> None:
     """Serve one client until it closes our stdin or stdout, or a signal comes: the last thing that this process does.
 
     Then reads are cancelled, and a write that is under way has END_SECONDS to end.
     """
     stdin, stdout = _claim_streams()
-    anyio.run(_serve, settings, upstream, _Client(stdin, stdout))
+    anyio.run(_serve, settings, transport, _Client(stdin, stdout))
 
 
-async def _serve(settings: Settings, upstream: Upstream, client: "_Client") -> None:
+async def _serve(settings: Settings, transport: APITransport, client: "_Client") -> None:
     async with anyio.create_task_group() as signals:
         signals.start_soon(client.end_on_signal)
         async with (
-            open_server(settings, upstream) as server,
+            open_server(settings, transport) as server,
             BlockingPortal() as portal,
             anyio.create_task_group() as group,
         ):
@@ -71,7 +71,7 @@ class _Client:
                 for line in split_lines(_chunks(self._stdin)):
                     try:
                         portal.call(self._to_server.send, SessionMessage(read_message(line)))
-                    except Refused as refused:
+                    except InvalidLine as refused:
                         for answer in refused.answers:
                             portal.call(self._refusals.send, SessionMessage(answer))
             finally:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sigmamind_mcp.transports.access import Refused, caller_of
+from sigmamind_mcp.transports.access import RequestRefused, caller_of
 
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
@@ -40,7 +40,7 @@ class Traffic:
         """Count one call as long as it lasts.
 
         Raises:
-            Refused: with 503, because there are as many as there may be, or the server is about to end.
+            RequestRefused: with 503, because there are as many as there may be, or the server is about to end.
         """
         self._refuse_full(self.calls >= MAX_CALLS, f"{MAX_CALLS} calls are in flight here.")
         with self._counted():
@@ -53,7 +53,7 @@ class Traffic:
         A proxy's cap for a caller does not see it: the POST that brings it is answered at once.
 
         Raises:
-            Refused: as `call`, or because this caller has as many as one may have.
+            RequestRefused: as `call`, or because this caller has as many as one may have.
         """
         self.refuse_at(MAX_SSE_CALLS, caller)
         with self.call(), self._counted_for(caller):
@@ -66,9 +66,9 @@ class Traffic:
             yield
 
     def refuse_at(self, sse_calls: int, caller: str) -> None:
-        """Raise Refused with 429 where this caller has so many calls, and answers not taken, by SSE."""
+        """Raise RequestRefused with 429 where this caller has so many calls, and answers not taken, by SSE."""
         if self._sse_calls[caller] >= sse_calls:
-            raise Refused(429, f"{MAX_SSE_CALLS} calls of your key are in flight by SSE. Try again in a moment.")
+            raise RequestRefused(429, f"{MAX_SSE_CALLS} calls of your key are in flight by SSE. Try again in a moment.")
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -94,7 +94,7 @@ class Traffic:
         """Count one stream as long as it is open, and yield the scope by which `drain` ends what fills it.
 
         Raises:
-            Refused: as `call`.
+            RequestRefused: as `call`.
         """
         self._refuse_full(len(self._streams) >= MAX_STREAMS, f"{MAX_STREAMS} streams are open here.")
         filled = anyio.CancelScope()
@@ -106,9 +106,9 @@ class Traffic:
 
     def _refuse_full(self, is_full: bool, because: str) -> None:
         if self.is_draining:
-            raise Refused(503, "This server is about to end. Try again: another may answer.")
+            raise RequestRefused(503, "This server is about to end. Try again: another may answer.")
         if is_full:
-            raise Refused(503, f"{because} Try again in a moment.")
+            raise RequestRefused(503, f"{because} Try again in a moment.")
 
     async def drain(self) -> None:
         """Take no more calls, wait until those in flight have ended, at most DRAIN_SECONDS, and close the streams."""
@@ -121,7 +121,7 @@ class Traffic:
             scope.cancel()
 
 
-class TakeCalls:
+class CallLimiter:
     """Hands on requests while there is room, each with its whole body, which has to come in time and be small."""
 
     def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
@@ -133,7 +133,7 @@ class TakeCalls:
             try:
                 stack.enter_context(self.traffic.call())
                 body = await _read_body(Headers(scope=scope), receive)
-            except Refused as exc:
+            except RequestRefused as exc:
                 await exc.response(scope, receive, send)
             except ClientDisconnect:
                 return
@@ -141,7 +141,7 @@ class TakeCalls:
                 await self.app(scope, _replaying(body, receive), send)
 
 
-class CapUntaken:
+class SSEBacklogLimit:
     """Turns away messages of a caller that takes no answers from its SSE sessions, refusals included.
 
     One that takes them may always send what is no call: that a call is cancelled, or what the user was asked.
@@ -154,13 +154,13 @@ class CapUntaken:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self.traffic.refuse_at(2 * MAX_SSE_CALLS, caller_of(scope))
-        except Refused as exc:
+        except RequestRefused as exc:
             await exc.response(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
 
-class TakeStreams:
+class StreamLimiter:
     """Hands on requests for a stream while there is room, each with the scope that ends when the server does."""
 
     def __init__(self, fill: Callable[[Scope, Receive, Send, anyio.CancelScope], Awaitable[None]], traffic: Traffic):
@@ -171,11 +171,11 @@ class TakeStreams:
         try:
             with self.traffic.stream() as until_drained:
                 await self.fill(scope, receive, send, until_drained)
-        except Refused as exc:
+        except RequestRefused as exc:
             await exc.response(scope, receive, send)
 
 
-class TakenInTime:
+class SendTimeout:
     """Lets a client go that does not take an answer within TAKE_SECONDS: it would keep its place for ever."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -194,7 +194,7 @@ class TakenInTime:
 
 
 async def _read_body(headers: Headers, receive: Receive) -> bytes:
-    too_large = Refused(413, f"A request may have at most {MAX_BODY_BYTES // 1024:,} KiB.")
+    too_large = RequestRefused(413, f"A request may have at most {MAX_BODY_BYTES // 1024:,} KiB.")
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
         raise too_large
@@ -209,7 +209,7 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
                 raise too_large
             if not message.get("more_body", False):
                 return bytes(body)
-    raise Refused(408, f"The request did not come whole within {BODY_SECONDS:.0f} s.")
+    raise RequestRefused(408, f"The request did not come whole within {BODY_SECONDS:.0f} s.")
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from sigmamind_mcp.sandbox import SANDBOX_KEY, Knobs, create_app
+from sigmamind_mcp.sandbox import SANDBOX_KEY, SandboxOptions, create_app
 from tests.fake_api import BATCH, CASE, RUN
 
 pytestmark = pytest.mark.anyio
@@ -361,7 +361,7 @@ async def test_chat_tells_a_broken_attempt_from_one_that_runs(api: httpx2.AsyncC
 
 
 async def test_older_pages_are_spoken_on_request(clock: Clock) -> None:
-    async with sandbox(clock=clock, knobs=Knobs(older_pages=True)) as api:
+    async with sandbox(clock=clock, knobs=SandboxOptions(older_pages=True)) as api:
         cases = await get(api, "/v1/test-cases", **AGENT)
         query = {**AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"}
         run = await get(api, "/v1/test-runs/job_ksUu5yRHGTLLrLeM", **query)
@@ -374,7 +374,7 @@ async def test_older_pages_are_spoken_on_request(clock: Clock) -> None:
 
 
 async def test_list_of_test_runs_can_be_refused() -> None:
-    async with sandbox(knobs=Knobs(run_list=False)) as api:
+    async with sandbox(knobs=SandboxOptions(run_list=False)) as api:
         refused = await api.get("/v1/test-runs", params={**AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"})
 
     assert refused.status_code == 404
@@ -382,7 +382,7 @@ async def test_list_of_test_runs_can_be_refused() -> None:
 
 @pytest.mark.parametrize(("live", "shown"), [(False, 5), (True, 9)])
 async def test_old_batches_show_definitions_as_they_were_or_as_they_are(live: bool, shown: int) -> None:
-    async with sandbox(knobs=Knobs(live_definitions=live)) as api:
+    async with sandbox(knobs=SandboxOptions(live_definitions=live)) as api:
         await api.put("/v1/test-cases/tc_d17T6uReChpyfFeP", json={**AGENT, "attempt": 9})
         batch = await get(api, "/v1/batch-runs/batch_s0OJu2JWR8R45Fai", **AGENT)
 
@@ -390,7 +390,7 @@ async def test_old_batches_show_definitions_as_they_were_or_as_they_are(live: bo
 
 
 async def test_pace_stretches_attempts(clock: Clock) -> None:
-    async with sandbox(clock=clock, knobs=Knobs(pace=20)) as api:
+    async with sandbox(clock=clock, knobs=SandboxOptions(pace=20)) as api:
         batch = await launch(api, AGENT)
         clock.turn(25)
         early = await get(api, f"/v1/batch-runs/{batch['batchId']}", **AGENT)

@@ -24,7 +24,7 @@ from sigmamind_mcp.insight.statistics import (
     wilson,
 )
 
-FROM_R = json.loads((Path(__file__).parent / "data" / "mantelhaen.json").read_text(encoding="utf-8"))
+FROM_R = json.loads((Path(__file__).parent.parent / "data" / "mantelhaen.json").read_text(encoding="utf-8"))
 
 
 def every(decided: int) -> list[Counts]:

@@ -11,7 +11,7 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.conftest import KEY, connected, heard, text_of
+from tests.conftest import KEY, connected, let_cancellation_arrive, text_of
 from tests.fake_api import AGENT, BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.processes import COMMAND, environment, serving
 
@@ -230,7 +230,7 @@ async def cut_while(mcp: Client, api: FakeAPI) -> None:
             while not api.posts:  # noqa: ASYNC110 - the fake has no event for it
                 await anyio.sleep(0.01)
         group.cancel_scope.cancel()
-        await heard()
+        await let_cancellation_arrive()
         api.stall.set()
 
 

@@ -14,8 +14,8 @@ from sigmamind_mcp.insight.diagnosis import (
     case_results,
     complaint,
     group_failures,
+    order_for_reading,
     quotes_of,
-    reading_order,
     representative,
 )
 from sigmamind_mcp.insight.signals import Signal
@@ -195,7 +195,7 @@ def test_groups_do_not_depend_on_the_order_of_the_list() -> None:
 def test_reading_goes_round_the_groups_and_reads_every_run_once() -> None:
     remarks = [WRONG_DATE] * 5 + [NO_REFUND] * 3 + [RUDE]
     groups = group_failures([failed(text, job=f"job_{n}") for n, text in enumerate(remarks)])
-    order = [run.remarks for run in reading_order(groups)]
+    order = [run.remarks for run in order_for_reading(groups)]
 
     assert set(order[:3]) == {WRONG_DATE, NO_REFUND, RUDE}
     assert Counter(order) == Counter(remarks)
@@ -269,7 +269,7 @@ async def test_next_calls_read_every_failure_once(
     assert read == failures
 
 
-async def test_transcript_that_cannot_be_read_is_missed_and_counted(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_transcript_that_cannot_be_read_is_missed_and_pluralize(mcp: Client, fake_api: FakeAPI) -> None:
     planted = red_batch()
     planted_api(fake_api, planted)
     broken = next(run["jobId"] for run in planted.runs if run["remarks"] == RUDE)

@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
-from sigmamind_mcp.tools import runs
+from sigmamind_mcp.tools import batch_runs
 from tests.conftest import KEY, Rounds, text_of
 from tests.fake_api import BATCH, ERROR, RUN, FakeAPI, page
 from tests.processes import COMMAND, RawClient, environment, serving
@@ -24,7 +24,7 @@ PATH = "/v1/batch-runs/batch_1"
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "FIRST_LOOK_AFTER", 0.01)
+    monkeypatch.setattr(batch_runs, "FIRST_LOOK_AFTER", 0.01)
 
 
 def just_created(**changes: Any) -> dict[str, Any]:

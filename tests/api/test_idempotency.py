@@ -10,12 +10,12 @@ from mcp.client.streamable_http import streamable_http_client
 
 from sigmamind_mcp.api import idempotency as ledger_module
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS, Ledger, Stored
+from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS, RecentWrites, StoredRecord
 from sigmamind_mcp.api.models import BatchRun
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
 from sigmamind_mcp.settings import check_key
-from tests.conftest import KEY, Rounds, connected, heard, text_of
+from tests.conftest import KEY, Rounds, connected, let_cancellation_arrive, text_of
 from tests.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.processes import environment, serving
 
@@ -106,7 +106,7 @@ async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcom
                     while len(fake_api.posts) <= number:  # noqa: ASYNC110 - the fake has no event for it
                         await anyio.sleep(0.01)
                 group.cancel_scope.cancel()
-                await heard()
+                await let_cancellation_arrive()
                 fake_api.stall.set()
             again = await mcp.call_tool(tool, given)
             assert not again.is_error and again.structured_content["repeated"] is True
@@ -116,10 +116,10 @@ async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcom
 
 async def test_other_callers_are_never_matched(fake_api: FakeAPI) -> None:
     counting(fake_api)
-    ledger = Ledger()
-    async with Upstream(fake_api.url) as upstream:
+    recent_writes = RecentWrites()
+    async with APITransport(fake_api.url) as transport:
         for key in ("one", "two"):
-            api = SigmaMindClient(upstream, check_key(key), ledger)
+            api = SigmaMindClient(transport, check_key(key), recent_writes)
             written = await api.create_test_case(AGENT, {"userPrompt": "x"})
             api.delivered()
             assert not written.repeated
@@ -130,11 +130,11 @@ async def test_other_callers_are_never_matched(fake_api: FakeAPI) -> None:
 async def test_after_ten_minutes_a_call_is_new_again(fake_api: FakeAPI) -> None:
     counting(fake_api)
     now = [0.0]
-    ledger = Ledger(clock=lambda: now[0])
-    async with Upstream(fake_api.url) as upstream:
+    recent_writes = RecentWrites(clock=lambda: now[0])
+    async with APITransport(fake_api.url) as transport:
         for moment, repeated in ((0.0, False), (REMEMBERED_SECONDS - 1, True), (REMEMBERED_SECONDS + 1, False)):
             now[0] = moment
-            api = SigmaMindClient(upstream, check_key(KEY), ledger)
+            api = SigmaMindClient(transport, check_key(KEY), recent_writes)
             assert (await api.create_test_case(AGENT, {"userPrompt": "x"})).repeated is repeated
             api.delivered()
 
@@ -154,11 +154,13 @@ async def test_refused_write_may_be_tried_again_and_an_unknown_one_is_not(
 
 async def test_unknown_outcome_of_a_cut_call_is_told_to_the_next(fake_api: FakeAPI) -> None:
     fake_api.answer("POST", "/v1/batch-runs", ERROR, 504)
-    ledger = Ledger()
-    async with Upstream(fake_api.url) as upstream:
+    recent_writes = RecentWrites()
+    async with APITransport(fake_api.url) as transport:
         for _ in range(2):  # the first is never delivered
             with pytest.raises(OutcomeUnknown):
-                await SigmaMindClient(upstream, check_key(KEY), ledger).create_batch_run(AGENT, ["tc_1"], no_reads)
+                await SigmaMindClient(transport, check_key(KEY), recent_writes).create_batch_run(
+                    AGENT, ["tc_1"], no_reads
+                )
 
     assert len(fake_api.asked) == 1
 
@@ -175,7 +177,7 @@ async def test_cut_before_the_write_left_nothing_behind(fake_api: FakeAPI) -> No
                 while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
-            await heard()
+            await let_cancellation_arrive()
             fake_api.stall.set()
         result = await mcp.call_tool("create_batch_run", START)
 
@@ -258,27 +260,27 @@ async def test_dropped_stream_and_issued_again_over_http_is_one_write(
 async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(fake_api: FakeAPI) -> None:
     """Whoever invents keys gets refusals, each of which is remembered for ten minutes."""
     fake_api.answer("POST", "/v1/test-cases", ERROR, 401)
-    ledger = Ledger()
-    async with Upstream(fake_api.url) as upstream:
-        api = SigmaMindClient(upstream, check_key(KEY), ledger)
+    recent_writes = RecentWrites()
+    async with APITransport(fake_api.url) as transport:
+        api = SigmaMindClient(transport, check_key(KEY), recent_writes)
         for _ in range(2):
             with pytest.raises(NotAuthenticated) as told:
                 await api.create_test_case(AGENT, {"userPrompt": "x" * 30_000, "successCriteria": "y"})
 
-    (outcome,) = {id(write.outcome): write.outcome for write in ledger._writes.values()}.values()
+    (outcome,) = {id(write.outcome): write.outcome for write in recent_writes._writes.values()}.values()
     assert isinstance(outcome, NotAuthenticated) and (outcome.status, str(outcome)) == (401, str(told.value))
     assert (outcome.__traceback__, outcome.__context__, outcome.__cause__) == (None, None, None)
 
 
 async def test_of_very_many_writes_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "MOST_REMEMBERED", 100)
-    ledger = Ledger()
+    recent_writes = RecentWrites()
 
-    async def send() -> Stored:
-        return Stored(None)
+    async def send() -> StoredRecord:
+        return StoredRecord(None)
 
     for number in range(1_000):
-        await ledger.write([f"write {number}"], send)
+        await recent_writes.run_once([f"write {number}"], send)
 
-    assert ledger.find("write 999") and ledger.find("write 920") and not ledger.find("write 800")
-    assert len(ledger._writes) <= 100
+    assert recent_writes.find("write 999") and recent_writes.find("write 920") and not recent_writes.find("write 800")
+    assert len(recent_writes._writes) <= 100

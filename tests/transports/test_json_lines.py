@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sigmamind_mcp.transports.json_lines import Line, Refused, read_message
+from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message
 from tests.conftest import Rounds
 from tests.fake_api import BATCH, CASE, FakeAPI
 from tests.processes import COMMAND, environment
@@ -311,7 +311,7 @@ def test_refusals_of_a_large_batch_are_made_as_they_are_sent() -> None:
     """R33: a line of 4 MiB has room for half a million requests, each of which is refused under its id."""
     line = Line(bytearray(b"[" + b",".join([b'{"id":1}'] * 50_000) + b"]"))
     tracemalloc.start()
-    with pytest.raises(Refused) as raised:
+    with pytest.raises(InvalidLine) as raised:
         read_message(line)
     count = sum(1 for _ in raised.value.answers)
     _, peak = tracemalloc.get_traced_memory()
@@ -416,7 +416,7 @@ def arrived(fake_api: FakeAPI) -> Iterator[Callable[[], str]]:
     fake_api.stall.set()
 
 
-def cut(answer: dict[str, Any]) -> Any:
+def truncate_line(answer: dict[str, Any]) -> Any:
     """The id of a call that is told that our end has cut it; R23: what it wrote nobody can tell any more."""
     assert "may have been done: look" in answer["error"]["message"]
     return answer["id"]
@@ -444,13 +444,13 @@ def test_each_ending_cancels_reads_and_finishes_writes(
             asked_at = {ending: server.end(ending) for ending, server in servers.items()}
 
             if under_way != "nothing":
-                assert [cut(server.answer()) for server in servers.values()] == ["read"] * len(servers)
+                assert [truncate_line(server.answer()) for server in servers.values()] == ["read"] * len(servers)
             if under_way == "a write":
                 with pytest.raises(subprocess.TimeoutExpired):  # a process that cut its POST would be gone
                     servers["end of input"].process.wait(0.5)
                 assert [server.process.poll() for server in servers.values()] == [None] * len(servers)
                 fake_api.stall.set()
-                assert [cut(server.answer()) for server in servers.values()] == ["write"] * len(servers)
+                assert [truncate_line(server.answer()) for server in servers.values()] == ["write"] * len(servers)
             for ending, server in servers.items():
                 status, lines, log = server.left()
                 longest = max(longest, time.monotonic() - asked_at[ending])

@@ -21,8 +21,8 @@ from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import SPIKY_KEY as KEY
 from tests.conftest import Rounds, text_of
 from tests.fake_api import BATCH, FakeAPI
-from tests.test_http import ACCEPT, CALL, IN_BATCH
 from tests.test_poison import JSON_RESOURCES, READS, REFERENCES, TRANSCRIPT, WRITES, poisoned_api, texts_in
+from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
 from tests.wires import HTTP, WIRES, Answer, Wire, open_served
 
 SPELT = {

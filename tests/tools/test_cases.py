@@ -88,7 +88,7 @@ async def test_patch_is_sent_only_where_put_is_not_offered(mcp: Client, fake_api
     assert fake_api.asked[1].body == fake_api.asked[2].body
 
 
-async def test_what_the_api_stored_otherwise_is_named(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_what_the_api_stored_otherwise_is_field_lines(mcp: Client, fake_api: FakeAPI) -> None:
     fake_api.answer("GET", PATH, CASE)
     fake_api.answer("PUT", PATH, CASE)
 

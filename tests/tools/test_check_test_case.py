@@ -1,4 +1,4 @@
-"""Checking a draft over the protocol; tests/test_lint.py has the rules."""
+"""Checking a draft over the protocol; tests/insight/test_draft_checks.py has the rules."""
 
 from typing import Any
 

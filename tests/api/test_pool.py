@@ -12,7 +12,7 @@ from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.settings import Settings
 from tests.conftest import KEY, connected, text_of
 from tests.fake_api import BATCH, FakeAPI, running_fake_api
-from tests.test_http import IN_BATCH
+from tests.transports.test_http import IN_BATCH
 from tests.wires import Wire
 
 pytestmark = pytest.mark.anyio

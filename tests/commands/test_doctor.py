@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
-from sigmamind_mcp.commands.doctor import Finding, ask_api, is_within, judge_key, why
+from sigmamind_mcp.commands.doctor import CheckResult, ask_api, is_within, judge_key, why
 from sigmamind_mcp.errors import ConnectionFailed
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import KEY
@@ -55,7 +55,7 @@ def found(shown: CompletedProcess[str], state: str) -> dict[str, str]:
     return dict(re.findall(rf"^{state} +(\S+) +(.+)$", unwrapped, re.M))
 
 
-async def answered(url: str, **settings: Any) -> dict[str, Finding]:
+async def answered(url: str, **settings: Any) -> dict[str, CheckResult]:
     """What doctor says of the API alone, without starting a server."""
     settings = {"api_key": check_key(KEY), "base_url": url, **settings}
     return {finding.about: finding async for finding in ask_api(Settings(**settings), by_proxy=False)}
@@ -187,7 +187,7 @@ async def test_http_where_tls_is_expected_is_explained(api: FakeAPI) -> None:
     assert "does not speak TLS" in findings["API"].said
 
 
-def test_unusable_setting_and_misspelt_name_are_named() -> None:
+def test_unusable_setting_and_misspelt_name_are_field_lines() -> None:
     shown = examined(SIGMAMIND_BASE_URL="http://example.com", SIGMAMIND_APIKEY=KEY, SIGMAMIND_READ_ONLY="${read_only}")
 
     assert shown.returncode == 1 and "SIGMAMIND_BASE_URL must be https" in problems(shown)["settings"]

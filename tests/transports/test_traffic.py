@@ -29,14 +29,14 @@ from sigmamind_mcp.transports.traffic import (
     MAX_CALLS,
     MAX_SSE_CALLS,
     MAX_STREAMS,
-    TakeCalls,
-    TakenInTime,
+    CallLimiter,
+    SendTimeout,
     Traffic,
 )
 from tests.conftest import KEY, Rounds
 from tests.fake_api import BATCH, CASE, FakeAPI
 from tests.processes import Served, environment, served
-from tests.test_http import ACCEPT, CALL, IN_BATCH
+from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
 
 pytestmark = pytest.mark.anyio
 
@@ -212,7 +212,7 @@ async def test_slow_body_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -
 
     sent_first: list[bool] = []
     with anyio.fail_after(10):
-        await TakeCalls(app, traffic)({"type": "http", "method": "POST", "headers": []}, receive, send)
+        await CallLimiter(app, traffic)({"type": "http", "method": "POST", "headers": []}, receive, send)
 
     assert sent[0]["status"] == 408 and (b"connection", b"close") in sent[0]["headers"]
     assert traffic.calls == 0
@@ -331,7 +331,7 @@ async def test_client_that_takes_no_answer_is_let_go(monkeypatch: pytest.MonkeyP
         raise AssertionError
 
     with anyio.fail_after(10):
-        await TakenInTime(answer)({"type": "http"}, receive, send)
+        await SendTimeout(answer)({"type": "http"}, receive, send)
 
     assert traffic.calls == 0
 

@@ -386,7 +386,7 @@ def test_only_plain_names_are_repeated() -> None:
     assert "a name that is not plain text, order_id" in reasons(findings)
 
 
-def test_long_lists_of_names_are_cut() -> None:
+def test_long_lists_of_names_are_truncate_line() -> None:
     text = "".join(f"{{{{v{number}}}}}" for number in range(500))
     [found] = lint_against_agent(case(), agent(text))
     assert "v0, v1, v2 and 497 more" in found.reason

@@ -16,7 +16,7 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
 from sigmamind_mcp.api.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry_after
-from sigmamind_mcp.api.transport import Upstream
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import APIError, ConnectionFailed, OutcomeUnknown, SigmaMindError, UnexpectedAnswer
 from sigmamind_mcp.settings import check_key
 from tests.conftest import KEY, Rounds
@@ -62,9 +62,9 @@ def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.4)
 
 
-async def built(upstream: Upstream) -> None:
+async def built(transport: APITransport) -> None:
     """Wait until the certificates are read, which may take longer than the short deadline on a machine under load."""
-    await upstream._connections.ready()
+    await transport._pool.ready()
 
 
 async def no_pause(seconds: float) -> None:
@@ -75,11 +75,11 @@ async def no_pause(seconds: float) -> None:
 async def test_reads_try_hard_and_stop(faulty: FaultyAPI, short_deadline: None, fault: str) -> None:
     for call in READS.values():
         faulty.fault, faulty.received = fault, type(faulty.received)()
-        async with Upstream(faulty.url, pause=no_pause) as upstream:
-            await built(upstream)
+        async with APITransport(faulty.url, pause=no_pause) as transport:
+            await built(transport)
             started = monotonic()
             with pytest.raises(SigmaMindError):
-                await call(SigmaMindClient(upstream, check_key(KEY)))
+                await call(SigmaMindClient(transport, check_key(KEY)))
             assert monotonic() - started < 10  # the deadline is 0.4 s here; without it, hours
         assert faulty.received["GET"] == (MAX_ATTEMPTS if fault in RETRIED else 1)
         assert faulty.received.total() == faulty.received["GET"]
@@ -89,8 +89,8 @@ async def test_reads_try_hard_and_stop(faulty: FaultyAPI, short_deadline: None, 
 async def test_read_succeeds_when_the_fault_passes(faulty: FaultyAPI, fault: str) -> None:
     faulty.answer(BATCH)
     faulty.fault, faulty.faults_left = fault, 2
-    async with Upstream(faulty.url, pause=no_pause) as upstream:
-        batch, _ = await SigmaMindClient(upstream, check_key(KEY)).get_batch_run("b", "a")
+    async with APITransport(faulty.url, pause=no_pause) as transport:
+        batch, _ = await SigmaMindClient(transport, check_key(KEY)).get_batch_run("b", "a")
 
     assert batch.batch_id == BATCH["batchId"]
     assert faulty.received["GET"] == 3
@@ -103,9 +103,9 @@ async def test_write_leaves_once_and_its_outcome_is_told_honestly(
     """R21, R23: an outcome that is unknown is called that, one that is known is not."""
     for name, call in WRITES.items():
         faulty.fault, faulty.received = fault, type(faulty.received)()
-        async with Upstream(faulty.url, pause=no_pause) as upstream:
-            await built(upstream)
-            outcome = await outcome_of(call, SigmaMindClient(upstream, check_key(KEY)))
+        async with APITransport(faulty.url, pause=no_pause) as transport:
+            await built(transport)
+            outcome = await outcome_of(call, SigmaMindClient(transport, check_key(KEY)))
         assert faulty.received.total() - faulty.received["GET"] == 1, name
         assert is_told_honestly(outcome, fault), (name, outcome)
 
@@ -132,10 +132,10 @@ async def test_every_fault_on_every_endpoint_many_times(
     faulty.received = sent = type(faulty.received)()
     for fault in FAULTS:
         faulty.fault = fault
-        async with Upstream(faulty.url, pause=no_pause) as upstream:
-            await built(upstream)
+        async with APITransport(faulty.url, pause=no_pause) as transport:
+            await built(transport)
             for _ in range(count):
-                api = SigmaMindClient(upstream, check_key(KEY))
+                api = SigmaMindClient(transport, check_key(KEY))
                 async with anyio.create_task_group() as group:
                     for call in (*READS.values(), *WRITES.values()):
                         group.start_soon(run, call, api, fault)
@@ -162,12 +162,12 @@ async def test_write_that_never_got_past_the_gate_is_surely_not_made(
     faulty.fault = "silent"
 
     async def write(number: int, outcomes: list[object]) -> None:
-        api = SigmaMindClient(upstream, check_key(f"{KEY}{number}"))
+        api = SigmaMindClient(transport, check_key(f"{KEY}{number}"))
         outcomes.append(await outcome_of(WRITES["create_test_case"], api))
 
     left: list[object] = []
     behind: list[object] = []
-    async with Upstream(faulty.url, pause=no_pause) as upstream, anyio.create_task_group() as group:
+    async with APITransport(faulty.url, pause=no_pause) as transport, anyio.create_task_group() as group:
         monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 4.0)
         for number in range(REQUESTS_TOGETHER):
             group.start_soon(write, number, left)
@@ -202,10 +202,10 @@ def is_told_honestly(outcome: object, fault: str) -> bool:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422, 429])
 async def test_refused_write_was_surely_not_made(faulty: FaultyAPI, status: int) -> None:
     faulty.fault = str(status)
-    async with Upstream(faulty.url) as upstream:
+    async with APITransport(faulty.url) as transport:
         for call in WRITES.values():
             with pytest.raises(APIError):
-                await call(SigmaMindClient(upstream, check_key(KEY)))
+                await call(SigmaMindClient(transport, check_key(KEY)))
 
 
 async def test_write_without_any_connection_is_tried_again_and_surely_not_made() -> None:
@@ -214,9 +214,9 @@ async def test_write_without_any_connection_is_tried_again_and_surely_not_made()
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    async with Upstream("http://127.0.0.1:9", pause=pause) as upstream:
+    async with APITransport("http://127.0.0.1:9", pause=pause) as transport:
         with pytest.raises(ConnectionFailed, match="No connection"):
-            await WRITES["create_batch_run"](SigmaMindClient(upstream, check_key(KEY)))
+            await WRITES["create_batch_run"](SigmaMindClient(transport, check_key(KEY)))
 
     assert len(pauses) == 1
 
@@ -224,8 +224,8 @@ async def test_write_without_any_connection_is_tried_again_and_surely_not_made()
 async def test_upstream_that_is_down_is_not_drowned_in_retries(faulty: FaultyAPI, figures: list[str]) -> None:
     """R25: 1,000 calls to an API that always fails make at most 1,210 requests."""
     faulty.fault = "503"
-    async with Upstream(faulty.url, pause=no_pause) as upstream:
-        api = SigmaMindClient(upstream, check_key(KEY))
+    async with APITransport(faulty.url, pause=no_pause) as transport:
+        api = SigmaMindClient(transport, check_key(KEY))
         for _ in range(1000):
             with pytest.raises(APIError):
                 await api.get_batch_run("b", "a")
@@ -234,14 +234,12 @@ async def test_upstream_that_is_down_is_not_drowned_in_retries(faulty: FaultyAPI
     figures.append(f"R25 1,000 calls to an API that is down: {faulty.received['GET']:,} requests")
 
 
-async def test_cancelled_reads_give_their_connections_back(
-    faulty: FaultyAPI, rounds: Rounds, figures: list[str]
-) -> None:
+async def test_cancelled_reads_give_their_pool_back(faulty: FaultyAPI, rounds: Rounds, figures: list[str]) -> None:
     """R28: after many cancelled reads the pool is as good as new."""
     count = rounds(short=5, long=10)
     faulty.answer(BATCH)
-    async with Upstream(faulty.url, pause=no_pause) as upstream:
-        api = SigmaMindClient(upstream, check_key(KEY))
+    async with APITransport(faulty.url, pause=no_pause) as transport:
+        api = SigmaMindClient(transport, check_key(KEY))
         faulty.fault = "byte-drip"
         for _ in range(count):
             with anyio.move_on_after(0.1):
@@ -271,8 +269,8 @@ async def test_short_retry_after_is_obeyed_and_a_long_one_is_told(faulty: Faulty
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    async with Upstream(faulty.url, pause=pause) as upstream:
-        api = SigmaMindClient(upstream, check_key(KEY))
+    async with APITransport(faulty.url, pause=pause) as transport:
+        api = SigmaMindClient(transport, check_key(KEY))
         faulty.fault, faulty.headers = "429", "Retry-After: 7\r\n"
         with pytest.raises(APIError):
             await api.get_batch_run("b", "a")
@@ -305,17 +303,17 @@ async def test_budget_is_a_fifth_of_the_calls_and_ten() -> None:
 async def test_cookie_of_one_caller_goes_to_nobody(fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
     fake_api.headers["Set-Cookie"] = "SESSION=first; Path=/"
-    async with Upstream(fake_api.url) as upstream:
+    async with APITransport(fake_api.url) as transport:
         for key in ("first", "second", "first"):
-            await SigmaMindClient(upstream, check_key(key)).get_batch_run("b", "a")
+            await SigmaMindClient(transport, check_key(key)).get_batch_run("b", "a")
 
     assert not any("cookie" in asked.headers for asked in fake_api.asked)
 
 
 async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
-    async with Upstream(fake_api.url) as upstream:
-        api = SigmaMindClient(upstream, check_key(KEY))
+    async with APITransport(fake_api.url) as transport:
+        api = SigmaMindClient(transport, check_key(KEY))
         async with anyio.create_task_group() as group:
             for _ in range(300):
                 group.start_soon(api.get_batch_run, "b", "a")
@@ -327,8 +325,8 @@ async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> N
 async def test_connection_that_nobody_uses_is_closed(fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
     fake_api.stall.clear()
-    async with Upstream(fake_api.url) as upstream:
-        api = SigmaMindClient(upstream, check_key(KEY))
+    async with APITransport(fake_api.url) as transport:
+        api = SigmaMindClient(transport, check_key(KEY))
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(api.get_batch_run, "b", "a")
@@ -346,9 +344,9 @@ async def test_connection_that_nobody_uses_is_closed(fake_api: FakeAPI, monkeypa
 
 async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: FaultyAPI) -> None:
     faulty.fault = "HTML"
-    async with Upstream(faulty.url, pause=no_pause) as upstream:
+    async with APITransport(faulty.url, pause=no_pause) as transport:
         with pytest.raises(UnexpectedAnswer):
-            await SigmaMindClient(upstream, check_key(KEY)).get_batch_run("b", "a")
+            await SigmaMindClient(transport, check_key(KEY)).get_batch_run("b", "a")
 
     assert faulty.received["GET"] == 1
 
@@ -364,9 +362,9 @@ async def test_list_that_never_ends_is_given_up(fake_api: FakeAPI, monkeypatch: 
 
     fake_api.answer("GET", "/v1/test-cases", another)
     monkeypatch.setattr(client_module, "WALK_SECONDS", 1 if slow else 45)
-    async with Upstream(fake_api.url) as upstream:
+    async with APITransport(fake_api.url) as transport:
         with pytest.raises(ConnectionFailed if slow else UnexpectedAnswer) as raised:
-            await SigmaMindClient(upstream, check_key(KEY)).list_test_cases("a")
+            await SigmaMindClient(transport, check_key(KEY)).list_test_cases("a")
     fake_api.stall.set()
 
     asked = len(fake_api.asked)

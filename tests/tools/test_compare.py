@@ -9,8 +9,8 @@ import pytest
 from mcp import Client
 
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Turn
-from sigmamind_mcp.insight.alignment import align, only_in, parting
-from sigmamind_mcp.insight.comparison import CaseSide, Comparison, Side, compare, differences, side_of
+from sigmamind_mcp.insight.alignment import align, find_divergence, unmatched_turns
+from sigmamind_mcp.insight.comparison import CaseSide, Comparison, Side, build_side, compare, differences
 from sigmamind_mcp.insight.statistics import ALPHA, Counts, power
 from tests.conftest import connected, text_of
 from tests.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
@@ -203,14 +203,14 @@ def test_side_without_runs_has_the_counters_of_its_only_case() -> None:
     batch = BatchRun.read({**BATCH, "testCases": [CASE]})
     two = BatchRun.read({**BATCH, "testCases": [CASE, {**CASE, "testCaseId": "tc_other"}]})
 
-    assert side_of(batch, None).cases["tc_d17T6uReChpyfFeP"].counts == Counts(4, 5)
-    assert not side_of(two, None).is_by_case and side_of(two, None).overall == Counts(4, 5)
+    assert build_side(batch, None).cases["tc_d17T6uReChpyfFeP"].counts == Counts(4, 5)
+    assert not build_side(two, None).is_by_case and build_side(two, None).overall == Counts(4, 5)
 
 
 def test_undecided_runs_count_on_neither_side() -> None:
     runs = [TestRun.read({**RUN, "isSuccessful": verdict}) for verdict in (True, False, None)]
 
-    assert side_of(BatchRun.read(BATCH), runs).overall == Counts(1, 2)
+    assert build_side(BatchRun.read(BATCH), runs).overall == Counts(1, 2)
 
 
 def turns(*said: str) -> list[Turn]:
@@ -225,14 +225,14 @@ def test_conversations_part_where_the_agent_first_says_something_else() -> None:
     failed = turns(*GREETING, "Sure.", "Could I interest you in a discount voucher instead?", "No!")
 
     aligned = align(passed, failed)
-    place = parting(aligned, passed, failed)
+    place = find_divergence(aligned, passed, failed)
 
     assert place is not None and 4 in (aligned[place].one, aligned[place].other)
-    assert only_in(passed, failed) == [4]
+    assert unmatched_turns(passed, failed) == [4]
 
 
 def test_conversations_that_are_alike_do_not_part() -> None:
-    assert parting(align(turns(*GREETING), turns(*GREETING)), turns(*GREETING), turns(*GREETING)) is None
+    assert find_divergence(align(turns(*GREETING), turns(*GREETING)), turns(*GREETING), turns(*GREETING)) is None
 
 
 def test_skipped_turn_leaves_the_rest_aligned() -> None:
@@ -353,7 +353,7 @@ async def test_same_batch_run_twice_is_refused(mcp: Client, fake_api: FakeAPI) -
     assert result.is_error and fake_api.asked == []
 
 
-async def test_unknown_batch_run_is_named(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_unknown_batch_run_is_field_lines(mcp: Client, fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/batch-runs/batch_base", ERROR, 500)
 
     assert (await mcp.call_tool("compare_batch_runs", BOTH)).is_error
@@ -417,4 +417,4 @@ async def test_without_a_transcript_nothing_is_said_of_where_they_part(mcp: Clie
 def test_users_turn_is_no_parting() -> None:
     one, other = turns(*GREETING), turns(*GREETING, "One more thing entirely.")
 
-    assert parting(align(one, other), one, other) is None
+    assert find_divergence(align(one, other), one, other) is None
