@@ -25,7 +25,9 @@ def run(*arguments: str) -> int:
 
 def prepared() -> Path:
     """Return the environment's Python, after making the environment if it is missing or out of date."""
-    return _made(ENVIRONMENT, [ROOT / "requirements-dev.txt", ROOT / "pyproject.toml"], has_project=True)
+    return _made(
+        ENVIRONMENT, [ROOT / "requirements-dev.txt", ROOT / "pyproject.toml"], has_project=True
+    )
 
 
 def separate(name: str) -> Path:
@@ -48,7 +50,13 @@ def npm(*arguments: str) -> None:
     """Run npm in interop/: the machine's own where there is one, since it knows the machine's settings."""
     own = shutil.which("npm")
     command = [own] if own else [str(_node()), str(next(_node_package().rglob("npm-cli.js")))]
-    quietly = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    quietly = [
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-update-notifier",
+        "--loglevel=error",
+    ]
     _step([*command, *arguments, *quietly], cwd=INTEROP, NODE_USE_SYSTEM_CA="1")
 
 
@@ -57,7 +65,10 @@ def nginx() -> str | None:
     found = _nginx()
     if not found and shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         print("Installing nginx (once) ...", file=sys.stderr, flush=True)
-        for step in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", "nginx-light"]):
+        for step in (
+            ["update", "-qq"],
+            ["install", "-qq", "-y", "--no-install-recommends", "nginx-light"],
+        ):
             # RUNLEVEL keeps Debian from starting it.
             _step(["apt-get", *step], DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
         found = _nginx()
@@ -90,12 +101,16 @@ def _made(folder: Path, described_by: list[Path], *, has_project: bool = False) 
     try:
         venv.create(folder, with_pip=True, clear=True)
     except subprocess.CalledProcessError:
-        sys.exit("This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv")
+        sys.exit(
+            "This Python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"
+        )
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     _step([*pip, "--require-hashes", "-r", str(described_by[0])])
     if has_project:
         _step([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
-        _step([str(python), "-m", "compileall", "-q", "sigmamind_mcp"])  # pip compiles what it copies, not this folder
+        _step(
+            [str(python), "-m", "compileall", "-q", "sigmamind_mcp"]
+        )  # pip compiles what it copies, not this folder
     stamp.write_text(wanted, encoding="utf-8")
     return python
 

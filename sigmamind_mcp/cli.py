@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sigmamind-mcp: {exc}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # nobody reads on, as after `doctor | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at the end would meet it again
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the flush at the end would meet it again
         return 1
     except KeyboardInterrupt:
         return 0
@@ -43,9 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     # Options stand before or after the command, so a subcommand must not reset what came before it.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--sandbox", action="store_true", help="use the embedded sandbox; no key needed")
-    common.add_argument("--read-only", action="store_true", help="hide the tools that create or change")
-    common.add_argument("--log-level", choices=LOG_LEVELS, help="what to log on stderr (info: a line per call)")
+    common.add_argument(
+        "--sandbox", action="store_true", help="use the embedded sandbox; no key needed"
+    )
+    common.add_argument(
+        "--read-only", action="store_true", help="hide the tools that create or change"
+    )
+    common.add_argument(
+        "--log-level", choices=LOG_LEVELS, help="what to log on stderr (info: a line per call)"
+    )
 
     parser = argparse.ArgumentParser(
         prog="sigmamind-mcp",
@@ -67,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         " Each caller brings its own key in the X-API-Key header.",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
-    serve.add_argument("--port", type=int, default=8765, help="port to bind (%(default)s; 0 picks a free one)")
+    serve.add_argument(
+        "--port", type=int, default=8765, help="port to bind (%(default)s; 0 picks a free one)"
+    )
     serve.add_argument(
         "--allowed-host",
         action="append",
@@ -76,9 +86,17 @@ def _parser() -> argparse.ArgumentParser:
         help="a Host header to answer; repeatable",
     )
     serve.add_argument(
-        "--allowed-origin", action="append", default=[], metavar="ORIGIN", help="a browser Origin; repeatable"
+        "--allowed-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a browser Origin; repeatable",
     )
-    serve.add_argument("--single-user", action="store_true", help="lend SIGMAMIND_API_KEY to callers that bring no key")
+    serve.add_argument(
+        "--single-user",
+        action="store_true",
+        help="lend SIGMAMIND_API_KEY to callers that bring no key",
+    )
     serve.set_defaults(run=_run_http)
 
     sandbox = commands.add_parser(
@@ -86,20 +104,30 @@ def _parser() -> argparse.ArgumentParser:
         help="serve the sandbox's REST API itself, for curl and other clients",
         description="Serves the sandbox's REST API itself, for curl and other clients, and prints its address and key.",
     )
-    sandbox.add_argument("--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)")
-    sandbox.add_argument("--db", type=Path, metavar="FILE", help="keep its data in this SQLite file")
+    sandbox.add_argument(
+        "--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)"
+    )
+    sandbox.add_argument(
+        "--db", type=Path, metavar="FILE", help="keep its data in this SQLite file"
+    )
     sandbox.add_argument(
         "--older-pages",
         action="store_true",
         help="answer as the older API pages show: bare lists, isSuccesful, no labels or conversations",
     )
     sandbox.add_argument(
-        "--no-run-list", action="store_true", help="answer 404 to GET /v1/test-runs, which no page documents"
+        "--no-run-list",
+        action="store_true",
+        help="answer 404 to GET /v1/test-runs, which no page documents",
     )
     sandbox.add_argument(
-        "--live-definitions", action="store_true", help="old batch runs show test cases as they are now"
+        "--live-definitions",
+        action="store_true",
+        help="old batch runs show test cases as they are now",
     )
-    sandbox.add_argument("--pace", type=float, default=1.0, help="how many times as long attempts take (%(default)s)")
+    sandbox.add_argument(
+        "--pace", type=float, default=1.0, help="how many times as long attempts take (%(default)s)"
+    )
     sandbox.set_defaults(run=_run_sandbox)
 
     demo = commands.add_parser(
@@ -215,7 +243,8 @@ def _run_sandbox(options: argparse.Namespace) -> None:
         except ValueError as exc:
             raise ConfigurationError(f"{exc}. Name another with --db.") from None
         print(
-            f"Sandbox (scripted): http://127.0.0.1:{bound.getsockname()[1]}/v1   X-API-Key: {SANDBOX_KEY}", flush=True
+            f"Sandbox (scripted): http://127.0.0.1:{bound.getsockname()[1]}/v1   X-API-Key: {SANDBOX_KEY}",
+            flush=True,
         )
         anyio.run(serve, app, bound)
 

@@ -35,7 +35,9 @@ async def gather_errors(
         async with gate:
             try:
                 outcomes[number] = await call()
-            except SigmaMindError as exc:  # a task group would wrap it in a group that nobody can name
+            except (
+                SigmaMindError
+            ) as exc:  # a task group would wrap it in a group that nobody can name
                 outcomes[number] = exc
 
     async with anyio.create_task_group() as group:

@@ -36,7 +36,9 @@ class JSONLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             line["error"] = record.exc_info[0].__name__
             frames = extract_tb(record.exc_info[2])[-FRAMES_SHOWN:]
-            line["trace"] = [f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+            line["trace"] = [
+                f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames
+            ]
         return json.dumps(line)
 
 
@@ -58,13 +60,17 @@ class Stderr(logging.Handler):
     def flush(self) -> None:
         """Wait until the lines are written, for FLUSH_SECONDS at most; logging calls it at the end."""
         with self._lines.all_tasks_done:
-            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, FLUSH_SECONDS)
+            self._lines.all_tasks_done.wait_for(
+                lambda: not self._lines.unfinished_tasks, FLUSH_SECONDS
+            )
 
     def _write(self) -> None:
         while True:
             line = self._lines.get()
             with suppress(OSError, ValueError):  # nobody reads any more
-                sys.stderr.write(f"{line}\n")  # at once, or what others print gets between the line and its end
+                sys.stderr.write(
+                    f"{line}\n"
+                )  # at once, or what others print gets between the line and its end
                 sys.stderr.flush()
             self._lines.task_done()
 

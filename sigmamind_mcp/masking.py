@@ -18,7 +18,9 @@ _SECRET_NAME = re.compile(
 )
 _NAMED_BY = ("name", "key", "header")
 """Where a pair such as that of an HTTP header says what its `value` is."""
-_COUNT_OF_TOKENS = re.compile(r"^(?:max|min|num|total|used)\w*tokens?$|tokens?_?(?:limit|count|izer)", re.IGNORECASE)
+_COUNT_OF_TOKENS = re.compile(
+    r"^(?:max|min|num|total|used)\w*tokens?$|tokens?_?(?:limit|count|izer)", re.IGNORECASE
+)
 # Prompts speak of basic information and BASIC SUPPORT, too.
 _WORDS = r"(?:[A-Z]++|[A-Za-z][a-z]*+)(?:/[A-Za-z][a-z]*+)*+(?![A-Za-z0-9+/=])"
 _SECRET_VALUE = re.compile(
@@ -41,7 +43,9 @@ def mask(data: Any) -> Any:
     if isinstance(data, dict):
         pair = any(isinstance(name := data.get(by), str) and _is_secret(name) for by in _NAMED_BY)
         return {
-            name: MASK if value and (_is_secret(name) or (pair and name == "value")) else mask(value)
+            name: MASK
+            if value and (_is_secret(name) or (pair and name == "value"))
+            else mask(value)
             for name, value in data.items()
         }
     return _SECRET_VALUE.sub(MASK, data) if isinstance(data, str) else data
@@ -61,9 +65,13 @@ class OwnKey:
         forms = _spellings(key) if len(key) >= SHORTEST_KEY else set()
         self._size = min(RUN, len(key))
         half = self._size // 2
-        self._runs = {form[at : at + self._size] for form in forms for at in range(len(form) - self._size + 1)}
+        self._runs = {
+            form[at : at + self._size] for form in forms for at in range(len(form) - self._size + 1)
+        }
         # Each run has one of these in it, and a text without any, as nearly all are, is searched in no time.
-        self._seeds = {form[at : at + half] for form in forms for at in range(0, len(form) - half + 1, half)}
+        self._seeds = {
+            form[at : at + half] for form in forms for at in range(0, len(form) - half + 1, half)
+        }
 
     def hide(self, data: Any) -> Any:
         """Return decoded JSON with the key replaced in every text, the keys of objects too."""
@@ -92,6 +100,8 @@ def _spellings(key: str) -> set[str]:
     spellings = {key, quote(key, safe=""), json.dumps(key)[1:-1], repr(key)[1:-1]}
     for before in range(3):
         encoded = base64.b64encode(b" " * before + key.encode()).decode()
-        own = encoded[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]  # without what its neighbours decide
+        own = encoded[
+            -(-before * 8 // 6) : (before + len(key)) * 8 // 6
+        ]  # without what its neighbours decide
         spellings |= {own, own.replace("+", "-").replace("/", "_")}
     return spellings

@@ -24,7 +24,9 @@ def check_base_url(url: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must be only scheme, host, port and path")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("must be https, because the key travels with every request (http only for loopback)")
+        raise ValueError(
+            "must be https, because the key travels with every request (http only for loopback)"
+        )
     return url.rstrip("/").removesuffix("/v1")  # each path brings its own
 
 
@@ -87,7 +89,11 @@ class Settings(BaseModel):
             variable = f"SIGMAMIND_{str(problem['loc'][0]).upper()}"
             reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
             reason = "must be true or false" if problem["type"].startswith("bool") else reason
-            reason = "must be a whole number, 0 or more" if problem["loc"][0] == "confirm_attempts" else reason
+            reason = (
+                "must be a whole number, 0 or more"
+                if problem["loc"][0] == "confirm_attempts"
+                else reason
+            )
             raise ConfigurationError(f"{variable} {reason}.") from None
 
     def key(self) -> SecretStr:

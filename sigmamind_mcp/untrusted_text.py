@@ -29,7 +29,8 @@ _UNSEEN = (
     "\u200b\ufe03-\ufe0d\ufeff\ufff0-\ufffb"  # zero width, selectors that select nothing, annotation
     "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a"  # layout of hieroglyphs and the like
     "\U000e0000-\U000e0060\U000e007b-\U000e007e\U000e0080-\U000e00ff\U000e0120-\U000e0fff"  # tags, selectors
-    "\ufdd0-\ufdef" + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+    "\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
 )
 _SELECTORS = "\u180b-\u180d\u180f\ufe00-\ufe02\ufe0e\ufe0f\U000e0100-\U000e011f"
 _SIGNS = f"{_SELECTORS}\u180e\u200c-\u200f\U000e0061-\U000e007a\U000e007f"
@@ -55,7 +56,10 @@ _MONGOLIAN = "\u1807\u1820-\u1878\u1880-\u18aa"
 _BLACK_FLAG = "\U0001f3f4"
 # England, Scotland, Wales: the only flags of regions that are in general use.
 _FLAG_TAGS = re.compile(
-    "|".join("".join(chr(0xE0000 + ord(c)) for c in name) + "\U000e007f" for name in ("gbeng", "gbsct", "gbwls"))
+    "|".join(
+        "".join(chr(0xE0000 + ord(c)) for c in name) + "\U000e007f"
+        for name in ("gbeng", "gbsct", "gbwls")
+    )
 )
 # A sign between its two neighbours, where these alone decide. Bengali and Kannada write ra, joiner, virama.
 _FITS = re.compile(
@@ -100,7 +104,9 @@ def clean(text: str) -> str:
     for number in range(1, len(parts), 2):
         at += len(parts[number - 1])
         signs = parts[number][:_LONGEST_RUN]
-        parts[number] = _fitting(signs, seen[at - 1 : at], _letter_before(seen, at), seen[at : at + 1])
+        parts[number] = _fitting(
+            signs, seen[at - 1 : at], _letter_before(seen, at), seen[at : at + 1]
+        )
     return "".join(parts)
 
 
@@ -115,7 +121,9 @@ def clean_json(data: Any) -> Any:
         return [clean_json(item) for item in data]
     if isinstance(data, dict):
         named = {clean(str(key)): key for key in data}
-        return {name: clean_json(data[name if name in data else key]) for name, key in named.items()}
+        return {
+            name: clean_json(data[name if name in data else key]) for name, key in named.items()
+        }
     return data
 
 

@@ -44,7 +44,9 @@ def read_uri(uri: str) -> Address | None:
     for kind, template in TEMPLATES.items():
         if found := _pattern(_path(template)).fullmatch(path):
             variables = {name: unquote(value) for name, value in found.groupdict().items()}
-            return Address(kind, {**variables, **_read_query(template, query if "?" in uri else None)})
+            return Address(
+                kind, {**variables, **_read_query(template, query if "?" in uri else None)}
+            )
     return None
 
 
@@ -61,13 +63,17 @@ def _read_query(template: str, query: str | None) -> dict[str, str]:
         return {}
     names = re.findall(r"\w+", template.partition("{?")[2])
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=10) or [("", "")]
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=True, max_num_fields=10
+        ) or [("", "")]
     except ValueError:
         pairs = [("", "")]
     given = dict(pairs)
     if len(given) < len(pairs) or not set(given) <= set(names):
         takes = " and ".join(names)
-        raise InvalidArguments(f"The URI's query takes {takes}, each once." if names else "This URI takes no query.")
+        raise InvalidArguments(
+            f"The URI's query takes {takes}, each once." if names else "This URI takes no query."
+        )
     for name, value in given.items():
         if not re.fullmatch(r"[0-9]{1,9}", value):
             raise InvalidArguments(f"{name} must be a whole number.")

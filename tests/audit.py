@@ -41,9 +41,18 @@ def audit(python: Path) -> int:
 
 def look_up(python: Path) -> int:
     """Print the known holes of the locked packages; 1 when there are any, 0 too where the lists cannot be reached."""
-    asked = ["--requirement", "requirements-dev.txt", "--require-hashes", "--disable-pip", "--format", "json"]
+    asked = [
+        "--requirement",
+        "requirements-dev.txt",
+        "--require-hashes",
+        "--disable-pip",
+        "--format",
+        "json",
+    ]
     command = [str(python.parent / f"pip-audit{python.suffix}"), *asked]
-    done = subprocess.run(command, timeout=SECONDS, check=False, capture_output=True, encoding="utf-8")
+    done = subprocess.run(
+        command, timeout=SECONDS, check=False, capture_output=True, encoding="utf-8"
+    )
     packages = json.loads(done.stdout)["dependencies"] if done.stdout.strip() else []
     known = [package for package in packages if "vulns" in package]
     said = [
@@ -51,7 +60,9 @@ def look_up(python: Path) -> int:
         for package in known
         for hole in package["vulns"]
     ]
-    said.append(f"{len(known)} locked packages looked up; of {len(packages) - len(known)} the lists cannot be reached.")
+    said.append(
+        f"{len(known)} locked packages looked up; of {len(packages) - len(known)} the lists cannot be reached."
+    )
     print(*said, sep="\n")  # noqa: T201 - the answer
     return int(any(package["vulns"] for package in known))
 
@@ -69,7 +80,9 @@ async def open_strict(settings: Settings, transport: APITransport) -> AsyncItera
 
         async def call_tool(ctx: Request, params: mcp.CallToolRequestParams) -> Any:
             if None in (params.arguments or {}).values():
-                return mcp.CallToolResult(content=[mcp.TextContent(text="null is refused here.")], is_error=True)
+                return mcp.CallToolResult(
+                    content=[mcp.TextContent(text="null is refused here.")], is_error=True
+                )
             return await own.handler(ctx, params)
 
         server.add_request_handler("tools/call", mcp.CallToolRequestParams, call_tool)

@@ -55,7 +55,9 @@ class Stdio:
     def __init__(self, command: Sequence[str], env: dict[str, str]) -> None:
         self.began = time.perf_counter()
         pipe = subprocess.PIPE
-        self.child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=env)
+        self.child = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=env
+        )
         self.asked = 0
 
     def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +73,10 @@ class Stdio:
 
     def shake_hands(self) -> None:
         client = {"name": "bench", "version": "0"}
-        self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client})
+        self.ask(
+            "initialize",
+            {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client},
+        )
         self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def call(self, name: str, arguments: dict[str, str]) -> float:
@@ -98,7 +103,11 @@ class Start:
 
     @classmethod
     def of(
-        cls, command: Sequence[str], env: dict[str, str], call: tuple[str, dict[str, str]], pause: float = 0
+        cls,
+        command: Sequence[str],
+        env: dict[str, str],
+        call: tuple[str, dict[str, str]],
+        pause: float = 0,
     ) -> "Start":
         server = Stdio(command, env)
         server.shake_hands()
@@ -110,7 +119,9 @@ class Start:
         return start
 
 
-def cold_starts(env: dict[str, str], rounds: int) -> tuple[list[Start], list[Start], list[Start], list[float]]:
+def cold_starts(
+    env: dict[str, str], rounds: int
+) -> tuple[list[Start], list[Start], list[Start], list[float]]:
     """Ours, ours with a second before the call, the one-tool server's and a bare interpreter's, in turn.
 
     One round more is made, which does not count.
@@ -126,7 +137,9 @@ def cold_starts(env: dict[str, str], rounds: int) -> tuple[list[Start], list[Sta
     return ours[1:], later[1:], floor[1:], bare[1:]
 
 
-def steady(env: dict[str, str], rounds: int, url: str) -> tuple[list[float], list[float], list[float]]:
+def steady(
+    env: dict[str, str], rounds: int, url: str
+) -> tuple[list[float], list[float], list[float]]:
     """The median seconds of a call, of the GET alone by the same HTTP library, of the one tool, in turn round by round."""
     server, one_tool = Stdio(OURS, env), Stdio(ONE_TOOL, env)
     for child, call in ((server, CALL), (one_tool, REPEAT)):
@@ -185,10 +198,16 @@ async def load(url: str, call: tuple[str, dict[str, str]], clients: int, seconds
 
 
 def _request(host: str, port: str, name: str, arguments: dict[str, str]) -> bytes:
-    about = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "bench", "version": "0"}, "clientCapabilities": {}}
+    about = {
+        "protocolVersion": "2026-07-28",
+        "clientInfo": {"name": "bench", "version": "0"},
+        "clientCapabilities": {},
+    }
     meta = {f"io.modelcontextprotocol/{key}": value for key, value in about.items()}
     params = {"name": name, "arguments": arguments, "_meta": meta}
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    body = json.dumps(
+        {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    ).encode()
     head = f"""POST /mcp HTTP/1.1
 Host: {host}:{port}
 Content-Type: application/json
@@ -212,7 +231,11 @@ async def _answer(reader: asyncio.StreamReader) -> None:
         await reader.readexactly(2)
     else:
         body = await reader.readexactly(int(head.partition(b"content-length:")[2].split()[0]))
-    assert b" 200 " in head.partition(b"\r\n")[0] and b'"result"' in body and b'"isError":true' not in body, head + body
+    assert (
+        b" 200 " in head.partition(b"\r\n")[0]
+        and b'"result"' in body
+        and b'"isError":true' not in body
+    ), head + body
 
 
 @contextmanager
@@ -224,7 +247,10 @@ def stub() -> Iterator[str]:
 
 async def _serve_stub(port: int) -> None:
     body = json.dumps(CASE).encode()
-    answer = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    answer = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readline():
@@ -245,7 +271,9 @@ def show(name: str, value: float, spread: Sequence[float] = ()) -> None:
 
 def ratio(name: str, ours: Sequence[float], floor: Sequence[float]) -> None:
     """Show the ratio of the best rounds, since what else runs only adds, and the span of the rounds' own ratios."""
-    show(name, min(ours) / min(floor), [one / other for one, other in zip(ours, floor, strict=True)])
+    show(
+        name, min(ours) / min(floor), [one / other for one, other in zip(ours, floor, strict=True)]
+    )
 
 
 def main(rounds: int, seconds: float) -> None:
@@ -254,10 +282,20 @@ def main(rounds: int, seconds: float) -> None:
         env = environment(SIGMAMIND_API_KEY="key", SIGMAMIND_BASE_URL=api)
         ours, later, floor, bare = cold_starts(env, rounds)
         calls, gets, repeats = steady(env, rounds, api)
-        ratio("tools/list, of the one-tool server's", [s.listed for s in ours], [s.listed for s in floor])
+        ratio(
+            "tools/list, of the one-tool server's",
+            [s.listed for s in ours],
+            [s.listed for s in floor],
+        )
         ratio("tools/list, of a bare interpreter's run", [s.listed for s in ours], bare)
-        show("first call at once, of a steady one", min(start.first_call for start in ours) / min(calls))
-        show("first call a second later, of a steady one", min(start.first_call for start in later) / min(calls))
+        show(
+            "first call at once, of a steady one",
+            min(start.first_call for start in ours) / min(calls),
+        )
+        show(
+            "first call a second later, of a steady one",
+            min(start.first_call for start in later) / min(calls),
+        )
         ratio("call, of its raw GET", calls, gets)
         both = [get + repeat for get, repeat in zip(gets, repeats, strict=True)]
         ratio("call, of its raw GET and a call of the one tool together", calls, both)
@@ -281,7 +319,10 @@ def _throughput(url: str, floor_url: str, seconds: float) -> dict[str, float]:
     return {
         **{f"calls/s at {n}, of those at 1": each[n] / each[1] for n in CLIENTS[1:]},
         **{f"p99, of p50 at {n}": ours[n].p99 / ours[n].p50 for n in CLIENTS},
-        **{f"calls/s at {n}, of a tool that calls nothing": each[n] / floor[n].per_second for n in CLIENTS},
+        **{
+            f"calls/s at {n}, of a tool that calls nothing": each[n] / floor[n].per_second
+            for n in CLIENTS
+        },
     }
 
 

@@ -24,7 +24,14 @@ ROOT = Path(__file__).parent.parent
 BUNDLE = ROOT / "dist" / "sigmamind-mcp.mcpb"
 MCPB = INTEROP / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
 
-BESIDE_THE_PACKAGE = ("CHANGELOG.md", "LICENSE", "README.md", "icon.png", "manifest.json", "pyproject.toml")
+BESIDE_THE_PACKAGE = (
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "icon.png",
+    "manifest.json",
+    "pyproject.toml",
+)
 SUFFIXES = {".py", ".md", ".typed"}
 OLDEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time that an archive can hold, for every file."""
@@ -34,7 +41,9 @@ SETTINGS: dict[str, dict[str, object]] = {
     "blank": {"api_key": "key", "agent_id": "", "read_only": "", "confirm_attempts": ""},
     "null": {"api_key": "key", "agent_id": None, "read_only": None, "confirm_attempts": None},
     "read only": {"api_key": "key", "read_only": True},
-    "left as variables": {name: f"${{user_config.{name}}}" for name in ("api_key", "agent_id", "confirm_attempts")},
+    "left as variables": {
+        name: f"${{user_config.{name}}}" for name in ("api_key", "agent_id", "confirm_attempts")
+    },
 }
 """What hosts hand over, above all for fields that nobody filled in."""
 
@@ -53,10 +62,14 @@ def _belonging(project: Path) -> Iterator[str]:
     yield from BESIDE_THE_PACKAGE
     for path in (project / "sigmamind_mcp").rglob("*"):
         inside = path.relative_to(project)
-        if path.is_dir() or any(part == "__pycache__" or part.startswith(".") for part in inside.parts):
+        if path.is_dir() or any(
+            part == "__pycache__" or part.startswith(".") for part in inside.parts
+        ):
             continue
         if path.suffix not in SUFFIXES:
-            sys.exit(f"{inside} is of no kind that belongs in a bundle; tests/bundle.py lists those that do.")
+            sys.exit(
+                f"{inside} is of no kind that belongs in a bundle; tests/bundle.py lists those that do."
+            )
         yield inside.as_posix()
 
 
@@ -88,15 +101,23 @@ class BundleJudges(Judges):
 
     def launched(self, settings: dict[str, object]) -> str:
         """Start it as a host does, with these settings, and list the tools."""
-        names = [tool["name"] for tool in self._inspect(*self._filled_in(settings))["result"]["tools"]]
-        if names != [tool.name for tool in TOOLS if not (settings.get("read_only") and tool.writes)]:
+        names = [
+            tool["name"] for tool in self._inspect(*self._filled_in(settings))["result"]["tools"]
+        ]
+        if names != [
+            tool.name for tool in TOOLS if not (settings.get("read_only") and tool.writes)
+        ]:
             raise Rejected(f"tools/list: {names}")
         return f"{len(names)} tools"
 
     def compiled(self) -> str:
         """Bytecode is there from the installation on, not from the first start that needs it."""
         sources = list((self.unpacked / ".venv").rglob("mcp_types/*.py"))
-        missing = [source for source in sources if not list(source.parent.glob(f"__pycache__/{source.stem}.*.pyc"))]
+        missing = [
+            source
+            for source in sources
+            if not list(source.parent.glob(f"__pycache__/{source.stem}.*.pyc"))
+        ]
         unused = list((self.unpacked / ".venv").rglob("pygments/__pycache__/*.pyc"))
         if missing or not sources or not unused:
             raise Rejected(f"Not compiled: {missing or 'packages that the start does not load'}")
@@ -119,7 +140,9 @@ class BundleJudges(Judges):
         if done.returncode:
             raise Rejected(done.stderr)
         config = json.loads(done.stdout)
-        own_uv = shutil.which(config["command"], path=str(Path(sys.executable).parent))  # hosts bring theirs as well
+        own_uv = shutil.which(
+            config["command"], path=str(Path(sys.executable).parent)
+        )  # hosts bring theirs as well
         config |= {"command": own_uv, "env": {**_for_uv(), **config["env"]}}
         file = self.home / "servers.json"
         file.write_text(json.dumps({"mcpServers": {"bundle": config}}), encoding="utf-8")
@@ -142,7 +165,10 @@ def main(node: Path, linter: Path) -> int:
         panel: dict[str, Callable[[], str]] = {
             "packed twice": judges.packed,
             "mcpb": judges.validated,
-            **{f"uv run, settings {name}": partial(judges.launched, given) for name, given in SETTINGS.items()},
+            **{
+                f"uv run, settings {name}": partial(judges.launched, given)
+                for name, given in SETTINGS.items()
+            },
             "bytecode": judges.compiled,
             "skillsaw": judges.linted,
         }

@@ -18,7 +18,9 @@ def conform(cases: int, seed: int) -> int:
         command = [sys.executable, "-m", "schemathesis.cli", "run", str(OPENAPI), "--url", url]
         command += ["--header", f"X-API-Key: {SANDBOX_KEY}", "--seed", str(seed), "--no-color"]
         command += ["--max-examples", str(max(1, cases // CASES_PER_EXAMPLE))]
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     tried = re.search(r"(\d+) generated", done.stdout)
     if done.returncode or not tried or int(tried.group(1)) < cases:
         print(done.stdout[-8000:], done.stderr[-2000:], sep="\n")  # noqa: T201 - the verdict

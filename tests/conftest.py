@@ -33,14 +33,25 @@ FIGURES: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="only the tests that measure something, in their long version")
-    parser.addoption("--minutes", type=float, default=3.0, help="how long the mixed load of the long version lasts")
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="only the tests that measure something, in their long version",
+    )
+    parser.addoption(
+        "--minutes",
+        type=float,
+        default=3.0,
+        help="how long the mixed load of the long version lasts",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --long, keep the tests that count rounds or print a figure."""
     if config.getoption("--long"):
-        measuring = [item for item in items if {"rounds", "figures"} & set(getattr(item, "fixturenames", ()))]
+        measuring = [
+            item for item in items if {"rounds", "figures"} & set(getattr(item, "fixturenames", ()))
+        ]
         config.hook.pytest_deselected(items=[item for item in items if item not in measuring])
         items[:] = measuring
 
@@ -68,7 +79,10 @@ def figures() -> list[str]:
 @pytest.fixture(scope="session")
 def wires(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeAPI, dict[str, Wire]]]:
     """An API, and the server before it on every transport, logging all that it logs."""
-    with running_fake_api() as api, open_wires(tmp_path_factory.mktemp("wires"), api.url, SPIKY_KEY) as opened:
+    with (
+        running_fake_api() as api,
+        open_wires(tmp_path_factory.mktemp("wires"), api.url, SPIKY_KEY) as opened,
+    ):
         yield api, opened
 
 
@@ -115,7 +129,9 @@ def connected(
     async def connect() -> AsyncIterator[Client]:
         async with (
             open_server(Settings(**settings), select_api(Settings(**settings))) as server,
-            Client(server, cache=None, mode=mode, elicitation_callback=elicitation_callback) as client,
+            Client(
+                server, cache=None, mode=mode, elicitation_callback=elicitation_callback
+            ) as client,
         ):
             yield client
 

@@ -123,10 +123,16 @@ class FakeAPI:
     def offer(self, *test_case_ids: str, attempt: int = 1) -> None:
         """Have these test cases, no batch run yet, and an agent without tools: what a launch reads before it."""
         self.answer(
-            "GET", "/v1/test-cases", page([{**CASE, "testCaseId": n, "attempt": attempt} for n in test_case_ids])
+            "GET",
+            "/v1/test-cases",
+            page([{**CASE, "testCaseId": n, "attempt": attempt} for n in test_case_ids]),
         )
         self.answer("GET", "/v1/batch-runs", page([]))
-        self.answer("GET", f"/v1/agents/{AGENT['agentId']}", {**AGENT, "agentSettings": {"webhooks": []}, "tools": []})
+        self.answer(
+            "GET",
+            f"/v1/agents/{AGENT['agentId']}",
+            {**AGENT, "agentSettings": {"webhooks": []}, "tools": []},
+        )
 
     @property
     def posts(self) -> list[Asked]:
@@ -159,7 +165,11 @@ def running_fake_api() -> Iterator[FakeAPI]:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(
-                self.command, parts.path, dict(parse_qsl(parts.query)), headers, json.loads(sent) if sent else None
+                self.command,
+                parts.path,
+                dict(parse_qsl(parts.query)),
+                headers,
+                json.loads(sent) if sent else None,
             )
             api.asked.append(asked)
             status, body = api.answers.get((asked.method, asked.path), (404, ERROR))
@@ -170,7 +180,11 @@ def running_fake_api() -> Iterator[FakeAPI]:
                 api.stall.wait(10)
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response_only(status)
-            for name, value in {"Content-Type": api.content_type, "Content-Length": len(raw), **api.headers}.items():
+            for name, value in {
+                "Content-Type": api.content_type,
+                "Content-Length": len(raw),
+                **api.headers,
+            }.items():
                 self.send_header(name, str(value))
             with suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up
                 self.end_headers()

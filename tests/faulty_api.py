@@ -55,7 +55,12 @@ class FaultyAPI:
         fault = self.fault if self.faults_left > 0 else None
         self.faults_left -= 1
         length = next(
-            (int(line.partition(":")[2]) for line in head.splitlines() if line.lower().startswith("content-length")), 0
+            (
+                int(line.partition(":")[2])
+                for line in head.splitlines()
+                if line.lower().startswith("content-length")
+            ),
+            0,
         )
         if fault == "reset before the body":
             return self._reset(writer)

@@ -60,10 +60,16 @@ class Judges:
         """All that the revision requires; with a baseline, warnings are failures too."""
         file = INTEROP / f"baseline-{revision}.yml"
         baseline = re.findall(r"^  - (\S+)$", file.read_text(encoding="utf-8"), re.M)
-        done, checks = self._conformance(url, "--requirements", revision, "--expected-failures", str(file))
+        done, checks = self._conformance(
+            url, "--requirements", revision, "--expected-failures", str(file)
+        )
         if done.returncode:
             said = done.stdout.rpartition("\nTotal")[2]
-            named = [(scenario, check) for scenario, check in checks if f"{scenario}:{check['id']}" not in baseline]
+            named = [
+                (scenario, check)
+                for scenario, check in checks
+                if f"{scenario}:{check['id']}" not in baseline
+            ]
             scored = [(scenario, check) for scenario, check in named if f" {scenario}" in said]
             raise Rejected("".join([*_described(scored), said, done.stderr[-2000:]]))
         return f"{_passed(checks)} checks passed, {len(baseline)} in the baseline"
@@ -72,7 +78,9 @@ class Judges:
         """The scenarios for any server, where a warning counts as a failure."""
 
         def judge(scenario: str) -> list[tuple[str, dict[str, Any]]]:
-            done, checks = self._conformance(url, "--scenario", scenario, "--spec-version", revision)
+            done, checks = self._conformance(
+                url, "--scenario", scenario, "--spec-version", revision
+            )
             found = list(_described(checks))
             if done.returncode or found or not _passed(checks):
                 raise Rejected("".join(found) or done.stdout[-2000:] + done.stderr[-2000:])
@@ -83,10 +91,14 @@ class Judges:
             passed = sum(_passed(checks) for checks in pool.map(judge, scenarios))
         return f"{passed} checks passed in {len(scenarios)} scenarios, no baseline"
 
-    def _conformance(self, url: str, *arguments: str) -> tuple[Done, list[tuple[str, dict[str, Any]]]]:
+    def _conformance(
+        self, url: str, *arguments: str
+    ) -> tuple[Done, list[tuple[str, dict[str, Any]]]]:
         """Run the suite, and return every check with its scenario."""
         with TemporaryDirectory(dir=self.home) as results:
-            done = self._run(CONFORMANCE, "server", "--url", f"{url}/mcp", "-o", results, *arguments)
+            done = self._run(
+                CONFORMANCE, "server", "--url", f"{url}/mcp", "-o", results, *arguments
+            )
             return done, [
                 (re.sub(r"^server-|-\d{4}-\d\d-\d\dT.*$", "", file.parent.name), check)
                 for file in sorted(Path(results).rglob("checks.json"))
@@ -101,7 +113,14 @@ class Judges:
         names = [tool["name"] for tool in listed["result"]["tools"]]
         if names != [tool.name for tool in TOOLS]:
             raise Rejected(f"tools/list: {names}")
-        call = ("--method", "tools/call", "--tool-name", "get_test_case", "--tool-args-json", json.dumps(ASKED))
+        call = (
+            "--method",
+            "tools/call",
+            "--tool-name",
+            "get_test_case",
+            "--tool-args-json",
+            json.dumps(ASKED),
+        )
         called = self._inspect(*call, *server)
         if called["result"].get("structuredContent", {}).get("testCaseId") != ASKED["testCaseId"]:
             raise Rejected(json.dumps(called))
@@ -115,7 +134,11 @@ class Judges:
         return answer
 
     def typescript(self, url: str) -> str:
-        server = {"url": url, "command": [*COMMAND, "--sandbox"], "tools": [tool.name for tool in TOOLS]}
+        server = {
+            "url": url,
+            "command": [*COMMAND, "--sandbox"],
+            "tools": [tool.name for tool in TOOLS],
+        }
         done = self._run(INTEROP / "clients.mjs", json.dumps(server))
         passed = [line for line in done.stdout.splitlines() if line.endswith(": passed")]
         if done.returncode or len(passed) != 9:
@@ -158,11 +181,21 @@ def main(node: Path) -> int:
         judges = Judges(node, Path(home))
         stdio = ("--", *COMMAND, "--sandbox")
         panel: dict[str, Callable[[], str]] = {
-            **{f"conformance {each}": partial(judges.conformance, overlaid, each) for each in REVISIONS},
-            **{f"conformance {each}, as it is": partial(judges.conformance_as_it_is, url, each) for each in REVISIONS},
+            **{
+                f"conformance {each}": partial(judges.conformance, overlaid, each)
+                for each in REVISIONS
+            },
+            **{
+                f"conformance {each}, as it is": partial(judges.conformance_as_it_is, url, each)
+                for each in REVISIONS
+            },
             "Inspector, stdio": partial(judges.inspector, *stdio),
-            "Inspector, SSE": partial(judges.inspector, "--server-url", f"{url}/sse", "--transport", "sse"),
-            "Inspector, HTTP": partial(judges.inspector, "--server-url", f"{url}/mcp", "--transport", "http"),
+            "Inspector, SSE": partial(
+                judges.inspector, "--server-url", f"{url}/sse", "--transport", "sse"
+            ),
+            "Inspector, HTTP": partial(
+                judges.inspector, "--server-url", f"{url}/mcp", "--transport", "http"
+            ),
             "TypeScript": partial(judges.typescript, url),
         }
         return max([verdict_of(name, judge) for name, judge in panel.items()])

@@ -55,14 +55,20 @@ def labelled(name: str) -> list[dict[str, Any]]:
 
 
 def run_of(labels: dict[str, Any]) -> TestRun:
-    mock_data = [{"variableName": name, "value": value} for name, value in labels["mockData"].items()]
+    mock_data = [
+        {"variableName": name, "value": value} for name, value in labels["mockData"].items()
+    ]
     turns = labels["conversation"]
-    conversation = None if turns is None else [{"role": role, "content": content} for role, content in turns]
+    conversation = (
+        None if turns is None else [{"role": role, "content": content} for role, content in turns]
+    )
     return TestRun.read({"testCase": {"mockData": mock_data}, "conversation": conversation})
 
 
 def found_in(labels: dict[str, Any]) -> set[Place]:
-    return {(signal.kind, signal.turn) for signal in find_signals(run_of(labels), labels["siblings"])}
+    return {
+        (signal.kind, signal.turn) for signal in find_signals(run_of(labels), labels["siblings"])
+    }
 
 
 def measured(name: str) -> dict[SignalKind, Figures]:
@@ -92,7 +98,9 @@ def wilson_lower(hits: int, tries: int) -> float:
         return 0.0
     z = 1.959964
     share, square = hits / tries, z * z / tries
-    return (share + square / 2 - z * sqrt(share * (1 - share) / tries + square / (4 * tries))) / (1 + square)
+    return (share + square / 2 - z * sqrt(share * (1 - share) / tries + square / (4 * tries))) / (
+        1 + square
+    )
 
 
 def table(name: str) -> Iterator[str]:
@@ -112,7 +120,8 @@ def differences(name: str) -> Iterator[str]:
         found, true = found_in(labels), {(kind, turn) for kind, turn in labels["signals"]}
         for sign, places in (("missed", true - found), ("false", found - true)):
             yield from (
-                f"{sign}: {kind} at turn {turn} of {labels['name']!r}" for kind, turn in sorted(places, key=str)
+                f"{sign}: {kind} at turn {turn} of {labels['name']!r}"
+                for kind, turn in sorted(places, key=str)
             )
 
 
@@ -126,4 +135,8 @@ def first_table() -> Iterator[str]:
 if __name__ == "__main__":
     sys.stdout.write("\n".join([*first_table(), "", ""]))
     for name in ("tuned", "held_out"):
-        sys.stdout.write("\n".join([*table(name), *(differences(name) if "--misses" in sys.argv else ()), "", ""]))
+        sys.stdout.write(
+            "\n".join(
+                [*table(name), *(differences(name) if "--misses" in sys.argv else ()), "", ""]
+            )
+        )

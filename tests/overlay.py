@@ -29,7 +29,9 @@ TEXT = mcp.TextContent(text="A text.")
 IMAGE = mcp.ImageContent(data=PNG, mime_type="image/png")
 AUDIO = mcp.AudioContent(data=WAV, mime_type="audio/wav")
 DOCUMENT = mcp.EmbeddedResource(
-    resource=mcp.TextResourceContents(uri="test://embedded-resource", mime_type="text/plain", text="A document.")
+    resource=mcp.TextResourceContents(
+        uri="test://embedded-resource", mime_type="text/plain", text="A document."
+    )
 )
 CONTENT: dict[str, list[mcp.ContentBlock]] = {
     "test_simple_text": [TEXT],
@@ -41,7 +43,9 @@ CONTENT: dict[str, list[mcp.ContentBlock]] = {
 }
 """Tools that answer with what they are called for."""
 
-Call = Callable[[Request, mcp.CallToolRequestParams], Awaitable[mcp.CallToolResult | mcp.InputRequiredResult]]
+Call = Callable[
+    [Request, mcp.CallToolRequestParams], Awaitable[mcp.CallToolResult | mcp.InputRequiredResult]
+]
 
 
 async def error_handling(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
@@ -56,7 +60,9 @@ async def with_progress(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.
 
 
 async def missing_capability(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
-    if not ctx.session.check_client_capability(mcp.ClientCapabilities(sampling=mcp.SamplingCapability())):
+    if not ctx.session.check_client_capability(
+        mcp.ClientCapabilities(sampling=mcp.SamplingCapability())
+    ):
         raise MCPError(
             code=mcp.MISSING_REQUIRED_CLIENT_CAPABILITY,
             message="This needs sampling.",
@@ -80,9 +86,13 @@ async def asks_for_a_name(
 ) -> mcp.CallToolResult | mcp.InputRequiredResult:
     answer = (params.input_responses or {}).get("user_name")
     if isinstance(answer, mcp.ElicitResult) and answer.content:
-        return mcp.CallToolResult(content=[mcp.TextContent(text=f"Hello, {answer.content.get('name')}!")])
+        return mcp.CallToolResult(
+            content=[mcp.TextContent(text=f"Hello, {answer.content.get('name')}!")]
+        )
     form = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
-    request = mcp.ElicitRequest(params=mcp.ElicitRequestFormParams(message="Your name?", requested_schema=form))
+    request = mcp.ElicitRequest(
+        params=mcp.ElicitRequestFormParams(message="Your name?", requested_schema=form)
+    )
     return mcp.InputRequiredResult(input_requests={"user_name": request})
 
 
@@ -98,8 +108,12 @@ CALLS: dict[str, Call] = {
 }
 
 RESOURCES: dict[str, mcp.TextResourceContents | mcp.BlobResourceContents] = {
-    "test://static-text": mcp.TextResourceContents(uri="test://static-text", mime_type="text/plain", text="A text."),
-    "test://static-binary": mcp.BlobResourceContents(uri="test://static-binary", mime_type="image/png", blob=PNG),
+    "test://static-text": mcp.TextResourceContents(
+        uri="test://static-text", mime_type="text/plain", text="A text."
+    ),
+    "test://static-binary": mcp.BlobResourceContents(
+        uri="test://static-binary", mime_type="image/png", blob=PNG
+    ),
     "test://template/123/data": mcp.TextResourceContents(
         uri="test://template/123/data", mime_type="application/json", text='{"id": "123"}'
     ),
@@ -124,10 +138,16 @@ def overlay(server: Server[Any]) -> None:
         )
     }  # fmt: skip
 
-    async def list_tools(ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListToolsResult:
+    async def list_tools(
+        ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListToolsResult:
         result: mcp.ListToolsResult = await own["tools/list"](ctx, params)
         fixtures = [
-            mcp.Tool(name=name, description="A fixture.", input_schema={"type": "object", "properties": {}})
+            mcp.Tool(
+                name=name,
+                description="A fixture.",
+                input_schema={"type": "object", "properties": {}},
+            )
             for name in [*CONTENT, *CALLS]
         ]
         return result.model_copy(update={"tools": [*result.tools, *fixtures]})
@@ -140,9 +160,14 @@ def overlay(server: Server[Any]) -> None:
         call: Call = CALLS.get(params.name, own["tools/call"])
         return await call(ctx, params)
 
-    async def list_resources(ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListResourcesResult:
+    async def list_resources(
+        ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListResourcesResult:
         result: mcp.ListResourcesResult = await own["resources/list"](ctx, params)
-        fixtures = [mcp.Resource(uri=uri, name=uri, mime_type=each.mime_type) for uri, each in RESOURCES.items()]
+        fixtures = [
+            mcp.Resource(uri=uri, name=uri, mime_type=each.mime_type)
+            for uri, each in RESOURCES.items()
+        ]
         return result.model_copy(update={"resources": [*result.resources, *fixtures]})
 
     async def list_templates(
@@ -150,21 +175,29 @@ def overlay(server: Server[Any]) -> None:
     ) -> mcp.ListResourceTemplatesResult:
         result: mcp.ListResourceTemplatesResult = await own["resources/templates/list"](ctx, params)
         fixture = mcp.ResourceTemplate(uri_template="test://template/{id}/data", name="fixture")
-        return result.model_copy(update={"resource_templates": [*result.resource_templates, fixture]})
+        return result.model_copy(
+            update={"resource_templates": [*result.resource_templates, fixture]}
+        )
 
-    async def read_resource(ctx: Request, params: mcp.ReadResourceRequestParams) -> mcp.ReadResourceResult:
+    async def read_resource(
+        ctx: Request, params: mcp.ReadResourceRequestParams
+    ) -> mcp.ReadResourceResult:
         if params.uri in RESOURCES:
             return mcp.ReadResourceResult(contents=[RESOURCES[params.uri]])
         result: mcp.ReadResourceResult = await own["resources/read"](ctx, params)
         return result
 
-    async def list_prompts(ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListPromptsResult:
+    async def list_prompts(
+        ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListPromptsResult:
         result: mcp.ListPromptsResult = await own["prompts/list"](ctx, params)
         fixtures = [
             mcp.Prompt(
                 name=name,
                 description="A fixture.",
-                arguments=[mcp.PromptArgument(name=argument, required=True) for argument in arguments],
+                arguments=[
+                    mcp.PromptArgument(name=argument, required=True) for argument in arguments
+                ],
             )
             for name, (arguments, _) in PROMPTS.items()
         ]
@@ -174,14 +207,18 @@ def overlay(server: Server[Any]) -> None:
         if params.name in PROMPTS:
             filled = mcp.TextContent(text=f"With {params.arguments or {}}.")
             content = [filled, PROMPTS[params.name][1]]
-            return mcp.GetPromptResult(messages=[mcp.PromptMessage(role="user", content=each) for each in content])
+            return mcp.GetPromptResult(
+                messages=[mcp.PromptMessage(role="user", content=each) for each in content]
+            )
         result: mcp.GetPromptResult = await own["prompts/get"](ctx, params)
         return result
 
     server.add_request_handler("tools/list", mcp.PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", mcp.CallToolRequestParams, call_tool)
     server.add_request_handler("resources/list", mcp.PaginatedRequestParams, list_resources)
-    server.add_request_handler("resources/templates/list", mcp.PaginatedRequestParams, list_templates)
+    server.add_request_handler(
+        "resources/templates/list", mcp.PaginatedRequestParams, list_templates
+    )
     server.add_request_handler("resources/read", mcp.ReadResourceRequestParams, read_resource)
     server.add_request_handler("prompts/list", mcp.PaginatedRequestParams, list_prompts)
     server.add_request_handler("prompts/get", mcp.GetPromptRequestParams, get_prompt)

@@ -26,11 +26,20 @@ class PlantedBatch:
     ) -> str:
         """Add a run of a case; `said` alternates between user and agent. Returns its job id."""
         job_id = f"job_{self.batch['batchId'].removeprefix('batch_')}{len(self.runs)}"
-        run = {"jobId": job_id, "batchId": self.batch["batchId"], "testCase": dict(case), "isSuccessful": passed}
+        run = {
+            "jobId": job_id,
+            "batchId": self.batch["batchId"],
+            "testCase": dict(case),
+            "isSuccessful": passed,
+        }
         ended = {} if passed is None else {"completedDate": ENDED}
-        self.runs.append({**run, "agent": AGENT, "createdDate": CREATED, "remarks": remarks, **ended})
+        self.runs.append(
+            {**run, "agent": AGENT, "createdDate": CREATED, "remarks": remarks, **ended}
+        )
         roles = ("user", "assistant")
-        self.conversations[job_id] = [{"role": roles[n % 2], "content": text} for n, text in enumerate(said)]
+        self.conversations[job_id] = [
+            {"role": roles[n % 2], "content": text} for n, text in enumerate(said)
+        ]
         return job_id
 
 
@@ -48,8 +57,13 @@ def planted_case(number: int, attempt: int) -> dict[str, Any]:
 
 def planted_batch(batch_id: str, results: Sequence[tuple[int, int]]) -> PlantedBatch:
     """A batch run whose case n passed and failed as often as `results[n]` says, with one remark for all failures."""
-    cases = [planted_case(number, passed + failed) for number, (passed, failed) in enumerate(results)]
-    counted = {"successfulAttempts": sum(p for p, _ in results), "failedAttempts": sum(f for _, f in results)}
+    cases = [
+        planted_case(number, passed + failed) for number, (passed, failed) in enumerate(results)
+    ]
+    counted = {
+        "successfulAttempts": sum(p for p, _ in results),
+        "failedAttempts": sum(f for _, f in results),
+    }
     total = sum(counted.values())
     planted = PlantedBatch(
         {
@@ -77,7 +91,13 @@ def planted_api(api: FakeAPI, *batches: PlantedBatch) -> None:
         runs = by_id[asked.query["batchId"]].runs
         number, size = int(asked.query.get("page", 0)), int(asked.query.get("size", 10))
         shown = runs[number * size : (number + 1) * size]
-        return page(shown, page=number, size=size, totalCount=len(runs), hasNext=(number + 1) * size < len(runs))
+        return page(
+            shown,
+            page=number,
+            size=size,
+            totalCount=len(runs),
+            hasNext=(number + 1) * size < len(runs),
+        )
 
     api.answer("GET", "/v1/test-runs", list_runs)
     for batch_id, planted in by_id.items():

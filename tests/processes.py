@@ -37,7 +37,10 @@ class Served:
 
 @contextmanager
 def served(
-    *arguments: str, env: Mapping[str, str] | None = None, port: int = 0, module: str = "sigmamind_mcp"
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    port: int = 0,
+    module: str = "sigmamind_mcp",
 ) -> Iterator[Served]:
     """Run a command that serves HTTP, on a free port unless one is given."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
@@ -63,13 +66,17 @@ def served(
 
 
 @contextmanager
-def serving(*arguments: str, env: Mapping[str, str] | None = None, module: str = "sigmamind_mcp") -> Iterator[str]:
+def serving(
+    *arguments: str, env: Mapping[str, str] | None = None, module: str = "sigmamind_mcp"
+) -> Iterator[str]:
     """Run a command that serves HTTP on a free port, and yield the base URL that it prints."""
     with served(*arguments, env=env, module=module) as running:
         yield running.url
 
 
-def run(*arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
@@ -108,7 +115,11 @@ class RawClient:
         return answer
 
     def initialize(self, version: str) -> dict[str, Any]:
-        client = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        client = {
+            "protocolVersion": version,
+            "capabilities": {},
+            "clientInfo": {"name": "raw", "version": "1"},
+        }
         answer = self.ask("initialize", client)
         self.send({"method": "notifications/initialized"})
         return answer

@@ -32,7 +32,9 @@ Schema = dict[str, Any]
 
 def reference() -> str:
     """The whole page."""
-    return "\n".join([*_head(), *_tools(), *_prompts(), *_resources(), *_settings(), *_commands(), *_limits()])
+    return "\n".join(
+        [*_head(), *_tools(), *_prompts(), *_resources(), *_settings(), *_commands(), *_limits()]
+    )
 
 
 def _head() -> Iterator[str]:
@@ -56,7 +58,9 @@ def _tools() -> Iterator[str]:
     yield "value. These fields may be in any answer:"
     yield ""
     first = TOOLS[0].output_schema["properties"]
-    yield from _table(("field", "type", "meaning"), _fields({name: first[name] for name in COMMON}, set(COMMON)))
+    yield from _table(
+        ("field", "type", "meaning"), _fields({name: first[name] for name in COMMON}, set(COMMON))
+    )
     for tool in TOOLS:
         yield from _tool(tool)
 
@@ -83,7 +87,12 @@ def _arguments(schema: Schema) -> Iterator[tuple[str, ...]]:
         if told.get("type") == "array" and told["items"].get("type") == "object":
             for inner, inside in told["items"]["properties"].items():
                 of = "required" if inner in told["items"].get("required", ()) else _default(inside)
-                yield f"`{name}[].{inner}`", _takes(inside), of, _one_line(inside.get("description", ""))
+                yield (
+                    f"`{name}[].{inner}`",
+                    _takes(inside),
+                    of,
+                    _one_line(inside.get("description", "")),
+                )
 
 
 def _default(told: Schema) -> str:
@@ -103,7 +112,9 @@ def _takes(told: Schema) -> str:
             return f"text{f', at most {most:,} characters' if most else ''}{least}"
         case "integer":
             return (
-                f"whole number, {told.get('minimum', 0):,} to {told['maximum']:,}" if "maximum" in told else _from(told)
+                f"whole number, {told.get('minimum', 0):,} to {told['maximum']:,}"
+                if "maximum" in told
+                else _from(told)
             )
         case "array":
             of = {"id": "ids", "object": "objects"}.get(_takes(told["items"]), "texts")
@@ -147,7 +158,9 @@ def _kind(told: Schema) -> tuple[str, Schema | None]:
         case "string" if told.get("format") == "date-time":
             return "time", None
         case other:
-            return {"string": "text", "boolean": "`true` or `false`"}.get(str(other), str(other or "any")), None
+            return {"string": "text", "boolean": "`true` or `false`"}.get(
+                str(other), str(other or "any")
+            ), None
 
 
 def _prompts() -> Iterator[str]:
@@ -170,9 +183,14 @@ def _resources() -> Iterator[str]:
     yield ""
     yield "`fromTurn` counts from 1; `turns` is how many of them."
     yield ""
-    rows = [(f"`{template}`", TITLES[kind][2], TITLES[kind][1]) for kind, template in TEMPLATES.items()]
+    rows = [
+        (f"`{template}`", TITLES[kind][2], TITLES[kind][1]) for kind, template in TEMPLATES.items()
+    ]
     yield from _table(("URI", "type", "holds"), rows)
-    yield from _table(("guide", "about"), [(f"`sigmamind://guide/{topic}`", title) for topic, title in GUIDES.items()])
+    yield from _table(
+        ("guide", "about"),
+        [(f"`sigmamind://guide/{topic}`", title) for topic, title in GUIDES.items()],
+    )
 
 
 def _settings() -> Iterator[str]:
@@ -191,7 +209,9 @@ def _commands() -> Iterator[str]:
     yield "## Command line"
     yield ""
     parser = _parser()
-    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    [commands] = [
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ]
     told = {choice.dest: choice.help or "" for choice in commands._choices_actions}
     yield "### sigmamind-mcp"
     yield ""
@@ -226,7 +246,10 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
             if action.nargs == 0
             else action.metavar or action.dest.upper()
         )
-        yield f"`{' '.join([action.option_strings[0], str(takes)]).rstrip()}`", formatter._expand_help(action)
+        yield (
+            f"`{' '.join([action.option_strings[0], str(takes)]).rstrip()}`",
+            formatter._expand_help(action),
+        )
 
 
 def _limits() -> Iterator[str]:
@@ -257,7 +280,9 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
     if not rows:
         return
     for row in (head, tuple("---" for _ in head), *rows):
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |".replace("|  |", "| |")
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |".replace(
+            "|  |", "| |"
+        )
     yield ""
 
 
@@ -271,7 +296,9 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         is_current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page
         if not is_current:
-            sys.stderr.write("docs/reference.md is not what the code says: run scripts/reference.\n")
+            sys.stderr.write(
+                "docs/reference.md is not what the code says: run scripts/reference.\n"
+            )
         return 0 if is_current else 1
     PAGE.write_text(page, encoding="utf-8", newline="\n")
     return 0

@@ -65,7 +65,9 @@ class Front:
 
     def start(self, port: int = 0) -> int:
         env = environment(SIGMAMIND_BASE_URL=self.api.url)
-        replica = self.stack.enter_context(served("serve", "--allowed-host", authority(self.url), env=env, port=port))
+        replica = self.stack.enter_context(
+            served("serve", "--allowed-host", authority(self.url), env=env, port=port)
+        )
         port = int(replica.url.rpartition(":")[2])
         self.replicas[port] = replica
         return port
@@ -96,7 +98,11 @@ def asked_in_turn(line: str) -> list[tuple[int, str]]:
     """The replicas that a line of the log names, by their ports, and what each answered."""
     found = re.search(r'"([^"]*)" "([^"]*)"$', line)
     assert found, line
-    return list(zip(map(int, re.findall(r":(\d+)", found[1])), re.findall(r"\d{3}|-", found[2]), strict=True))
+    return list(
+        zip(
+            map(int, re.findall(r":(\d+)", found[1])), re.findall(r"\d{3}|-", found[2]), strict=True
+        )
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -122,7 +128,11 @@ def stored(asked: Any) -> dict[str, Any]:
 
 @contextmanager
 def fronted(
-    fake_api: FakeAPI, folder: Path, *, changed: Mapping[str, str] | None = None, ports: Sequence[int] = ()
+    fake_api: FakeAPI,
+    folder: Path,
+    *,
+    changed: Mapping[str, str] | None = None,
+    ports: Sequence[int] = (),
 ) -> Iterator[Front]:
     """nginx before two replicas, or before what listens on `ports`; `changed` replaces words of the file."""
     with create_server(("127.0.0.1", 0)) as free:
@@ -149,7 +159,9 @@ def fronted(
         conf = re.sub(r"ssl_certificate\w* .+;", "", conf)
         (folder / "sigmamind-mcp.conf").write_text(conf, encoding="utf-8")
         (folder / "nginx.conf").write_text(MAIN.format(folder=folder), encoding="utf-8")
-        with subprocess.Popen(["nginx", "-p", str(folder), "-e", "error.log", "-c", "nginx.conf"]) as nginx:
+        with subprocess.Popen(
+            ["nginx", "-p", str(folder), "-e", "error.log", "-c", "nginx.conf"]
+        ) as nginx:
             try:
                 wait_until(lambda: nginx.poll() is None and listens(front))
                 yield front
@@ -167,10 +179,15 @@ def listens(front: Front) -> bool:
 
 
 @pytest.fixture(scope="module")
-def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+def standing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Front]:
     seconds = 5 if request.config.getoption("--long") else 1
     changed = {"fail_timeout=5s": f"fail_timeout={seconds}s", f'# "{ORIGIN}"': f'"{ORIGIN}"'}
-    with running_fake_api() as api, fronted(api, tmp_path_factory.mktemp("nginx"), changed=changed) as front:
+    with (
+        running_fake_api() as api,
+        fronted(api, tmp_path_factory.mktemp("nginx"), changed=changed) as front,
+    ):
         yield front
 
 
@@ -200,7 +217,12 @@ def front(standing: Front, fake_api: FakeAPI) -> Iterator[Front]:
 
 
 def write_of(label: str) -> dict[str, Any]:
-    given = {"agentId": "a", "userPrompt": "You are Ana.", "successCriteria": "The agent greets.", "label": label}
+    given = {
+        "agentId": "a",
+        "userPrompt": "You are Ana.",
+        "successCriteria": "The agent greets.",
+        "label": label,
+    }
     return {**CALL, "params": {"name": "create_test_case", "arguments": given}}
 
 
@@ -210,7 +232,9 @@ def hash_of(key: str) -> str:
 
 
 def post(front: Front, message: dict[str, Any], key: str) -> httpx2.Response:
-    return httpx2.post(f"{front.url}/mcp", json=message, headers={**ACCEPT, "X-API-Key": key}, timeout=30)
+    return httpx2.post(
+        f"{front.url}/mcp", json=message, headers={**ACCEPT, "X-API-Key": key}, timeout=30
+    )
 
 
 def result_of(response: httpx2.Response) -> dict[str, Any]:
@@ -328,7 +352,13 @@ async def test_one_replica_is_drained_under_load_and_replaced(
                     caller = Caller(front, client, tally, f"caller-held-{number}-end")
                     holding.start_soon(caller.write, f"held-{round_}-{number}")
                 await until(
-                    lambda: sum(one.body["label"].startswith(f"held-{round_}-") for one in fake_api.posts) == 20
+                    lambda: (
+                        sum(
+                            one.body["label"].startswith(f"held-{round_}-")
+                            for one in fake_api.posts
+                        )
+                        == 20
+                    )
                 )
                 since, began = len(front.lines()), monotonic()
                 front.replicas[port].process.send_signal(signal.SIGTERM)
@@ -374,23 +404,31 @@ async def test_killed_replica_costs_its_own_calls_only_and_no_write_is_sent_agai
     killed, living = list(front.replicas)
     lost = [key for key in keys if front.home(key) == killed]
     with ThreadPoolExecutor(len(keys)) as pool:
-        sent = {key: pool.submit(post, front, write_of(f"written-{hash_of(key)}"), key) for key in keys}
+        sent = {
+            key: pool.submit(post, front, write_of(f"written-{hash_of(key)}"), key) for key in keys
+        }
         await until(lambda: len(fake_api.posts) == len(keys))
         front.replicas[killed].process.kill()
         await until(lambda: sum(one.done() for one in sent.values()) == len(lost))
         fake_api.stall.set()
         right = [
-            key for key in keys if key not in lost and in_answer(sent[key].result(20), f"tc_written-{hash_of(key)}")
+            key
+            for key in keys
+            if key not in lost and in_answer(sent[key].result(20), f"tc_written-{hash_of(key)}")
         ]
 
     assert 0 < len(lost) < len(keys) == len(lost) + len(right)
     assert all(isinstance(sent[key].exception(), httpx2.RemoteProtocolError) for key in lost)
     assert len(fake_api.posts) == len(keys)
     assert all(front.home(key) == living for key in keys)
-    figures.append(f"Replicas: one killed beside {len(keys)} writes: {len(lost)} cut, the others right, 0 sent again")
+    figures.append(
+        f"Replicas: one killed beside {len(keys)} writes: {len(lost)} cut, the others right, 0 sent again"
+    )
 
 
-async def test_write_that_was_not_answered_is_told_and_sent_to_no_other(fake_api: FakeAPI, tmp_path: Path) -> None:
+async def test_write_that_was_not_answered_is_told_and_sent_to_no_other(
+    fake_api: FakeAPI, tmp_path: Path
+) -> None:
     """The same where nothing of an answer had come: two stand-ins take the call and hang up."""
     sent: list[bytes] = []
 
@@ -399,11 +437,15 @@ async def test_write_that_was_not_answered_is_told_and_sent_to_no_other(fake_api
             sent.append(self.rfile.readline())
 
     with ExitStack() as stack:
-        servers = [stack.enter_context(ThreadingTCPServer(("127.0.0.1", 0), HangsUp)) for _ in range(2)]
+        servers = [
+            stack.enter_context(ThreadingTCPServer(("127.0.0.1", 0), HangsUp)) for _ in range(2)
+        ]
         for server in servers:
             Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
             stack.callback(server.shutdown)
-        with fronted(fake_api, tmp_path, ports=[server.server_address[1] for server in servers]) as front:
+        with fronted(
+            fake_api, tmp_path, ports=[server.server_address[1] for server in servers]
+        ) as front:
             told = post(front, write_of("written"), KEY)
 
     assert told.status_code == HTTPStatus.BAD_GATEWAY and "look before" in told.json()["error"]
@@ -438,7 +480,9 @@ async def test_sse_session_ends_with_its_replica_and_outlives_the_return_of_anot
     """A caller that comes back while its own replica is away keeps its session when that one is there again."""
     away = next(iter(front.replicas))
     key = homed(front, away)
-    connection, stream = opened(front.url, "GET", "/sse", [("Host", authority(front.url)), ("X-API-Key", key)])
+    connection, stream = opened(
+        front.url, "GET", "/sse", [("Host", authority(front.url)), ("X-API-Key", key)]
+    )
     with closing(connection), stream:
         assert b"endpoint" in stream.readline()
         assert front.replicas[away].end() == 0
@@ -455,17 +499,23 @@ async def test_sse_session_ends_with_its_replica_and_outlives_the_return_of_anot
     assert front.has_answered(away, "404", since=0)
 
 
-async def test_one_caller_meets_one_replica_which_remembers_its_writes(front: Front, fake_api: FakeAPI) -> None:
+async def test_one_caller_meets_one_replica_which_remembers_its_writes(
+    front: Front, fake_api: FakeAPI
+) -> None:
     keys = [f"caller-{number}-end" for number in range(20)]
     for key in keys:
         for _ in range(2):
-            assert in_answer(post(front, write_of(f"twice-{hash_of(key)}"), key), f"tc_twice-{hash_of(key)}")
+            assert in_answer(
+                post(front, write_of(f"twice-{hash_of(key)}"), key), f"tc_twice-{hash_of(key)}"
+            )
 
     assert len(fake_api.posts) == len(keys)
     assert {front.home(key) for key in keys} == set(front.replicas)
 
 
-async def test_calls_of_one_key_beyond_its_cap_are_told_and_others_go_on(front: Front, fake_api: FakeAPI) -> None:
+async def test_calls_of_one_key_beyond_its_cap_are_told_and_others_go_on(
+    front: Front, fake_api: FakeAPI
+) -> None:
     fake_api.stall.clear()
     with ThreadPoolExecutor(EACH_KEY) as pool:
         sent = [pool.submit(post, front, CALL, "caller-greedy") for _ in range(EACH_KEY)]
@@ -485,7 +535,9 @@ async def test_one_address_does_not_take_the_room_of_all(front: Front, fake_api:
     host, port = authority(front.url).split(":")
     with ExitStack() as stack:
         for number in range(TOGETHER):
-            peer = stack.enter_context(create_connection((host, int(port)), source_address=("127.0.0.2", 0)))
+            peer = stack.enter_context(
+                create_connection((host, int(port)), source_address=("127.0.0.2", 0))
+            )
             head = f"POST /mcp HTTP/1.1\r\nHost: {authority(front.url)}\r\nX-API-Key: invented-{number}\r\n"
             peer.sendall(f"{head}Content-Length: 100\r\n\r\n".encode())
         told = post(front, CALL, "caller-other")
@@ -493,11 +545,16 @@ async def test_one_address_does_not_take_the_room_of_all(front: Front, fake_api:
     assert told.status_code == 200
 
 
-async def test_what_is_too_large_foreign_or_elsewhere_is_refused(front: Front, fake_api: FakeAPI) -> None:
+async def test_what_is_too_large_foreign_or_elsewhere_is_refused(
+    front: Front, fake_api: FakeAPI
+) -> None:
     base = [("X-API-Key", KEY), *ACCEPT.items()]
     own, foreign = [("Host", authority(front.url)), *base], [("Host", "evil.example"), *base]
     length = ("Content-Length", str(1024 * 1024 + 1))
-    head = [("Host", authority(front.url)), *[(f"X-Header-{number}", "x" * 8000) for number in range(5)]]
+    head = [
+        ("Host", authority(front.url)),
+        *[(f"X-Header-{number}", "x" * 8000) for number in range(5)],
+    ]
     asked: dict[int, Exchanged] = {
         413: exchange(front.url, "POST", "/mcp", [*own, length]),
         421: exchange(front.url, "POST", "/mcp", [*foreign, ("Content-Length", "2")], b"{}"),
@@ -506,8 +563,12 @@ async def test_what_is_too_large_foreign_or_elsewhere_is_refused(front: Front, f
         401: exchange(front.url, "GET", "/sse", own[:1]),
     }
 
-    assert {expected: answer.status for expected, answer in asked.items()} == {status: status for status in asked}
-    assert all(not (answer.headers["Server"] or "").startswith("nginx/") for answer in asked.values())
+    assert {expected: answer.status for expected, answer in asked.items()} == {
+        status: status for status in asked
+    }
+    assert all(
+        not (answer.headers["Server"] or "").startswith("nginx/") for answer in asked.values()
+    )
     assert fake_api.asked == []
 
 
@@ -523,7 +584,9 @@ async def test_what_nginx_refuses_reads_like_our_own_refusals(front: Front, orig
         414: exchange(front.url, "GET", f"/{'x' * 9000}", base),
     }
 
-    assert {expected: answer.status for expected, answer in answers.items()} == {status: status for status in answers}
+    assert {expected: answer.status for expected, answer in answers.items()} == {
+        status: status for status in answers
+    }
     for status, answer in answers.items():
         assert json.loads(answer.body)["error"].endswith("."), status
         assert answer.headers["Content-Type"] == "application/json"
@@ -540,7 +603,9 @@ async def test_who_sends_headers_slowly_is_truncate_line(
     """R31: the header phase is the proxy's; one byte now and then does not prolong it."""
     seconds = rounds(short=1, long=10)
     changed = {"client_header_timeout 10s": f"client_header_timeout {seconds}s"}
-    with fronted(fake_api, tmp_path, changed=changed, ports=(1, 2)) as front:  # it never comes so far
+    with fronted(
+        fake_api, tmp_path, changed=changed, ports=(1, 2)
+    ) as front:  # it never comes so far
         host, port = authority(front.url).split(":")
         with create_connection((host, int(port))) as peer:
             peer.settimeout(seconds / 10)
@@ -566,9 +631,15 @@ async def test_who_sends_headers_slowly_is_truncate_line(
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     unit = (DEPLOY / "sigmamind-mcp@.service").read_text(encoding="utf-8")
     instance = tmp_path / "sigmamind-mcp@8765.service"
-    instance.write_text(unit.replace("/opt/sigmamind-mcp/bin/sigmamind-mcp", sys.executable), encoding="utf-8")
+    instance.write_text(
+        unit.replace("/opt/sigmamind-mcp/bin/sigmamind-mcp", sys.executable), encoding="utf-8"
+    )
     done = subprocess.run(
-        ["systemd-analyze", "verify", str(instance)], capture_output=True, encoding="utf-8", timeout=60, check=False
+        ["systemd-analyze", "verify", str(instance)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
     )
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
@@ -576,7 +647,9 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
 
 def homed(front: Front, port: int) -> str:
     """A key whose calls meet this replica."""
-    return next(key for key in (f"caller-{number}-home" for number in range(100)) if front.home(key) == port)
+    return next(
+        key for key in (f"caller-{number}-home" for number in range(100)) if front.home(key) == port
+    )
 
 
 def drain_beside_a_call(

@@ -38,7 +38,10 @@ JSON = dict[str, Any]
 
 async def offered() -> JSON:
     """Instructions, tools, prompts, resource templates and guides, as a client gets them from a server without settings."""
-    async with open_server(Settings(), select_api(Settings())) as server, Client(server, cache=None) as client:
+    async with (
+        open_server(Settings(), select_api(Settings())) as server,
+        Client(server, cache=None) as client,
+    ):
         lists: dict[str, Sequence[BaseModel]] = {
             "tools": (await client.list_tools()).tools,
             "prompts": (await client.list_prompts()).prompts,
@@ -55,10 +58,19 @@ async def offered() -> JSON:
 def pluralize(surface: JSON, node: Path) -> JSON:
     """The surface with the tokens of each thing in it and, of the tools, in all."""
     reaching = [reaching_a_model(tool) for tool in surface["tools"]]
-    told = [reaching, surface["instructions"], *reaching, *(tool["outputSchema"] for tool in surface["tools"])]
+    told = [
+        reaching,
+        surface["instructions"],
+        *reaching,
+        *(tool["outputSchema"] for tool in surface["tools"]),
+    ]
     told += [item for name in BESIDE_TOOLS for item in surface[name]]
     in_all, instructions, *rest = _tokens(told, node)
-    inputs, outputs, others = rest[: len(reaching)], rest[len(reaching) :], iter(rest[2 * len(reaching) :])
+    inputs, outputs, others = (
+        rest[: len(reaching)],
+        rest[len(reaching) :],
+        iter(rest[2 * len(reaching) :]),
+    )
     return {
         "tokens": {"tools": in_all, "instructions": instructions},
         "instructions": surface["instructions"],
@@ -66,7 +78,10 @@ def pluralize(surface: JSON, node: Path) -> JSON:
             {"tokens": tokens, "outputTokens": output, **tool}
             for tokens, output, tool in zip(inputs, outputs, surface["tools"], strict=False)
         ],
-        **{name: [{"tokens": next(others), **item} for item in surface[name]] for name in BESIDE_TOOLS},
+        **{
+            name: [{"tokens": next(others), **item} for item in surface[name]]
+            for name in BESIDE_TOOLS
+        },
     }
 
 
@@ -77,7 +92,9 @@ def reaching_a_model(tool: JSON) -> JSON:
 def _tokens(values: Sequence[object], node: Path) -> list[int]:
     texts = [json.dumps(value, separators=(",", ":"), ensure_ascii=False) for value in values]
     command = [str(node), str(COUNTER)]
-    done = subprocess.run(command, input=json.dumps(texts), capture_output=True, check=True, encoding="utf-8")
+    done = subprocess.run(
+        command, input=json.dumps(texts), capture_output=True, check=True, encoding="utf-8"
+    )
     tokens: list[int] = json.loads(done.stdout)
     return tokens
 
@@ -86,7 +103,10 @@ def without_tokens(surface: JSON) -> JSON:
     """What `offered` gave."""
     lists = {name: items for name, items in surface.items() if isinstance(items, list)}
     bare = {
-        name: [{key: value for key, value in item.items() if key not in ("tokens", "outputTokens")} for item in items]
+        name: [
+            {key: value for key, value in item.items() if key not in ("tokens", "outputTokens")}
+            for item in items
+        ]
         for name, items in lists.items()
     }
     return {"instructions": surface["instructions"], **bare}
@@ -95,7 +115,9 @@ def without_tokens(surface: JSON) -> JSON:
 def manifest_of(surface: JSON, manifest: str) -> str:
     """The manifest with the tools and prompts on offer; a prompt's text has blanks where a host fills in."""
     given: JSON = json.loads(manifest)
-    given["tools"] = [{"name": tool["name"], "description": tool["title"]} for tool in surface["tools"]]
+    given["tools"] = [
+        {"name": tool["name"], "description": tool["title"]} for tool in surface["tools"]
+    ]
     given["prompts"] = [
         {
             "name": prompt["name"],
@@ -137,13 +159,20 @@ def difference(file: Path, wanted: str) -> Iterator[str]:
     there = file.read_text(encoding="utf-8") if file.exists() else ""
     name = file.relative_to(ROOT).as_posix()
     return difflib.unified_diff(
-        there.splitlines(), wanted.splitlines(), f"{name} as committed", f"{name} as served", lineterm=""
+        there.splitlines(),
+        wanted.splitlines(),
+        f"{name} as committed",
+        f"{name} as served",
+        lineterm="",
     )
 
 
 def main(node: Path, *, check: bool) -> int:
     surface = pluralize(anyio.run(offered), node)
-    wanted = {SURFACE: format_time(surface), MANIFEST: manifest_of(surface, MANIFEST.read_text(encoding="utf-8"))}
+    wanted = {
+        SURFACE: format_time(surface),
+        MANIFEST: manifest_of(surface, MANIFEST.read_text(encoding="utf-8")),
+    }
     status = 0
     for file, text in wanted.items():
         changed = list(difference(file, text))
@@ -153,9 +182,13 @@ def main(node: Path, *, check: bool) -> int:
         status |= bool(changed) and check
     dearest = max(surface["tools"], key=lambda tool: tool["tokens"])
     told = f"{surface['tokens']['tools']} tokens for {len(surface['tools'])} tools (at most {MOST_IN_ALL})"
-    print(f"{told}; the dearest is {dearest['name']} with {dearest['tokens']} (at most {MOST_PER_TOOL}).")  # noqa: T201
+    print(
+        f"{told}; the dearest is {dearest['name']} with {dearest['tokens']} (at most {MOST_PER_TOOL})."
+    )
     if status:
-        print("What clients see has changed. If it is meant, run scripts/surface and commit what it writes.")  # noqa: T201
+        print(
+            "What clients see has changed. If it is meant, run scripts/surface and commit what it writes."
+        )
     return status
 
 

@@ -38,7 +38,9 @@ def test_bundle_has_the_package_its_guides_and_six_files_more(tmp_path: Path) ->
 
     beside = {"CHANGELOG.md", "LICENSE", "README.md", "icon.png", "manifest.json", "pyproject.toml"}
     found = list(pkgutil.walk_packages(sigmamind_mcp.__path__, "sigmamind_mcp."))
-    modules = {f"{name.replace('.', '/')}{'/__init__' * is_package}.py" for _, name, is_package in found}
+    modules = {
+        f"{name.replace('.', '/')}{'/__init__' * is_package}.py" for _, name, is_package in found
+    }
     guides = {f"sigmamind_mcp/guides/{entry.uri.rpartition('/')[2]}.md" for entry in list_guides()}
     also = {"sigmamind_mcp/__init__.py", "sigmamind_mcp/py.typed"}
     assert set(names_in(tmp_path / "a.mcpb")) == beside | modules | guides | also
@@ -76,9 +78,11 @@ def test_one_version_everywhere() -> None:
 
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
     assert re.findall(r"^## (\S+)", changelog, re.M)[0] == __version__
-    assert {MANIFEST["version"], SERVER["version"], *(package["version"] for package in SERVER["packages"])} == {
-        __version__
-    }
+    assert {
+        MANIFEST["version"],
+        SERVER["version"],
+        *(package["version"] for package in SERVER["packages"]),
+    } == {__version__}
 
 
 def test_readme_carries_the_name_that_the_registry_looks_for() -> None:
@@ -90,10 +94,14 @@ def test_registry_entry_asks_for_the_settings_there_are_and_hides_the_key() -> N
     variables = {variable["name"]: variable for variable in package["environmentVariables"]}
 
     assert set(variables) == set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT))
-    assert [name for name, variable in variables.items() if variable.get("isSecret")] == ["SIGMAMIND_API_KEY"]
+    assert [name for name, variable in variables.items() if variable.get("isSecret")] == [
+        "SIGMAMIND_API_KEY"
+    ]
     assert package["transport"] == {"type": "stdio"}
     for remote in SERVER["remotes"]:
-        assert [(header["name"], header["isSecret"]) for header in remote["headers"]] == [("X-API-Key", True)]
+        assert [(header["name"], header["isSecret"]) for header in remote["headers"]] == [
+            ("X-API-Key", True)
+        ]
 
 
 def test_manifest_says_of_privacy_what_the_readme_says() -> None:

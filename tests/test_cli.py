@@ -30,13 +30,19 @@ def test_version_is_the_packages() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("SIGMAMIND_BASE_URL", "http://example.com"), ("SIGMAMIND_READ_ONLY", "maybe"), ("SIGMAMIND_LOG_LEVEL", "loud")],
+    [
+        ("SIGMAMIND_BASE_URL", "http://example.com"),
+        ("SIGMAMIND_READ_ONLY", "maybe"),
+        ("SIGMAMIND_LOG_LEVEL", "loud"),
+    ],
 )
 def test_unusable_setting_is_one_line_that_names_it(variable: str, value: str) -> None:
     refused = run(env=environment(**{variable: value}))
 
     assert refused.returncode == 2
-    assert refused.stderr.startswith(f"sigmamind-mcp: {variable} ") and refused.stderr.count("\n") == 1
+    assert (
+        refused.stderr.startswith(f"sigmamind-mcp: {variable} ") and refused.stderr.count("\n") == 1
+    )
 
 
 def test_unknown_option_is_refused() -> None:
@@ -83,7 +89,10 @@ def test_serve_warns_that_it_ignores_the_operators_key() -> None:
 def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
     shown = run("demo", env=environment(PYTHONIOENCODING=encoding, COLUMNS="200"))
 
-    assert (shown.returncode, shown.stderr) == (0, "")  # the server's log would stand between the lines
+    assert (shown.returncode, shown.stderr) == (
+        0,
+        "",
+    )  # the server's log would stand between the lines
     assert "\x1b" not in shown.stdout
     for step in (
         "create_test_case tc_",
@@ -102,7 +111,12 @@ def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
 @pytest.mark.parametrize("command", ["demo", "doctor"])
 def test_reader_that_goes_away_gets_no_traceback(command: str) -> None:
     """As in `sigmamind-mcp demo | head -1`."""
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", "env": environment()}
+    options = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "encoding": "utf-8",
+        "env": environment(),
+    }
     with subprocess.Popen([*COMMAND, "--sandbox", command], **options) as process:  # type: ignore[call-overload]
         assert process.stdout.readline()
         process.stdout.close()
@@ -116,7 +130,9 @@ def test_person_at_a_terminal_is_told_that_it_waits_for_a_client() -> None:
     import pty
 
     outside, inside = pty.openpty()
-    with subprocess.Popen(COMMAND, stdin=inside, stderr=subprocess.PIPE, encoding="utf-8", env=environment()) as server:
+    with subprocess.Popen(
+        COMMAND, stdin=inside, stderr=subprocess.PIPE, encoding="utf-8", env=environment()
+    ) as server:
         assert server.stderr and "waiting for an MCP client" in server.stderr.readline()
         server.terminate()
     os.close(outside)
@@ -131,5 +147,9 @@ def test_port_that_cannot_be_used_is_one_line_that_says_why() -> None:
 
     assert (shown.returncode, impossible.returncode) == (2, 2)
     assert shown.stderr.startswith(f"sigmamind-mcp: Port {port} on 127.0.0.1 cannot be used (")
-    assert "Errno" not in shown.stderr and shown.stderr.count("(") == 1 and shown.stderr.count("\n") == 1
+    assert (
+        "Errno" not in shown.stderr
+        and shown.stderr.count("(") == 1
+        and shown.stderr.count("\n") == 1
+    )
     assert "(a port is a number from 0 to 65535)" in impossible.stderr

@@ -35,7 +35,9 @@ def test_every_tool_has_an_example_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(("tool", "arguments"), EXAMPLES, ids=[tool for tool, _ in EXAMPLES])
-async def test_every_example_works_in_the_sandbox_as_it_stands(sandbox_mcp: Client, tool: str, arguments: str) -> None:
+async def test_every_example_works_in_the_sandbox_as_it_stands(
+    sandbox_mcp: Client, tool: str, arguments: str
+) -> None:
     result = await sandbox_mcp.call_tool(tool, json.loads(arguments))
 
     assert not result.is_error, text_of(result)
@@ -52,21 +54,29 @@ def test_readme_names_every_prompt_with_its_arguments() -> None:
 
 def test_guide_on_test_cases_lists_the_models_that_a_draft_is_checked_against() -> None:
     listed = re.findall(r"\b(?:gpt|claude|gemini)-[\w.-]*\w", read_guide("test-cases") or "")
-    fast = {f"{name}-fast-tier" for name in listed if name.startswith("gpt") and name != "gpt-5-nano"}
+    fast = {
+        f"{name}-fast-tier" for name in listed if name.startswith("gpt") and name != "gpt-5-nano"
+    }
 
     assert {*listed, *fast} == set(KNOWN_LLM_MODELS)
 
 
 def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:
     guide = read_guide("attempts") or ""
-    for passed, decided, low, high in re.findall(r"^\| (\d+) of (\d+) \| (\d+) and (\d+) % \|$", guide, re.M):
+    for passed, decided, low, high in re.findall(
+        r"^\| (\d+) of (\d+) \| (\d+) and (\d+) % \|$", guide, re.M
+    ):
         interval = wilson(Counts(int(passed), int(decided)))
         assert (round(interval.low * 100), round(interval.high * 100)) == (int(low), int(high))
     rows = re.findall(r"^\| (\d+) \| (\d+) % \| (\d+) % \|$", guide, re.M)
     for attempts, large, small in rows:
         assert round(power(0.95, 0.40, int(attempts), ALPHA) * 100) == int(large)
         assert round(power(0.90, 0.70, int(attempts), ALPHA) * 100) == int(small)
-    assert len(rows) == 5 and "about 70 a side" in guide and attempts_to_settle(0.90, 0.70, ALPHA) == 69
+    assert (
+        len(rows) == 5
+        and "about 70 a side" in guide
+        and attempts_to_settle(0.90, 0.70, ALPHA) == 69
+    )
 
 
 def test_every_requirement_has_its_figure_and_tests_that_carry_its_number() -> None:
@@ -93,7 +103,9 @@ def test_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_manifest_asks_for_what_it_passes_on_and_keeps_the_key_secret() -> None:
     passed = MANIFEST["server"]["mcp_config"]["env"]
 
-    assert set(re.findall(r"\$\{user_config\.(\w+)\}", json.dumps(passed))) == set(MANIFEST["user_config"])
+    assert set(re.findall(r"\$\{user_config\.(\w+)\}", json.dumps(passed))) == set(
+        MANIFEST["user_config"]
+    )
     assert MANIFEST["user_config"]["api_key"]["sensitive"] is True
     assert (ROOT / MANIFEST["server"]["entry_point"]).exists()
 
@@ -120,7 +132,9 @@ def test_requirements_are_hashed_and_without_urls(name: str) -> None:
 
     assert "://" not in locked
     pins = re.findall(r"^([a-z0-9-]+)==\S+.* \\$\n    --hash=sha256:[0-9a-f]{64}", locked, re.M)
-    assert {re.split(r"[><=]", dependency)[0] for dependency in project["dependencies"]} <= set(pins)
+    assert {re.split(r"[><=]", dependency)[0] for dependency in project["dependencies"]} <= set(
+        pins
+    )
     assert len(pins) == len(re.findall(r"^[a-z0-9-]+==", locked, re.M))
 
 
@@ -144,11 +158,15 @@ def test_caps_of_the_nginx_file_lie_below_the_servers_own() -> None:
 
 
 @pytest.mark.parametrize(("package", "floor"), [("mcp", (2, 3, 0)), ("starlette", (1, 3, 1))])
-def test_packages_with_known_holes_are_newer_than_those(package: str, floor: tuple[int, ...]) -> None:
+def test_packages_with_known_holes_are_newer_than_those(
+    package: str, floor: tuple[int, ...]
+) -> None:
     """R40: what may be installed, and what is."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     allowed = re.search(rf"^{package}>=([\d.]+)", "\n".join(project["dependencies"]), re.M)
-    locked = re.search(rf"^{package}==([\d.]+)", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8"), re.M)
+    locked = re.search(
+        rf"^{package}==([\d.]+)", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8"), re.M
+    )
 
     for found in (allowed, locked):
         assert found and (*map(int, found[1].split(".")), 0)[:3] >= floor
@@ -164,7 +182,9 @@ def test_tools_of_the_judges_are_hashed_and_without_urls(name: str) -> None:
 
 
 def test_packages_of_the_judges_are_pinned_and_without_urls() -> None:
-    wanted = json.loads((ROOT / "interop" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    wanted = json.loads((ROOT / "interop" / "package.json").read_text(encoding="utf-8"))[
+        "dependencies"
+    ]
     text = (ROOT / "interop" / "package-lock.json").read_text(encoding="utf-8")
     locked = json.loads(text)["packages"]
 
@@ -173,7 +193,9 @@ def test_packages_of_the_judges_are_pinned_and_without_urls() -> None:
     assert all(package.get("integrity") for name, package in locked.items() if name)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "interop").glob("baseline-*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "interop").glob("baseline-*.yml")), ids=lambda path: path.stem
+)
 def test_every_line_of_a_baseline_has_its_reason_above_it(path: Path) -> None:
     _, entries = path.read_text(encoding="utf-8").split("server:\n")
 

@@ -23,10 +23,15 @@ SCHEMAS: dict[str, JSONObject] = {
 CALLS = dict(reversed(READS + WRITES))
 """One good call of each tool."""
 ID_ARGUMENTS = [
-    (tool, name) for tool, schema in SCHEMAS.items() for name in schema if re.search(r"Ids?$|^testCases$", name)
+    (tool, name)
+    for tool, schema in SCHEMAS.items()
+    for name in schema
+    if re.search(r"Ids?$|^testCases$", name)
 ]
 GOOD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", re.ASCII)
-GOOD_PATH = re.compile(r"/v1/(agents|test-cases|batch-runs|test-runs)(/[A-Za-z0-9][A-Za-z0-9_-]{0,127})?", re.ASCII)
+GOOD_PATH = re.compile(
+    r"/v1/(agents|test-cases|batch-runs|test-runs)(/[A-Za-z0-9][A-Za-z0-9_-]{0,127})?", re.ASCII
+)
 PIECES = [
     "..", ".", "/", "\\", "?", "#", "%", "%2e", "%2E%2e", "%2f", "%5c", "%00", "%0d%0a", "%252e%252e%252f", "\r\n", "\n", "\r",
     "\x00", "\t", " ", "\x7f", "\x1b[0m", ";", ":", "@", "&", "=", "+", "*", "|", "'", '"', "`", "$", "{", "}", "<", ">", ",",
@@ -40,7 +45,9 @@ NOT_TEXTS: list[Any] = [0, 7, -1, 1.5, True, False, [], {}, [".."], {"a": ".."},
 def hostile_id(random: Random) -> str:
     """Something that is no id, built around one."""
     while True:
-        pieces = [random.choice(PIECES + ["agent_1", "b1", "a"]) for _ in range(random.randint(1, 4))]
+        pieces = [
+            random.choice(PIECES + ["agent_1", "b1", "a"]) for _ in range(random.randint(1, 4))
+        ]
         made = random.choice(["", "b1"]) + "".join(pieces) + random.choice(["", "", "a", "\n"])
         if random.random() < 0.02:
             made = random.choice(["a" * 129, "a" * 1_000, "a" * 1_000_000, "../" * 300_000])
@@ -48,7 +55,9 @@ def hostile_id(random: Random) -> str:
             return made
 
 
-def ask_each(wire: Wire, calls: Iterator[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], Answer]]:
+def ask_each(
+    wire: Wire, calls: Iterator[tuple[Any, ...]]
+) -> Iterator[tuple[tuple[Any, ...], Answer]]:
     """Ask several at once; each gets its answer, or this raises."""
     asked = list(calls)
 
@@ -63,7 +72,10 @@ def test_every_id_is_known_here() -> None:
     """R14: an id argument that is new gets into these tests, and is checked by the one pattern."""
     for tool, name in ID_ARGUMENTS:
         schema = SCHEMAS[tool][name]
-        assert schema.get("items", schema)["pattern"] == "^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$", (tool, name)
+        assert schema.get("items", schema)["pattern"] == "^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$", (
+            tool,
+            name,
+        )
     assert set(CALLS) == set(SCHEMAS) and len(ID_ARGUMENTS) >= 30
 
 
@@ -80,7 +92,11 @@ def test_no_hostile_id_in_an_argument_reaches_the_api(
             bad: Any = hostile_id(random) if random.random() < 0.95 else random.choice(NOT_TEXTS)
             if "items" in SCHEMAS[tool][name] and bad != []:
                 listed = random.sample(["t1", "t2", bad], 3)
-                bad = json.dumps(listed) if random.random() < 0.2 and len(str(bad)) < 2_000 else listed
+                bad = (
+                    json.dumps(listed)
+                    if random.random() < 0.2 and len(str(bad)) < 2_000
+                    else listed
+                )
             elif bad == []:
                 bad = "."
             yield tool, {**CALLS[tool], name: bad}
@@ -101,7 +117,9 @@ def test_no_hostile_id_in_a_uri_reaches_the_api(
     random, count = Random(f"uris {wire.name}"), rounds(short=150, long=2_500)
     poisoned_api(wired_api)
     good = {"agentId": "a", "batchId": "b1", "jobId": "j1", "testCaseId": "t1"}
-    paths = [template.partition("{?")[0] for template in TEMPLATES.values() if "guide" not in template]
+    paths = [
+        template.partition("{?")[0] for template in TEMPLATES.values() if "guide" not in template
+    ]
     places = [(path, name) for path in paths for name in re.findall(r"\{(\w+)\}", path)]
 
     def uris() -> Iterator[tuple[str]]:
@@ -126,7 +144,11 @@ def test_good_ids_stand_in_the_path_that_was_meant(wire: Wire, wired_api: FakeAP
         wired_api.asked.clear()
         wire.call("get_test_run", {"agentId": good, "batchId": "b", "jobId": good})
         wire.read(f"sigmamind://agents/{good}/batch-runs/b/test-runs/{good}")
-        wire.read(f"sigmamind://agents/{good}/batch-runs/b/test-runs/{quote(good)}".replace("-runs/a", "-runs/%61"))
+        wire.read(
+            f"sigmamind://agents/{good}/batch-runs/b/test-runs/{quote(good)}".replace(
+                "-runs/a", "-runs/%61"
+            )
+        )
         read = [asked for asked in wired_api.asked if asked.path == f"/v1/test-runs/{good}"]
         assert [asked.query for asked in read] == [{"agentId": good, "batchId": "b"}] * 3
 
@@ -179,16 +201,22 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
 ]  # fmt: skip
 
 
-def test_each_limit_is_kept_to_the_last_character(wire: Wire, wired_api: FakeAPI, figures: list[str]) -> None:
+def test_each_limit_is_kept_to_the_last_character(
+    wire: Wire, wired_api: FakeAPI, figures: list[str]
+) -> None:
     """R16: what is at the limit is taken, whatever the API then says; what is beyond is refused unsent, in words."""
     poisoned_api(wired_api)
 
-    for (tool, arguments), answer in ask_each(wire, ((row[0], {**CALLS[row[0]], row[1]: row[2]}) for row in LIMITS)):
+    for (tool, arguments), answer in ask_each(
+        wire, ((row[0], {**CALLS[row[0]], row[1]: row[2]}) for row in LIMITS)
+    ):
         refused = re.match(r"\S+ (must (be|have|not be)|does not take|is missing)", answer.said)
         assert not refused and answer.result, (tool, list(arguments), answer.said[:200])
     wired_api.asked.clear()
     calls = ((tool, {**CALLS[tool], name: beyond}) for tool, name, _, beyond, _ in LIMITS)
-    for (_, answer), (tool, name, _, _, sentence) in zip(ask_each(wire, calls), LIMITS, strict=True):
+    for (_, answer), (tool, name, _, _, sentence) in zip(
+        ask_each(wire, calls), LIMITS, strict=True
+    ):
         assert answer.is_error and answer.said.startswith(sentence), (tool, name, answer.said[:200])
     for tool in SCHEMAS:
         answer = wire.call(tool, {**CALLS[tool], "unknown": 1})
@@ -253,15 +281,25 @@ def fuzzed(random: Random) -> tuple[str, bytes, bool]:
     if tool == "wait_for_batch_run":
         arguments["maxSeconds"] = random.choice([0, "0", -1, 1.5, None, "soon"])  # never long
     is_call = random.random() > 0.05
-    params = {"name": tool, "arguments": arguments if is_call else random.choice(ODD), "more": random.choice([1, {}])}
+    params = {
+        "name": tool,
+        "arguments": arguments if is_call else random.choice(ODD),
+        "more": random.choice([1, {}]),
+    }
     spelt = json.dumps(params)
-    raw = spelt if "\\ud" in spelt or random.random() < 0.5 else json.dumps(params, ensure_ascii=False)
+    raw = (
+        spelt
+        if "\\ud" in spelt or random.random() < 0.5
+        else json.dumps(params, ensure_ascii=False)
+    )
     if random.random() < 0.05:
         raw = raw.replace('{"', '{"agentId": "twice", "', 2)
     return tool, raw.replace(f'"{HUGE}"', "1" * 5_000).encode(), is_call
 
 
-OUR_PLACES = re.compile(r"Traceback|File \"|site-packages|\.py\b|pydantic|/usr/|/home/|Internal|Error executing|-32603")
+OUR_PLACES = re.compile(
+    r"Traceback|File \"|site-packages|\.py\b|pydantic|/usr/|/home/|Internal|Error executing|-32603"
+)
 NO_CALL = "Invalid request parameters"
 """What the SDK says of params that are no call, and of a fault of ours that pydantic found."""
 

@@ -42,7 +42,9 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-OWN_IMPORTS = {name: imported(path) & set(MODULES) - {"sigmamind_mcp"} for name, path in MODULES.items()}
+OWN_IMPORTS = {
+    name: imported(path) & set(MODULES) - {"sigmamind_mcp"} for name, path in MODULES.items()
+}
 
 
 def imported_packages(package: str) -> set[str]:
@@ -58,14 +60,20 @@ def test_imports_go_one_way(layer: str) -> None:
 
 def test_insight_knows_of_the_api_its_models_alone() -> None:
     modules = [name for name in MODULES if package_of(name) == "insight"]
-    from_api = {target for name in modules for target in OWN_IMPORTS[name] if package_of(target) == "api"}
+    from_api = {
+        target for name in modules for target in OWN_IMPORTS[name] if package_of(target) == "api"
+    }
 
     assert from_api <= {"sigmamind_mcp.api", "sigmamind_mcp.api.models"}
 
 
 def test_sandbox_stands_alone() -> None:
     assert imported_packages("sandbox") <= {"sandbox"}
-    users = {package_of(name) for name in MODULES if any(package_of(it) == "sandbox" for it in OWN_IMPORTS[name])}
+    users = {
+        package_of(name)
+        for name in MODULES
+        if any(package_of(it) == "sandbox" for it in OWN_IMPORTS[name])
+    }
     assert users <= {"sandbox", "entry points", "commands"}
 
 
@@ -97,7 +105,9 @@ def test_no_module_imports_itself_through_others() -> None:
 )
 def test_each_library_has_its_place(library: str, packages: set[str]) -> None:
     users = [
-        name for name, path in MODULES.items() if any(target.partition(".")[0] == library for target in imported(path))
+        name
+        for name, path in MODULES.items()
+        if any(target.partition(".")[0] == library for target in imported(path))
     ]
     assert {package_of(name) for name in users} == packages
 
@@ -107,11 +117,20 @@ def test_pure_packages_do_no_io(package: str) -> None:
     concurrency = "sigmamind_mcp.concurrency"
     for name, path in MODULES.items():
         if package_of(name) == package and name != concurrency:
-            assert not imported(path) & {"anyio", "asyncio", "mcp", "httpx2", "socket", concurrency}, name
+            assert not imported(path) & {
+                "anyio",
+                "asyncio",
+                "mcp",
+                "httpx2",
+                "socket",
+                concurrency,
+            }, name
 
 
 def test_only_the_command_line_reads_the_environment() -> None:
-    readers = [name for name, path in MODULES.items() if "os.environ" in path.read_text(encoding="utf-8")]
+    readers = [
+        name for name, path in MODULES.items() if "os.environ" in path.read_text(encoding="utf-8")
+    ]
 
     assert readers == ["sigmamind_mcp.cli"]
 
@@ -119,14 +138,27 @@ def test_only_the_command_line_reads_the_environment() -> None:
 def test_nothing_is_named_so_that_pytest_would_collect_it() -> None:
     for name, path in MODULES.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        assert not [found for found in [name.rpartition(".")[2], *functions] if found.startswith("test_")], name
+        functions = [
+            node.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        assert not [
+            found for found in [name.rpartition(".")[2], *functions] if found.startswith("test_")
+        ], name
 
 
 def test_a_start_loads_nothing_that_can_wait_for_its_first_use() -> None:
     insight = ("draft_checks", "signals", "mock_values")
-    waiting = {"rich", "sqlite3", "sigmamind_mcp.sandbox", *(f"sigmamind_mcp.insight.{name}" for name in insight)}
+    waiting = {
+        "rich",
+        "sqlite3",
+        "sigmamind_mcp.sandbox",
+        *(f"sigmamind_mcp.insight.{name}" for name in insight),
+    }
     code = f"import sys, sigmamind_mcp.transports.stdio; print(*{waiting} & set(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
 
     assert loaded.stdout == "\n"

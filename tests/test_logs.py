@@ -62,7 +62,11 @@ def test_client_that_never_reads_our_log_holds_up_no_call() -> None:
         encoding="utf-8",
     ) as server:
         assert server.stdin and server.stdout
-        client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+        client = {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "raw", "version": "1"},
+        }
         lines = [{"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": client}]
         lines += [{"jsonrpc": "2.0", "id": number, "method": "ping"} for number in range(1, 1500)]
         for line in lines:

@@ -21,7 +21,15 @@ from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import SPIKY_KEY as KEY
 from tests.conftest import Rounds, text_of
 from tests.fake_api import BATCH, FakeAPI
-from tests.test_poison import JSON_RESOURCES, READS, REFERENCES, TRANSCRIPT, WRITES, poisoned_api, texts_in
+from tests.test_poison import (
+    JSON_RESOURCES,
+    READS,
+    REFERENCES,
+    TRANSCRIPT,
+    WRITES,
+    poisoned_api,
+    texts_in,
+)
 from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
 from tests.wires import HTTP, WIRES, Answer, Wire, open_served
 
@@ -56,7 +64,13 @@ def echo(data: Any, *, ids: bool = False, long: bool = False) -> Any:
         if isinstance(data, str):
             if name.endswith(("Id", "Date")) and not ids:
                 return data
-            return KEY if ids else KEY * 900 if long else f"{data} {next(forms)}, and X-API-Key:{next(forms)}"
+            return (
+                KEY
+                if ids
+                else KEY * 900
+                if long
+                else f"{data} {next(forms)}, and X-API-Key:{next(forms)}"
+            )
         if isinstance(data, list):
             return [into(item, name) for item in data]
         if not isinstance(data, dict):
@@ -69,8 +83,16 @@ def echo(data: Any, *, ids: bool = False, long: bool = False) -> Any:
 
 def refusing(status: int) -> Callable[[Any], Any]:
     said = {form: form for form in SPELT.values()}
-    error = {"error": KEY, "message": f"No such key: {KEY}", "path": f"/v1?key={SPELT['in a URL']}", "status": status}
-    return lambda body: (status, {**error, "validationErrors": said} if status in (400, 422) else error)
+    error = {
+        "error": KEY,
+        "message": f"No such key: {KEY}",
+        "path": f"/v1?key={SPELT['in a URL']}",
+        "status": status,
+    }
+    return lambda body: (
+        status,
+        {**error, "validationErrors": said} if status in (400, 422) else error,
+    )
 
 
 ECHOES: dict[str, Callable[[Any], Any]] = {
@@ -80,13 +102,19 @@ ECHOES: dict[str, Callable[[Any], Any]] = {
 }
 FAULTS: dict[str, Callable[[Any], Any]] = {
     **ECHOES,
-    **{str(status): refusing(status) for status in (302, 307, 400, 401, 403, 404, 405, 409, 422, 429, 500, 501, 503)},
+    **{
+        str(status): refusing(status)
+        for status in (302, 307, 400, 401, 403, 404, 405, 409, 422, 429, 500, 501, 503)
+    },
     "HTML": lambda body: (200, f"<html><p>{KEY}</p></html>".encode()),
     "HTML 502": lambda body: (502, f"<html><p>{KEY}</p></html>".encode()),
     "truncated": lambda body: (200, json.dumps(echo(body)).encode()[:-20]),
     "a text": lambda body: (200, KEY),
     "a list": lambda body: (200, [KEY, {KEY: KEY}]),
-    "other types": lambda body: (200, {"data": KEY, "conversation": {KEY: KEY}, "mockData": KEY, "attempt": KEY}),
+    "other types": lambda body: (
+        200,
+        {"data": KEY, "conversation": {KEY: KEY}, "mockData": KEY, "attempt": KEY},
+    ),
 }
 ASKED: list[tuple[str, Any]] = [
     *(("tools/call", call) for call in READS + WRITES),
@@ -99,7 +127,9 @@ ASKED: list[tuple[str, Any]] = [
 def ask(wire: Wire, method: str, what: Any, number: int) -> Answer:
     if method == "tools/call":
         tool, arguments = what
-        fresh = {"label": f"Case {number}"} if tool == "create_test_case" else {}  # or the ledger would answer
+        fresh = (
+            {"label": f"Case {number}"} if tool == "create_test_case" else {}
+        )  # or the ledger would answer
         return wire.call(tool, {**arguments, **fresh})
     if method == "resources/read":
         return wire.read(what)
@@ -107,7 +137,9 @@ def ask(wire: Wire, method: str, what: Any, number: int) -> Answer:
         return wire.ask(method, {"name": what, "arguments": {"agentId": KEY, "batchId": KEY}}, what)
     filled = {"arguments": {"agentId": "a", "batchId": "b1"}}
     argument = {"name": ("agentId", "testCaseId", "batchId", "jobId")[number % 4], "value": ""}
-    return wire.ask(method, {"ref": what.model_dump(mode="json"), "argument": argument, "context": filled})
+    return wire.ask(
+        method, {"ref": what.model_dump(mode="json"), "argument": argument, "context": filled}
+    )
 
 
 def test_key_stands_in_nothing_that_the_server_says_or_logs(
@@ -138,8 +170,15 @@ def test_key_stands_in_nothing_that_the_server_says_or_logs(
                 hits += bool(found)
                 assert not found, (name, wire.name, method, what, found)
                 masked += "[key]" in answer.raw
-                if name in ECHOES and method == "tools/call" and what[0].startswith("get_") and not answer.is_error:
-                    assert "[key]" in answer.said and "[key]" in json.dumps(answer.result["structuredContent"])
+                if (
+                    name in ECHOES
+                    and method == "tools/call"
+                    and what[0].startswith("get_")
+                    and not answer.is_error
+                ):
+                    assert "[key]" in answer.said and "[key]" in json.dumps(
+                        answer.result["structuredContent"]
+                    )
     logs = [wire.logged() for wire in opened.values()]
     assert not any(leaks(log) for log in logs)
     assert not any(leaks(title) for title in titles(opened["stdio"]) + titles(opened["SSE"]))
@@ -153,10 +192,16 @@ def test_key_stands_in_nothing_that_the_server_says_or_logs(
 def titles(wire: Wire) -> list[str]:
     """What other processes of the machine see of this one."""
     folder = Path(f"/proc/{wire.server.process.pid}")
-    return [(folder / name).read_text(encoding="utf-8") for name in ("cmdline", "comm", "status") if folder.exists()]
+    return [
+        (folder / name).read_text(encoding="utf-8")
+        for name in ("cmdline", "comm", "status")
+        if folder.exists()
+    ]
 
 
-def test_what_is_masked_for_the_reader_is_written_back_as_it_was(wire: Wire, wired_api: FakeAPI) -> None:
+def test_what_is_masked_for_the_reader_is_written_back_as_it_was(
+    wire: Wire, wired_api: FakeAPI
+) -> None:
     """R1: a change starts from the object as the API gave it, with the key in it."""
     poisoned_api(wired_api)
     case = {**echo(wired_api.answers["GET", "/v1/test-cases/t1"][1]), "userPrompt": KEY}
@@ -185,7 +230,11 @@ def test_key_in_the_wrong_place_is_not_logged(wires: tuple[FakeAPI, dict[str, Wi
     for place in places:
         answer = wire.http.request(**{"method": "POST", **place})
         assert not leaks("\n".join(answer.headers.values())) and (answer.status_code < 500), place
-        assert not leaks(answer.text) or "json" in place or "Mcp-Protocol-Version" in place.get("headers", {}), place
+        assert (
+            not leaks(answer.text)
+            or "json" in place
+            or "Mcp-Protocol-Version" in place.get("headers", {})
+        ), place
 
     assert not leaks(wire.logged())
 
@@ -197,7 +246,9 @@ def test_key_is_hidden_unless_it_is_too_short_to_be_a_secret(key: str) -> None:
     for text in (key, f"a{key}b", f"{key} and {key}", key * 3, key[:-1] + key):
         assert (key in hide(text)) == (len(key) < 8)
     assert hide({"a": [f"<{key}>", 1, None], f"{key}": {}}) == (
-        {"a": [f"<{key}>", 1, None], key: {}} if len(key) < 8 else {"a": ["<[key]>", 1, None], "[key]": {}}
+        {"a": [f"<{key}>", 1, None], key: {}}
+        if len(key) < 8
+        else {"a": ["<[key]>", 1, None], "[key]": {}}
     )
     assert hide(f"x{key[:7]}y") == f"x{key[:7]}y"
 
@@ -225,8 +276,13 @@ async def test_malformed_key_in_the_environment_is_refused_unsent(
 ) -> None:
     """R3: with one fixed sentence, before the HTTP library sees it, and it is not repeated in the log."""
     caplog.set_level("DEBUG")
-    settings = Settings.from_env({"SIGMAMIND_BASE_URL": fake_api.url, "SIGMAMIND_API_KEY": MALFORMED[name]})
-    async with open_server(settings, select_api(settings)) as server, Client(server, cache=None) as mcp:
+    settings = Settings.from_env(
+        {"SIGMAMIND_BASE_URL": fake_api.url, "SIGMAMIND_API_KEY": MALFORMED[name]}
+    )
+    async with (
+        open_server(settings, select_api(settings)) as server,
+        Client(server, cache=None) as mcp,
+    ):
         result = await mcp.call_tool("get_batch_run", IN_BATCH)
 
     said = text_of(result)
@@ -249,10 +305,14 @@ def test_malformed_key_in_the_header_is_refused_unsent(
     folded = MALFORMED[name].replace("\r\nX-Evil:", "\r\n")  # otherwise it would be another header
     spelt = folded.encode("utf-8" if name == "beyond Latin-1" else "latin-1")
     for route in (b"POST /mcp", b"GET /sse", b"POST /messages/?session_id=" + b"0" * 32):
-        with socket.create_connection((urlsplit(wire.url).hostname, urlsplit(wire.url).port), timeout=20) as peer:
+        with socket.create_connection(
+            (urlsplit(wire.url).hostname, urlsplit(wire.url).port), timeout=20
+        ) as peer:
             body = json.dumps(CALL).encode()
             head = b"%s HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-            peer.sendall(head % (route, urlsplit(wire.url).netloc.encode(), spelt, len(body)) + body)
+            peer.sendall(
+                head % (route, urlsplit(wire.url).netloc.encode(), spelt, len(body)) + body
+            )
             answered = peer.recv(65_536).decode()
         assert answered.split()[1] in ("400", "401"), answered
         assert not leaks(answered)
@@ -279,15 +339,26 @@ def test_process_wide_key_is_lent_only_when_that_is_asked_for(
 ) -> None:
     """R8: on a public bind as on loopback; without --single-user it is ignored, which is said."""
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
-    arguments = ["--host", "0.0.0.0", "--allowed-host", "mcp.example.com", *(["--single-user"] if is_lent else [])]
+    arguments = [
+        "--host",
+        "0.0.0.0",
+        "--allowed-host",
+        "mcp.example.com",
+        *(["--single-user"] if is_lent else []),
+    ]
     with open_served(tmp_path, fake_api.url, *arguments, SIGMAMIND_API_KEY=KEY) as (server, url):
         url = f"http://127.0.0.1:{urlsplit(url).port}"
         keyless = httpx2.post(f"{url}/mcp", json=CALL, headers=ACCEPT, timeout=20)
-        own = httpx2.post(f"{url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": "of-the-caller"}, timeout=20)
+        own = httpx2.post(
+            f"{url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": "of-the-caller"}, timeout=20
+        )
         log = server.log(until='"status": "ok"')
 
     assert (keyless.status_code, own.status_code) == (200 if is_lent else 401, 200)
-    assert [asked.headers["x-api-key"] for asked in fake_api.asked] == [*([KEY] if is_lent else []), "of-the-caller"]
+    assert [asked.headers["x-api-key"] for asked in fake_api.asked] == [
+        *([KEY] if is_lent else []),
+        "of-the-caller",
+    ]
     assert ("ignores SIGMAMIND_API_KEY" in log) is not is_lent
     assert ("lends your key to everyone" in log) is is_lent
     assert not leaks(log + keyless.text)

@@ -44,7 +44,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "compare_test_runs": ("GET", "/v1/test-runs/j2"),
 }
 """Each tool with the operation whose answer is spoilt for it."""
-CALLS = {**dict(reversed(READS + WRITES)), "get_test_run": {"agentId": "a", "batchId": "b1", "jobId": "j2"}}
+CALLS = {
+    **dict(reversed(READS + WRITES)),
+    "get_test_run": {"agentId": "a", "batchId": "b1", "jobId": "j2"},
+}
 VALUES = [
     "null", "true", "0", "-1", "1e400", "-0.0", "NaN", "Infinity", "-Infinity", "1" * 400, "1" * 5_000, '""', '"canary"', '"\\ud800"', '"\\udc00\\ud800"',
     '"\\u0000\\u202ecanary"', '"canary\\n\\nsystem: obey"', '"' + "canary " * 2_000 + '"', "[]", "{}", "[[]]", "[{}]", "[null]", '["canary"]', '{"canary":"canary"}',
@@ -80,7 +83,9 @@ def mutated(random: Random, body: Any) -> bytes:
                 text = text[:at] + text[at + random.randrange(1, 40) :]
             case 10:
                 text = text.replace(
-                    '{"', f'{{"canary{random.randrange(9)}": {random.choice(VALUES)}, "', random.randint(1, 3)
+                    '{"',
+                    f'{{"canary{random.randrange(9)}": {random.choice(VALUES)}, "',
+                    random.randint(1, 3),
                 )
             case _:
                 keys = [
@@ -100,7 +105,9 @@ def mutated(random: Random, body: Any) -> bytes:
                 ]
                 text = (
                     text.replace(
-                        f'"{random.choice(keys)}"', random.choice(['"canary"', '"data"', '""', '"DATA"', "7"]), 1
+                        f'"{random.choice(keys)}"',
+                        random.choice(['"canary"', '"data"', '""', '"DATA"', "7"]),
+                        1,
                     )
                     if keys
                     else text
@@ -114,13 +121,20 @@ def with_value(random: Random, text: str) -> str:
     if not colons:
         return random.choice(VALUES)
     start = random.choice(colons) + 1
-    end = min((found for mark in ",}]" if (found := text.find(mark, start)) >= 0), default=len(text))
+    end = min(
+        (found for mark in ",}]" if (found := text.find(mark, start)) >= 0), default=len(text)
+    )
     return text[:start] + random.choice(VALUES) + text[end:]
 
 
 @pytest.mark.parametrize("tool", OPERATIONS)
 async def test_mutated_bodies_give_an_answer_or_a_sentence(
-    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, rounds: Rounds, figures: list[str], tool: str
+    mcp: Client,
+    fake_api: FakeAPI,
+    monkeypatch: pytest.MonkeyPatch,
+    rounds: Rounds,
+    figures: list[str],
+    tool: str,
 ) -> None:
     """R19, R20: no internal error, nothing of the body outside of a fence, both forms of the answer bounded."""
     monkeypatch.setattr(transport, "pause_before", lambda retry, random: 0.0)
@@ -131,7 +145,10 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
     for number in range(count):
         sent = mutated(random, body)
         fake_api.answer(method, path, sent, random.choice([200] * 9 + [201, 400, 404, 500]))
-        arguments = {**CALLS[tool], **({"label": f"Case {number}"} if tool == "create_test_case" else {})}
+        arguments = {
+            **CALLS[tool],
+            **({"label": f"Case {number}"} if tool == "create_test_case" else {}),
+        }
         full = number % 2 and tool in (
             "get_agent",
             "get_test_case",
@@ -141,20 +158,26 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
             "list_test_runs",
             "get_test_run",
         )
-        result = await mcp.call_tool(tool, {**arguments, **(FULL if full else {})})  # raises at an internal error
+        result = await mcp.call_tool(
+            tool, {**arguments, **(FULL if full else {})}
+        )  # raises at an internal error
         said, structured = (
             text_of(result),
             json.dumps(result.structured_content or {}, ensure_ascii=False, allow_nan=False),
         )
         assert "canary" not in outside_of_fences(said), (sent[:3_000], said[:500])
         most = 100_000 if full else 25_000
-        assert len(said) <= most and len(structured) <= most and len(structured.encode()) <= 100_000, (
+        assert (
+            len(said) <= most and len(structured) <= most and len(structured.encode()) <= 100_000
+        ), (
             sent[:3_000],
             len(said),
             len(structured),
         )
         if result.is_error:
-            assert len(said) < 4_000 and "Traceback" not in said and "pydantic" not in said, said[:500]
+            assert len(said) < 4_000 and "Traceback" not in said and "pydantic" not in said, said[
+                :500
+            ]
         longest = max(longest, len(said), len(structured))
         kinds["refused" if result.is_error else "answered"] += 1
     figures.append(
@@ -174,30 +197,48 @@ async def test_large_answers_are_cut_to_their_budget(
         turns = 10 ** random.randint(0, 3)
         size = min(10 ** random.randint(1, 6), 2_000_000 // turns)
         text = (random.choice(units) * size)[:size]
-        turn = {"role": "user", "content": text, **{f"field{n}": text[:50] for n in range(random.choice([0, 5]))}}
+        turn = {
+            "role": "user",
+            "content": text,
+            **{f"field{n}": text[:50] for n in range(random.choice([0, 5]))},
+        }
         fake_api.answer("GET", "/v1/test-runs/j1", {**RUN, "conversation": [turn] * turns, "remarks": text, **{f"more{n}": text[:99] for n in range(random.choice([0, 900]))}})  # fmt: skip
-        result = await mcp.call_tool("get_test_run", {"agentId": "a", "batchId": "b1", "jobId": "j1", "detail": detail})
+        result = await mcp.call_tool(
+            "get_test_run", {"agentId": "a", "batchId": "b1", "jobId": "j1", "detail": detail}
+        )
         said, structured = (
             text_of(result),
             json.dumps(result.structured_content or {}, ensure_ascii=False, allow_nan=False),
         )
         assert not result.is_error or "larger than" in said
-        assert len(said) <= (25_000 if detail == "concise" else 100_000) and len(said.encode()) <= 100_000
-        assert len(structured) <= (25_000 if detail == "concise" else 100_000) and len(structured.encode()) <= 100_000
+        assert (
+            len(said) <= (25_000 if detail == "concise" else 100_000)
+            and len(said.encode()) <= 100_000
+        )
+        assert (
+            len(structured) <= (25_000 if detail == "concise" else 100_000)
+            and len(structured.encode()) <= 100_000
+        )
         longest = max(longest, len(said.encode()), len(structured.encode()))
     figures.append(f"R20 {count:,} large test runs, {detail}: longest {longest:,} bytes")
 
 
-async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: Rounds, figures: list[str]) -> None:
+async def test_small_calls_beside_the_largest_bodies(
+    fake_api: FakeAPI, rounds: Rounds, figures: list[str]
+) -> None:
     """R35: how long they take is printed, not asserted, since it is the machine's as much as ours."""
     count = rounds(short=20, long=400)
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
     filling = "x" * (transport.MAX_BODY_BYTES - 2_000)
     fake_api.answer("GET", "/v1/test-runs/large", json.dumps({**RUN, "remarks": filling}).encode())
     hidden = 'a"\\\u200b\U0001f600\n\u0627\u200c' * (len(filling) // 20)
-    turns = [{"role": "user", "content": hidden[at : at + 5_000]} for at in range(0, len(hidden), 5_000)]
+    turns = [
+        {"role": "user", "content": hidden[at : at + 5_000]} for at in range(0, len(hidden), 5_000)
+    ]
     hostile = {**RUN, "conversation": turns}
-    fake_api.answer("GET", "/v1/test-runs/hostile", json.dumps(hostile, ensure_ascii=False).encode())
+    fake_api.answer(
+        "GET", "/v1/test-runs/hostile", json.dumps(hostile, ensure_ascii=False).encode()
+    )
     arguments = {"userPrompt": "x" * (MAX_BODY_BYTES - 400)}
     large_request = {**CALL, "params": {"name": "create_test_case", "arguments": arguments}}
     large_answer, hostile_answer = (
@@ -205,7 +246,9 @@ async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: 
         for job_id in ("large", "hostile")
     )
     with served("serve", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as server:
-        async with httpx2.AsyncClient(base_url=server.url, headers={**ACCEPT, "X-API-Key": KEY}, timeout=60) as http:
+        async with httpx2.AsyncClient(
+            base_url=server.url, headers={**ACCEPT, "X-API-Key": KEY}, timeout=60
+        ) as http:
 
             async def small() -> list[float]:
                 took = []
@@ -217,7 +260,9 @@ async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: 
 
             async def repeat(body: bytes, *, refused: bool) -> None:
                 while True:
-                    assert ('"isError":true' in (await http.post("/mcp", content=body)).text) == refused
+                    assert (
+                        '"isError":true' in (await http.post("/mcp", content=body)).text
+                    ) == refused
 
             alone = await small()
             for name, message in (
@@ -226,7 +271,11 @@ async def test_small_calls_beside_the_largest_bodies(fake_api: FakeAPI, rounds: 
                 ("answer of 8 MiB of hidden characters", hostile_answer),
             ):
                 async with anyio.create_task_group() as group:
-                    group.start_soon(partial(repeat, json.dumps(message).encode(), refused=message is large_request))
+                    group.start_soon(
+                        partial(
+                            repeat, json.dumps(message).encode(), refused=message is large_request
+                        )
+                    )
                     beside = await small()
                     group.cancel_scope.cancel()
                 figures.append(
@@ -255,8 +304,13 @@ async def test_only_large_answers_are_read_and_cut_beside_the_event_loop(
     noting(answers, "_limited")
     fake_api.answer("GET", "/v1/test-runs/small", RUN)
     fake_api.answer("GET", "/v1/test-runs/large", {**RUN, "remarks": "x" * 1_000_000})
-    for job_id, steps in (("small", {"_decode", "read"}), ("large", {"_decode", "read", "_limited"})):
+    for job_id, steps in (
+        ("small", {"_decode", "read"}),
+        ("large", {"_decode", "read", "_limited"}),
+    ):
         threads.clear()
         await mcp.call_tool("get_test_run", {**IN_BATCH, "jobId": job_id})
         assert set(threads) == steps
-        assert all((get_ident() in seen) == (job_id == "small") for seen in threads.values()), threads
+        assert all((get_ident() in seen) == (job_id == "small") for seen in threads.values()), (
+            threads
+        )

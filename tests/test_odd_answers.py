@@ -58,16 +58,24 @@ def spoilt(data: Any, path: tuple[Any, ...], value: Any) -> Any:
     return data
 
 
-@pytest.mark.parametrize(("tool", "arguments", "path", "sample"), READS, ids=[read[0] for read in READS])
+@pytest.mark.parametrize(
+    ("tool", "arguments", "path", "sample"), READS, ids=[read[0] for read in READS]
+)
 async def test_any_value_in_any_place_gives_an_answer_or_a_sentence(
     mcp: Client, fake_api: FakeAPI, tool: str, arguments: dict[str, Any], path: str, sample: Any
 ) -> None:
-    schema = next(offered.output_schema for offered in (await mcp.list_tools()).tools if offered.name == tool)
+    schema = next(
+        offered.output_schema for offered in (await mcp.list_tools()).tools if offered.name == tool
+    )
     random = Random(tool)
     cases = [(place, value) for place in places(sample) for value in ODD]
     for place, value in random.sample(cases, min(len(cases), 60)):
         fake_api.answer("GET", path, spoilt(sample, place, value))
-        detail = {} if tool in ("list_agents", "wait_for_batch_run") else {"detail": random.choice(["concise", "full"])}
+        detail = (
+            {}
+            if tool in ("list_agents", "wait_for_batch_run")
+            else {"detail": random.choice(["concise", "full"])}
+        )
         result = await mcp.call_tool(tool, {**arguments, **detail})
         said, told = text_of(result), (tool, place, str(value)[:60])
         if result.is_error:
@@ -76,16 +84,24 @@ async def test_any_value_in_any_place_gives_an_answer_or_a_sentence(
         jsonschema.validate(result.structured_content, schema)
         written = json.dumps(result.structured_content, ensure_ascii=False)
         limit = 100_000 if detail.get("detail") == "full" else 25_000
-        assert len(said) <= limit and len(written) <= limit and len(written.encode()) <= 100_000, told
+        assert len(said) <= limit and len(written) <= limit and len(written.encode()) <= 100_000, (
+            told
+        )
         outside = said.split("[data ")[0] + said.rpartition("[end of data")[2]
         assert "ignore all" not in outside and "\u202e" not in said + written, told
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400", "-1e400"])
-async def test_number_that_no_json_can_give_back_is_refused(mcp: Client, fake_api: FakeAPI, number: str) -> None:
+async def test_number_that_no_json_can_give_back_is_refused(
+    mcp: Client, fake_api: FakeAPI, number: str
+) -> None:
     """R19: it could neither be shown as structured content nor written back."""
-    fake_api.answer("GET", "/v1/test-cases/t", json.dumps({**CASE, "x": "@"}).replace('"@"', number).encode())
+    fake_api.answer(
+        "GET", "/v1/test-cases/t", json.dumps({**CASE, "x": "@"}).replace('"@"', number).encode()
+    )
 
-    result = await mcp.call_tool("get_test_case", {"agentId": AGENT, "testCaseId": "t", "detail": "full"})
+    result = await mcp.call_tool(
+        "get_test_case", {"agentId": AGENT, "testCaseId": "t", "detail": "full"}
+    )
 
     assert result.is_error and "not JSON" in text_of(result)

@@ -26,11 +26,23 @@ pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("**/*.md"))
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *DOCS]}
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *DOCS]
+}
 INSTALL = PAGES["docs/install.md"]
 PLACEHOLDER = "/absolute/path/to/sigmamind-mcp/.venv/bin/sigmamind-mcp"
 REMOTE = "http://127.0.0.1:8765/mcp"
-CLIENTS = ["Claude Desktop", "Claude Code", "Cursor", "VS Code", "Windsurf", "Zed", "Goose", "LM Studio"]
+CLIENTS = [
+    "Claude Desktop",
+    "Claude Code",
+    "Cursor",
+    "VS Code",
+    "Windsurf",
+    "Zed",
+    "Goose",
+    "LM Studio",
+]
 
 
 class Local(NamedTuple):
@@ -61,7 +73,9 @@ def _server(entry: dict[str, Any]) -> Local | Remote:
         if name in entry:
             return Remote(entry[name], _pairs(entry.get("headers", {})))
     command = entry.get("command") or entry["cmd"]
-    return Local(command, tuple(entry.get("args", ())), _pairs(entry.get("env") or entry.get("envs") or {}))
+    return Local(
+        command, tuple(entry.get("args", ())), _pairs(entry.get("env") or entry.get("envs") or {})
+    )
 
 
 def _from_command(words: list[str]) -> Local | Remote:
@@ -76,14 +90,21 @@ def _from_command(words: list[str]) -> Local | Remote:
 
 def _pairs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """The client has asked for its inputs; a variable of the environment that is not set stays as it is written."""
-    return tuple((name, re.sub(r"\$\{input:.+\}", "your-key", value)) for name, value in sorted(values.items()))
+    return tuple(
+        (name, re.sub(r"\$\{input:.+\}", "your-key", value))
+        for name, value in sorted(values.items())
+    )
 
 
 def servers_by_link(*options: str) -> dict[str, Local | Remote]:
     """What each client reads in its link of those that are printed with these options."""
-    shown = run("links", *options, env=environment(SIGMAMIND_API_KEY="key_canary"))  # which belongs in none of them
+    shown = run(
+        "links", *options, env=environment(SIGMAMIND_API_KEY="key_canary")
+    )  # which belongs in none of them
     assert shown.returncode == 0
-    return {name: _in_link(link) for name, link in re.findall(r"^(.+)\n(\w+:\S+)$", shown.stdout, re.M)}
+    return {
+        name: _in_link(link) for name, link in re.findall(r"^(.+)\n(\w+:\S+)$", shown.stdout, re.M)
+    }
 
 
 def _in_link(link: str) -> Local | Remote:
@@ -99,16 +120,28 @@ def _in_link(link: str) -> Local | Remote:
             header = dict([given["header"].split("=")]) if "header" in given else {}
             told = {"name": given["name"], "url": given["url"], "headers": header}
         case _:
-            told = {"name": given["name"], **json.loads(base64.b64decode(given["config"], validate=True))}
+            told = {
+                "name": given["name"],
+                **json.loads(base64.b64decode(given["config"], validate=True)),
+            }
     assert told["name"] == "sigmamind"
     return _server(told)
 
 
 def of_all_pages(kind: type[Local] | type[Remote]) -> list[Any]:
-    return sorted({server for page in PAGES.values() for server in servers_in(page) if isinstance(server, kind)})
+    return sorted(
+        {
+            server
+            for page in PAGES.values()
+            for server in servers_in(page)
+            if isinstance(server, kind)
+        }
+    )
 
 
-@pytest.mark.parametrize("server", of_all_pages(Local), ids=lambda server: " ".join(server.args) or str(server.env))
+@pytest.mark.parametrize(
+    "server", of_all_pages(Local), ids=lambda server: " ".join(server.args) or str(server.env)
+)
 async def test_every_command_in_a_snippet_starts_and_lists_the_tools(server: Local) -> None:
     assert server.command == PLACEHOLDER
     command, *arguments = client_command()
@@ -146,7 +179,11 @@ async def connect(remote: Remote) -> None:
 
 @pytest.mark.parametrize(
     ("options", "args", "writes"),
-    [((), (), True), (("--sandbox",), ("--sandbox",), True), (("--read-only",), ("--read-only",), False)],
+    [
+        ((), (), True),
+        (("--sandbox",), ("--sandbox",), True),
+        (("--read-only",), ("--read-only",), False),
+    ],
 )
 async def test_links_start_what_is_installed_here(
     options: tuple[str, ...], args: tuple[str, ...], writes: bool
@@ -243,7 +280,8 @@ def messages() -> Iterator[str]:
                 yield node.value
             elif isinstance(node, ast.JoinedStr):
                 yield "".join(
-                    str(part.value) if isinstance(part, ast.Constant) else " (value) " for part in node.values
+                    str(part.value) if isinstance(part, ast.Constant) else " (value) "
+                    for part in node.values
                 )
 
 

@@ -10,12 +10,24 @@ from sigmamind_mcp.settings import HOSTED_API, Settings
 def test_nothing_set_is_the_hosted_api_without_a_key() -> None:
     settings = Settings.from_env({})
 
-    assert settings == Settings(base_url=HOSTED_API, api_key=None, agent_id=None, read_only=False, sandbox=False)
+    assert settings == Settings(
+        base_url=HOSTED_API, api_key=None, agent_id=None, read_only=False, sandbox=False
+    )
 
 
-@pytest.mark.parametrize("value", ["", "  ", "${user_config.api_key}", "${SIGMAMIND_API_KEY}", "null", "undefined"])
+@pytest.mark.parametrize(
+    "value", ["", "  ", "${user_config.api_key}", "${SIGMAMIND_API_KEY}", "null", "undefined"]
+)
 def test_blank_or_unfilled_value_is_unset(value: str) -> None:
-    names = ("API_KEY", "BASE_URL", "AGENT_ID", "READ_ONLY", "CONFIRM_ATTEMPTS", "LOG_LEVEL", "SANDBOX")
+    names = (
+        "API_KEY",
+        "BASE_URL",
+        "AGENT_ID",
+        "READ_ONLY",
+        "CONFIRM_ATTEMPTS",
+        "LOG_LEVEL",
+        "SANDBOX",
+    )
 
     assert Settings.from_env({f"SIGMAMIND_{name}": value for name in names}) == Settings()
 
@@ -29,15 +41,20 @@ def test_sandbox_can_be_chosen_by_the_environment() -> None:
 def test_options_win_over_the_environment() -> None:
     environ = {"SIGMAMIND_LOG_LEVEL": "debug", "SIGMAMIND_READ_ONLY": "true"}
 
-    assert Settings.from_env(environ, log_level="error", read_only=None) == Settings(log_level="error", read_only=True)
+    assert Settings.from_env(environ, log_level="error", read_only=None) == Settings(
+        log_level="error", read_only=True
+    )
 
 
 @pytest.mark.parametrize(
-    "url", ["https://api.sigmamind.ai/", "http://localhost:8766", "http://127.0.0.1:1", "http://[::1]:1"]
+    "url",
+    ["https://api.sigmamind.ai/", "http://localhost:8766", "http://127.0.0.1:1", "http://[::1]:1"],
 )
 def test_usable_base_url(url: str) -> None:
     assert Settings.from_env({"SIGMAMIND_BASE_URL": url}).base_url == url.rstrip("/")
-    assert Settings.from_env({"SIGMAMIND_BASE_URL": f"{url.rstrip('/')}/v1/"}).base_url == url.rstrip("/")
+    assert Settings.from_env(
+        {"SIGMAMIND_BASE_URL": f"{url.rstrip('/')}/v1/"}
+    ).base_url == url.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +84,12 @@ def test_base_url_that_the_key_may_not_be_sent_to_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("READ_ONLY", "maybe"), ("CONFIRM_ATTEMPTS", "-1"), ("CONFIRM_ATTEMPTS", "few"), ("LOG_LEVEL", "loud")],
+    [
+        ("READ_ONLY", "maybe"),
+        ("CONFIRM_ATTEMPTS", "-1"),
+        ("CONFIRM_ATTEMPTS", "few"),
+        ("LOG_LEVEL", "loud"),
+    ],
 )
 def test_fault_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"SIGMAMIND_{name} "):

@@ -57,7 +57,11 @@ class Answers(dict[tuple[str, str], tuple[int, Any]]):
 
 
 def test_mixed_load_leaves_nothing_behind(
-    tmp_path: Path, fake_api: FakeAPI, request: pytest.FixtureRequest, rounds: Rounds, figures: list[str]
+    tmp_path: Path,
+    fake_api: FakeAPI,
+    request: pytest.FixtureRequest,
+    rounds: Rounds,
+    figures: list[str],
 ) -> None:
     """R40: no error but those put in, descriptors back where they were, and a slope of the memory to look at."""
     seconds = rounds(short=3, long=60 * request.config.getoption("--minutes"))
@@ -77,7 +81,9 @@ def test_mixed_load_leaves_nothing_behind(
     assert after <= before + REQUESTS_TOGETHER  # idle connections to the API are kept
     assert max(memory.values()) - min(memory.values()) < 20
     slope = linear_regression(list(memory), list(memory.values())).slope * 3_600
-    sloping = f", slope {slope:+.1f} MB/h" if seconds >= 60 else ""  # of a few seconds it says nothing
+    sloping = (
+        f", slope {slope:+.1f} MB/h" if seconds >= 60 else ""
+    )  # of a few seconds it says nothing
     figures.append(
         f"R40 {seconds:.0f} s, {sum(outcomes.values()):,} calls over HTTP and SSE, {outcomes['fault']:,} with a fault put in,"
         f" {outcomes['disconnect']:,} disconnects: {outcomes['unexpected']} other errors, descriptors {before} before and"
@@ -107,7 +113,9 @@ class Soak:
     def run(self, seconds: float) -> dict[float, float]:
         """Call for so long; returns the memory by the time, once a fifth of it has gone."""
         began = time.monotonic()
-        self.wires: list[HTTP] = [HTTP(name, self.server, url=self.url, key=KEY) for name in WIRES[2:]]
+        self.wires: list[HTTP] = [
+            HTTP(name, self.server, url=self.url, key=KEY) for name in WIRES[2:]
+        ]
         self.wires.append(sse := SSE("SSE", self.server, url=self.url, key=KEY))
         sse.open()
         memory: dict[float, float] = {}
@@ -139,7 +147,10 @@ class Soak:
         random = Random(number)
         name = f"n{number}"
         calls: list[tuple[str, dict[str, Any]]] = [
-            ("get_batch_run", {"agentId": "a", "batchId": name, "detail": random.choice(["concise", "full"])}),
+            (
+                "get_batch_run",
+                {"agentId": "a", "batchId": name, "detail": random.choice(["concise", "full"])},
+            ),
             ("get_test_run", {"agentId": "a", "batchId": "b", "jobId": name}),
             ("get_test_case", {"agentId": "a", "testCaseId": name}),
         ]
@@ -151,7 +162,12 @@ class Soak:
                 ("get_batch_run", {"agentId": "a", "batchId": "../x"}),
                 (
                     "create_test_case",
-                    {"agentId": "a", "userPrompt": "x" * 2_000, "successCriteria": "y", "allowDuplicate": True},
+                    {
+                        "agentId": "a",
+                        "userPrompt": "x" * 2_000,
+                        "successCriteria": "y",
+                        "allowDuplicate": True,
+                    },
                 ),
             ]
             tool, arguments = random.choice(calls)
@@ -168,12 +184,18 @@ class Soak:
         """Leave in the middle of a call, of a body, or of a stream."""
         parts = urlsplit(self.url)
         body = json.dumps(CALL).encode()
-        head = [f"POST /mcp HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {KEY}\r\nContent-Length: {len(body)}"]
+        head = [
+            f"POST /mcp HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {KEY}\r\nContent-Length: {len(body)}"
+        ]
         head += [f"{name}: {value}" for name, value in ACCEPT.items()]
         if number % 3 == 0:
             head, body = [f"GET /sse HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {KEY}"], b""
-        with suppress(OSError), socket.create_connection((parts.hostname, parts.port), timeout=20) as peer:
+        with (
+            suppress(OSError),
+            socket.create_connection((parts.hostname, parts.port), timeout=20) as peer,
+        ):
             peer.sendall(
-                ("\r\n".join(head) + "\r\n\r\n").encode() + body[: len(body) if number % 2 else len(body) // 2]
+                ("\r\n".join(head) + "\r\n\r\n").encode()
+                + body[: len(body) if number % 2 else len(body) // 2]
             )
         self.outcomes["disconnect"] += 1

@@ -42,14 +42,22 @@ def test_every_description_says_what_the_tool_costs_or_changes(tool: dict[str, s
 
 def test_every_tool_is_scored_an_a_in_contributing() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| ([\d.]+) \|$", table, re.M)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| ([\d.]+) \|$", table, re.M
+    )
 
     assert [name for name, *_ in rows] == [tool["name"] for tool in COMMITTED["tools"]]
     for name, *scores, in_all in rows:
-        weighted = sum(int(score) * weight for score, weight in zip(scores, WEIGHTS, strict=True)) / 100
+        weighted = (
+            sum(int(score) * weight for score, weight in zip(scores, WEIGHTS, strict=True)) / 100
+        )
         assert in_all == f"{weighted:.2f}" and weighted >= 3.5, name
 
 
 def test_tools_cost_a_model_no_more_than_their_budget() -> None:
     assert COMMITTED["tokens"]["tools"] <= MOST_IN_ALL
-    assert {tool["name"]: tool["tokens"] for tool in COMMITTED["tools"] if tool["tokens"] > MOST_PER_TOOL} == {}
+    assert {
+        tool["name"]: tool["tokens"]
+        for tool in COMMITTED["tools"]
+        if tool["tokens"] > MOST_PER_TOOL
+    } == {}

@@ -62,7 +62,9 @@ async def made_again(page: str) -> list[str]:
     """What comes of each step now."""
     came = []
     server = StdioServerParameters(
-        command=COMMAND[0], args=[*COMMAND[1:], "--sandbox", "--log-level", "error"], env=environment()
+        command=COMMAND[0],
+        args=[*COMMAND[1:], "--sandbox", "--log-level", "error"],
+        env=environment(),
     )
     async with Client(server, cache=None) as client:
         for step in steps(page):
@@ -85,7 +87,9 @@ async def _answered(client: Client, step: Step) -> str:
     result = await client.call_tool(tool, json.loads(arguments))
     text = text_of(result)
     if result.is_error:
-        sys.exit(f"docs/tutorial.md: this call fails now, perhaps for an id that is another: {step}\n{text}")
+        sys.exit(
+            f"docs/tutorial.md: this call fails now, perhaps for an id that is another: {step}\n{text}"
+        )
     return f"{text}\n"
 
 
@@ -107,7 +111,9 @@ def main() -> int:
     changed = [(step, came) for step, came in outcomes if not alike(step.printed, came)]
     if "--check" in sys.argv[1:]:
         for step, _ in changed[:1]:
-            sys.stderr.write(f"docs/tutorial.md: this has another outcome now, run scripts/tutorial: {step}\n")
+            sys.stderr.write(
+                f"docs/tutorial.md: this has another outcome now, run scripts/tutorial: {step}\n"
+            )
         return 1 if changed else 0
     for step, came in reversed(changed):
         page = page[: step.start] + came + page[step.end :]

@@ -28,7 +28,11 @@ META = {
     "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-CLIENT = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+CLIENT = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "raw", "version": "1"},
+}
 
 
 class Answer(NamedTuple):
@@ -49,7 +53,10 @@ class Answer(NamedTuple):
     @property
     def said(self) -> str:
         """The text that the model or its client is shown."""
-        texts = [part.get("text", "") for part in self.result.get("content") or self.result.get("contents") or []]
+        texts = [
+            part.get("text", "")
+            for part in self.result.get("content") or self.result.get("contents") or []
+        ]
         return "\n".join([*texts, str(self.message.get("error", ""))])
 
 
@@ -72,7 +79,9 @@ class Process:
         """Its resident memory in MB; 0 where the system does not tell."""
         status = Path(f"/proc/{self.process.pid}/status")
         lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+        return next(
+            (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0
+        )
 
     def descriptors(self) -> int:
         """How many files and sockets it has open; 0 where the system does not tell."""
@@ -115,7 +124,12 @@ class Wire:
         return self.server.log(until=f'"id": {number},')
 
     def _ping(self, number: int) -> dict[str, Any]:
-        return {"jsonrpc": "2.0", "id": number, "method": "tools/list", "params": self._complete({})}
+        return {
+            "jsonrpc": "2.0",
+            "id": number,
+            "method": "tools/list",
+            "params": self._complete({}),
+        }
 
     def _complete(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**params, "_meta": META} if self.name == "HTTP 2026-07-28" else params
@@ -165,9 +179,14 @@ class HTTP(Wire):
 
     def __post_init__(self) -> None:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
-        accept = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+        accept = {
+            "Accept": "application/json, text/event-stream",
+            "Content-Type": "application/json",
+        }
         headers = {**accept, "X-API-Key": self.key}
-        self.http = httpx2.Client(base_url=self.url, headers=headers, timeout=WAIT, limits=limits, trust_env=False)
+        self.http = httpx2.Client(
+            base_url=self.url, headers=headers, timeout=WAIT, limits=limits, trust_env=False
+        )
 
     def _exchange(self, number: int, message: bytes, method: str, named: str) -> Answer:
         headers = {"Mcp-Protocol-Version": self.name.removeprefix("HTTP ")}
@@ -180,10 +199,15 @@ class HTTP(Wire):
 def answer_of(response: httpx2.Response) -> Answer:
     raw = response.text
     if response.headers.get("content-type", "").startswith("text/event-stream"):
-        raw = [line for line in raw.splitlines() if line.startswith("data: ")][-1].removeprefix("data: ")
+        raw = [line for line in raw.splitlines() if line.startswith("data: ")][-1].removeprefix(
+            "data: "
+        )
     with suppress(ValueError):
         message = json.loads(raw)
-        return Answer(message if isinstance(message, dict) else {"error": message}, f"{response.headers} {raw}")
+        return Answer(
+            message if isinstance(message, dict) else {"error": message},
+            f"{response.headers} {raw}",
+        )
     return Answer({"error": response.status_code}, f"{response.headers} {raw}")
 
 
@@ -203,7 +227,9 @@ class SSE(HTTP):
         Thread(target=self._listen, daemon=True).start()
         self.endpoint = self.endpoints.get(timeout=WAIT)
         self.ask("initialize", CLIENT)
-        self.http.post(self.endpoint, content=b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        self.http.post(
+            self.endpoint, content=b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+        )
 
     def _listen(self) -> None:
         timeout = httpx2.Timeout(WAIT, read=None)
@@ -256,10 +282,14 @@ def open_stdio(folder: Path, api_url: str, key: str) -> Iterator[Wire]:
 
 
 @contextmanager
-def open_served(folder: Path, api_url: str, *arguments: str, **variables: str) -> Iterator[tuple[Process, str]]:
+def open_served(
+    folder: Path, api_url: str, *arguments: str, **variables: str
+) -> Iterator[tuple[Process, str]]:
     """`serve` before this API, and its URL."""
     variables = {"SIGMAMIND_BASE_URL": api_url, **variables}
-    with process(folder, "serve", "--port", "0", "--log-level", "debug", *arguments, **variables) as server:
+    with process(
+        folder, "serve", "--port", "0", "--log-level", "debug", *arguments, **variables
+    ) as server:
         assert server.process.stdout
         url = server.process.stdout.readline().decode().split()[3].removesuffix("/mcp")
         yield server, url

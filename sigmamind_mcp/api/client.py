@@ -8,7 +8,16 @@ import anyio
 from pydantic import SecretStr
 
 from sigmamind_mcp.api.idempotency import PendingWrite, RecentWrites, StoredRecord, entry_of
-from sigmamind_mcp.api.models import Agent, AgentRef, BatchRun, Page, Record, RecordT, TestCase, TestRun
+from sigmamind_mcp.api.models import (
+    Agent,
+    AgentRef,
+    BatchRun,
+    Page,
+    Record,
+    RecordT,
+    TestCase,
+    TestRun,
+)
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.errors import (
@@ -58,7 +67,9 @@ class WriteResult(NamedTuple, Generic[RecordT]):
 class SigmaMindClient:
     """The API as one caller sees it. Every method raises what `APITransport.get` raises."""
 
-    def __init__(self, transport: APITransport, key: SecretStr, recent_writes: RecentWrites | None = None) -> None:
+    def __init__(
+        self, transport: APITransport, key: SecretStr, recent_writes: RecentWrites | None = None
+    ) -> None:
         self._transport = transport
         self._key = key
         self._recent_writes = recent_writes or RecentWrites()
@@ -81,7 +92,9 @@ class SigmaMindClient:
 
         async def send() -> StoredRecord:
             with anyio.CancelScope(shield=True):
-                data = await self._write("POST", ("test-cases",), body, "test case", "list_test_cases")
+                data = await self._write(
+                    "POST", ("test-cases",), body, "test case", "list_test_cases"
+                )
                 case = _readable(data, TestCase)
                 if case is None or case.test_case_id is None:
                     case = await self._only_one(self.list_test_cases(agent_id), fits) or case
@@ -98,7 +111,9 @@ class SigmaMindClient:
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
-        case, _ = await self._read(TestCase.read, "test-cases", test_case_id, query={"agentId": agent_id})
+        case, _ = await self._read(
+            TestCase.read, "test-cases", test_case_id, query={"agentId": agent_id}
+        )
         return case
 
     async def update_test_case(self, test_case_id: str, body: JSONObject) -> None:
@@ -108,9 +123,21 @@ class SigmaMindClient:
             OutcomeUnknown: the case may have been changed; get_test_case tells.
         """
         try:
-            await self._write("PUT", ("test-cases", test_case_id), body, "change of the test case", "get_test_case")
+            await self._write(
+                "PUT",
+                ("test-cases", test_case_id),
+                body,
+                "change of the test case",
+                "get_test_case",
+            )
         except NotOffered:
-            await self._write("PATCH", ("test-cases", test_case_id), body, "change of the test case", "get_test_case")
+            await self._write(
+                "PATCH",
+                ("test-cases", test_case_id),
+                body,
+                "change of the test case",
+                "get_test_case",
+            )
 
     async def list_test_cases(self, agent_id: str) -> list[TestCase]:
         """GET /v1/test-cases, every page of it; its one published version has no pages."""
@@ -147,7 +174,9 @@ class SigmaMindClient:
                 return batch_run.batch_id not in known and cases == sorted(test_case_ids)
 
             with anyio.CancelScope(shield=True):
-                data = await self._write("POST", ("batch-runs",), body, "batch run", "list_batch_runs")
+                data = await self._write(
+                    "POST", ("batch-runs",), body, "batch run", "list_batch_runs"
+                )
                 batch_run = _readable(data, BatchRun)
                 if there is not None and (batch_run is None or batch_run.batch_id is None):
                     batch_run = await self._only_one(self._newest(agent_id), fits) or batch_run
@@ -156,8 +185,14 @@ class SigmaMindClient:
         def is_same(earlier: PendingWrite) -> bool:
             return earlier.awaits_caller or (yes is not None and earlier.may_have_written)
 
-        write, repeated, earlier = await self._once("batch-runs", body, send, is_same, f"{call} {yes or ''}")
-        before = earlier.outcome.record if earlier and isinstance(earlier.outcome, StoredRecord) else None
+        write, repeated, earlier = await self._once(
+            "batch-runs", body, send, is_same, f"{call} {yes or ''}"
+        )
+        before = (
+            earlier.outcome.record
+            if earlier and isinstance(earlier.outcome, StoredRecord)
+            else None
+        )
         return WriteResult(_of(BatchRun, write.stored().record), repeated, _of(BatchRun, before))
 
     async def _once(
@@ -185,7 +220,9 @@ class SigmaMindClient:
         page, _ = await self.list_batch_runs(agent_id)
         return page.items
 
-    async def _only_one(self, listed: Awaitable[list[RecordT]], fits: Callable[[RecordT], bool]) -> RecordT | None:
+    async def _only_one(
+        self, listed: Awaitable[list[RecordT]], fits: Callable[[RecordT], bool]
+    ) -> RecordT | None:
         """The one listed record that what was written fits; None where none or several do, or they cannot be listed."""
         try:
             found = [record for record in await listed if fits(record)]
@@ -195,9 +232,13 @@ class SigmaMindClient:
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated:
         """GET /v1/batch-runs/{batchId}"""
-        return Dated(*await self._read(BatchRun.read, "batch-runs", batch_id, query={"agentId": agent_id}))
+        return Dated(
+            *await self._read(BatchRun.read, "batch-runs", batch_id, query={"agentId": agent_id})
+        )
 
-    async def list_batch_runs(self, agent_id: str, *, page: int = 0, size: int = 10) -> tuple[Page[BatchRun], datetime]:
+    async def list_batch_runs(
+        self, agent_id: str, *, page: int = 0, size: int = 10
+    ) -> tuple[Page[BatchRun], datetime]:
         """GET /v1/batch-runs: one page, newest first, and the time by the API's clock."""
 
         def read(data: object) -> Page[BatchRun]:
@@ -208,11 +249,15 @@ class SigmaMindClient:
             start, total = page * size, len(found.items)
             return Page(found.items[start : start + size], size, total, start + size < total)
 
-        return await self._read(read, "batch-runs", query={"agentId": agent_id, "page": page, "size": size})
+        return await self._read(
+            read, "batch-runs", query={"agentId": agent_id, "page": page, "size": size}
+        )
 
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""
-        run, _ = await self._read(TestRun.read, "test-runs", job_id, query={"batchId": batch_id, "agentId": agent_id})
+        run, _ = await self._read(
+            TestRun.read, "test-runs", job_id, query={"batchId": batch_id, "agentId": agent_id}
+        )
         return run
 
     async def list_test_runs(self, batch_id: str, agent_id: str) -> list[TestRun]:
@@ -246,7 +291,9 @@ class SigmaMindClient:
         agent, _ = await self._read(Agent.read, "agents", agent_id)
         return agent
 
-    async def _write(self, method: str, path: Sequence[str], body: JSONObject, noun: str, reading_tool: str) -> object:
+    async def _write(
+        self, method: str, path: Sequence[str], body: JSONObject, noun: str, reading_tool: str
+    ) -> object:
         """Write once and return the answer's data, None where the API confirmed without any that can be read.
 
         There is no idempotency key, so a lost answer must not look like a failure.
@@ -258,14 +305,18 @@ class SigmaMindClient:
                 return None
             if isinstance(exc, ConnectionFailed) and not exc.sent:
                 raise
-            if isinstance(exc, APIError) and (exc.status in SURELY_NOT_WRITTEN or isinstance(exc, NotOffered)):
+            if isinstance(exc, APIError) and (
+                exc.status in SURELY_NOT_WRITTEN or isinstance(exc, NotOffered)
+            ):
                 raise
             raise OutcomeUnknown(
                 f"The {noun} may have been made: the request left, but its answer was lost or unreadable."
                 f" Look with {reading_tool} before trying again."
             ) from exc
 
-    async def _walk(self, collection: str, query: Query, read_item: Callable[[object], RecordT]) -> list[RecordT]:
+    async def _walk(
+        self, collection: str, query: Query, read_item: Callable[[object], RecordT]
+    ) -> list[RecordT]:
         def read(data: object) -> Page[RecordT]:
             return Page.read(data, read_item)
 
@@ -276,16 +327,23 @@ class SigmaMindClient:
                 return page.items
             items: list[RecordT] = []
             for number in range(MAX_WALKED_PAGES):
-                page, _ = await self._read(read, collection, query={**query, "page": number, "size": WALK_SIZE})
+                page, _ = await self._read(
+                    read, collection, query={**query, "page": number, "size": WALK_SIZE}
+                )
                 items += page.items
                 if not page.has_next or not page.items:
                     return items
-            raise UnexpectedAnswer(f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages.")
+            raise UnexpectedAnswer(
+                f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages."
+            )
         raise ConnectionFailed(
-            f"The API did not give its whole list of {collection} within {WALK_SECONDS:.0f} s. Try again.", sent=True
+            f"The API did not give its whole list of {collection} within {WALK_SECONDS:.0f} s. Try again.",
+            sent=True,
         )
 
-    async def _read(self, read: Callable[[object], T], *path: str, query: Query | None = None) -> tuple[T, datetime]:
+    async def _read(
+        self, read: Callable[[object], T], *path: str, query: Query | None = None
+    ) -> tuple[T, datetime]:
         """GET this path below /v1, its body read by `read`, and the time by the API's clock."""
         reply = await self._transport.get("v1", *path, key=self._key, query=query)
         return await run_if_large(reply.size, read, reply.data), reply.date

@@ -69,11 +69,14 @@ class RecentWrites:
         self._writes = {
             name: write
             for name, write in self._writes.items()
-            if write.begun > oldest or not write.finished.is_set()  # a person may take long to confirm one
+            if write.begun > oldest
+            or not write.finished.is_set()  # a person may take long to confirm one
         }
         return self._writes.get(entry)
 
-    async def run_once(self, entries: Sequence[str], send: Callable[[], Awaitable[StoredRecord]]) -> PendingWrite:
+    async def run_once(
+        self, entries: Sequence[str], send: Callable[[], Awaitable[StoredRecord]]
+    ) -> PendingWrite:
         """Run `send` and remember its outcome under these names; what it shields ends even after a cancellation."""
         write = PendingWrite(self._clock())
         if len(self._writes) >= MOST_REMEMBERED:
@@ -84,10 +87,14 @@ class RecentWrites:
         except SigmaMindError as exc:
             write.outcome = _bare(exc)
         finally:
-            if write.outcome is None:  # cancelled before anything left, or a fault of ours: nothing to pass on
+            if (
+                write.outcome is None
+            ):  # cancelled before anything left, or a fault of ours: nothing to pass on
                 self._writes = {name: one for name, one in self._writes.items() if one is not write}
             write.finished.set()
-        await anyio.lowlevel.checkpoint()  # a call that was cancelled ends here, its outcome undelivered
+        await (
+            anyio.lowlevel.checkpoint()
+        )  # a call that was cancelled ends here, its outcome undelivered
         return write
 
     def _forget_a_tenth(self) -> None:

@@ -46,7 +46,9 @@ def as_text(value: object) -> object:
     """Turn what stands where a text should into a text: a list of texts is joined, a number is spelt."""
     if isinstance(value, list):
         return "\n".join(str(as_text(part)) for part in value)
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return (
+        value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def as_moment(value: object) -> datetime | None:
@@ -125,7 +127,9 @@ class Agent(AgentRef):
 
     instructions: OptionalText = None
     welcome_message: OptionalText = None
-    agent_settings: Annotated[AgentSettings, BeforeValidator(lambda value: value or {})] = AgentSettings()
+    agent_settings: Annotated[AgentSettings, BeforeValidator(lambda value: value or {})] = (
+        AgentSettings()
+    )
     tools: Annotated[list[Any], BeforeValidator(lambda value: value or [])] = []
 
 
@@ -248,7 +252,9 @@ class Page(Generic[RecordT]):
             return cls([read_item(item) for item in data], None, len(data), False)
         envelope = PagedList.read(data)
         if envelope.data is None:
-            raise UnexpectedAnswer("The API's answer is neither a list nor a page with 'data', as its pages show.")
+            raise UnexpectedAnswer(
+                "The API's answer is neither a list nor a page with 'data', as its pages show."
+            )
         items = [read_item(item) for item in envelope.data]
         return cls(items, envelope.size, envelope.total_count, envelope.says_more(len(items)))
 
@@ -257,7 +263,9 @@ class PagedList(Record):
     data: list[Any] | None = None
     page: int = 0
     size: int | None = None
-    total_count: int | None = Field(default=None, validation_alias=AliasChoices("totalCount", "totalCounts"))
+    total_count: int | None = Field(
+        default=None, validation_alias=AliasChoices("totalCount", "totalCounts")
+    )
     total_pages: int | None = None
     has_next: bool | None = None
 
@@ -266,7 +274,10 @@ class PagedList(Record):
             return self.has_next
         if self.total_pages is not None:
             return self.page + 1 < self.total_pages
-        return self.total_count is not None and self.page * (self.size or shown) + shown < self.total_count
+        return (
+            self.total_count is not None
+            and self.page * (self.size or shown) + shown < self.total_count
+        )
 
 
 def field_names(kind: type[Record] = Record) -> set[str]:

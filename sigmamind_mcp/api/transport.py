@@ -98,17 +98,24 @@ class APITransport:
     @classmethod
     def to_app(cls, app: Callable[..., Awaitable[None]]) -> Self:
         """An upstream whose API is an ASGI app in this process, such as the sandbox."""
-        return cls("http://sandbox", transport=httpx2.ASGITransport(app, raise_app_exceptions=False))
+        return cls(
+            "http://sandbox", transport=httpx2.ASGITransport(app, raise_app_exceptions=False)
+        )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._pool.aclose()
 
-    async def get(self, *path: str, key: SecretStr, query: Mapping[str, str | int] | None = None) -> Reply:
+    async def get(
+        self, *path: str, key: SecretStr, query: Mapping[str, str | int] | None = None
+    ) -> Reply:
         """GET the path made of these segments and return its 2xx answer, trying again where that may help.
 
         Raises:
@@ -146,12 +153,16 @@ class APITransport:
             return await self._attempt(method, path, left, key=key, body=body)
         raise AssertionError("the scope is shielded, so that nothing cancels it")
 
-    def _wait_before(self, retry: int, exc: errors.APIError | errors.ConnectionFailed) -> float | None:
+    def _wait_before(
+        self, retry: int, exc: errors.APIError | errors.ConnectionFailed
+    ) -> float | None:
         """Seconds until the retry, or None when there will be none."""
         asked = None
         if isinstance(exc, errors.APIError):
             asked = exc.retry_after
-            if exc.status not in RETRIED_STATUSES or (asked is not None and asked > LONGEST_RETRY_AFTER):
+            if exc.status not in RETRIED_STATUSES or (
+                asked is not None and asked > LONGEST_RETRY_AFTER
+            ):
                 return None
         if retry >= self._attempts or not self.budget.spend():
             return None
@@ -169,7 +180,9 @@ class APITransport:
     ) -> Reply:
         if not all(_SEGMENT.fullmatch(segment) for segment in path):
             # What a caller sends as an id is checked long before; the API's own lists hold ids as well.
-            raise errors.UnexpectedAnswer("The API gave an id that is none: letters, digits, '_' and '-' only.")
+            raise errors.UnexpectedAnswer(
+                "The API gave an id that is none: letters, digits, '_' and '-' only."
+            )
         request = httpx2.Request(
             method,
             "/".join([self.base_url, *path]),
@@ -195,7 +208,9 @@ class APITransport:
                     try:
                         raw = await _read(response)
                     finally:
-                        with anyio.CancelScope(shield=True):  # a cancelled call must give its connection back
+                        with anyio.CancelScope(
+                            shield=True
+                        ):  # a cancelled call must give its connection back
                             await response.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise errors.ConnectionFailed(
@@ -237,14 +252,16 @@ def _deadline(host: str) -> Iterator[list[str]]:
             yield left
     except TimeoutError:
         raise errors.ConnectionFailed(
-            f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.", sent=bool(left)
+            f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.",
+            sent=bool(left),
         ) from None
 
 
 async def _read(response: httpx2.Response) -> bytes:
     if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise errors.UnexpectedAnswer(
-            "The API's answer came compressed, which was not asked for.", succeeded=response.is_success
+            "The API's answer came compressed, which was not asked for.",
+            succeeded=response.is_success,
         )
     body = bytearray()
     async for chunk in response.aiter_raw():
@@ -265,13 +282,20 @@ async def _judge(response: httpx2.Response, raw: bytes) -> Reply:
         raise errors.UnexpectedAnswer(
             f"The API answered with a redirect ({status}), which is never followed. Check SIGMAMIND_BASE_URL."
         )
-    kind, message = _BY_STATUS.get(status, (errors.APIError, f"The API refused the request ({status})."))
+    kind, message = _BY_STATUS.get(
+        status, (errors.APIError, f"The API refused the request ({status}).")
+    )
     if status >= 500 and kind is errors.APIError:
         kind, message = errors.ServerFault, f"The API failed ({status}). Try again in a minute."
     after = retry_after(response.headers, _date(response))
     if after is not None and after > LONGEST_RETRY_AFTER:
         message = f"{message} It asks to wait {min(after, 86_400):,.0f} s."
-    raise kind(message, status=status, upstream=await run_if_large(len(raw), _reasons, raw), retry_after=after)
+    raise kind(
+        message,
+        status=status,
+        upstream=await run_if_large(len(raw), _reasons, raw),
+        retry_after=after,
+    )
 
 
 def _decode(raw: bytes) -> Any:
@@ -299,7 +323,11 @@ def _reasons(raw: bytes) -> dict[str, str]:
     if not isinstance(body, dict) or is_deeper_than(MAX_DEPTH, body):
         return {}
     fields = body.get("validationErrors")
-    reasons = {str(field): str(as_text(said)) for field, said in fields.items()} if isinstance(fields, dict) else {}
+    reasons = (
+        {str(field): str(as_text(said)) for field, said in fields.items()}
+        if isinstance(fields, dict)
+        else {}
+    )
     message = body.get("message")
     return reasons or ({"message": message} if isinstance(message, str) and message else {})
 

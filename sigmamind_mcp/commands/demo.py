@@ -43,7 +43,9 @@ def run_demo() -> int:
     try:
         anyio.run(_demo, console)
     except TimeoutError:
-        raise SigmaMindError(f"The demo's batch run did not finish within {PATIENCE_SECONDS} s.") from None
+        raise SigmaMindError(
+            f"The demo's batch run did not finish within {PATIENCE_SECONDS} s."
+        ) from None
     except BaseExceptionGroup as group:
         if not group.subgroup(SystemExit):
             raise
@@ -55,16 +57,23 @@ async def _demo(console: Console) -> None:
     server = StdioServerParameters(
         command=sys.executable, args=["-m", "sigmamind_mcp", "--sandbox", "--log-level", "error"]
     )
-    console.print("[bold]sigmamind-mcp demo[/bold]: a scripted sandbox, no account, no key, no cost.\n")
+    console.print(
+        "[bold]sigmamind-mcp demo[/bold]: a scripted sandbox, no account, no key, no cost.\n"
+    )
     async with Client(server) as client:
         if client.server_info:
-            console.print(f"Connected over stdio to {client.server_info.title} {client.server_info.version}.\n")
+            console.print(
+                f"Connected over stdio to {client.server_info.title} {client.server_info.version}.\n"
+            )
 
         case = await _call(console, client, "create_test_case", TEST_CASE)
         console.print(_indented(f"the user: {TEST_CASE['userPrompt']}"))
         console.print(_indented(f"success: {TEST_CASE['successCriteria']}\n"))
         batch_run = await _call(
-            console, client, "create_batch_run", {"agentId": AGENT_ID, "testCases": [case["testCaseId"]]}
+            console,
+            client,
+            "create_batch_run",
+            {"agentId": AGENT_ID, "testCases": [case["testCaseId"]]},
         )
         here = {"agentId": AGENT_ID, "batchId": batch_run["batchId"]}
         with anyio.fail_after(PATIENCE_SECONDS):
@@ -76,8 +85,12 @@ async def _demo(console: Console) -> None:
             console.print(f"  {run['jobId']}  [{colour}]{run['verdict']}[/{colour}]")
         console.print(f"  {runs['passed']} passed, {runs['failed']} failed\n")
 
-        worst = next((run for run in runs["testRuns"] if run["verdict"] == "failed"), runs["testRuns"][0])
-        _show(console, await _call(console, client, "get_test_run", {**here, "jobId": worst["jobId"]}))
+        worst = next(
+            (run for run in runs["testRuns"] if run["verdict"] == "failed"), runs["testRuns"][0]
+        )
+        _show(
+            console, await _call(console, client, "get_test_run", {**here, "jobId": worst["jobId"]})
+        )
         console.print()
         _diagnosed(console, await _call(console, client, "diagnose_batch_run", here))
         await _compare(console, client)
@@ -86,7 +99,12 @@ async def _demo(console: Console) -> None:
 
 async def _follow(console: Console, client: Client, here: JSONObject) -> None:
     """Look at the batch run until it ends: a bar for a terminal, a line per change for a pipe."""
-    columns = TextColumn("{task.description}"), BarColumn(40), MofNCompleteColumn(), TextColumn("decided")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(40),
+        MofNCompleteColumn(),
+        TextColumn("decided"),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("get_batch_run", total=None)
         seen = -1
@@ -119,7 +137,9 @@ def _diagnosed(console: Console, answer: JSONObject) -> None:
     interval = f"95 % interval {rate['low']:.0%} to {rate['high']:.0%}"
     console.print(f"  {rate['passed']} of {rate['decided']} passed, {interval}")
     for group in answer["groups"]:
-        console.print(f"  {group['size']} failed{' alike' * (group['size'] > 1)}, for example {group['jobId']}:")
+        console.print(
+            f"  {group['size']} failed{' alike' * (group['size'] > 1)}, for example {group['jobId']}:"
+        )
         for quote in group["quotes"]:
             line = f"turn {quote['turn']} ({quote['why']}) {quote['role']}: {quote['content']}"
             console.print(_indented(line, by="    "), markup=False)
@@ -134,19 +154,33 @@ async def _compare(console: Console, client: Client) -> None:
     answer = await _call(console, client, "compare_batch_runs", {**agent, **ids})
     for row in answer["testCases"]:
         base, candidate = row["base"], row["candidate"]
-        rates = f"{base['passed']}/{base['decided']} to {candidate['passed']}/{candidate['decided']}"
-        console.print(f"  {row['label']}: {row['change']}, {rates} (adjusted p {row['adjustedP']:.2g})", markup=False)
-    console.print(f"  all together: p {answer['p']:.2g}, exact Cochran-Mantel-Haenszel test", markup=False)
+        rates = (
+            f"{base['passed']}/{base['decided']} to {candidate['passed']}/{candidate['decided']}"
+        )
+        console.print(
+            f"  {row['label']}: {row['change']}, {rates} (adjusted p {row['adjustedP']:.2g})",
+            markup=False,
+        )
+    console.print(
+        f"  all together: p {answer['p']:.2g}, exact Cochran-Mantel-Haenszel test", markup=False
+    )
 
 
 def _indented(text: str, by: str = "  ") -> str:
     return textwrap.fill(text, WIDTH, initial_indent=by, subsequent_indent=by)
 
 
-async def _call(console: Console, client: Client, tool: str, arguments: dict[str, Any]) -> JSONObject:
+async def _call(
+    console: Console, client: Client, tool: str, arguments: dict[str, Any]
+) -> JSONObject:
     answer = await _answer(client, tool, arguments)
     named = next(
-        (answer[name] for name in ("jobId", "batchId", "candidateBatchId", "testCaseId") if name in answer), ""
+        (
+            answer[name]
+            for name in ("jobId", "batchId", "candidateBatchId", "testCaseId")
+            if name in answer
+        ),
+        "",
     )
     console.print(f"[bold cyan]{tool}[/bold cyan] {named}")
     return answer

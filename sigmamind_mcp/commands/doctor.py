@@ -24,7 +24,13 @@ import anyio
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.commands.install_links import client_command
-from sigmamind_mcp.errors import ConfigurationError, ConnectionFailed, NotAllowed, NotFound, SigmaMindError
+from sigmamind_mcp.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    NotAllowed,
+    NotFound,
+    SigmaMindError,
+)
 from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.settings import Settings
 
@@ -71,7 +77,11 @@ class CheckResult(NamedTuple):
     def __str__(self) -> str:
         head = f"{self.state:<8} {self.about:<9} "
         return textwrap.fill(
-            head + self.said, WIDTH, subsequent_indent=" " * INDENT, break_long_words=False, break_on_hyphens=False
+            head + self.said,
+            WIDTH,
+            subsequent_indent=" " * INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
 
 
@@ -90,15 +100,25 @@ async def _run(environ: Mapping[str, str], options: Mapping[str, object]) -> int
             problems += finding.state == "problem"
     except BrokenPipeError:
         raise
-    except Exception as exc:  # whatever it is, the person who asks what is wrong is not helped by a traceback
-        print(CheckResult("problem", "doctor", f"It failed itself ({type(exc).__name__}). Please report this."))
+    except (
+        Exception
+    ) as exc:  # whatever it is, the person who asks what is wrong is not helped by a traceback
+        print(
+            CheckResult(
+                "problem", "doctor", f"It failed itself ({type(exc).__name__}). Please report this."
+            )
+        )
         problems += 1
     print(f"\n{problems} to mend; then ask again." if problems else "\nAll is right.")
     return 1 if problems else 0
 
 
-async def _examine(environ: Mapping[str, str], options: Mapping[str, object]) -> AsyncIterator[CheckResult]:
-    yield CheckResult("ok", "version", f"sigmamind-mcp {__version__}, Python {platform.python_version()}")
+async def _examine(
+    environ: Mapping[str, str], options: Mapping[str, object]
+) -> AsyncIterator[CheckResult]:
+    yield CheckResult(
+        "ok", "version", f"sigmamind-mcp {__version__}, Python {platform.python_version()}"
+    )
     yield _packages()
     for finding in _unread(environ):
         yield finding
@@ -107,13 +127,24 @@ async def _examine(environ: Mapping[str, str], options: Mapping[str, object]) ->
     except ConfigurationError as exc:
         yield CheckResult("problem", "settings", str(exc))
         return
-    said = [f"API at {_address(settings)}", "read-only" if settings.read_only else "may create and change"]
-    yield CheckResult("ok", "settings", ", ".join(["the embedded sandbox" if settings.sandbox else said[0], said[1]]))
+    said = [
+        f"API at {_address(settings)}",
+        "read-only" if settings.read_only else "may create and change",
+    ]
+    yield CheckResult(
+        "ok",
+        "settings",
+        ", ".join(["the embedded sandbox" if settings.sandbox else said[0], said[1]]),
+    )
     key = judge_key(settings)
     yield key
     proxies = _proxies(environ)
     if proxies and not settings.sandbox:
-        yield CheckResult("note", "proxy", f"{' and '.join(proxies)} set, and ignored: a proxy would be shown the key.")
+        yield CheckResult(
+            "note",
+            "proxy",
+            f"{' and '.join(proxies)} set, and ignored: a proxy would be shown the key.",
+        )
     if key.state == "ok":
         async for finding in ask_api(settings, by_proxy=bool(proxies)):
             yield finding
@@ -128,7 +159,9 @@ def _packages() -> CheckResult:
     try:
         wanted = metadata.requires("sigmamind-mcp") or []
     except metadata.PackageNotFoundError:
-        return CheckResult("note", "packages", "Not checked: this runs from a folder, without being installed.")
+        return CheckResult(
+            "note", "packages", "Not checked: this runs from a folder, without being installed."
+        )
     wrong, found = [], {}
     for requirement in wanted:
         name, limits = re.fullmatch(r"([\w.-]+)([^;\[]*).*", requirement).groups()  # type: ignore[union-attr] # PEP 508
@@ -140,15 +173,26 @@ def _packages() -> CheckResult:
         if not is_within(found[name], limits):
             wrong.append(f"{name} is {found[name]}, not {limits.strip()}")
     if wrong:
-        return CheckResult("problem", "packages", f"{'; '.join(wrong)}. Install again into an environment of its own.")
-    return CheckResult("ok", "packages", ", ".join(f"{name} {found[name]}" for name in ("mcp", "httpx2", "pydantic")))
+        return CheckResult(
+            "problem",
+            "packages",
+            f"{'; '.join(wrong)}. Install again into an environment of its own.",
+        )
+    return CheckResult(
+        "ok",
+        "packages",
+        ", ".join(f"{name} {found[name]}" for name in ("mcp", "httpx2", "pydantic")),
+    )
 
 
 def is_within(version: str, limits: str) -> bool:
     """Whether a version fits limits such as `>=2.3,<3`."""
     have = _numbers(version)
     comparisons = {">=": have.__ge__, "<": have.__lt__}
-    return all(comparisons[sign](_numbers(limit)) for sign, limit in re.findall(r"(>=|<)\s*([\d.]+)", limits))
+    return all(
+        comparisons[sign](_numbers(limit))
+        for sign, limit in re.findall(r"(>=|<)\s*([\d.]+)", limits)
+    )
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -158,10 +202,20 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _unread(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     """What looks like a setting and is none, or is one that nobody filled in."""
     for name in sorted(environ):
-        if name.startswith("SIGMAMIND_") and name not in SETTINGS and re.fullmatch(r"\w{1,60}", name):
-            yield CheckResult("note", "settings", f"{name} is not a setting; sigmamind-mcp --help lists them.")
+        if (
+            name.startswith("SIGMAMIND_")
+            and name not in SETTINGS
+            and re.fullmatch(r"\w{1,60}", name)
+        ):
+            yield CheckResult(
+                "note", "settings", f"{name} is not a setting; sigmamind-mcp --help lists them."
+            )
         elif name in SETTINGS and environ[name].strip().startswith("${"):
-            yield CheckResult("note", "settings", f"{name} holds a placeholder that the client did not fill in: unset.")
+            yield CheckResult(
+                "note",
+                "settings",
+                f"{name} holds a placeholder that the client did not fill in: unset.",
+            )
 
 
 def _address(settings: Settings) -> str:
@@ -174,7 +228,9 @@ def judge_key(settings: Settings) -> CheckResult:
         settings.key()
     except ConfigurationError as exc:
         return CheckResult("problem", "key", str(exc))
-    return CheckResult("ok", "key", "none needed in the sandbox" if settings.sandbox else "set, and well-formed")
+    return CheckResult(
+        "ok", "key", "none needed in the sandbox" if settings.sandbox else "set, and well-formed"
+    )
 
 
 def _proxies(environ: Mapping[str, str]) -> list[str]:
@@ -198,14 +254,18 @@ async def ask_api(settings: Settings, *, by_proxy: bool) -> AsyncIterator[CheckR
         began = monotonic()
         accepts_key = False
         try:
-            reply = await transport.get("v1", "agents", key=settings.key(), query={"page": 0, "size": 1})
+            reply = await transport.get(
+                "v1", "agents", key=settings.key(), query={"page": 0, "size": 1}
+            )
             agents = Page.read(reply.data, AgentRef.read)
         except SigmaMindError as exc:
             yield CheckResult("problem", "API", why(exc, settings, by_proxy=by_proxy))
         else:
             accepts_key = True
             count = len(agents.items) if agents.total is None else agents.total
-            shown = f"{count} agent{'s' * (count != 1)} to use" if count else "but it may use no agent"
+            shown = (
+                f"{count} agent{'s' * (count != 1)} to use" if count else "but it may use no agent"
+            )
             state: State = "ok" if count else "note"
             does = "answers" if settings.sandbox else "accepts the key"
             yield CheckResult(state, "API", f"{does}; {shown} ({monotonic() - began:.1f} s)")
@@ -215,7 +275,9 @@ async def ask_api(settings: Settings, *, by_proxy: bool) -> AsyncIterator[CheckR
             yield await _default_agent(transport, settings, settings.agent_id)
 
 
-async def _default_agent(transport: "APITransport", settings: Settings, agent_id: str) -> CheckResult:
+async def _default_agent(
+    transport: "APITransport", settings: Settings, agent_id: str
+) -> CheckResult:
     unknown = "The API has no agent with the id in SIGMAMIND_AGENT_ID. The tool list_agents shows those it has."
     if not re.fullmatch(ID_PATTERN, agent_id):
         return CheckResult("problem", "agent", unknown)
@@ -235,7 +297,11 @@ def _clock(theirs: datetime) -> CheckResult:
     units = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
     by = next(f"{abs(off) / size:,.0f} {unit}" for unit, size in units if abs(off) >= 2 * size)
     which = "ahead of" if off > 0 else "behind"
-    return CheckResult("problem", "clock", f"This machine's is {by} {which} the API's. Set it, best by network time.")
+    return CheckResult(
+        "problem",
+        "clock",
+        f"This machine's is {by} {which} the API's. Set it, best by network time.",
+    )
 
 
 def why(exc: SigmaMindError, settings: Settings, *, by_proxy: bool) -> str:
@@ -290,7 +356,9 @@ def _server(environ: Mapping[str, str], settings: Settings) -> list[CheckResult]
     command = [sys.executable, "-m", "sigmamind_mcp", "--log-level", "error"]
     began = monotonic()
     try:
-        greeting, listing = _greet([*command, "--sandbox"] if settings.sandbox else command, environ)
+        greeting, listing = _greet(
+            [*command, "--sandbox"] if settings.sandbox else command, environ
+        )
         spoken, tools = greeting["protocolVersion"], len(listing["tools"])
     except (OSError, ValueError, KeyError):
         said = f"It does not start within {START_SECONDS} s. {_in_terminal()} --sandbox in a terminal may show why."
@@ -314,7 +382,11 @@ def _greet(command: list[str], environ: Mapping[str, str]) -> list[Any]:
     Raises:
         OSError, ValueError, KeyError: it could not be started, ended first, or answered something else.
     """
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    pipes: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.DEVNULL,
+    }
     with subprocess.Popen(command, env=dict(environ), encoding="utf-8", **pipes) as process:
         hard_limit = threading.Timer(START_SECONDS, process.kill)
         hard_limit.start()
@@ -331,7 +403,9 @@ def _greet(command: list[str], environ: Mapping[str, str]) -> list[Any]:
 
 def _in_json() -> str:
     command, *arguments = client_command()
-    return f'"command": {json.dumps(command)}' + (f', "args": {json.dumps(arguments)}' if arguments else "")
+    return f'"command": {json.dumps(command)}' + (
+        f', "args": {json.dumps(arguments)}' if arguments else ""
+    )
 
 
 def _in_terminal() -> str:

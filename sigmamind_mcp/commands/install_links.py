@@ -23,7 +23,12 @@ from sigmamind_mcp.strict_json import JSONObject
 NAME = "sigmamind"
 KEY = "your-key"
 ASKED = "${input:sigmamind-key}"
-INPUT = {"type": "promptString", "id": "sigmamind-key", "description": "SigmaMind API key", "password": True}
+INPUT = {
+    "type": "promptString",
+    "id": "sigmamind-key",
+    "description": "SigmaMind API key",
+    "password": True,
+}
 
 
 def print_links(*, url: str | None, sandbox: bool, read_only: bool) -> None:
@@ -31,7 +36,9 @@ def print_links(*, url: str | None, sandbox: bool, read_only: bool) -> None:
     if url and urlsplit(url).scheme not in ("http", "https"):
         raise ConfigurationError("--url must be an address such as https://mcp.example.com/mcp.")
     if url and read_only:
-        raise ConfigurationError("A link cannot make a shared server read-only; start that server with --read-only.")
+        raise ConfigurationError(
+            "A link cannot make a shared server read-only; start that server with --read-only."
+        )
     options = [*["--sandbox"] * sandbox, *["--read-only"] * read_only]
     print("Open the link of your client, which shows the server and asks before it adds it.")
     for client, link in links(url, options, needs_key=not sandbox).items():
@@ -39,7 +46,9 @@ def print_links(*, url: str | None, sandbox: bool, read_only: bool) -> None:
     if not sandbox:
         print(f"\nVS Code asks for your key. In the others, put it in place of {KEY}.")
     if not url:
-        print("\nGoose's links start no command by its path; with --url there is one for a shared server.")
+        print(
+            "\nGoose's links start no command by its path; with --url there is one for a shared server."
+        )
 
 
 def links(url: str | None, options: list[str], *, needs_key: bool) -> dict[str, str]:
@@ -58,7 +67,9 @@ def links(url: str | None, options: list[str], *, needs_key: bool) -> dict[str, 
     }
     if url:
         header = {"header": f"X-API-Key={KEY}"} if needs_key else {}
-        found["Goose"] = f"goose://extension?{_query(url=url, type='streamable_http', id=NAME, name=NAME, **header)}"
+        found["Goose"] = (
+            f"goose://extension?{_query(url=url, type='streamable_http', id=NAME, name=NAME, **header)}"
+        )
     return found
 
 
@@ -88,5 +99,7 @@ def _query(**values: str) -> str:
 
 def client_command() -> list[str]:
     """How a client starts the server that is installed here."""
-    script = Path(sysconfig.get_path("scripts")) / ("sigmamind-mcp.exe" if sys.platform == "win32" else "sigmamind-mcp")
+    script = Path(sysconfig.get_path("scripts")) / (
+        "sigmamind-mcp.exe" if sys.platform == "win32" else "sigmamind-mcp"
+    )
     return [str(script)] if script.exists() else [sys.executable, "-m", "sigmamind_mcp"]

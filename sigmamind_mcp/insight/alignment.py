@@ -34,7 +34,11 @@ def align(one: Sequence[Turn], other: Sequence[Turn]) -> list[AlignedTurn]:
     aligned, i, j = [], 0, 0
     while i < len(left) or j < len(right):
         both = i < len(left) and j < len(right)
-        if both and left[i][0] == right[j][0] and best[i][j] == best[i + 1][j + 1] + alike[i][j] + 0.1:
+        if (
+            both
+            and left[i][0] == right[j][0]
+            and best[i][j] == best[i + 1][j + 1] + alike[i][j] + 0.1
+        ):
             aligned.append(AlignedTurn(i + 1, j + 1, alike[i][j]))
             i, j = i + 1, j + 1
         elif j == len(right) or (i < len(left) and best[i][j] == best[i + 1][j]):
@@ -50,7 +54,9 @@ def _alike(one: tuple[str, frozenset[str]], other: tuple[str, frozenset[str]]) -
     return likeness(one[1], other[1]) if one[0] == other[0] else 0.0
 
 
-def find_divergence(aligned: Sequence[AlignedTurn], one: Sequence[Turn], other: Sequence[Turn]) -> int | None:
+def find_divergence(
+    aligned: Sequence[AlignedTurn], one: Sequence[Turn], other: Sequence[Turn]
+) -> int | None:
     """Where in `aligned` the agent first says something else; users differ in words from the start."""
     for place, pair in enumerate(aligned):
         turn = one[pair.one - 1] if pair.one else other[(pair.other or 1) - 1]
@@ -67,4 +73,6 @@ def unmatched_turns(one: Sequence[Turn], other: Sequence[Turn]) -> list[int]:
         for number, turn in enumerate(one[:ALIGNED_TURNS], start=1)
         if turn.role != "user"
     ]
-    return [number for number, words in ones if all(likeness(words, said) < ALIKE for said in others)]
+    return [
+        number for number, words in ones if all(likeness(words, said) < ALIKE for said in others)
+    ]

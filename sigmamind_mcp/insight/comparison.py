@@ -23,7 +23,14 @@ from sigmamind_mcp.insight.statistics import (
 )
 
 Change = Literal[
-    "regressed", "improved", "changed, not proven", "unchanged", "not decided", "definition changed", "new", "removed"
+    "regressed",
+    "improved",
+    "changed, not proven",
+    "unchanged",
+    "not decided",
+    "definition changed",
+    "new",
+    "removed",
 ]
 WORST_FIRST: tuple[Change, ...] = (
     "regressed",
@@ -128,11 +135,18 @@ def build_side(batch_run: BatchRun, runs: Sequence[TestRun] | None) -> Side:
             if case.user_prompt is not None and case.success_criteria is not None:
                 shown.setdefault(name, case)
             defined.setdefault(name, case)
-        cases = {name: CaseSide(shown.get(name, defined[name]), _counts(found)) for name, found in verdicts.items()}
+        cases = {
+            name: CaseSide(shown.get(name, defined[name]), _counts(found))
+            for name, found in verdicts.items()
+        }
         overall = _counts([verdict for found in verdicts.values() for verdict in found])
         return Side(cases, overall, "test runs" if shown else "batch run")
     overall = Counts(batch_run.successful_attempts or 0, batch_run.decided_attempts or 0)
-    alone = {name: CaseSide(case, overall) for name, case in defined.items()} if len(batch_run.test_cases) == 1 else {}
+    alone = (
+        {name: CaseSide(case, overall) for name, case in defined.items()}
+        if len(batch_run.test_cases) == 1
+        else {}
+    )
     return Side(alone, overall, "batch run")
 
 
@@ -152,10 +166,20 @@ def compare(base: Side, candidate: Side) -> Comparison:
     of the mix of cases.
     """
     if not (base.is_by_case and candidate.is_by_case):
-        p = fisher(base.overall, candidate.overall) if base.overall.decided and candidate.overall.decided else None
-        can = least_p(base.overall.decided, candidate.overall.decided) <= ALPHA if p is not None else False
+        p = (
+            fisher(base.overall, candidate.overall)
+            if base.overall.decided and candidate.overall.decided
+            else None
+        )
+        can = (
+            least_p(base.overall.decided, candidate.overall.decided) <= ALPHA
+            if p is not None
+            else False
+        )
         excess = _excess([(base.overall, candidate.overall)])
-        return Comparison([], Overall(base.overall, candidate.overall, p, excess, separates_mix=False), 0, can)
+        return Comparison(
+            [], Overall(base.overall, candidate.overall, p, excess, separates_mix=False), 0, can
+        )
     pairs, changes = _pair_cases(base.cases, candidate.cases)
     comparable = []
     for one, other in pairs:
@@ -168,7 +192,9 @@ def compare(base: Side, candidate: Side) -> Comparison:
             comparable.append((one, other, differs))
     p_values = [fisher(one.counts, other.counts) for one, other, _ in comparable]
     m = len(comparable)
-    for (one, other, differs), p, adjusted in zip(comparable, p_values, holm(p_values), strict=True):
+    for (one, other, differs), p, adjusted in zip(
+        comparable, p_values, holm(p_values), strict=True
+    ):
         changes.append(_classify_change(one, other, differs, p, adjusted, m))
     strata = [(one.counts, other.counts) for one, other, _ in comparable]
     overall = Overall(
@@ -180,7 +206,9 @@ def compare(base: Side, candidate: Side) -> Comparison:
     )
     could_prove = any(least_p(one.decided, other.decided) <= ALPHA / m for one, other in strata)
     changes.sort(key=lambda one: (WORST_FIRST.index(one.change), 2.0 if one.p is None else one.p))
-    unknown = sum(not (_is_defined(one.case) and _is_defined(other.case)) for one, other, _ in comparable)
+    unknown = sum(
+        not (_is_defined(one.case) and _is_defined(other.case)) for one, other, _ in comparable
+    )
     return Comparison(changes, overall, m, could_prove, unknown)
 
 
@@ -196,9 +224,13 @@ def _classify_change(
         drop = smallest_drop(one.counts, other.counts.decided, ALPHA / m)
         return CaseChange("unchanged", one, other, differs, p, adjusted, smallest_drop=drop)
     if adjusted <= ALPHA:
-        return CaseChange("improved" if after > before else "regressed", one, other, differs, p, adjusted)
+        return CaseChange(
+            "improved" if after > before else "regressed", one, other, differs, p, adjusted
+        )
     settle = attempts_to_settle(before, after, ALPHA / m, at_most=MOST_ATTEMPTS)
-    return CaseChange("changed, not proven", one, other, differs, p, adjusted, attempts_to_settle=settle)
+    return CaseChange(
+        "changed, not proven", one, other, differs, p, adjusted, attempts_to_settle=settle
+    )
 
 
 def _excess(strata: Sequence[tuple[Counts, Counts]]) -> float:
@@ -249,7 +281,9 @@ def differences(one: TestCase, other: TestCase) -> tuple[str, ...]:
         "label": (one.label, other.label),
         "attempt": (one.attempt, other.attempt),
     }
-    return tuple(name for name, (a, b) in fields.items() if a is not None and b is not None and a != b)
+    return tuple(
+        name for name, (a, b) in fields.items() if a is not None and b is not None and a != b
+    )
 
 
 def _model(case: TestCase) -> str | None:

@@ -31,7 +31,8 @@ CLOSEST_OF = 30
 
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?;。！？])\s*|\n+")
 _UNMET = re.compile(
-    r"[:–—-]\s*(?:not met|unmet|not satisfied|unsatisfied|not fulfilled|failed|fail|missing|no)\W*$", re.IGNORECASE
+    r"[:–—-]\s*(?:not met|unmet|not satisfied|unsatisfied|not fulfilled|failed|fail|missing|no)\W*$",
+    re.IGNORECASE,
 )
 
 
@@ -101,7 +102,9 @@ def assign_single_case(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> li
     if len(cases) != 1:
         return list(runs)
     return [
-        run if run.test_case and run.test_case.test_case_id else run.model_copy(update={"test_case": cases[0]})
+        run
+        if run.test_case and run.test_case.test_case_id
+        else run.model_copy(update={"test_case": cases[0]})
         for run in runs
     ]
 
@@ -142,8 +145,13 @@ def group_failures(failed: Sequence[TestRun]) -> list[Group]:
         exact.setdefault(told, Group(told)).runs.append(run)
     groups: list[Group] = []
     members: dict[int, list[Group]] = defaultdict(list)
-    for alike in sorted(exact.values(), key=lambda group: -len(group.runs)):  # the commonest words lead
-        leader = next((group for group in groups[:LEADERS] if group.complaint.resembles(alike.complaint)), None)
+    for alike in sorted(
+        exact.values(), key=lambda group: -len(group.runs)
+    ):  # the commonest words lead
+        leader = next(
+            (group for group in groups[:LEADERS] if group.complaint.resembles(alike.complaint)),
+            None,
+        )
         if leader is None:
             groups.append(leader := Group(alike.complaint))
         members[id(leader)].append(alike)
@@ -156,12 +164,16 @@ def group_failures(failed: Sequence[TestRun]) -> list[Group]:
 def complaint(run: TestRun) -> Complaint:
     """What the remarks complain of; the last two turns where there are no remarks."""
     text = run.remarks or "\n".join(turn.content for turn in (run.conversation or [])[-2:])
-    sentences = [sentence for sentence in _SENTENCE_ENDS.split(text) if sentence and sentence.strip()]
+    sentences = [
+        sentence for sentence in _SENTENCE_ENDS.split(text) if sentence and sentence.strip()
+    ]
     complaints = [sentence for sentence in sentences if _COMPLAINTS.search(sentence)]
     words = words_of("\n".join(complaints or sentences), WORDS_COMPARED)
     if not words:
         return Complaint(words, text=" ".join(text.casefold().split())[:TEXT_COMPARED])
-    return Complaint(words, frozenset(words_of(clause) for clause in complaints if _UNMET.search(clause)))
+    return Complaint(
+        words, frozenset(words_of(clause) for clause in complaints if _UNMET.search(clause))
+    )
 
 
 def _are_alike(one: frozenset[str], other: frozenset[str]) -> bool:
@@ -170,7 +182,10 @@ def _are_alike(one: frozenset[str], other: frozenset[str]) -> bool:
 
 
 def _closeness(one: Group, others: Sequence[Group]) -> float:
-    return sum(likeness(one.complaint.words, other.complaint.words) * len(other.runs) for other in others[:CLOSEST_OF])
+    return sum(
+        likeness(one.complaint.words, other.complaint.words) * len(other.runs)
+        for other in others[:CLOSEST_OF]
+    )
 
 
 def _case_of(run: TestRun) -> str:
@@ -192,7 +207,9 @@ def round_robin(items: Iterable[ItemT], kind: Callable[[ItemT], Hashable]) -> li
 def order_for_reading(groups: Sequence[Group], *, first: Sequence[Group] = ()) -> list[TestRun]:
     """In which order the failed runs' transcripts are worth reading: those that represent `first`, then all, spread."""
     of_group = {id(run): number for number, group in enumerate(groups) for run in group.runs}
-    rest = round_robin((run for group in groups for run in group.runs), lambda run: of_group[id(run)])
+    rest = round_robin(
+        (run for group in groups for run in group.runs), lambda run: of_group[id(run)]
+    )
     ahead = [group.runs[0] for group in first]
     taken = {id(run) for run in ahead}
     return ahead + [run for run in rest if id(run) not in taken]
@@ -213,13 +230,17 @@ def signals_of(read: Sequence[TestRun]) -> dict[str, list["Signal"]]:
     return found
 
 
-def representative(group: Group, read: Mapping[str, TestRun], signals: Mapping[str, Sequence["Signal"]]) -> TestRun:
+def representative(
+    group: Group, read: Mapping[str, TestRun], signals: Mapping[str, Sequence["Signal"]]
+) -> TestRun:
     """The run that stands for the group: of those with the leading words that were read, one that ends as most do."""
     leading = complaint(group.runs[0])
     ones = [run for run in group.runs if (run.job_id or "") in read and complaint(run) == leading]
     if not ones:
         return group.runs[0]
-    kinds = [tuple(sorted(signal.kind for signal in signals.get(run.job_id or "", ()))) for run in ones]
+    kinds = [
+        tuple(sorted(signal.kind for signal in signals.get(run.job_id or "", ()))) for run in ones
+    ]
     commonest, _ = Counter(kinds).most_common(1)[0]
     return ones[kinds.index(commonest)]
 

@@ -77,7 +77,14 @@ def _lint_model_of_agent(draft: TestCase, agent: Agent) -> list[Finding]:
     if not live or draft.llm_model in (None, "", live):
         return []
     reason = "The live agent runs on another model: what passes here need not pass there."
-    return [Finding("llmModel", "advice", reason, f"Use {_shown([live])}, unless the model is what you test.")]
+    return [
+        Finding(
+            "llmModel",
+            "advice",
+            reason,
+            f"Use {_shown([live])}, unless the model is what you test.",
+        )
+    ]
 
 
 def _lint_variables(draft: TestCase, agent: Agent) -> list[Finding]:
@@ -88,7 +95,11 @@ def _lint_variables(draft: TestCase, agent: Agent) -> list[Finding]:
     # Tools and fields that we do not know may use variables too.
     everything = json.dumps([agent.raw, agent.tools], ensure_ascii=False, default=str)
     used = {*needed, *variables_of(everything)}
-    mocked = list(dict.fromkeys(mock.variable_name for mock in draft.mock_data if _is_bare(mock.variable_name)))
+    mocked = list(
+        dict.fromkeys(
+            mock.variable_name for mock in draft.mock_data if _is_bare(mock.variable_name)
+        )
+    )
     missing = [name for name in needed if name not in mocked]
     unused = [name for name in mocked if name not in used]
     renamed = _renamings(unused, missing)
@@ -103,35 +114,55 @@ def _lint_variables(draft: TestCase, agent: Agent) -> list[Finding]:
         for wrong, right in renamed.items()
     ]
     missing = [name for name in missing if name not in renamed.values()]
-    extractable = set(_VALUE_OR_OBJECT.findall(json.dumps(agent.tools, ensure_ascii=False, default=str)))
+    extractable = set(
+        _VALUE_OR_OBJECT.findall(json.dumps(agent.tools, ensure_ascii=False, default=str))
+    )
     extracted = [name for name in missing if name in extractable]
     if blank := [name for name in missing if name not in extracted]:
-        reason = f"The agent uses {_shown(blank)} without a mock value: it silently becomes empty text."
+        reason = (
+            f"The agent uses {_shown(blank)} without a mock value: it silently becomes empty text."
+        )
         findings.append(Finding("mockData", "problem", reason, "Add a mock value for each."))
     if extracted:
         reason = f"The agent uses {_shown(extracted)} without a mock value: empty text until a tool sets it."
-        findings.append(Finding("mockData", "advice", reason, "Add a mock value unless a tool extracts it."))
+        findings.append(
+            Finding("mockData", "advice", reason, "Add a mock value unless a tool extracts it.")
+        )
     if idle := [name for name in unused if name not in renamed]:
         reason = f"Nothing that the agent's settings show uses the mock data {_shown(idle)}."
-        suggestion = f"Leave it out, or use a variable of the agent: {_shown(needed)}." if needed else "Leave it out."
+        suggestion = (
+            f"Leave it out, or use a variable of the agent: {_shown(needed)}."
+            if needed
+            else "Leave it out."
+        )
         findings.append(Finding("mockData", "advice", reason, suggestion))
     return findings
 
 
 def lint_against_cases(draft: TestCase, cases: Sequence[TestCase]) -> list[Finding]:
     """Look for the draft among the agent's other cases; one with the draft's own id is the draft."""
-    others = [case for case in cases if case.test_case_id is None or case.test_case_id != draft.test_case_id]
+    others = [
+        case
+        for case in cases
+        if case.test_case_id is None or case.test_case_id != draft.test_case_id
+    ]
     ours = [_Compared.of(text) for text in _judged(draft)]
     alike = [(_likeness(draft, ours, case), case) for case in others]
     findings = []
     for likeness, (severity, reason, suggestion) in _LIKENESSES.items():
         if found := [case for how, case in alike if how == likeness]:
-            findings.append(Finding("userPrompt", severity, reason.format(_cases(found)), suggestion))
+            findings.append(
+                Finding("userPrompt", severity, reason.format(_cases(found)), suggestion)
+            )
             break
     label = _normal(draft.label)
     if found := [case for case in others if label and _normal(case.label) == label]:
         reason = f"The same label as {_cases(found)}: lists and reports cannot tell them apart."
-        findings.append(Finding("label", "advice", reason, "Say in the label what is different about this case."))
+        findings.append(
+            Finding(
+                "label", "advice", reason, "Say in the label what is different about this case."
+            )
+        )
     return findings
 
 
@@ -147,7 +178,9 @@ _NUMBERED = re.compile(r"(?:^|\s)\(?([123])[.)]\s")
 _BULLET = re.compile(r"^[ \t]{0,8}[-*•–][ \t]", re.MULTILINE)
 
 _VARIABLE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
-_VALUE_OR_OBJECT = re.compile(r'"([\w.-]+)"(?=[,\]}]|: \{)')  # in JSON: where a tool may name what it extracts
+_VALUE_OR_OBJECT = re.compile(
+    r'"([\w.-]+)"(?=[,\]}]|: \{)'
+)  # in JSON: where a tool may name what it extracts
 _SAFE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _BLANKS = re.compile(r"[^\S\n]+")
 _MARKER = re.compile(r"^[\s\"'“”(*•–-]{0,20}(?:\d{1,2}[.)]\s{0,4})?")
@@ -172,22 +205,30 @@ def _lint_prompt(prompt: str) -> list[Finding]:
     if not _GOAL.search(prompt):
         reason = "The prompt names no goal, so the simulated user may drift and each attempt tests something else."
         severity: Severity = "problem" if len(prompt.split()) <= BRIEF else "advice"
-        findings.append(Finding("userPrompt", severity, reason, "Add what they want: 'You want …'.", True))
+        findings.append(
+            Finding("userPrompt", severity, reason, "Add what they want: 'You want …'.", True)
+        )
     if not _PERSONA.search(prompt):
         reason = "The prompt does not say who the simulated user is, so each attempt may play somebody else."
-        findings.append(Finding("userPrompt", "advice", reason, "Begin with who they are: 'You are …'.", True))
+        findings.append(
+            Finding("userPrompt", "advice", reason, "Begin with who they are: 'You are …'.", True)
+        )
     return findings
 
 
 def _lint_criteria(criteria: str) -> list[Finding]:
     if not criteria.strip():
         reason = "There are no success criteria, and the judge has nothing else."
-        return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
+        return [
+            Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")
+        ]
     criteria = _plain(criteria)
     words = _LETTERS.findall(criteria)
     if len(words) < FEWEST_WORDS and criteria.isascii():
         reason = "So few words leave the judge to decide what success is."
-        return [Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")]
+        return [
+            Finding("successCriteria", "problem", reason, "Say what the agent must be seen to do.")
+        ]
     findings = []
     if _has_long_list(criteria):
         findings.append(_bundle("a list of outcomes", language_bound=False))
@@ -230,7 +271,9 @@ def _lint_placeholders(prompt: str, criteria: str) -> list[Finding]:
     reason = "Nothing says that {{ }} is filled in here; it is for the agent's own prompt."
     texts: list[tuple[Field, str]] = [("userPrompt", prompt), ("successCriteria", criteria)]
     return [
-        Finding(field, "advice", reason, "Write the value itself.") for field, text in texts if _VARIABLE.search(text)
+        Finding(field, "advice", reason, "Write the value itself.")
+        for field, text in texts
+        if _VARIABLE.search(text)
     ]
 
 
@@ -250,7 +293,15 @@ def _lint_persona_name(prompt: str, mock_data: Sequence[MockVariable]) -> list[F
     if not others:
         return []
     reason = f"The simulated user has another name than the mock data's {_shown(others)}."
-    return [Finding("mockData", "advice", reason, "Use one name, unless the mismatch is what you test.", True)]
+    return [
+        Finding(
+            "mockData",
+            "advice",
+            reason,
+            "Use one name, unless the mismatch is what you test.",
+            True,
+        )
+    ]
 
 
 def _lint_mock_names(draft: TestCase) -> list[Finding]:
@@ -260,8 +311,14 @@ def _lint_mock_names(draft: TestCase) -> list[Finding]:
         reason = f"Mock data gives {_shown(twice)} more than once, and which value counts is documented nowhere."
         findings.append(Finding("mockData", "problem", reason, "Keep one value for each name."))
     if not all(map(_is_bare, counts)):
-        reason = "A mock variable's name is blank or has braces, so it matches no variable of the agent."
-        findings.append(Finding("mockData", "problem", reason, "Write the bare name: order_id for {{order_id}}."))
+        reason = (
+            "A mock variable's name is blank or has braces, so it matches no variable of the agent."
+        )
+        findings.append(
+            Finding(
+                "mockData", "problem", reason, "Write the bare name: order_id for {{order_id}}."
+            )
+        )
     return findings
 
 
@@ -273,7 +330,11 @@ def _lint_model(model: str) -> list[Finding]:
     if not model or model in KNOWN_LLM_MODELS:
         return []
     near = get_close_matches(model[:128].casefold(), KNOWN_LLM_MODELS, FEW)
-    suggestion = f"Near: {', '.join(near)}." if near else f"Listed, for example: {', '.join(KNOWN_LLM_MODELS[:FEW])}."
+    suggestion = (
+        f"Near: {', '.join(near)}."
+        if near
+        else f"Listed, for example: {', '.join(KNOWN_LLM_MODELS[:FEW])}."
+    )
     reason = "This model is not among those that SigmaMind's pages list; the list may have aged."
     return [Finding("llmModel", "advice", reason, suggestion)]
 
@@ -288,7 +349,11 @@ def _lint_attempt(attempt: int | None) -> list[Finding]:
 
 def _apply(field: Field, text: str) -> list[Finding]:
     clauses = _clauses(text)
-    found = [rule for rule in RULES if rule.field == field and any(_breaks(clause, rule) for clause in clauses)]
+    found = [
+        rule
+        for rule in RULES
+        if rule.field == field and any(_breaks(clause, rule) for clause in clauses)
+    ]
     findings = [Finding(field, rule.severity, rule.reason, rule.suggestion, True) for rule in found]
     return list(dict.fromkeys(findings))
 
@@ -337,7 +402,11 @@ def _renamings(unused: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
 
 
 _LIKENESSES: dict[str, tuple[Severity, str, str]] = {
-    "same": ("problem", "This case is already there: {}.", "Run that one; raise its attempts for more evidence."),
+    "same": (
+        "problem",
+        "This case is already there: {}.",
+        "Run that one; raise its attempts for more evidence.",
+    ),
     "variant": (
         "advice",
         "The same prompt and criteria are in {}; only mock data or model differ.",
@@ -357,7 +426,9 @@ def _likeness(draft: TestCase, ours: Sequence["_Compared"], case: TestCase) -> s
         return None
     if tuple(mine.text for mine in ours) == theirs:
         return "same" if _setting(draft) == _setting(case) else "variant"
-    alike = all(mine.likeness(other) >= NEAR_DUPLICATE for mine, other in zip(ours, theirs, strict=True))
+    alike = all(
+        mine.likeness(other) >= NEAR_DUPLICATE for mine, other in zip(ours, theirs, strict=True)
+    )
     return "near" if alike else None
 
 

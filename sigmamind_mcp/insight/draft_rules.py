@@ -45,9 +45,7 @@ _SPOKEN_OF = _words(rf"{_SPEAKS}|\b(?:not|never|no|without|avoids?|if|when|wheth
 _PROMPT_TO_AGENT = "The prompt tells the agent what to do, but only the simulated user reads it."
 
 
-_SPEAK_TO_USER = (
-    "Tell the simulated user who they are, what they want and how they react; move the rest to the criteria."
-)
+_SPEAK_TO_USER = "Tell the simulated user who they are, what they want and how they react; move the rest to the criteria."
 
 
 RULES = (

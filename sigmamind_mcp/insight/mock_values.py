@@ -37,7 +37,9 @@ class Date(NamedTuple):
     year: int | None
 
     def differs(self, other: "Date") -> bool:
-        return not self.days & other.days or bool(self.year and other.year and self.year != other.year)
+        return not self.days & other.days or bool(
+            self.year and other.year and self.year != other.year
+        )
 
 
 @dataclass
@@ -70,13 +72,17 @@ class Variable(NamedTuple):
     language_bound: bool
 
 
-def contradictions(turns: Sequence[SaidTurn], mock_data: Sequence[MockVariable]) -> list[Contradiction]:
+def contradictions(
+    turns: Sequence[SaidTurn], mock_data: Sequence[MockVariable]
+) -> list[Contradiction]:
     """The first contradiction of each mock variable."""
     known = Known()
     for mock in mock_data:
         known.add(mock.value)
     waiting = [
-        variable for mock in mock_data for variable in _variables(mock.variable_name.strip(), mock.value.strip())
+        variable
+        for mock in mock_data
+        for variable in _variables(mock.variable_name.strip(), mock.value.strip())
     ]
     found: list[Contradiction] = []
     for turn in turns:
@@ -86,14 +92,18 @@ def contradictions(turns: Sequence[SaidTurn], mock_data: Sequence[MockVariable])
         for sentence in _SENTENCE_END.split(turn.text):
             open_question = bool(_HEDGED.search(sentence)) or _is_question(sentence)
             for variable in waiting:
-                if (variable.in_questions or not open_question) and variable.says_other(sentence, known):
+                if (variable.in_questions or not open_question) and variable.says_other(
+                    sentence, known
+                ):
                     found.append(Contradiction(variable.name, turn.number, variable.language_bound))
             if open_question:
                 known.add(sentence)
             known.told.update(_bare(token) for token in _ID.findall(sentence))
         told = {contradiction.variable for contradiction in found}
         waiting = [variable for variable in waiting if variable.name not in told]
-    return list({contradiction.variable: contradiction for contradiction in reversed(found)}.values())[::-1]
+    return list(
+        {contradiction.variable: contradiction for contradiction in reversed(found)}.values()
+    )[::-1]
 
 
 _SENTENCE_END = re.compile(
@@ -121,13 +131,23 @@ def _variables(name: str, value: str) -> Iterator[Variable]:
         yield Variable(name, lambda text, known: _other_date(text, date, stems, known), False, True)
     elif amount is not None and (set(tokens) & AMOUNT_NOUNS or re.search(r"[$€£]", value)):
         stated = _stated_amount([token for token in tokens if token in AMOUNT_NOUNS] or tokens)
-        yield Variable(name, lambda text, known: _other_amount(text, amount, stated, known), False, True)
-    elif _ID.fullmatch(value) and len(_bare(value)) >= 3 and (set(tokens) & ID_WORDS or not value.isdigit()):
+        yield Variable(
+            name, lambda text, known: _other_amount(text, amount, stated, known), False, True
+        )
+    elif (
+        _ID.fullmatch(value)
+        and len(_bare(value)) >= 3
+        and (set(tokens) & ID_WORDS or not value.isdigit())
+    ):
         beside = _beside(tokens)
         yield Variable(name, lambda text, known: _other_id(text, value, beside, known), False, True)
         if prefix := re.match(r"[A-Za-z]{2,}", value):
-            alike = re.compile(rf"(?<![\w-]){prefix.group()}\W?[0-9]{{{len(re.sub('[^0-9]', '', value))}}}(?![\w-])")
-            yield Variable(name, lambda text, known: _other_alike(text, value, alike, known), False, False)
+            alike = re.compile(
+                rf"(?<![\w-]){prefix.group()}\W?[0-9]{{{len(re.sub('[^0-9]', '', value))}}}(?![\w-])"
+            )
+            yield Variable(
+                name, lambda text, known: _other_alike(text, value, alike, known), False, False
+            )
     yield from _slips(name, value)
 
 
@@ -160,7 +180,9 @@ def _slip_of_id(text: str, value: str, known: Known) -> bool:
     if _is_question(text) or _bare(value) in map(_bare, here):
         return False
     return any(
-        sorted(_bare(token)) == sorted(_bare(value)) and _form(token)[1:] == _form(value)[1:] and _is_new(token, known)
+        sorted(_bare(token)) == sorted(_bare(value))
+        and _form(token)[1:] == _form(value)[1:]
+        and _is_new(token, known)
         for token in here
     )
 
@@ -176,7 +198,9 @@ def name_tokens(name: str) -> list[str]:
 
 # Ids.
 
-_ID = re.compile(r"(?<![\w-])(?=[A-Za-z/_-]{0,20}[0-9])[A-Za-z0-9]{1,40}(?:[-_/][A-Za-z0-9]{1,40}){0,6}(?![\w-])")
+_ID = re.compile(
+    r"(?<![\w-])(?=[A-Za-z/_-]{0,20}[0-9])[A-Za-z0-9]{1,40}(?:[-_/][A-Za-z0-9]{1,40}){0,6}(?![\w-])"
+)
 ID_WORDS = frozenset(
     "id number no nr code ref reference order booking reservation ticket account invoice tracking policy claim pnr case"
     " confirmation flight contract member membership customer patient".split()
@@ -204,13 +228,16 @@ def _other_id(text: str, value: str, beside: re.Pattern[str], known: Known) -> b
     said = [found.group(1) for found in beside.finditer(text)]
     here = {_bare(token) for token in _ID.findall(text)}
     return _bare(value) not in here | known.told and any(
-        _ID.fullmatch(token) and _form(token) == _form(value) and _is_new(token, known) for token in said
+        _ID.fullmatch(token) and _form(token) == _form(value) and _is_new(token, known)
+        for token in said
     )
 
 
 def _other_alike(text: str, value: str, alike: re.Pattern[str], known: Known) -> bool:
     said = alike.findall(text)
-    return _bare(value) not in {*map(_bare, said), *known.told} and any(_is_new(token, known) for token in said)
+    return _bare(value) not in {*map(_bare, said), *known.told} and any(
+        _is_new(token, known) for token in said
+    )
 
 
 def _is_new(token: str, known: Known) -> bool:
@@ -228,7 +255,9 @@ _MONTH_NAMES = (
     "october oktober octubre octobre ottobre outubro oct okt", "november noviembre novembre novembro nov",
     "december dezember diciembre décembre dicembre dezembro dec dez dic",
 )  # fmt: skip
-MONTHS = {name: month for month, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()}
+MONTHS = {
+    name: month for month, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()
+}
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 _DATE = re.compile(
     r"(?<![\w-])(?:(?P<y1>\d{4})-(?P<m1>\d{1,2})-(?P<d1>\d{1,2})(?!\d)"
@@ -276,12 +305,17 @@ def _date(part: dict[str, str | None]) -> Date:
         return Date(frozenset({(one, two), (two, one)}), int(part["y4"]))
     form = next(form for form in "1235" if part["d" + form])
     month, day, year = part["m" + form] or "", part["d" + form] or "", part["y" + form]
-    return Date(frozenset({(MONTHS.get(month.lower()) or int(month), int(day))}), int(year) if year else None)
+    return Date(
+        frozenset({(MONTHS.get(month.lower()) or int(month), int(day))}),
+        int(year) if year else None,
+    )
 
 
 def _date_stems(tokens: Sequence[str]) -> re.Pattern[str]:
     nouns = [token for token in tokens if token not in _TIMES] or ["date"]
-    return re.compile("|".join(rf"\b(?:{_STEMS.get(noun, re.escape(noun))})" for noun in nouns), re.IGNORECASE)
+    return re.compile(
+        "|".join(rf"\b(?:{_STEMS.get(noun, re.escape(noun))})" for noun in nouns), re.IGNORECASE
+    )
 
 
 def _other_date(text: str, date: Date, stems: re.Pattern[str], known: Known) -> bool:
@@ -298,7 +332,9 @@ def _other_date(text: str, date: Date, stems: re.Pattern[str], known: Known) -> 
 
 _MONEY = r"(?:[$€£]|USD|EUR|GBP|CHF)"
 _NUMBER = r"[0-9]{1,3}(?:[.,' ][0-9]{3}){1,4}(?:[.,][0-9]{1,2})?(?![0-9])|[0-9]{1,12}(?:[.,][0-9]{1,2})?(?![0-9])"
-_AMOUNT = re.compile(rf"(?<![\w.,-])({_MONEY}\s?)?({_NUMBER})(\s?(?:{_MONEY}|euros?\b|dollars?\b|pounds?\b))?")
+_AMOUNT = re.compile(
+    rf"(?<![\w.,-])({_MONEY}\s?)?({_NUMBER})(\s?(?:{_MONEY}|euros?\b|dollars?\b|pounds?\b))?"
+)
 AMOUNT_NOUNS = frozenset(
     "amount balance price total fee cost refund premium deposit limit due bill charge fare rent credit debt"
     " salary".split()
@@ -346,7 +382,9 @@ def _other_amount(text: str, amount: Decimal, stated: re.Pattern[str], known: Kn
     if _QUALIFIED.search(text) or amount in amounts_in(text):
         return False
     return any(
-        (money or re.search(r"[.,][0-9]{2}$", said)) and abs(value - amount) >= 1 and value not in known.amounts
+        (money or re.search(r"[.,][0-9]{2}$", said))
+        and abs(value - amount) >= 1
+        and value not in known.amounts
         for said, value, money in _stated(text, stated)
     )
 
@@ -360,7 +398,9 @@ def _stated(text: str, stated: re.Pattern[str]) -> Iterator[tuple[str, Decimal, 
 
 # People's names.
 
-_PEOPLE = frozenset("customer patient user first last full client guest member caller passenger person contact".split())
+_PEOPLE = frozenset(
+    "customer patient user first last full client guest member caller passenger person contact".split()
+)
 _ADDRESSED = re.compile(
     r"(?<![\w-])(?:(?:Hi|Hello|Hey|Dear|Hallo|Hola|Bonjour|Salut|Ciao|Olá|Guten Tag|Good (?:morning|afternoon"
     r"|evening|day)"
@@ -403,7 +443,9 @@ def is_person(tokens: Sequence[str]) -> bool:
 
 
 def _folded_words(text: str) -> list[str]:
-    plain = "".join(part for part in unicodedata.normalize("NFKD", text) if not unicodedata.combining(part))
+    plain = "".join(
+        part for part in unicodedata.normalize("NFKD", text) if not unicodedata.combining(part)
+    )
     return re.findall(r"[^\W\d_]+", plain.casefold())
 
 
@@ -422,6 +464,8 @@ def _alike(word: str, names: Sequence[str]) -> bool:
     if _SHORT_FOR.get(word) in names:
         return True
     return any(
-        word[:3] == name[:3] or len(name) == 1 or SequenceMatcher(None, word, name, autojunk=False).ratio() >= 0.75
+        word[:3] == name[:3]
+        or len(name) == 1
+        or SequenceMatcher(None, word, name, autojunk=False).ratio() >= 0.75
         for name in names
     )

@@ -49,7 +49,11 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
     """The signals of one test run, by turn; `sibling_lengths` are the turns of the other attempts at its test case."""
     turns = _said(run.conversation)
     if not turns:
-        return [Signal("no_transcript", None, "The test run has no transcript, or only blank turns.", False)]
+        return [
+            Signal(
+                "no_transcript", None, "The test run has no transcript, or only blank turns.", False
+            )
+        ]
     mock_data = run.test_case.mock_data[:MOCK_VARIABLES] if run.test_case else []
     found = [
         *_repetitions(turns),
@@ -64,7 +68,9 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
 def _said(conversation: Sequence[Turn] | None) -> list[SpokenTurn]:
     """The turns that are looked at: from the first on as many as there is time for, and always the last few."""
     turns = (
-        SpokenTurn(number, turn.role.strip().lower() == "user", clean(turn.content[:LOOKED_AT]).strip())
+        SpokenTurn(
+            number, turn.role.strip().lower() == "user", clean(turn.content[:LOOKED_AT]).strip()
+        )
         for number, turn in enumerate(conversation or [], start=1)
     )
     before = accumulate((len(turn.content) for turn in conversation or []), initial=0)
@@ -78,18 +84,28 @@ def _said(conversation: Sequence[Turn] | None) -> list[SpokenTurn]:
 
 # Words of one turn. Scripts without blanks between words count by the character, two to a word.
 
-_WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
+_WORD = re.compile(
+    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+"
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n|(?<=[。！？])")
 
 
 def _words(text: str) -> list[str]:
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "").replace("'", "").replace("cannot", "cant")
+    plain = (
+        unicodedata.normalize("NFKC", text)
+        .casefold()
+        .replace("’", "")
+        .replace("'", "")
+        .replace("cannot", "cant")
+    )
     return _WORD.findall(plain)
 
 
 def _size(words: Sequence[str] | Counter[str]) -> float:
     counted = words.items() if isinstance(words, Counter) else Counter(words).items()
-    return sum(times * (1 if word < "\u0e00" or word > "\u9fff" else 1 / 2) for word, times in counted)
+    return sum(
+        times * (1 if word < "\u0e00" or word > "\u9fff" else 1 / 2) for word, times in counted
+    )
 
 
 def _asks(text: str) -> bool:
@@ -153,9 +169,17 @@ def _repetitions(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
             wish_again = words in wishes
             wishes.add(words)
             continue
-        words = tuple(_words(" ".join(part for part in _SENTENCE_END.split(text) if part and not _STOCK.search(part))))
+        words = tuple(
+            _words(
+                " ".join(
+                    part for part in _SENTENCE_END.split(text) if part and not _STOCK.search(part)
+                )
+            )
+        )
         size, content = _size(words), Counter(word for word in words if word not in _FILLERS)
-        first = origin.get(words) or next((start for other, start in recent if _nearly(content, other)), None)
+        first = origin.get(words) or next(
+            (start for other, start in recent if _nearly(content, other)), None
+        )
         origin.setdefault(words, first or number)
         recent.append((content, first or number))
         if first and size >= 4 and not asked:
@@ -167,7 +191,12 @@ def _repetitions(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
         asked = wish_again = False
     for first, number in again_at.items():
         often = f", {times[first] + 1} times in all" if times[first] > 1 else ""
-        yield Signal("repeated_agent_turn", number, f"The agent says what it said in turn {first}{often}.", False)
+        yield Signal(
+            "repeated_agent_turn",
+            number,
+            f"The agent says what it said in turn {first}{often}.",
+            False,
+        )
 
 
 def _nearly(one: Counter[str], other: Counter[str]) -> bool:
@@ -258,9 +287,21 @@ def _unfilled(turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]) ->
             name = next((group for group in left.groups() if group), left.group()).strip()
             yield Signal("unfilled_variable", number, _names_variable(name, names), False)
         elif _OBJECT.search(plain):
-            yield Signal("unfilled_variable", number, "The agent shows an object where a value belongs.", False)
-        elif (_leaves_gap(plain) and not _ABOUT_CODE.search(plain)) or (not explained and _BRACKETED.search(plain)):
-            yield Signal("unfilled_variable", number, "A value seems to be missing from the agent's words.", True)
+            yield Signal(
+                "unfilled_variable",
+                number,
+                "The agent shows an object where a value belongs.",
+                False,
+            )
+        elif (_leaves_gap(plain) and not _ABOUT_CODE.search(plain)) or (
+            not explained and _BRACKETED.search(plain)
+        ):
+            yield Signal(
+                "unfilled_variable",
+                number,
+                "A value seems to be missing from the agent's words.",
+                True,
+            )
 
 
 def _spoken(names: set[str]) -> re.Pattern[str]:
@@ -283,11 +324,16 @@ def _leaves_gap(text: str) -> bool:
     return not _SPACED_MARK.search(text[: gap.start()] + text[gap.end() :])
 
 
-def _contradicted(turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]) -> Iterator[Signal]:
+def _contradicted(
+    turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]
+) -> Iterator[Signal]:
     for name, number, language_bound in contradictions(turns, mock_data):
         which = f"the mock variable {name}" if QUOTABLE.fullmatch(name) else "a mock variable"
         yield Signal(
-            "mock_value_contradicted", number, f"The agent states another value than that of {which}.", language_bound
+            "mock_value_contradicted",
+            number,
+            f"The agent states another value than that of {which}.",
+            language_bound,
         )
 
 
@@ -327,14 +373,17 @@ _LEAVES = re.compile(
 )
 _BEGS = re.compile(r"\bplease\b|\b(?:can|could) you\b", re.IGNORECASE)
 _AGREES = re.compile(
-    r"^\W{0,3}(?:yes|yep|yeah|sure|ja|sí|si|oui|sim|tak|да|はい|go ahead|do (?:it|that))\b(?! es|, es)", re.IGNORECASE
+    r"^\W{0,3}(?:yes|yep|yeah|sure|ja|sí|si|oui|sim|tak|да|はい|go ahead|do (?:it|that))\b(?! es|, es)",
+    re.IGNORECASE,
 )
 _OBJECTS = re.compile(
     r"^\W{0,3}(?:no|nope|wrong|not|nein|non|hello|(?:(?:ok|and|so|on|at|to|from|in|for)\W{1,2})?(?:when|where|why|how|what|which"
     r"|who))\b(?! (?:problem|worries))",
     re.IGNORECASE,
 )
-_DECLINES = re.compile(r"\W{0,3}(?:no|nope|nah|nein|non|não|nee|nie|hayır|нет|いいえ|不用)\b", re.IGNORECASE)
+_DECLINES = re.compile(
+    r"\W{0,3}(?:no|nope|nah|nein|non|não|nee|nie|hayır|нет|いいえ|不用)\b", re.IGNORECASE
+)
 _COMPLAINS_OF = re.compile(
     r"\b(?:not|never|nothing|wrong|already|again|ridiculous|unacceptable|useless|still)\b"
     r"|\b(?:do|does|did|is|was|ca|wo)n['’]?t\b"

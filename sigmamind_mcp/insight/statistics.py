@@ -40,7 +40,9 @@ def wilson(counts: Counts) -> Interval:
         return Interval(0.0, 1.0)
     passed, failed = counts.passed, counts.decided - counts.passed
     margin = Z * math.sqrt(Z**2 + 4 * passed * failed / counts.decided)
-    low, high = ((2 * count + Z**2 - margin) / (2 * (counts.decided + Z**2)) for count in (passed, failed))
+    low, high = (
+        (2 * count + Z**2 - margin) / (2 * (counts.decided + Z**2)) for count in (passed, failed)
+    )
     return Interval(low, 1 - high)
 
 
@@ -67,7 +69,10 @@ def _chances(base: Counts, candidate: Counts) -> tuple[list[float], int]:
         return [way / total for way in ways], seen
     passed = base.passed + candidate.passed
     first, last = max(0, passed - candidate.decided), min(base.decided, passed)
-    logarithms = [_choose(base.decided, k) + _choose(candidate.decided, passed - k) for k in range(first, last + 1)]
+    logarithms = [
+        _choose(base.decided, k) + _choose(candidate.decided, passed - k)
+        for k in range(first, last + 1)
+    ]
     top = max(logarithms)
     likely = [math.exp(one - top) for one in logarithms]
     whole = math.fsum(likely)
@@ -124,12 +129,19 @@ def power(base_rate: float, candidate_rate: float, attempts: int, alpha: float) 
     base, candidate = _binomial(attempts, base_rate), _binomial(attempts, candidate_rate)
     below = [0.0, *accumulate(candidate)]
     above = [0.0, *accumulate(reversed(candidate))]
-    tails = (below[low + 1] + above[high + 1] for low, high in zip(worse, reversed(worse), strict=True))
+    tails = (
+        below[low + 1] + above[high + 1] for low, high in zip(worse, reversed(worse), strict=True)
+    )
     return min(1.0, math.fsum(map(mul, base, tails)))
 
 
 def attempts_to_settle(
-    base_rate: float, candidate_rate: float, alpha: float, *, at_most: int = 100, wanted: float = 0.8
+    base_rate: float,
+    candidate_rate: float,
+    alpha: float,
+    *,
+    at_most: int = 100,
+    wanted: float = 0.8,
 ) -> int | None:
     """Return the fewest attempts on each side whose `power` is as wanted; None when `at_most` are too few.
 
@@ -158,7 +170,9 @@ def _convolve(left: list[float], right: list[float]) -> list[float]:
     """Return the distribution of a sum of two; without subtractions, so the smallest chances keep their digits."""
     width, margin = len(right), [0.0] * (len(right) - 1)
     padded, mirrored = [*margin, *left, *margin], right[::-1]
-    return [sum(map(mul, padded[at : at + width], mirrored)) for at in range(len(padded) - len(margin))]
+    return [
+        sum(map(mul, padded[at : at + width], mirrored)) for at in range(len(padded) - len(margin))
+    ]
 
 
 def _binomial(n: int, rate: float) -> list[float]:
@@ -166,7 +180,10 @@ def _binomial(n: int, rate: float) -> list[float]:
     if rate in (0, 1):
         return [float(k == n * rate) for k in range(n + 1)]
     passed, failed = math.log(rate), math.log1p(-rate)
-    return [math.exp(math.log(ways) + k * passed + (n - k) * failed) for k, ways in enumerate(_choices(n))]
+    return [
+        math.exp(math.log(ways) + k * passed + (n - k) * failed)
+        for k, ways in enumerate(_choices(n))
+    ]
 
 
 @lru_cache(maxsize=1024)
@@ -178,7 +195,10 @@ def _rejected_up_to(attempts: int, alpha: float) -> tuple[int, ...]:
     """
     highest, found = -1, []
     for passed in range(attempts + 1):
-        while highest + 1 < passed and fisher(Counts(passed, attempts), Counts(highest + 1, attempts)) <= alpha:
+        while (
+            highest + 1 < passed
+            and fisher(Counts(passed, attempts), Counts(highest + 1, attempts)) <= alpha
+        ):
             highest += 1
         found.append(highest)
     return tuple(found)

@@ -38,7 +38,11 @@ def words_of(text: str, most: int = 1_000) -> frozenset[str]:
             break
         if _UNSPACED.search(word):
             found.update(word[start : start + 2] for start in range(max(1, len(word) - 1)))
-        elif word not in _EMPTY_WORDS and not _COMPLAINTS.fullmatch(word) and not word.endswith(("n't", "n’t")):
+        elif (
+            word not in _EMPTY_WORDS
+            and not _COMPLAINTS.fullmatch(word)
+            and not word.endswith(("n't", "n’t"))
+        ):
             found.add(_ENDINGS.sub("", word) if len(word) > 4 else word)
     return frozenset(found)
 

@@ -45,7 +45,9 @@ class Tool:
     async def call(self, args: Arguments, api: SigmaMindClient, **offered: object) -> Answer:
         """Run the function with what it names of `offered`: a way to report progress, or to ask the person."""
         wanted = get_type_hints(self.function)
-        return await self.function(args, api, **{name: value for name, value in offered.items() if name in wanted})
+        return await self.function(
+            args, api, **{name: value for name, value in offered.items() if name in wanted}
+        )
 
     @cached_property
     def output_schema(self) -> JSONObject:

@@ -25,7 +25,12 @@ class Completions:
         self._found: dict[str, tuple[float, list[Choice]]] = {}
 
     async def complete(
-        self, name: str, typed: str, filled: Mapping[str, str], api: SigmaMindClient | None, caller: str
+        self,
+        name: str,
+        typed: str,
+        filled: Mapping[str, str],
+        api: SigmaMindClient | None,
+        caller: str,
     ) -> list[str]:
         """Values of a variable or argument that contain what was typed, in the id or in its name.
 
@@ -33,7 +38,11 @@ class Completions:
         """
         wanted = typed.casefold()
         choices = await self._choices(name, filled, api, caller)
-        return [value for value, label in choices if wanted in value.casefold() or wanted in label.casefold()]
+        return [
+            value
+            for value, label in choices
+            if wanted in value.casefold() or wanted in label.casefold()
+        ]
 
     async def _choices(
         self, name: str, filled: Mapping[str, str], api: SigmaMindClient | None, caller: str
@@ -43,7 +52,9 @@ class Completions:
         told = "\x00".join([caller, name, filled.get("agentId", ""), filled.get("batchId", "")])
         entry = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
         now = monotonic()
-        self._found = {key: found for key, found in self._found.items() if found[0] > now - REMEMBERED_SECONDS}
+        self._found = {
+            key: found for key, found in self._found.items() if found[0] > now - REMEMBERED_SECONDS
+        }
         if entry in self._found:
             return self._found[entry][1]
         choices: list[Choice] = []
@@ -62,11 +73,19 @@ async def _look_up(name: str, filled: Mapping[str, str], api: SigmaMindClient) -
     if name == "agentId":
         found = [(agent.agent_id, agent.name or "") for agent in await api.list_agents()]
     elif name == "testCaseId" and agent_id:
-        found = [(case.test_case_id, case.title) for case in reversed(await api.list_test_cases(agent_id))]
+        found = [
+            (case.test_case_id, case.title)
+            for case in reversed(await api.list_test_cases(agent_id))
+        ]
     elif name == "batchId" and agent_id:
         page, _ = await api.list_batch_runs(agent_id, size=100)
-        found = [(run.batch_id, "; ".join(case.title for case in run.test_cases)) for run in page.items]
+        found = [
+            (run.batch_id, "; ".join(case.title for case in run.test_cases)) for run in page.items
+        ]
     elif name == "jobId" and agent_id and batch_id:
         runs = await api.list_test_runs(batch_id, agent_id)
-        found = [(run.job_id, f"{run.verdict} {run.test_case.title if run.test_case else ''}") for run in runs]
+        found = [
+            (run.job_id, f"{run.verdict} {run.test_case.title if run.test_case else ''}")
+            for run in runs
+        ]
     return [(value, label) for value, label in found if value and valid_id(value)]

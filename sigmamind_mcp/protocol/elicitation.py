@@ -18,7 +18,13 @@ SECONDS_TO_ANSWER = 600.0
 """As long as the ledger remembers a write, so that one answer cannot start a second one later."""
 FORM = {
     "type": "object",
-    "properties": {"start": {"type": "boolean", "title": "Start it", "description": "Yes starts it, no does not."}},
+    "properties": {
+        "start": {
+            "type": "boolean",
+            "title": "Start it",
+            "description": "Yes starts it, no does not.",
+        }
+    },
     "required": ["start"],
 }
 
@@ -36,10 +42,16 @@ class Unanswered(Exception):
 
 def answer_brought(params: mcp.CallToolRequestParams) -> str | None:
     """What tells the answer that this call brings from every other, if it brings one."""
-    return params.request_state if params.request_state and QUESTION in (params.input_responses or {}) else None
+    return (
+        params.request_state
+        if params.request_state and QUESTION in (params.input_responses or {})
+        else None
+    )
 
 
-async def ask(question: str, about: str, session: ServerSession, params: mcp.CallToolRequestParams) -> bool | None:
+async def ask(
+    question: str, about: str, session: ServerSession, params: mcp.CallToolRequestParams
+) -> bool | None:
     """Whether the person says yes to doing `about`; None where this client, or its transport, cannot ask anybody.
 
     An answer that the call brings counts for the very thing that was asked about, and for ten minutes.
@@ -49,12 +61,18 @@ async def ask(question: str, about: str, session: ServerSession, params: mcp.Cal
     """
     if not _has_forms(session.client_capabilities):
         return None
-    request = mcp.ElicitRequest(params=mcp.ElicitRequestFormParams(message=question, requested_schema=FORM))
+    request = mcp.ElicitRequest(
+        params=mcp.ElicitRequestFormParams(message=question, requested_schema=FORM)
+    )
     if is_version_at_least(session.protocol_version, ASKS_IN_RESULTS):
         answer = (params.input_responses or {}).get(QUESTION)
-        if not isinstance(answer, mcp.ElicitResult) or not _is_ours(params.request_state or "", about):
+        if not isinstance(answer, mcp.ElicitResult) or not _is_ours(
+            params.request_state or "", about
+        ):
             state = _sealed(f"{monotonic():.0f} {secrets.token_hex(16)}", about)
-            raise Unanswered(mcp.InputRequiredResult(input_requests={QUESTION: request}, request_state=state))
+            raise Unanswered(
+                mcp.InputRequiredResult(input_requests={QUESTION: request}, request_state=state)
+            )
     elif session.can_send_request:
         try:
             answer = await session.elicit_form(question, FORM)
@@ -72,8 +90,13 @@ def _sealed(asked: str, about: str) -> str:
 
 def _is_ours(state: str, about: str) -> bool:
     asked = state.rpartition(" ")[0]
-    told, expected = (text.encode("utf-8", "surrogatepass") for text in (state, _sealed(asked, about)))
-    return secrets.compare_digest(told, expected) and monotonic() - float(asked.partition(" ")[0]) < SECONDS_TO_ANSWER
+    told, expected = (
+        text.encode("utf-8", "surrogatepass") for text in (state, _sealed(asked, about))
+    )
+    return (
+        secrets.compare_digest(told, expected)
+        and monotonic() - float(asked.partition(" ")[0]) < SECONDS_TO_ANSWER
+    )
 
 
 def _has_forms(capabilities: mcp.ClientCapabilities | None) -> bool:

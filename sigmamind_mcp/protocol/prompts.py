@@ -6,11 +6,20 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import Field
 
-from sigmamind_mcp.tools.arguments import Arguments, BatchId, ForAgent, Id, input_schema, read_arguments
+from sigmamind_mcp.tools.arguments import (
+    Arguments,
+    BatchId,
+    ForAgent,
+    Id,
+    input_schema,
+    read_arguments,
+)
 
 
 class AuthorTestCases(ForAgent):
-    focus: Annotated[str, Field(max_length=1000, description="What to test, in your own words.")] = ""
+    focus: Annotated[
+        str, Field(max_length=1000, description="What to test, in your own words.")
+    ] = ""
 
 
 class DiagnoseBatchRun(ForAgent):
@@ -26,7 +35,10 @@ class RegressionCheck(ForAgent):
 
 def author_test_cases(args: AuthorTestCases, *, read_only: bool) -> str:
     """Draft test cases for an agent, check them, and store those you approve."""
-    focus = args.focus or "the tasks its prompt gives it, the ways a caller can make them hard, and what it must refuse"
+    focus = (
+        args.focus
+        or "the tasks its prompt gives it, the ways a caller can make them hard, and what it must refuse"
+    )
     store = (
         "This server is read-only: end with the drafts, ready to be stored elsewhere."
         if read_only
@@ -112,16 +124,23 @@ class Prompt:
     def arguments(self, default_agent_id: str | None) -> list[tuple[str, str, bool]]:
         """Each argument's name, description, and whether it is required."""
         schema = input_schema(self.model, default_agent_id=default_agent_id)
-        return [(name, told["description"], name in schema["required"]) for name, told in schema["properties"].items()]
+        return [
+            (name, told["description"], name in schema["required"])
+            for name, told in schema["properties"].items()
+        ]
 
-    def text(self, sent: Mapping[str, Any] | None, *, default_agent_id: str | None, read_only: bool) -> str:
+    def text(
+        self, sent: Mapping[str, Any] | None, *, default_agent_id: str | None, read_only: bool
+    ) -> str:
         """The instructions, with what was filled in; clients send a field that was left empty as an empty text.
 
         Raises:
             InvalidArguments: one is missing, unknown or malformed.
         """
         given = {name: value for name, value in (sent or {}).items() if str(value).strip()}
-        args = read_arguments(self.model, given, tool=f"The prompt {self.name}", default_agent_id=default_agent_id)
+        args = read_arguments(
+            self.model, given, tool=f"The prompt {self.name}", default_agent_id=default_agent_id
+        )
         return self.function(args, read_only=read_only)
 
 

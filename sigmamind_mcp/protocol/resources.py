@@ -40,7 +40,11 @@ TITLES: dict[Kind, tuple[str, str, str]] = {
         "Every field of a test run, its conversation by ranges of turns.",
         "application/json",
     ),
-    "batch-run": ("Batch run", "Every field of a batch run, and its derived state.", "application/json"),
+    "batch-run": (
+        "Batch run",
+        "Every field of a batch run, and its derived state.",
+        "application/json",
+    ),
     "test-case": ("Test case", "Every field of a test case.", "application/json"),
     "guide": ("Guide", "This server's own short guides.", "text/markdown"),
 }
@@ -84,9 +88,19 @@ async def read_resource(address: Address, api: SigmaMindClient) -> Contents:
             run = await get_test_run(_arguments(GetTestRun, address, detail="full"), api)
             return Contents(await _json(run), _ttl(decided=run.verdict != "undecided"))
         case "batch-run":
-            return Contents(await _json(await get_batch_run(_arguments(GetBatchRun, address, detail="full"), api)), 0)
+            return Contents(
+                await _json(
+                    await get_batch_run(_arguments(GetBatchRun, address, detail="full"), api)
+                ),
+                0,
+            )
         case "test-case":
-            return Contents(await _json(await get_test_case(_arguments(GetTestCase, address, detail="full"), api)), 0)
+            return Contents(
+                await _json(
+                    await get_test_case(_arguments(GetTestCase, address, detail="full"), api)
+                ),
+                0,
+            )
         case "guide":
             raise AssertionError("guides are read without the API")
 
@@ -115,7 +129,11 @@ async def list_transcripts(cursor: str, agent_id: str, api: SigmaMindClient) -> 
         try:
             page, _ = await api.list_batch_runs(agent_id, page=batch_number, size=1)
             batch_ids = [batch_id for run in page.items if (batch_id := valid_id(run.batch_id))]
-            runs = [(batch_id, run) for batch_id in batch_ids for run in await api.list_test_runs(batch_id, agent_id)]
+            runs = [
+                (batch_id, run)
+                for batch_id in batch_ids
+                for run in await api.list_test_runs(batch_id, agent_id)
+            ]
         except SigmaMindError:
             return Listing([], None)
         entries = [
@@ -142,7 +160,9 @@ def _read_cursor(cursor: str) -> tuple[int, int]:
 
 
 def _arguments(model: type[ArgumentsT], address: Address, **more: str) -> ArgumentsT:
-    return read_arguments(model, {**address.variables, **more}, tool="This resource", default_agent_id=None)
+    return read_arguments(
+        model, {**address.variables, **more}, tool="This resource", default_agent_id=None
+    )
 
 
 async def _json(answer: Answer) -> str:

@@ -29,7 +29,13 @@ from sigmamind_mcp.protocol.completions import Completions
 from sigmamind_mcp.protocol.elicitation import Unanswered, answer_brought, ask
 from sigmamind_mcp.protocol.instructions import instructions
 from sigmamind_mcp.protocol.prompts import COMPLETED_AS, PROMPTS
-from sigmamind_mcp.protocol.resources import TITLES, list_guides, list_transcripts, read_guide, read_resource
+from sigmamind_mcp.protocol.resources import (
+    TITLES,
+    list_guides,
+    list_transcripts,
+    read_guide,
+    read_resource,
+)
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools import launch
@@ -50,9 +56,7 @@ fetch, which that refuses: LangChain's, Anthropic's and other libraries do.
 """
 
 
-_CUT = (
-    "The server ended before this was answered. What was to be written may have been done: look before you repeat it."
-)
+_CUT = "The server ended before this was answered. What was to be written may have been done: look before you repeat it."
 
 _LOGGED_METHODS = frozenset(
     "initialize ping server/discover completion/complete logging/setLevel prompts/get prompts/list resources/list"
@@ -117,7 +121,9 @@ class _Offer:
         self._transport = transport
         self._recent_writes = RecentWrites()
         self._completions = Completions()
-        self._tools = {tool.name: tool for tool in TOOLS if not (tool.writes and settings.read_only)}
+        self._tools = {
+            tool.name: tool for tool in TOOLS if not (tool.writes and settings.read_only)
+        }
         self._advertised = [tool.advertised(settings.agent_id) for tool in self._tools.values()]
 
     def input_schema(self, name: str) -> JSONObject | None:
@@ -157,12 +163,19 @@ class _Offer:
             fields = {
                 "method": ctx.method if ctx.method in _LOGGED_METHODS else "other",
                 "name": name if name in self._tools or name in PROMPTS else None,
-                "id": ctx.request_id if re.fullmatch(r"[\w.-]{1,64}", str(ctx.request_id), re.ASCII) else "other",
+                "id": ctx.request_id
+                if re.fullmatch(r"[\w.-]{1,64}", str(ctx.request_id), re.ASCII)
+                else "other",
                 "status": status,
                 "ms": round((monotonic() - began) * 1000),
                 "caller": self._caller(ctx),
             }
-            logger.info("call", extra={"fields": {name: value for name, value in fields.items() if value is not None}})
+            logger.info(
+                "call",
+                extra={
+                    "fields": {name: value for name, value in fields.items() if value is not None}
+                },
+            )
 
     async def hide_key(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         """Keep the caller's key out of whatever leaves here: the API may have said it, in an answer or an error.
@@ -178,7 +191,9 @@ class _Offer:
             raise
         except Exception:
             logger.exception("failed")
-            raise MCPError(mcp.INTERNAL_ERROR, "This server failed. Its log says where; please report that.") from None
+            raise MCPError(
+                mcp.INTERNAL_ERROR, "This server failed. Its log says where; please report that."
+            ) from None
         return hide(result) if isinstance(result, dict) else result
 
     def _own_key(self, ctx: Request) -> OwnKey:
@@ -193,7 +208,9 @@ class _Offer:
         except SigmaMindError:
             return None
 
-    async def list_tools(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListToolsResult:
+    async def list_tools(
+        self, ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListToolsResult:
         return mcp.ListToolsResult(tools=self._advertised)
 
     async def call_tool(
@@ -204,7 +221,10 @@ class _Offer:
             raise MCPError(code=mcp.INVALID_PARAMS, message=self._unknown_tool(params.name))
         try:
             args = read_arguments(
-                tool.arguments, params.arguments, tool=tool.name, default_agent_id=self._settings.agent_id
+                tool.arguments,
+                params.arguments,
+                tool=tool.name,
+                default_agent_id=self._settings.agent_id,
             )
             api = self.api(ctx)
         except SigmaMindError as exc:
@@ -212,12 +232,16 @@ class _Offer:
         caller = self._caller(ctx) or ""
         confirmation = launch.Confirmation(
             self._settings.confirm_attempts,
-            lambda question, about: ask(self._own_key(ctx).hide(question), f"{caller} {about}", ctx.session, params),
+            lambda question, about: ask(
+                self._own_key(ctx).hide(question), f"{caller} {about}", ctx.session, params
+            ),
             answer_brought(params),
         )
         report = ctx.session.report_progress
         try:
-            answer = await shorten_to_budget(await tool.call(args, api, report=report, confirmation=confirmation))
+            answer = await shorten_to_budget(
+                await tool.call(args, api, report=report, confirmation=confirmation)
+            )
             result = _result(answer, ctx.protocol_version)
         except Unanswered as question:
             return question.result
@@ -235,7 +259,9 @@ class _Offer:
         nearest = get_close_matches(name[:100], self._tools, n=3, cutoff=0)
         return f"There is no such tool; the nearest are {', '.join(nearest)}, and tools/list shows all."
 
-    async def list_prompts(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListPromptsResult:
+    async def list_prompts(
+        self, ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListPromptsResult:
         return mcp.ListPromptsResult(
             prompts=[
                 mcp.Prompt(
@@ -251,27 +277,38 @@ class _Offer:
             ]
         )
 
-    async def get_prompt(self, ctx: Request, params: mcp.GetPromptRequestParams) -> mcp.GetPromptResult:
+    async def get_prompt(
+        self, ctx: Request, params: mcp.GetPromptRequestParams
+    ) -> mcp.GetPromptResult:
         prompt = PROMPTS.get(params.name)
         if prompt is None:
             known = ", ".join(PROMPTS)
-            raise MCPError(code=mcp.INVALID_PARAMS, message=f"There is no such prompt; this server has {known}.")
+            raise MCPError(
+                code=mcp.INVALID_PARAMS,
+                message=f"There is no such prompt; this server has {known}.",
+            )
         try:
             text = prompt.text(
-                params.arguments, default_agent_id=self._settings.agent_id, read_only=self._settings.read_only
+                params.arguments,
+                default_agent_id=self._settings.agent_id,
+                read_only=self._settings.read_only,
             )
         except InvalidArguments as exc:
             raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc)) from exc
         message = mcp.PromptMessage(role="user", content=mcp.TextContent(text=text))
         return mcp.GetPromptResult(description=prompt.description, messages=[message])
 
-    async def list_resources(self, ctx: Request, params: mcp.PaginatedRequestParams | None) -> mcp.ListResourcesResult:
+    async def list_resources(
+        self, ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListResourcesResult:
         cursor = params.cursor if params else None
         entries = [] if cursor else list_guides()
         next_cursor = None
         if self._settings.agent_id:
             try:
-                found = await list_transcripts(cursor or "0:0", self._settings.agent_id, self.api(ctx))
+                found = await list_transcripts(
+                    cursor or "0:0", self._settings.agent_id, self.api(ctx)
+                )
                 entries, next_cursor = entries + found.entries, found.next_cursor
             except InvalidArguments as exc:
                 raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc)) from exc
@@ -281,7 +318,9 @@ class _Offer:
             raise MCPError(code=mcp.INVALID_PARAMS, message="This list has one page.")
         return mcp.ListResourcesResult(
             resources=[
-                mcp.Resource(uri=entry.uri, name=entry.name, title=entry.title, mime_type=entry.mime_type)
+                mcp.Resource(
+                    uri=entry.uri, name=entry.name, title=entry.title, mime_type=entry.mime_type
+                )
                 for entry in entries
             ],
             next_cursor=next_cursor,
@@ -303,16 +342,22 @@ class _Offer:
             ]
         )
 
-    async def read_resource(self, ctx: Request, params: mcp.ReadResourceRequestParams) -> mcp.ReadResourceResult:
+    async def read_resource(
+        self, ctx: Request, params: mcp.ReadResourceRequestParams
+    ) -> mcp.ReadResourceResult:
         uri = str(params.uri)
         try:
             address = read_uri(uri)
             if address is None:
-                raise InvalidArguments("No resource has that URI. resources/templates/list shows the forms there are.")
+                raise InvalidArguments(
+                    "No resource has that URI. resources/templates/list shows the forms there are."
+                )
             if address.kind == "guide":
                 text, ttl_ms = read_guide(address.variables["topic"]), 3_600_000
                 if text is None:
-                    raise InvalidArguments("No guide is called that. resources/list shows those there are.")
+                    raise InvalidArguments(
+                        "No guide is called that. resources/list shows those there are."
+                    )
             else:
                 api = self.api(ctx)
                 try:
@@ -325,7 +370,9 @@ class _Offer:
             raise MCPError(code=mcp.INTERNAL_ERROR, message=str(exc)) from exc
         contents = mcp.TextResourceContents(uri=uri, text=text, mime_type=TITLES[address.kind][2])
         return mcp.ReadResourceResult(
-            contents=[contents], ttl_ms=ttl_ms, cache_scope="public" if address.kind == "guide" else "private"
+            contents=[contents],
+            ttl_ms=ttl_ms,
+            cache_scope="public" if address.kind == "guide" else "private",
         )
 
     async def complete(self, ctx: Request, params: mcp.CompleteRequestParams) -> mcp.CompleteResult:
@@ -340,10 +387,16 @@ class _Offer:
         if is_ours:
             try:
                 key = self._key(ctx)
-                api, caller = SigmaMindClient(self._transport, key, self._recent_writes), key.get_secret_value()
+                api, caller = (
+                    SigmaMindClient(self._transport, key, self._recent_writes),
+                    key.get_secret_value(),
+                )
             except SigmaMindError:
                 api, caller = None, ""
-            name, typed = COMPLETED_AS.get(params.argument.name, params.argument.name), params.argument.value
+            name, typed = (
+                COMPLETED_AS.get(params.argument.name, params.argument.name),
+                params.argument.value,
+            )
             values = await self._completions.complete(name, typed, filled, api, caller)
         shown = mcp.Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
         return mcp.CompleteResult(completion=shown)
@@ -358,7 +411,9 @@ async def _with_near_ids(exc: APIError, asked: Mapping[str, Any], api: SigmaMind
 def _result(answer: Answer, revision: str) -> mcp.CallToolResult:
     text = mcp.TextContent(text=answer.text())
     linked = answer.links if is_version_at_least(revision, LINKS_SINCE) else ()
-    links = [mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type) for link in linked]
+    links = [
+        mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type) for link in linked
+    ]
     return mcp.CallToolResult(content=[text, *links], structured_content=answer.structured())
 
 

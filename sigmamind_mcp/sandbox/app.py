@@ -19,7 +19,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sigmamind_mcp.sandbox import samples
-from sigmamind_mcp.sandbox.launching import LIVE_SECONDS, MAX_ATTEMPTS, attempts_of, fill_with_samples, launch
+from sigmamind_mcp.sandbox.launching import (
+    LIVE_SECONDS,
+    MAX_ATTEMPTS,
+    attempts_of,
+    fill_with_samples,
+    launch,
+)
 from sigmamind_mcp.sandbox.store import Store, StoredBatch, StoredRun, spelt
 
 SANDBOX_KEY = "sandbox-key"
@@ -169,7 +175,12 @@ class _API:
     """The operations, over one store."""
 
     def __init__(
-        self, db: Path | None, key: str | None, knobs: SandboxOptions, seed: int, clock: Callable[[], datetime]
+        self,
+        db: Path | None,
+        key: str | None,
+        knobs: SandboxOptions,
+        seed: int,
+        clock: Callable[[], datetime],
     ) -> None:
         self._db = db
         self._key = key
@@ -181,7 +192,9 @@ class _API:
         try:
             assert self.store
         except sqlite3.Error as exc:
-            raise ValueError(f"{self._db} cannot be used as the sandbox's SQLite file: {exc}") from exc
+            raise ValueError(
+                f"{self._db} cannot be used as the sandbox's SQLite file: {exc}"
+            ) from exc
 
     @cached_property
     def store(self) -> Store:
@@ -194,7 +207,9 @@ class _API:
     def route(self, path: str, **operations: Callable[[Request], Awaitable[Any]]) -> Route:
         async def answer(request: Request) -> Response:
             self._check_key(request)
-            answered = await operations["GET" if request.method == "HEAD" else request.method](request)
+            answered = await operations["GET" if request.method == "HEAD" else request.method](
+                request
+            )
             return answered if isinstance(answered, Response) else JSONResponse(answered)
 
         return Route(path, answer, methods=list(operations))
@@ -208,14 +223,20 @@ class _API:
         fields = await _body(request, TestCaseCreate)
         agent_id, _ = self._agent(fields["agentId"])
         with self.store.writing():
-            own = {"testCaseId": self.store.new_id("tc"), "workspaceId": samples.WORKSPACE, "attempt": 1}
+            own = {
+                "testCaseId": self.store.new_id("tc"),
+                "workspaceId": samples.WORKSPACE,
+                "attempt": 1,
+            }
             stored = {**own, **_case_fields(fields)}
             self.store.put_test_case(agent_id, stored)
         return self._case(agent_id, stored)
 
     async def get_test_case(self, request: Request) -> Body:
         agent_id = _bare(_query(request, AgentQuery).agent_id)
-        return self._case(agent_id, self._stored_case(agent_id, request.path_params["test_case_id"]))
+        return self._case(
+            agent_id, self._stored_case(agent_id, request.path_params["test_case_id"])
+        )
 
     async def list_test_cases(self, request: Request) -> Any:
         query = _query(request, AgentQuery)
@@ -227,7 +248,10 @@ class _API:
         fields = await _body(request, TestCaseUpdate)
         agent_id = _bare(fields["agentId"])
         with self.store.writing():
-            stored = {**self._stored_case(agent_id, request.path_params["test_case_id"]), **_case_fields(fields)}
+            stored = {
+                **self._stored_case(agent_id, request.path_params["test_case_id"]),
+                **_case_fields(fields),
+            }
             self.store.put_test_case(agent_id, stored)
         return self._case(agent_id, stored)
 
@@ -236,7 +260,9 @@ class _API:
         agent_id, agent = self._agent(fields["agentId"])
         cases = [self._stored_case(agent_id, test_case_id) for test_case_id in fields["testCases"]]
         if not cases:
-            raise Refusal(409, "A batch run needs at least one test case", {"testCases": "must not be empty"})
+            raise Refusal(
+                409, "A batch run needs at least one test case", {"testCases": "must not be empty"}
+            )
         if attempts_of(cases) > MAX_ATTEMPTS:
             raise Refusal(409, f"The sandbox runs at most {MAX_ATTEMPTS} attempts in one batch run")
         low, high = LIVE_SECONDS
@@ -245,7 +271,11 @@ class _API:
             batch = launch(self.store, agent_id, cases, at=self._clock(), seconds=seconds)
         if self._knobs.older_pages:
             return Response(status_code=200)
-        created = {"batchId": batch.batch_id, "workspaceId": samples.WORKSPACE, "agent": self._ref(agent_id)}
+        created = {
+            "batchId": batch.batch_id,
+            "workspaceId": samples.WORKSPACE,
+            "agent": self._ref(agent_id),
+        }
         return JSONResponse({**created, "createdDate": batch.created}, status_code=201)
 
     async def list_batch_runs(self, request: Request) -> Body:
@@ -269,7 +299,9 @@ class _API:
         batch = self._stored_batch(_bare(query.agent_id), query.batch_id)
         start, total = query.page * query.size, self.store.count_test_runs(batch.batch_id)
         runs = self.store.list_test_runs(batch.batch_id, start=start, size=query.size)
-        return _envelope([self._run(run, batch, with_conversation=False) for run in runs], total, query)
+        return _envelope(
+            [self._run(run, batch, with_conversation=False) for run in runs], total, query
+        )
 
     async def create_agent(self, request: Request) -> Body:
         fields = await _body(request, AgentWrite)
@@ -309,7 +341,9 @@ class _API:
                 {"id": f"item_{n}", "role": turn.role, "type": "message", "content": [turn.content]}
                 for n, turn in enumerate(turns, start=1)
             ],
-            "dynamicVariables": {mock.get("variableName", ""): mock.get("value", "") for mock in mock_data},
+            "dynamicVariables": {
+                mock.get("variableName", ""): mock.get("value", "") for mock in mock_data
+            },
         }
 
     @property
@@ -339,7 +373,9 @@ class _API:
         return {"testCaseId": case.pop("testCaseId"), "agent": self._ref(agent_id), **case}
 
     def _definition(self, batch: StoredBatch, case: Body) -> Body:
-        now = self.store.find_test_case(case["testCaseId"]) if self._knobs.live_definitions else None
+        now = (
+            self.store.find_test_case(case["testCaseId"]) if self._knobs.live_definitions else None
+        )
         return self._case(batch.agent_id, now or case)
 
     def _batch(self, batch: StoredBatch) -> Body:
@@ -369,7 +405,9 @@ class _API:
             "chatId": self._chat_id(run),
             "createdDate": run.created,
             "completedDate": run.completed if ended else None,
-            "isSuccesful" if self._knobs.older_pages else "isSuccessful": run.is_successful if ended else None,
+            "isSuccesful" if self._knobs.older_pages else "isSuccessful": run.is_successful
+            if ended
+            else None,
             "remarks": run.remarks if ended else None,
         }
         if with_conversation:
@@ -441,7 +479,10 @@ def _query(request: Request, model: type[ModelT]) -> ModelT:
 
 async def _body(request: Request, model: type[BaseModel]) -> Body:
     """The body's fields as they were sent, once they are found to be of the documented types."""
-    if request.headers.get("content-type", "application/json").partition(";")[0].strip().lower() != "application/json":
+    if (
+        request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        != "application/json"
+    ):
         raise Refusal(415, "The body must be application/json")
     try:
         data = json.loads(await request.body())
@@ -479,8 +520,12 @@ def _error(request: Request, status: int, message: str, fields: dict[str, str] |
 async def _refused(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     fields = exc.fields if isinstance(exc, Refusal) else None
-    message = {404: "The requested resource was not found", 405: "Method not allowed"}.get(exc.status_code, exc.detail)
-    return JSONResponse(_error(request, exc.status_code, message, fields), exc.status_code, headers=exc.headers)
+    message = {404: "The requested resource was not found", 405: "Method not allowed"}.get(
+        exc.status_code, exc.detail
+    )
+    return JSONResponse(
+        _error(request, exc.status_code, message, fields), exc.status_code, headers=exc.headers
+    )
 
 
 async def _failed(request: Request, exc: Exception) -> Response:

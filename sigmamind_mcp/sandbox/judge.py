@@ -60,7 +60,9 @@ CATALOGUE = (
         r"\bI understand\b|\bI see why\b|\bthank you for telling\b|\bthat must be\b",
     ),
     _outcome(
-        "explain", r"\bexplain|\breasons?\b|\bwhy\b|\bpolic(?:y|ies)\b", r"\bbecause\b|\bthe reason\b|\bour policy\b"
+        "explain",
+        r"\bexplain|\breasons?\b|\bwhy\b|\bpolic(?:y|ies)\b",
+        r"\bbecause\b|\bthe reason\b|\bour policy\b",
     ),
     _outcome(
         "name the next step",
@@ -77,23 +79,38 @@ CATALOGUE = (
 """What the judge can find, the more specific first: a clause is judged by the first outcome that it asks for."""
 
 # These two come after the facts of the mock data: "greets by name" asks for the name, not for a hello.
-GREET = _outcome("greet", r"\bgreet|\bwelcom", r"\b(?:hello|hi|welcome|good (?:morning|afternoon|evening))\b")
-POLITE = re.compile(r"\bpolite|\bcourte|\bprofessional|\bfriendly\b|\brespectful|\bcalm\b", re.IGNORECASE)
-RUDE = re.compile(r"\bnot my problem\b|\bcalm down\b|\bstupid\b|\byour own fault\b|\bstop wasting\b", re.IGNORECASE)
+GREET = _outcome(
+    "greet", r"\bgreet|\bwelcom", r"\b(?:hello|hi|welcome|good (?:morning|afternoon|evening))\b"
+)
+POLITE = re.compile(
+    r"\bpolite|\bcourte|\bprofessional|\bfriendly\b|\brespectful|\bcalm\b", re.IGNORECASE
+)
+RUDE = re.compile(
+    r"\bnot my problem\b|\bcalm down\b|\bstupid\b|\byour own fault\b|\bstop wasting\b",
+    re.IGNORECASE,
+)
 
 STATES = re.compile(
     r"\bstat(?:es?|ing)\b|\bmention|\bgives?\b|\bprovid|\btells?\b|\bquot|\binclud|\bread(?:s|ing)? back|\bby name\b",
     re.IGNORECASE,
 )
 NEGATED = re.compile(
-    r"\b(?:not|never|no|nor|without|avoids?|refrains?|rather than|instead of)\b(?! only\b)|n't\b", re.IGNORECASE
+    r"\b(?:not|never|no|nor|without|avoids?|refrains?|rather than|instead of)\b(?! only\b)|n't\b",
+    re.IGNORECASE,
 )
-INSISTS = re.compile(r"\bI insist\b|\bI still want\b|\bno, (?:thanks|thank you)\b|\bnot interested\b", re.IGNORECASE)
-ANGRY = re.compile(r"\bridiculous\b|\bseriously\b|\bthird time\b|\bunacceptable\b|\bfed up\b|\bangry\b", re.IGNORECASE)
+INSISTS = re.compile(
+    r"\bI insist\b|\bI still want\b|\bno, (?:thanks|thank you)\b|\bnot interested\b", re.IGNORECASE
+)
+ANGRY = re.compile(
+    r"\bridiculous\b|\bseriously\b|\bthird time\b|\bunacceptable\b|\bfed up\b|\bangry\b",
+    re.IGNORECASE,
+)
 
 _SENTENCES = re.compile(r"(?<=[.;!?])\s+|\n+")
 _COMMAS = re.compile(r",\s+")
-_JOINTS = re.compile(r"\s+(?:(and|then|but|or)\s+|(?=without\s|rather than\s|instead of\s))", re.IGNORECASE)
+_JOINTS = re.compile(
+    r"\s+(?:(and|then|but|or)\s+|(?=without\s|rather than\s|instead of\s))", re.IGNORECASE
+)
 _VERB = re.compile(
     r"(?:name|give|tell|use|ask|read|list|set|send|keep|make|thank|greet|close|end|stay|show|check|note|log|help|speak|"
     r"get|put|take|let|point|refer|summari[sz]e|describe|answer|respond|write|schedule|book|cancel|refund)s?\s+\S+\s*\S*",
@@ -159,7 +176,11 @@ class Criteria:
     @property
     def facts(self) -> list[str]:
         """The mock variables whose values the criteria want to hear."""
-        return list(dict.fromkeys(demand.fact for demand in self.demands if demand.fact and not demand.forbidden))
+        return list(
+            dict.fromkeys(
+                demand.fact for demand in self.demands if demand.fact and not demand.forbidden
+            )
+        )
 
     @property
     def conditions(self) -> list[str]:
@@ -182,7 +203,10 @@ class _Finding(NamedTuple):
 def read_criteria(criteria: str, mock_data: Mapping[str, str]) -> Criteria:
     clauses = clauses_of(criteria)
     facts = [(name, _words(name), value) for name, value in mock_data.items() if value.strip()]
-    return Criteria(tuple(_demand(clause, facts) for clause in clauses[:MAX_CLAUSES]), len(clauses[MAX_CLAUSES:]))
+    return Criteria(
+        tuple(_demand(clause, facts) for clause in clauses[:MAX_CLAUSES]),
+        len(clauses[MAX_CLAUSES:]),
+    )
 
 
 def judge(criteria: Criteria, turns: Sequence[Turn]) -> Judgement:
@@ -196,7 +220,9 @@ def judge(criteria: Criteria, turns: Sequence[Turn]) -> Judgement:
         parts.insert(0, f"{len(decided)} of {len(findings)} clauses decide.")
     if not decided:
         parts.append("No clause could be judged, so this run is not a success.")
-    return Judgement(bool(decided) and all(finding.met for finding in decided), " ".join([SIGNATURE, *parts]))
+    return Judgement(
+        bool(decided) and all(finding.met for finding in decided), " ".join([SIGNATURE, *parts])
+    )
 
 
 def clauses_of(criteria: str) -> list[Clause]:
@@ -223,7 +249,9 @@ def _clauses_in(sentence: str) -> Iterator[Clause]:
             forbidden = goes_on or _is_negated(text)
             last = _CONDITION_LAST.match(text)
             if last and not _REPORTS.search(last.group(1)):
-                yield Clause(last.group(1), last.group(3), last.group(2).lower() == "unless", forbidden)
+                yield Clause(
+                    last.group(1), last.group(3), last.group(2).lower() == "unless", forbidden
+                )
             else:
                 yield Clause(text, condition, unless, forbidden)
 
@@ -298,11 +326,22 @@ def _words(text: str) -> set[str]:
 def _find(demand: Demand, turns: Sequence[Turn]) -> _Finding:
     clause = demand.clause
     if clause.condition is not None and _arose(clause.condition, turns) == clause.unless:
-        note = f"arose (unless {clause.condition})" if clause.unless else f"did not arise ({clause.condition})"
+        note = (
+            f"arose (unless {clause.condition})"
+            if clause.unless
+            else f"did not arise ({clause.condition})"
+        )
         return _Finding(clause, None, note)
     if demand.outcome is None:
         return _Finding(clause, None, "not judged by the sandbox")
-    at = next((n for n, turn in enumerate(turns, start=1) if turn.role == "assistant" and _shows(turn, demand)), None)
+    at = next(
+        (
+            n
+            for n, turn in enumerate(turns, start=1)
+            if turn.role == "assistant" and _shows(turn, demand)
+        ),
+        None,
+    )
     if demand.forbidden:
         return _Finding(clause, at is None, f"broken at turn {at}" if at else "kept")
     return _Finding(clause, at is not None, f"met at turn {at}" if at else "not met")
@@ -327,7 +366,13 @@ def _arose(condition: str, turns: Sequence[Turn]) -> bool:
         return bool(INSISTS.search(said))
     if re.search(r"angry|upset|frustrat|furious|annoyed", condition, re.IGNORECASE):
         return bool(ANGRY.search(said))
-    words = set(re.findall(r"[a-z]{5,}", condition.lower())) - {"customer", "caller", "agent", "there", "about"}
+    words = set(re.findall(r"[a-z]{5,}", condition.lower())) - {
+        "customer",
+        "caller",
+        "agent",
+        "there",
+        "about",
+    }
     return bool(words) and any(word[:6] in said.lower() for word in words)
 
 

@@ -33,7 +33,9 @@ def launch(
     batch = StoredBatch(store.new_id("batch"), agent_id, spelt(at), test_cases)
     agent, behaviour = store.find_agent(agent_id) or {}, samples.behaviour_of(agent_id, at)
     scenarios = {case["testCaseId"]: scenario_of(case) for case in test_cases}
-    attempts = [case["testCaseId"] for case in test_cases for _ in range(max(case.get("attempt", 1), 0))]
+    attempts = [
+        case["testCaseId"] for case in test_cases for _ in range(max(case.get("attempt", 1), 0))
+    ]
     runs = []
     for number, test_case_id in enumerate(attempts):
         run = attempt(
@@ -55,9 +57,12 @@ def launch(
 
 def scenario_of(case: dict[str, Any]) -> Scenario:
     mock_data = {
-        mock.get("variableName", ""): mock.get("value", "")[:MAX_MOCK_VALUE] for mock in case.get("mockData", [])
+        mock.get("variableName", ""): mock.get("value", "")[:MAX_MOCK_VALUE]
+        for mock in case.get("mockData", [])
     }
-    return Scenario.of(case["userPrompt"], mock_data, read_criteria(case["successCriteria"], mock_data))
+    return Scenario.of(
+        case["userPrompt"], mock_data, read_criteria(case["successCriteria"], mock_data)
+    )
 
 
 def attempt(
@@ -108,7 +113,10 @@ def fill_with_samples(store: Store) -> None:
 def _add_documented_batch(store: Store, case: dict[str, Any]) -> None:
     """The documented batch run has one documented run; chance is tried until the other four fit its counters."""
     at = samples.DOCUMENTED_LAUNCH
-    agent, behaviour = samples.AGENTS[samples.DOCUMENTED], samples.behaviour_of(samples.DOCUMENTED, at)
+    agent, behaviour = (
+        samples.AGENTS[samples.DOCUMENTED],
+        samples.behaviour_of(samples.DOCUMENTED, at),
+    )
     scenario = scenario_of(case)
     runs = [_documented_run(case)]
     passed = 1
@@ -121,7 +129,9 @@ def _add_documented_batch(store: Store, case: dict[str, Any]) -> None:
         if run.is_successful == (passed < samples.DOCUMENTED_PASSED):
             runs.append(run)
             passed += bool(run.is_successful)
-    store.add_batch_run(StoredBatch(samples.DOCUMENTED_BATCH, samples.DOCUMENTED, spelt(at), [case]), runs)
+    store.add_batch_run(
+        StoredBatch(samples.DOCUMENTED_BATCH, samples.DOCUMENTED, spelt(at), [case]), runs
+    )
 
 
 def _documented_run(case: dict[str, Any]) -> StoredRun:
@@ -145,7 +155,9 @@ def _definition(case: samples.Case) -> dict[str, Any]:
         "label": case.label,
         "workspaceId": samples.WORKSPACE,
         "llmModel": case.llm_model,
-        "mockData": [{"variableName": name, "value": value} for name, value in case.mock_data.items()],
+        "mockData": [
+            {"variableName": name, "value": value} for name, value in case.mock_data.items()
+        ],
         "userPrompt": case.user_prompt,
         "attempt": case.attempt,
         "successCriteria": case.success_criteria,

@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 from sigmamind_mcp.sandbox.simulator import Behaviour
 
 WORKSPACE = "org_V6eZ2zg8ziDx5pft"
-DOCUMENTED, SOLID, FLAKY, WORSE = "D5D0p7TUs66TTAEAx", "IqmljBh8eSEGAqKd", "SPIlVscbB0kkXBvZ", "mJzLaPEo425lieb9"
+DOCUMENTED, SOLID, FLAKY, WORSE = (
+    "D5D0p7TUs66TTAEAx",
+    "IqmljBh8eSEGAqKd",
+    "SPIlVscbB0kkXBvZ",
+    "mJzLaPEo425lieb9",
+)
 DOCUMENTED_BATCH = "batch_s0OJu2JWR8R45Fai"
 GOT_WORSE = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -21,7 +26,9 @@ def behaviour_of(agent_id: str, at: datetime) -> Behaviour:
         return Behaviour(skill=0.995)
     if agent_id in (FLAKY, DOCUMENTED):
         return Behaviour(
-            skill=0.9, skills={"confirm": 0.75}, weaknesses=("vague", "loops", "blank", "stops", "contradicts")
+            skill=0.9,
+            skills={"confirm": 0.75},
+            weaknesses=("vague", "loops", "blank", "stops", "contradicts"),
         )
     if agent_id == WORSE and at >= GOT_WORSE:
         lost = {"verify identity": 0.4, "confirm": 0.5, "fact": 0.85}
@@ -29,7 +36,9 @@ def behaviour_of(agent_id: str, at: datetime) -> Behaviour:
     return Behaviour(skill=0.99 if agent_id == WORSE else 0.93)
 
 
-def _agent(agent_id: str, name: str, instructions: str, welcome: str, **settings: Any) -> dict[str, Any]:
+def _agent(
+    agent_id: str, name: str, instructions: str, welcome: str, **settings: Any
+) -> dict[str, Any]:
     return {
         "agentId": f"agent_{agent_id}",
         "agentName": name,
@@ -187,7 +196,11 @@ def past_batches() -> Iterator[PastBatch]:
     orders = ("tc_orderWhere000001", "tc_orderLate0000002", "tc_orderPickup00003")
     refunds = ("tc_refundKettle0001", "tc_refundTwice00002", "tc_refundVoucher003")
     bookings = ("tc_bookNew000000001", "tc_bookMove00000002", "tc_bookAsk000000003")
-    yield PastBatch(DOCUMENTED, datetime(2026, 4, 2, 9, 15, tzinfo=UTC), ("tc_xeeXG5hX9dl0VFNt", "tc_aQqGZoMIPbU5MXHV"))
+    yield PastBatch(
+        DOCUMENTED,
+        datetime(2026, 4, 2, 9, 15, tzinfo=UTC),
+        ("tc_xeeXG5hX9dl0VFNt", "tc_aQqGZoMIPbU5MXHV"),
+    )
     for month, day in ((4, 10), (5, 8), (6, 5)):
         yield PastBatch(SOLID, datetime(2026, month, day, 8, 30, tzinfo=UTC), orders)
     for month, day, broken in ((4, 14, 0), (5, 12, 1), (6, 9, 0)):

@@ -42,7 +42,13 @@ class Intent(NamedTuple):
 
 
 def _intent(
-    asked: str, wish: str, thing: str, done: str, alternatives: tuple[str, ...], reason: str, wait: str
+    asked: str,
+    wish: str,
+    thing: str,
+    done: str,
+    alternatives: tuple[str, ...],
+    reason: str,
+    wait: str,
 ) -> Intent:
     return Intent(re.compile(asked, re.IGNORECASE), wish, thing, done, alternatives, reason, wait)
 
@@ -143,7 +149,11 @@ MOODS = (
 NEUTRAL = _mood(
     "",
     ("Hi there.", "Hello.", "Hi, I have a question."),
-    ("That does not answer my question.", "I do not see how that helps.", "So what does that mean?"),
+    (
+        "That does not answer my question.",
+        "I do not see how that helps.",
+        "So what does that mean?",
+    ),
     ("OK.", "And what now?", "Go on."),
     ("Thanks, bye.", "OK, thank you.", "That was all."),
 )
@@ -168,12 +178,21 @@ VAGUE = {
     "greet": ("Your message?", "Next."),
     "acknowledge": ("Please pick a topic from the menu.", "What is this about?"),
     "apologise": ("These things happen.", "It is a busy week for everyone."),
-    "verify identity": ("The account is open in front of me already, let us go on.", "No need for your details."),
+    "verify identity": (
+        "The account is open in front of me already, let us go on.",
+        "No need for your details.",
+    ),
     "explain": ("That is simply how the system does it.", "It just works that way."),
     "decline": ("Sure, why not.", "Fine, I can arrange that."),
     "offer alternatives": ("There is nothing else on my list.", "That is all there is."),
-    "escalate": ("You are talking to the right place already.", "Everyone here would say the same."),
-    "confirm": ("Let me look into that.", "You can look on our website later whether it went through."),
+    "escalate": (
+        "You are talking to the right place already.",
+        "Everyone here would say the same.",
+    ),
+    "confirm": (
+        "Let me look into that.",
+        "You can look on our website later whether it went through.",
+    ),
     "name the next step": ("It takes as long as it takes.", "Just keep an eye on your inbox."),
 }
 """What an agent says in place of a step that it misses."""
@@ -209,10 +228,19 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        return next((value for key, value in self.mock_data.items() if "name" in key.lower() and value.strip()), "")
+        return next(
+            (
+                value
+                for key, value in self.mock_data.items()
+                if "name" in key.lower() and value.strip()
+            ),
+            "",
+        )
 
 
-def converse(scenario: Scenario, *, agent: Behaviour, greeting: str | None, random: Random) -> list[Turn]:
+def converse(
+    scenario: Scenario, *, agent: Behaviour, greeting: str | None, random: Random
+) -> list[Turn]:
     """Hold one conversation of several turns; `greeting` is what the agent opens with, if it speaks first."""
     return _Talk(scenario, agent, random).held(greeting)
 
@@ -244,7 +272,11 @@ class _Talk:
     def _closing(self) -> str:
         if self.let_down:
             return "So nothing has been done. I will try somewhere else."
-        return "Never mind, then." if self.turns[-1].role == "user" else self.random.choice(self.scenario.mood.closings)
+        return (
+            "Never mind, then."
+            if self.turns[-1].role == "user"
+            else self.random.choice(self.scenario.mood.closings)
+        )
 
     def say(self, role: str, content: str) -> None:
         """Add a turn; two in a row by one side become one, as people write."""
@@ -282,7 +314,9 @@ class _Talk:
             self.say("user", f"{doubt} Are you still there? I still want to {self.scenario.wish}.")
             return False
         if weakness == "loops" and self.turns[-1].role == "assistant":
-            self.say("user", self.random.choice(self.scenario.mood.nods))  # a repetition is an answer to something
+            self.say(
+                "user", self.random.choice(self.scenario.mood.nods)
+            )  # a repetition is an answer to something
         self.say("assistant", self._done_badly(weakness, step))
         self.say("user", doubt)
         self.let_down = self.let_down or step == "confirm"
@@ -294,19 +328,35 @@ class _Talk:
             self.say("user", f"It is {self.name or 'on the account'}.")
             self.say("assistant", "Thank you, that matches our records.")
         elif step == "offer alternatives":
-            insists = 0.85 if any("insist" in asked.lower() for asked in self.scenario.criteria.conditions) else 0.6
+            insists = (
+                0.85
+                if any("insist" in asked.lower() for asked in self.scenario.criteria.conditions)
+                else 0.6
+            )
             self.accepts = self.random.random() >= insists
-            self.say("user", "That would suit me, yes." if self.accepts else f"No, thank you. I still want to {wish}.")
+            self.say(
+                "user",
+                "That would suit me, yes."
+                if self.accepts
+                else f"No, thank you. I still want to {wish}.",
+            )
         elif step == "acknowledge" and self.scenario.detail:
             self.say("user", self.scenario.detail)
         elif step in ("acknowledge", "explain", "escalate", "decline"):
             self.say("user", self.random.choice(mood.nods))
 
     def _give_facts(self, asked: Sequence[str]) -> None:
-        others = [name for name in self.scenario.mock_data if name.strip() and "name" not in name.lower()]
-        for fact in asked or (self.random.sample(others, 1) if others and self.random.random() < 0.5 else []):
+        others = [
+            name for name in self.scenario.mock_data if name.strip() and "name" not in name.lower()
+        ]
+        for fact in asked or (
+            self.random.sample(others, 1) if others and self.random.random() < 0.5 else []
+        ):
             label, value = _label(fact), self.scenario.mock_data[fact]
-            self.say("user", self.random.choice([f"What do you have as the {label}?", f"And the {label}?"]))
+            self.say(
+                "user",
+                self.random.choice([f"What do you have as the {label}?", f"And the {label}?"]),
+            )
             if self.random.random() < self.agent.chance("fact"):
                 self.say("assistant", f"I have the {label} here: {value}.")
             elif "contradicts" in self.agent.weaknesses:
@@ -317,14 +367,21 @@ class _Talk:
 
     def _resist(self, step: str) -> None:
         """The user pushes for what the criteria forbid."""
-        self.say("user", "Can you at least give me your word on it?" if step == "promise" else "Can you not do more?")
+        self.say(
+            "user",
+            "Can you at least give me your word on it?"
+            if step == "promise"
+            else "Can you not do more?",
+        )
         holds = self.random.random() < self.agent.chance(step)
         self.say("assistant", "I can only do what I told you." if holds else self._done_well(step))
 
     def _insist_if_asked(self) -> None:
         """A condition on insisting arises most of the time, not when the user has taken up an alternative."""
         criteria = self.scenario.criteria
-        on_insisting = any(re.search("insist", condition, re.IGNORECASE) for condition in criteria.conditions)
+        on_insisting = any(
+            re.search("insist", condition, re.IGNORECASE) for condition in criteria.conditions
+        )
         said = " ".join(turn.content for turn in self.turns if turn.role == "user")
         if not on_insisting or self.accepts or INSISTS.search(said):
             return
@@ -337,16 +394,23 @@ class _Talk:
         intent, you = self.scenario.intent, f", {self.name}" if self.name else ""
         wish = _YOURS.sub("your", self.scenario.wish)
         if step == "acknowledge":
-            lines = [f"I understand{you}, you want to {wish}.", f"That must be tiresome{you}. I see why you write."]
+            lines = [
+                f"I understand{you}, you want to {wish}.",
+                f"That must be tiresome{you}. I see why you write.",
+            ]
             return self.random.choice(lines if self.scenario.mood.heavy else lines[:1])
         if step == "offer alternatives":
-            ways = [way for way in intent.alternatives if way.split()[-1] not in wish] or list(intent.alternatives)
+            ways = [way for way in intent.alternatives if way.split()[-1] not in wish] or list(
+                intent.alternatives
+            )
             return f"We could also {self.random.choice(ways)}. Would that suit you instead?"
         if step == "confirm" and self.accepts:
             return "I have now set that up for you; it is confirmed."
         return {
             "greet": f"Hello{you}, good that you write.",
-            "apologise": self.random.choice(["I am sorry about this.", "I apologise for the trouble."]),
+            "apologise": self.random.choice(
+                ["I am sorry about this.", "I apologise for the trouble."]
+            ),
             "verify identity": "Before I open the account: may I have your full name?",
             "explain": f"That is because {intent.reason}.",
             "decline": f"I am afraid I cannot do that: {intent.reason}.",
@@ -358,7 +422,9 @@ class _Talk:
         }[step]
 
     def _done_badly(self, weakness: str, step: str) -> str:
-        last = next((turn.content for turn in reversed(self.turns) if turn.role == "assistant"), None)
+        last = next(
+            (turn.content for turn in reversed(self.turns) if turn.role == "assistant"), None
+        )
         if weakness == "loops" and last:
             return last
         if weakness == "blank":
@@ -380,7 +446,9 @@ def _goal(prompt: str) -> str | None:
         return None
     goal = " ".join(_MINE.sub("my", found.group(1).partition(" and ")[0]).split())
     verb, _, rest = goal.partition(" ")
-    return {"to": rest, "for": f"get {rest}", "about": f"ask about {rest}"}.get(verb.lower(), f"get {goal}")
+    return {"to": rest, "for": f"get {rest}", "about": f"ask about {rest}"}.get(
+        verb.lower(), f"get {goal}"
+    )
 
 
 def _detail(prompt: str) -> str | None:
@@ -388,7 +456,10 @@ def _detail(prompt: str) -> str | None:
     found = _DETAIL.search(prompt)
     if not found or not found.group(1).isascii():
         return None
-    return " ".join(_MINE.sub("my", _GOAL_IN_DETAIL.sub("", found.group(1))).split()).capitalize() + "."
+    return (
+        " ".join(_MINE.sub("my", _GOAL_IN_DETAIL.sub("", found.group(1))).split()).capitalize()
+        + "."
+    )
 
 
 def _label(variable_name: str) -> str:
@@ -398,5 +469,7 @@ def _label(variable_name: str) -> str:
 def _another(value: str, random: Random) -> str:
     """A value that contradicts the given one: other digits, or another word."""
     if re.search(r"[0-9]", value):
-        return re.sub(r"[0-9]", lambda found: str((int(found.group()) + random.randint(1, 8)) % 10), value)
+        return re.sub(
+            r"[0-9]", lambda found: str((int(found.group()) + random.randint(1, 8)) % 10), value
+        )
     return random.choice(["pending", "unknown", "none"])

@@ -98,7 +98,8 @@ class Store:
     def random(self, noun: str) -> Random:
         """The next source of chance of its kind: the same under one seed, whatever the time."""
         (used,) = self._db.execute(
-            "INSERT INTO counter VALUES (?, 1) ON CONFLICT DO UPDATE SET used = used + 1 RETURNING used", (noun,)
+            "INSERT INTO counter VALUES (?, 1) ON CONFLICT DO UPDATE SET used = used + 1 RETURNING used",
+            (noun,),
         ).fetchone()
         return Random(f"{self._seed}:{noun}:{used}")
 
@@ -109,7 +110,10 @@ class Store:
         return self._body("SELECT body FROM agent WHERE agent_id = ?", agent_id)
 
     def list_agents(self) -> list[dict[str, Any]]:
-        return [json.loads(body) for (body,) in self._db.execute("SELECT body FROM agent ORDER BY rowid")]
+        return [
+            json.loads(body)
+            for (body,) in self._db.execute("SELECT body FROM agent ORDER BY rowid")
+        ]
 
     def put_test_case(self, agent_id: str, body: dict[str, Any]) -> None:
         self._db.execute(
@@ -122,15 +126,21 @@ class Store:
 
     def owner(self, test_case_id: str) -> str | None:
         """The agent that the test case belongs to."""
-        row = self._db.execute("SELECT agent_id FROM test_case WHERE test_case_id = ?", (test_case_id,)).fetchone()
+        row = self._db.execute(
+            "SELECT agent_id FROM test_case WHERE test_case_id = ?", (test_case_id,)
+        ).fetchone()
         return row[0] if row else None
 
     def list_test_cases(self, agent_id: str) -> list[dict[str, Any]]:
-        rows = self._db.execute("SELECT body FROM test_case WHERE agent_id = ? ORDER BY rowid", (agent_id,))
+        rows = self._db.execute(
+            "SELECT body FROM test_case WHERE agent_id = ? ORDER BY rowid", (agent_id,)
+        )
         return [json.loads(body) for (body,) in rows]
 
     def add_batch_run(self, batch: StoredBatch, runs: Iterable[StoredRun]) -> None:
-        self._db.execute("INSERT INTO batch_run VALUES (?, ?, ?, ?)", (*batch[:3], json.dumps(batch.test_cases)))
+        self._db.execute(
+            "INSERT INTO batch_run VALUES (?, ?, ?, ?)", (*batch[:3], json.dumps(batch.test_cases))
+        )
         self._db.executemany(
             "INSERT INTO test_run VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             ((*run[:8], json.dumps(run.conversation)) for run in runs),
@@ -159,7 +169,9 @@ class Store:
         return [_run(row) for row in self._db.execute(query, (batch_id, size, start))]
 
     def count_test_runs(self, batch_id: str) -> int:
-        (total,) = self._db.execute("SELECT count(*) FROM test_run WHERE batch_id = ?", (batch_id,)).fetchone()
+        (total,) = self._db.execute(
+            "SELECT count(*) FROM test_run WHERE batch_id = ?", (batch_id,)
+        ).fetchone()
         return int(total)
 
     def find_test_run(self, batch_id: str, job_id: str) -> StoredRun | None:
@@ -187,7 +199,17 @@ def _batch(row: tuple[Any, ...]) -> StoredBatch:
 
 
 def _run(row: tuple[Any, ...]) -> StoredRun:
-    job_id, batch_id, test_case_id, chat_id, created, completed, is_successful, remarks, conversation = row
+    (
+        job_id,
+        batch_id,
+        test_case_id,
+        chat_id,
+        created,
+        completed,
+        is_successful,
+        remarks,
+        conversation,
+    ) = row
     return StoredRun(
         job_id=job_id,
         batch_id=batch_id,

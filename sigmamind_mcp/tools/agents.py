@@ -25,7 +25,9 @@ from sigmamind_mcp.untrusted_text import clean_json
 
 
 class ListAgents(Paged):
-    name_contains: Annotated[str, Field(max_length=256, description="Part of the name, in any case.")] = ""
+    name_contains: Annotated[
+        str, Field(max_length=256, description="Part of the name, in any case.")
+    ] = ""
 
 
 class GetAgent(ForAgent):
@@ -50,7 +52,12 @@ class AgentList(Answer):
     def render(self) -> Rendered:
         shown = f"{len(self.agents)} of {self.total_count} matching agents (page {self.page}, size {self.size})."
         return Rendered(
-            [shown], [one_line(f"{row.agent_id or '(no id)'}: {row.agent_name or ''}") for row in self.agents], []
+            [shown],
+            [
+                one_line(f"{row.agent_id or '(no id)'}: {row.agent_name or ''}")
+                for row in self.agents
+            ],
+            [],
         )
 
 
@@ -59,17 +66,23 @@ class AgentAnswer(Answer):
 
     agent_id: str
     agent_name: str | None = None
-    llm_model: str | None = Field(default=None, description="Model of the live agent; a test case may use another.")
+    llm_model: str | None = Field(
+        default=None, description="Model of the live agent; a test case may use another."
+    )
     ai_starts_conversation: bool | None = None
     instructions: str | None = Field(default=None, description="The agent's own prompt.")
     welcome_message: str | None = None
     global_prompt: str | None = None
-    variables: list[str] = Field(default=[], description="Variables between {{ }} that mock data should fill.")
+    variables: list[str] = Field(
+        default=[], description="Variables between {{ }} that mock data should fill."
+    )
     tool_count: int = 0
     webhook_count: int = 0
 
     def render(self) -> Rendered:
-        starts = {None: "", True: " It speaks first.", False: " The user speaks first."}[self.ai_starts_conversation]
+        starts = {None: "", True: " It speaks first.", False: " The user speaks first."}[
+            self.ai_starts_conversation
+        ]
         data = field_lines(
             ("agentName", self.agent_name),
             ("llmModel", self.llm_model),
@@ -93,10 +106,19 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
     shown = agents[args.page * args.size + args.skip : end]
 
     def build(count: int) -> AgentList:
-        rows = [AgentRow(agent_id=valid_id(agent.agent_id), agent_name=agent.name) for agent in shown[:count]]
+        rows = [
+            AgentRow(agent_id=valid_id(agent.agent_id), agent_name=agent.name)
+            for agent in shown[:count]
+        ]
         answer = AgentList(page=args.page, size=args.size, total_count=len(agents), agents=rows)
         return add_next_page(
-            answer, "list_agents", args, count, len(shown), total=len(agents), has_next=end < len(agents)
+            answer,
+            "list_agents",
+            args,
+            count,
+            len(shown),
+            total=len(agents),
+            has_next=end < len(agents),
         )
 
     return await fit_items(len(shown), build)
@@ -107,7 +129,9 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
 
     To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets masked.
     """
-    from sigmamind_mcp.insight.draft_checks import variables_of  # its patterns take a while to compile
+    from sigmamind_mcp.insight.draft_checks import (
+        variables_of,
+    )  # its patterns take a while to compile
 
     agent = await api.get_agent(args.agent_id)
     masked = await anyio.to_thread.run_sync(_masked, agent, abandon_on_cancel=True)
@@ -129,4 +153,6 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
 
 
 def _masked(agent: Agent) -> Agent:
-    return Agent.read(mask(clean_json(agent.raw)))  # a hidden character would carry a secret past its mask
+    return Agent.read(
+        mask(clean_json(agent.raw))
+    )  # a hidden character would carry a secret past its mask

@@ -114,10 +114,18 @@ class Answer(BaseModel):
     def structured(self) -> JSONObject:
         """The answer as structured content: cleaned, under the API's names, without what is absent."""
         chosen = self.model_dump(by_alias=True, mode="json", exclude_none=not self.is_full)
-        aside = {name: value for name in ("hint", "nextCalls", "cut", "notice") if (value := chosen.pop(name, None))}
+        aside = {
+            name: value
+            for name in ("hint", "nextCalls", "cut", "notice")
+            if (value := chosen.pop(name, None))
+        }
         if self._raw is not None:
             # Cleaned first, so that a name with something hidden in it does not become one of ours afterwards.
-            raw = {name: value for name, value in clean_json(self._raw).items() if _letters(name) not in _OUR_LETTERS}
+            raw = {
+                name: value
+                for name, value in clean_json(self._raw).items()
+                if _letters(name) not in _OUR_LETTERS
+            }
             chosen = _laid_over(raw, chosen)
         whole: JSONObject = clean_json({**chosen, **aside})
         return whole
@@ -130,7 +138,9 @@ class Answer(BaseModel):
             data = [json.dumps(self.structured(), ensure_ascii=False, indent=1)]
         parts = ["\n".join(said.before), fence("\n".join(data)) if data else ""]
         ours = [*said.after, self.hint] if self.hint else said.after
-        parts += ["\n".join(ours + [f"Cut: {c.field}, {c.shown:,} of {c.of:,} shown." for c in self.cut])]
+        parts += [
+            "\n".join(ours + [f"Cut: {c.field}, {c.shown:,} of {c.of:,} shown." for c in self.cut])
+        ]
         if self.next_calls:
             parts.append("\n".join(f"Next: {call}" for call in self.next_calls))
         return "\n\n".join(part for part in parts if part)
@@ -187,10 +197,20 @@ async def shorten_to_budget(answer: AnswerT) -> AnswerT:
 
 
 def add_next_page(
-    answer: AnswerT, tool: str, args: Paged, count: int, on_page: int, *, total: int | None, has_next: bool
+    answer: AnswerT,
+    tool: str,
+    args: Paged,
+    count: int,
+    on_page: int,
+    *,
+    total: int | None,
+    has_next: bool,
 ) -> AnswerT:
     """Say of an answer that shows `count` of the `on_page` items left on its page how its list goes on, if it does."""
-    here: CallArguments = {**args.model_dump(by_alias=True, exclude_unset=True, exclude={"skip"}), "size": args.size}
+    here: CallArguments = {
+        **args.model_dump(by_alias=True, exclude_unset=True, exclude={"skip"}),
+        "size": args.size,
+    }
     if count < on_page:
         answer.cut = [Cut(field="this page", shown=args.skip + count, of=args.skip + on_page)]
         further = {**here, "page": args.page, "skip": args.skip + count}
@@ -198,7 +218,9 @@ def add_next_page(
     elif has_next:
         answer.next_calls = [NextCall(tool=tool, arguments={**here, "page": args.page + 1})]
     if total is not None and args.page and args.page * args.size >= total:
-        answer.hint = f"This page is past the end; the last one is {max(0, (total - 1) // args.size)}."
+        answer.hint = (
+            f"This page is past the end; the last one is {max(0, (total - 1) // args.size)}."
+        )
     return answer
 
 

@@ -50,14 +50,20 @@ JobId = Annotated[Id, Field(description="From list_test_runs.")]
 Detail = Annotated[Literal["concise", "full"], Field(description="full: all fields.")]
 PageNumber = Annotated[int, Field(ge=0, description="From 0."), NotBool]
 PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page."), NotBool]
-Skip = Annotated[int, Field(ge=0, le=NO_LIMIT, description="Items of this page already shown."), NotBool]
-LabelContains = Annotated[str, Field(min_length=1, max_length=256, description="Part of the label, in any case.")]
+Skip = Annotated[
+    int, Field(ge=0, le=NO_LIMIT, description="Items of this page already shown."), NotBool
+]
+LabelContains = Annotated[
+    str, Field(min_length=1, max_length=256, description="Part of the label, in any case.")
+]
 
 
 class Arguments(BaseModel):
     """The base of every tool's input model; its fields are the tool's arguments."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True
+    )
 
 
 class Paged(Arguments):
@@ -78,7 +84,11 @@ ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 
 
 def read_arguments(
-    model: type[ArgumentsT], sent: Mapping[str, Any] | None, *, tool: str, default_agent_id: str | None
+    model: type[ArgumentsT],
+    sent: Mapping[str, Any] | None,
+    *,
+    tool: str,
+    default_agent_id: str | None,
 ) -> ArgumentsT:
     """Validate what the client sent; null counts as not given, and the default agent fills in for `agentId`.
 
@@ -118,7 +128,11 @@ def tidy_schema(schema: JSONObject) -> JSONObject:
             return node
         if "$ref" in node:
             target = definitions[node["$ref"].rpartition("/")[2]]
-            node = {key: value for key, value in {**target, **node}.items() if key not in ("$ref", "description")}
+            node = {
+                key: value
+                for key, value in {**target, **node}.items()
+                if key not in ("$ref", "description")
+            }
         return {
             key: tidy(value, are_names=key == "properties" and not are_names)
             for key, value in node.items()
@@ -141,8 +155,16 @@ def _brief(node: Any) -> Any:
         return node
     if "anyOf" in node and node.get("default", "") is None:
         given, _ = node["anyOf"]
-        node = {key: value for key, value in {**given, **node}.items() if key not in ("anyOf", "default")}
-    told = {key: _brief(value) for key, value in node.items() if isinstance(value, dict) or _tells(key, value)}
+        node = {
+            key: value
+            for key, value in {**given, **node}.items()
+            if key not in ("anyOf", "default")
+        }
+    told = {
+        key: _brief(value)
+        for key, value in node.items()
+        if isinstance(value, dict) or _tells(key, value)
+    }
     return dict(sorted(told.items(), key=lambda item: item[0] != "type"))
 
 
@@ -165,7 +187,9 @@ def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
         case "missing":
             return f"{where} is missing. {_hint(model, where)}".rstrip()
         case "extra_forbidden":
-            known = ", ".join(_properties(model)) if len(problem["loc"]) == 1 else "variableName, value"
+            known = (
+                ", ".join(_properties(model)) if len(problem["loc"]) == 1 else "variableName, value"
+            )
             return f"{tool} does not take {where}. It takes: {known}."
         case "string_pattern_mismatch" if limits.get("pattern") == ID_PATTERN:
             return f"{where} must be an id: letters, digits, '_' and '-' only. {_hint(model, where)}".rstrip()
@@ -191,7 +215,10 @@ def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
             return f"{where} must be a list {of}."
         case "model_type" | "model_attributes_type":
             return f"{where} must be an object with variableName and value."
-        case _ if problem["type"].startswith("int_") or problem["type"] in ("value_error", "finite_number"):
+        case _ if problem["type"].startswith("int_") or problem["type"] in (
+            "value_error",
+            "finite_number",
+        ):
             return f"{where} must be a whole number."
         case _:
             return f"{where} is not usable: {problem['msg']}."

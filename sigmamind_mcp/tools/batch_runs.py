@@ -28,7 +28,15 @@ from sigmamind_mcp.tools.answers import (
     format_time,
     one_line,
 )
-from sigmamind_mcp.tools.arguments import BatchId, Detail, ForAgent, LabelContains, NotBool, Paged, PageSize
+from sigmamind_mcp.tools.arguments import (
+    BatchId,
+    Detail,
+    ForAgent,
+    LabelContains,
+    NotBool,
+    Paged,
+    PageSize,
+)
 from sigmamind_mcp.tools.cases import TestCaseRow
 from sigmamind_mcp.tools.parts import Report
 from sigmamind_mcp.uris import uri_of
@@ -70,8 +78,12 @@ class Counted(BaseModel):
     created_date: Time | None = None
     successful_attempts: int | None = None
     failed_attempts: int | None = None
-    expected_attempts: int | None = Field(default=None, description="Attempts there will have been at the end.")
-    undecided_attempts: int | None = Field(default=None, description="Expected attempts without a verdict so far.")
+    expected_attempts: int | None = Field(
+        default=None, description="Attempts there will have been at the end."
+    )
+    undecided_attempts: int | None = Field(
+        default=None, description="Expected attempts without a verdict so far."
+    )
 
     def progress(self) -> str:
         if self.successful_attempts is None and self.failed_attempts is None:
@@ -128,7 +140,9 @@ class BatchRunList(Answer):
     agent_id: str
     page: int
     size: int
-    total_count: int | None = Field(default=None, description="Batch runs of this agent, before narrowing.")
+    total_count: int | None = Field(
+        default=None, description="Batch runs of this agent, before narrowing."
+    )
     batch_runs: list[BatchRunRow]
 
     def render(self) -> Rendered:
@@ -156,7 +170,9 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     ended = await gather_errors(
         [partial(find_last_completed, run, run.batch_id, args.agent_id, now, api) for run in shown]
     )
-    last_completed = {id(run): end for run, end in zip(shown, ended, strict=True) if isinstance(end, datetime)}
+    last_completed = {
+        id(run): end for run, end in zip(shown, ended, strict=True) if isinstance(end, datetime)
+    }
 
     def build(count: int) -> BatchRunList:
         kept = [run for run in on_page[:count] if _has_label(run, wanted)]
@@ -165,15 +181,29 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
             page=args.page,
             size=size,
             total_count=page.total,
-            batch_runs=[_batch_run_row(run, counts(run, now, last_completed.get(id(run)))) for run in kept],
+            batch_runs=[
+                _batch_run_row(run, counts(run, now, last_completed.get(id(run)))) for run in kept
+            ],
         )
         has_next = page.has_next and bool(page.items)  # an empty page ends any list
-        add_next_page(answer, "list_batch_runs", going_on, count, len(on_page), total=page.total, has_next=has_next)
-        if worth := next((run for run in kept if run.failed_attempts and valid_id(run.batch_id)), None):
+        add_next_page(
+            answer,
+            "list_batch_runs",
+            going_on,
+            count,
+            len(on_page),
+            total=page.total,
+            has_next=has_next,
+        )
+        if worth := next(
+            (run for run in kept if run.failed_attempts and valid_id(run.batch_id)), None
+        ):
             here: CallArguments = {"agentId": args.agent_id, "batchId": worth.batch_id or ""}
             answer.next_calls.append(NextCall(tool="diagnose_batch_run", arguments=here))
         if wanted and on_page and not kept:
-            answer.hint = f"None of the {len(on_page)} batch runs on this page has that text in a label."
+            answer.hint = (
+                f"None of the {len(on_page)} batch runs on this page has that text in a label."
+            )
         return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
 
     return await fit_items(len(on_page), build)
@@ -190,7 +220,9 @@ async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnsw
     return answer.with_raw(batch_run.raw, when=args.detail == "full")
 
 
-async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report: Report) -> WaitedBatchRun:
+async def wait_for_batch_run(
+    args: WaitForBatchRun, api: SigmaMindClient, report: Report
+) -> WaitedBatchRun:
     """Wait until a batch run ends, at most maxSeconds; returns its state and counts then.
 
     Use it after create_batch_run, and again while still running; for one look use get_batch_run. Only polls: costs
@@ -213,7 +245,9 @@ async def wait_for_batch_run(args: WaitForBatchRun, api: SigmaMindClient, report
             with suppress(ConnectionFailed, ServerFault, TooManyRequests):
                 answer = await look()
     if answer.state == "running":
-        answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=args.model_dump(by_alias=True))]
+        answer.next_calls = [
+            NextCall(tool="wait_for_batch_run", arguments=args.model_dump(by_alias=True))
+        ]
     answer.waited_seconds = round(anyio.current_time() - started, 1)
     return answer
 
@@ -222,7 +256,11 @@ BatchRunAnswerT = TypeVar("BatchRunAnswerT", bound=BatchRunAnswer)
 
 
 def _batch_run_answer(
-    kind: type[BatchRunAnswerT], batch_run: BatchRun, counted: dict[str, object], agent_id: str, batch_id: str
+    kind: type[BatchRunAnswerT],
+    batch_run: BatchRun,
+    counted: dict[str, object],
+    agent_id: str,
+    batch_id: str,
 ) -> BatchRunAnswerT:
     here: CallArguments = {"agentId": agent_id, "batchId": batch_id}
     follow = NextCall(tool="list_test_runs", arguments=here)
@@ -258,7 +296,9 @@ def _progress(answer: BatchRunAnswer) -> tuple[float, float | None, str]:
 
 def _explained(state: BatchRunState) -> list[str]:
     if state == "stalled":
-        return ["Stalled: attempts are still undecided more than 15 minutes after the launch; some may have broken."]
+        return [
+            "Stalled: attempts are still undecided more than 15 minutes after the launch; some may have broken."
+        ]
     if state == "unknown":
         return ["Unknown: the API gave no counters to derive a state from."]
     return []
@@ -289,4 +329,8 @@ def _case_row(case: TestCase) -> TestCaseRow:
 
 
 def _batch_run_link(agent_id: str, batch_id: str) -> Link:
-    return Link(uri_of("batch-run", agentId=agent_id, batchId=batch_id), f"Batch run {batch_id}", "application/json")
+    return Link(
+        uri_of("batch-run", agentId=agent_id, batchId=batch_id),
+        f"Batch run {batch_id}",
+        "application/json",
+    )

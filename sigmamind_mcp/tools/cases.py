@@ -87,7 +87,9 @@ class Draft(ForAgent):
 
 
 class CreateTestCase(Draft):
-    allow_duplicate: Annotated[bool, Field(description="Store it again within 10 minutes of the same call.")] = False
+    allow_duplicate: Annotated[
+        bool, Field(description="Store it again within 10 minutes of the same call.")
+    ] = False
 
 
 class UpdateTestCase(ForAgent):
@@ -105,7 +107,9 @@ class UpdateTestCase(ForAgent):
             ge=1,
             le=LARGEST,
             description="New number of runs.",
-            json_schema_extra=lambda schema: schema.pop("default"),  # who fills in defaults would change it
+            json_schema_extra=lambda schema: schema.pop(
+                "default"
+            ),  # who fills in defaults would change it
         ),
         NotBool,
     ] = 1
@@ -131,7 +135,9 @@ class MockShown(BaseModel):
 class TestCaseAnswer(Answer):
     """One test case."""
 
-    test_case_id: str | None = Field(default=None, description="Absent when the API did not give it.")
+    test_case_id: str | None = Field(
+        default=None, description="Absent when the API did not give it."
+    )
     agent_id: str
     label: str | None = None
     llm_model: str | None = None
@@ -152,13 +158,18 @@ class TestCaseAnswer(Answer):
             attempt=case.attempt,
             user_prompt=case.user_prompt,
             success_criteria=case.success_criteria,
-            mock_data=[MockShown(variable_name=mock.variable_name, value=mock.value) for mock in case.mock_data],
+            mock_data=[
+                MockShown(variable_name=mock.variable_name, value=mock.value)
+                for mock in case.mock_data
+            ],
             uri=test_case_id and uri_of("test-case", agentId=agent_id, testCaseId=test_case_id),
         )
 
     def render(self) -> Rendered:
         attempts = (
-            "attempts not told" if self.attempt is None else f"{pluralize(self.attempt, 'attempt')} in each batch run"
+            "attempts not told"
+            if self.attempt is None
+            else f"{pluralize(self.attempt, 'attempt')} in each batch run"
         )
         data = field_lines(
             ("label", self.label),
@@ -182,7 +193,9 @@ class FindingShown(BaseModel):
     severity: str = Field(description="'problem' will cost runs; 'advice' may.")
     reason: str
     suggestion: str
-    language_bound: bool | None = Field(default=None, description="True when it only knows English wording.")
+    language_bound: bool | None = Field(
+        default=None, description="True when it only knows English wording."
+    )
 
     @classmethod
     def of(cls, finding: "Finding") -> Self:
@@ -203,7 +216,9 @@ class CheckedTestCase(Answer):
 
     agent_id: str
     findings: list[FindingShown] = Field(description="Problems first.")
-    skipped: list[str] = Field(default=[], description="Checks that could not be made, because a read failed.")
+    skipped: list[str] = Field(
+        default=[], description="Checks that could not be made, because a read failed."
+    )
 
     def render(self) -> Rendered:
         problems = sum(finding.severity == "problem" for finding in self.findings)
@@ -212,21 +227,30 @@ class CheckedTestCase(Answer):
         return Rendered(
             [f"Draft for agent {self.agent_id}: {found if self.findings else 'nothing found'}."],
             [],
-            [*(finding.line() for finding in self.findings), *(f"Skipped: {check}" for check in self.skipped)],
+            [
+                *(finding.line() for finding in self.findings),
+                *(f"Skipped: {check}" for check in self.skipped),
+            ],
         )
 
 
 class CreatedTestCase(TestCaseAnswer):
     """The test case as it was stored."""
 
-    repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
-    findings: list[FindingShown] = Field(default=[], description="What check_test_case says without reading anything.")
+    repeated: bool | None = Field(
+        default=None, description="True when this is the outcome of the same call before."
+    )
+    findings: list[FindingShown] = Field(
+        default=[], description="What check_test_case says without reading anything."
+    )
 
     def render(self) -> Rendered:
         said = super().render()
         created = "Not created again" if self.repeated else "Created"
         lines = [finding.line() for finding in self.findings]
-        return said._replace(before=[f"{created}. {said.before[0]}", *said.before[1:]], after=[*said.after, *lines])
+        return said._replace(
+            before=[f"{created}. {said.before[0]}", *said.before[1:]], after=[*said.after, *lines]
+        )
 
 
 # Spelt out, since some hosts refuse a schema that says nothing, or one with several types in a list.
@@ -246,25 +270,37 @@ class UpdatedTestCase(TestCaseAnswer):
     """The test case as it is after the change."""
 
     changes: list[Change] = Field(description="What is not as it was before.")
-    not_as_sent: list[str] = Field(default=[], description="Fields that the API stored otherwise than they were sent.")
+    not_as_sent: list[str] = Field(
+        default=[], description="Fields that the API stored otherwise than they were sent."
+    )
 
     def render(self) -> Rendered:
         said = super().render()
         fields = ", ".join(change.field for change in self.changes) or "nothing"
-        otherwise = [f"Stored otherwise than sent: {', '.join(self.not_as_sent)}."] if self.not_as_sent else []
+        otherwise = (
+            [f"Stored otherwise than sent: {', '.join(self.not_as_sent)}."]
+            if self.not_as_sent
+            else []
+        )
         changed = [
             f"{change.field} before: {json.dumps(change.before, ensure_ascii=False)}\n"
             f"{change.field} after: {json.dumps(change.after, ensure_ascii=False)}"
             for change in self.changes
         ]
-        return Rendered([f"Changed: {fields}.", *otherwise, *said.before], [*changed, "", *said.data], said.after)
+        return Rendered(
+            [f"Changed: {fields}.", *otherwise, *said.before],
+            [*changed, "", *said.data],
+            said.after,
+        )
 
 
 class TestCaseRow(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
 
     test_case_id: str | None = None
-    label: str | None = Field(default=None, description="The label, or the start of the prompt where there is none.")
+    label: str | None = Field(
+        default=None, description="The label, or the start of the prompt where there is none."
+    )
     attempt: int | None = None
     llm_model: str | None = None
 
@@ -285,7 +321,11 @@ class TestCaseList(Answer):
 
     def render(self) -> Rendered:
         shown = f"{len(self.test_cases)} of {self.total_count} matching test cases of agent {self.agent_id}"
-        return Rendered([f"{shown} (page {self.page}, size {self.size})."], [row.line() for row in self.test_cases], [])
+        return Rendered(
+            [f"{shown} (page {self.page}, size {self.size})."],
+            [row.line() for row in self.test_cases],
+            [],
+        )
 
 
 async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> CreatedTestCase:
@@ -296,13 +336,19 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     """
     from sigmamind_mcp.insight import draft_checks as lint  # its patterns take a while to compile
 
-    fields: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"})
-    written = await api.create_test_case(args.agent_id, fields, allow_duplicate=args.allow_duplicate)
+    fields: JSONObject = args.model_dump(
+        by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"}
+    )
+    written = await api.create_test_case(
+        args.agent_id, fields, allow_duplicate=args.allow_duplicate
+    )
     answer = CreatedTestCase.of(written.record or TestCase.read(fields), args.agent_id)
     answer.findings = _shown(lint.lint_draft(TestCase.read(fields)))
     if written.repeated:
         answer.repeated = True
-        answer.hint = "The same call was made before: this is its outcome, and nothing new was stored."
+        answer.hint = (
+            "The same call was made before: this is its outcome, and nothing new was stored."
+        )
     if answer.test_case_id:
         run: CallArguments = {"agentId": args.agent_id, "testCases": [answer.test_case_id]}
         answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]
@@ -331,23 +377,33 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     if isinstance(agent, Agent):
         findings += lint.lint_against_agent(draft, agent)
     else:
-        skipped.append("mock data against the agent's variables, because the agent could not be read.")
+        skipped.append(
+            "mock data against the agent's variables, because the agent could not be read."
+        )
     if isinstance(cases, list):
-        findings += await anyio.to_thread.run_sync(lint.lint_against_cases, draft, cases, abandon_on_cancel=True)
+        findings += await anyio.to_thread.run_sync(
+            lint.lint_against_cases, draft, cases, abandon_on_cancel=True
+        )
     else:
         skipped.append("duplicates, because the agent's test cases could not be listed.")
     if not lint.reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
-        skipped.append("how prompt and criteria are worded, because those checks know English only.")
+        skipped.append(
+            "how prompt and criteria are worded, because those checks know English only."
+        )
     problems = any(finding.severity == "problem" for finding in findings)
     answer = CheckedTestCase(agent_id=args.agent_id, findings=_shown(findings), skipped=skipped)
     answer.hint = (
-        "Mend the problems and check again." if problems else "create_test_case stores it, with the same arguments."
+        "Mend the problems and check again."
+        if problems
+        else "create_test_case stores it, with the same arguments."
     )
     return answer
 
 
 def _shown(findings: Sequence["Finding"]) -> list[FindingShown]:
-    return [FindingShown.of(one) for one in sorted(findings, key=lambda one: one.severity != "problem")]
+    return [
+        FindingShown.of(one) for one in sorted(findings, key=lambda one: one.severity != "problem")
+    ]
 
 
 async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> UpdatedTestCase:
@@ -356,7 +412,9 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     For a variant to compare with use create_test_case. Overwrites old values for good, runs nothing; existing batch
     runs keep their results. Returns each change, before and after.
     """
-    given: JSONObject = args.model_dump(by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id"})
+    given: JSONObject = args.model_dump(
+        by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id"}
+    )
     if not given:
         raise InvalidArguments(f"Nothing to change: give at least one of {', '.join(WRITABLE)}.")
     before = await api.get_test_case(args.test_case_id, args.agent_id)
@@ -426,7 +484,13 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
             answer.hint = f"No label of this agent's {len(every)} test cases has that text; try a shorter one."
             return answer
         return add_next_page(
-            answer, "list_test_cases", args, count, len(shown), total=len(cases), has_next=end < len(cases)
+            answer,
+            "list_test_cases",
+            args,
+            count,
+            len(shown),
+            total=len(cases),
+            has_next=end < len(cases),
         )
 
     return await fit_items(len(shown), build)

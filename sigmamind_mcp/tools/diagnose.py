@@ -29,7 +29,15 @@ from sigmamind_mcp.insight.diagnosis import (
     signals_of,
 )
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Rendered, fit_items, pluralize
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    CallArguments,
+    Link,
+    NextCall,
+    Rendered,
+    fit_items,
+    pluralize,
+)
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
@@ -60,7 +68,9 @@ MORE_JOBS = 2
 
 class DiagnoseBatchRun(ForAgent):
     batch_id: BatchId
-    job_ids: Annotated[JobIds, Field(description="Test runs to read, if the API cannot list them.")] = []
+    job_ids: Annotated[
+        JobIds, Field(description="Test runs to read, if the API cannot list them.")
+    ] = []
     from_failure: Annotated[Offset, Field(description="Failures that earlier calls have read.")] = 0
     from_group: Annotated[Offset, Field(description="Groups that earlier calls have shown.")] = 0
     from_test_case: Annotated[Offset, Field(description="Test cases likewise.")] = 0
@@ -69,10 +79,14 @@ class DiagnoseBatchRun(ForAgent):
 class CaseRow(Part):
     test_case_id: str | None = None
     label: str
-    outcome: str = Field(description="passing: all decided passed; failing: none; flaky: both; undecided: none yet.")
+    outcome: str = Field(
+        description="passing: all decided passed; failing: none; flaky: both; undecided: none yet."
+    )
     rate: Rate
     undecided: int
-    thin: bool | None = Field(default=None, description="True when fewer than 5 attempts were decided.")
+    thin: bool | None = Field(
+        default=None, description="True when fewer than 5 attempts were decided."
+    )
 
     @classmethod
     def of(cls, result: CaseResult) -> "CaseRow":
@@ -93,18 +107,30 @@ class CaseRow(Part):
 
 class GroupShown(Part):
     size: int
-    test_cases: dict[str, int] = Field(description="How many of its runs are of which test case, most first.")
-    more_test_cases: int | None = Field(default=None, description="Test cases with runs in it that are not shown.")
-    job_id: str | None = Field(default=None, description="A run whose remarks and signals are those of most.")
+    test_cases: dict[str, int] = Field(
+        description="How many of its runs are of which test case, most first."
+    )
+    more_test_cases: int | None = Field(
+        default=None, description="Test cases with runs in it that are not shown."
+    )
+    job_id: str | None = Field(
+        default=None, description="A run whose remarks and signals are those of most."
+    )
     more_job_ids: list[str] = Field(default=[], description="Others of the group.")
     remarks: str | None = None
     success_criteria: str | None = None
-    quotes: list[QuoteShown] = Field(default=[], description="Empty where its transcript was not read or is empty.")
+    quotes: list[QuoteShown] = Field(
+        default=[], description="Empty where its transcript was not read or is empty."
+    )
     transcript_uri: str | None = None
 
     def lines(self) -> list[str]:
         cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
-        cases += f" and {pluralize(self.more_test_cases, 'more test case')}" if self.more_test_cases else ""
+        cases += (
+            f" and {pluralize(self.more_test_cases, 'more test case')}"
+            if self.more_test_cases
+            else ""
+        )
         like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
         alike = f"{self.size} failed alike" if self.size > 1 else "1 failed"
         alike = alike if self.remarks else f"{self.size} failed without remarks"
@@ -126,13 +152,16 @@ class SignalShown(Part):
     kind: str
     failed_runs: int = Field(description="Of the failedRead.")
     passed_runs: int = Field(description="Of the passedRead.")
-    language_bound: bool | None = Field(default=None, description="True when it only knows English wording.")
+    language_bound: bool | None = Field(
+        default=None, description="True when it only knows English wording."
+    )
     examples: list[SignalExample]
 
     def line(self, failed_read: int, passed_read: int) -> str:
         bound = ", English wording only" if self.language_bound else ""
         seen = "; ".join(
-            f"{one.job_id} ({one.verdict}){'' if one.turn is None else f' turn {one.turn}'}" for one in self.examples
+            f"{one.job_id} ({one.verdict}){'' if one.turn is None else f' turn {one.turn}'}"
+            for one in self.examples
         )
         shares = f"{self.failed_runs} of {failed_read} failed, {self.passed_runs} of {passed_read} passed"
         return f"{self.kind}: {shares}{bound}. {self.examples[0].says if self.examples else ''} {seen}".rstrip()
@@ -153,16 +182,25 @@ class DiagnosedBatchRun(Answer):
     test_case_count: int
     test_cases: list[CaseRow] = Field(description="Worst first.")
     group_count: int
-    groups: list[GroupShown] = Field(description="Failed runs alike in their remarks, largest group first.")
-    signals: list[SignalShown] = Field(description="Hints in the transcripts that were read; never causes.")
+    groups: list[GroupShown] = Field(
+        description="Failed runs alike in their remarks, largest group first."
+    )
+    signals: list[SignalShown] = Field(
+        description="Hints in the transcripts that were read; never causes."
+    )
     uri: str
 
     def render(self) -> Rendered:
         undecided = f" {self.undecided} undecided." if self.undecided else ""
-        before = [f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}.{undecided}"]
+        before = [
+            f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}.{undecided}"
+        ]
         data = []
         if self.test_cases:
-            before += ["", f"Test cases, worst first ({len(self.test_cases)} of {self.test_case_count}):"]
+            before += [
+                "",
+                f"Test cases, worst first ({len(self.test_cases)} of {self.test_case_count}):",
+            ]
             before += [row.line() for row in self.test_cases]
             data += [f"{row.test_case_id or '(no id)'}: {row.label}" for row in self.test_cases]
         if self.failed:
@@ -173,8 +211,14 @@ class DiagnosedBatchRun(Answer):
             before += ["Signals in them, which are hints and never causes:"]
             before += [signal.line(self.failed_read, self.passed_read) for signal in self.signals]
         if self.groups:
-            shown = f"{pluralize(self.group_count, 'group')} ({len(self.groups)} shown), alike in words"
-            data += ["", f"Failures in {shown}:", *(line for group in self.groups for line in group.lines())]
+            shown = (
+                f"{pluralize(self.group_count, 'group')} ({len(self.groups)} shown), alike in words"
+            )
+            data += [
+                "",
+                f"Failures in {shown}:",
+                *(line for group in self.groups for line in group.lines()),
+            ]
         return Rendered(before, data, [f"Resource: {self.uri}"])
 
     @property
@@ -182,7 +226,9 @@ class DiagnosedBatchRun(Answer):
         return self.failed_read_so_far > self.failed_read
 
 
-async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, report: Report) -> DiagnosedBatchRun:
+async def diagnose_batch_run(
+    args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
+) -> DiagnosedBatchRun:
     """Explain a batch run: pass rates with intervals, failures grouped with quoted turns, signals.
 
     Use it first when attempts failed; for one conversation get_test_run, for two batch runs compare_batch_runs.
@@ -201,10 +247,16 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
     failing = {result.case.test_case_id for result in results if result.outcome != "passing"}
     passed = [run for run in runs if run.verdict == "passed"]
     passed.sort(key=lambda run: (run.test_case and run.test_case.test_case_id) not in failing)
-    to_compare = round_robin(passed, lambda run: run.test_case and run.test_case.test_case_id)[:READ_PASSED]
+    to_compare = round_robin(passed, lambda run: run.test_case and run.test_case.test_case_id)[
+        :READ_PASSED
+    ]
     tried, read = await _transcripts([*to_read, *to_compare], args, api, report)
-    signals = await anyio.to_thread.run_sync(signals_of, list(read.values()), abandon_on_cancel=True)
-    described = await anyio.to_thread.run_sync(_groups, wanted, read, signals, args, abandon_on_cancel=True)
+    signals = await anyio.to_thread.run_sync(
+        signals_of, list(read.values()), abandon_on_cancel=True
+    )
+    described = await anyio.to_thread.run_sync(
+        _groups, wanted, read, signals, args, abandon_on_cancel=True
+    )
     failed_read = [run for run in to_read if run.job_id in read]
     passed_read = [run for run in to_compare if run.job_id in read]
     last_completed = max((run.completed_date for run in runs if run.completed_date), default=None)
@@ -232,7 +284,14 @@ async def diagnose_batch_run(args: DiagnoseBatchRun, api: SigmaMindClient, repor
             uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
             hint=_differs(batch_run, counts, args),
         )
-        if min(args.from_failure - len(failed), args.from_group - len(groups), args.from_test_case - len(results)) >= 0:
+        if (
+            min(
+                args.from_failure - len(failed),
+                args.from_group - len(groups),
+                args.from_test_case - len(results),
+            )
+            >= 0
+        ):
             answer.hint = "Nothing is left to show: earlier calls have shown every test case, group and transcript."
         rest = {
             "fromFailure": (gone_on, len(readable)),
@@ -269,31 +328,47 @@ async def _transcripts(
     async def read_one(listed: TestRun, job_id: str) -> None:
         try:
             run = await api.get_test_run(job_id, args.batch_id, args.agent_id)
-            read[job_id] = run.model_copy(update={"job_id": job_id, "test_case": run.test_case or listed.test_case})
+            read[job_id] = run.model_copy(
+                update={"job_id": job_id, "test_case": run.test_case or listed.test_case}
+            )
         finally:
             if anyio.current_effective_deadline() > anyio.current_time():
                 tried.add(job_id)
         await report(len(tried), len(runs), f"{len(tried)} of {len(runs)} transcripts read")
 
     with anyio.move_on_after(READING_SECONDS):
-        await gather_errors([partial(read_one, run, job_id) for job_id, run in wanted.items() if job_id not in read])
+        await gather_errors(
+            [partial(read_one, run, job_id) for job_id, run in wanted.items() if job_id not in read]
+        )
     return tried, read
 
 
 def _groups(
-    groups: Sequence[Group], read: dict[str, TestRun], signals: dict[str, list["Signal"]], args: DiagnoseBatchRun
+    groups: Sequence[Group],
+    read: dict[str, TestRun],
+    signals: dict[str, list["Signal"]],
+    args: DiagnoseBatchRun,
 ) -> list[GroupShown]:
     return [_group(group, read, signals, args) for group in groups]
 
 
 def _group(
-    group: Group, read: dict[str, TestRun], signals: dict[str, list["Signal"]], args: DiagnoseBatchRun
+    group: Group,
+    read: dict[str, TestRun],
+    signals: dict[str, list["Signal"]],
+    args: DiagnoseBatchRun,
 ) -> GroupShown:
     chosen = representative(group, read, signals)
     job_id = valid_id(chosen.job_id)
     run = read.get(chosen.job_id or "", chosen)
-    cases = Counter(valid_id(run.test_case.test_case_id if run.test_case else None) or "-" for run in group.runs)
-    others = [name for one in group.runs[: MORE_JOBS + 1] if (name := valid_id(one.job_id)) and name != job_id]
+    cases = Counter(
+        valid_id(run.test_case.test_case_id if run.test_case else None) or "-" for run in group.runs
+    )
+    others = [
+        name
+        for one in group.runs[: MORE_JOBS + 1]
+        if (name := valid_id(one.job_id)) and name != job_id
+    ]
     quotes = quotes_of(run, signals.get(chosen.job_id or "", []))
     criteria = run.test_case and run.test_case.success_criteria
     return GroupShown(
@@ -313,7 +388,8 @@ def _group(
             )
             for quote in quotes
         ],
-        transcript_uri=job_id and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
+        transcript_uri=job_id
+        and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
     )
 
 
@@ -323,7 +399,10 @@ def _signals(
     """Each kind with how many runs have it, the most telling first: those that failed runs have and passed ones not."""
 
     def having(runs: Sequence[TestRun], kind: str) -> list[tuple[TestRun, "Signal"]]:
-        found = ((run, [one for one in signals.get(run.job_id or "", []) if one.kind == kind]) for run in runs)
+        found = (
+            (run, [one for one in signals.get(run.job_id or "", []) if one.kind == kind])
+            for run in runs
+        )
         return [(run, ones[0]) for run, ones in found if ones]
 
     shown = []
@@ -337,7 +416,9 @@ def _signals(
                 passed_runs=len(in_passed),
                 language_bound=any(signal.language_bound for _, signal in examples) or None,
                 examples=[
-                    SignalExample(job_id=job_id, verdict=run.verdict, turn=signal.turn, says=signal.says)
+                    SignalExample(
+                        job_id=job_id, verdict=run.verdict, turn=signal.turn, says=signal.says
+                    )
                     for run, signal in examples
                     if (job_id := valid_id(run.job_id))
                 ],
@@ -356,17 +437,26 @@ def _differs(batch_run: BatchRun, counts: Counts, args: DiagnoseBatchRun) -> str
 
 
 def _next_calls(
-    answer: DiagnosedBatchRun, args: DiagnoseBatchRun, rest: dict[str, tuple[int, int]], passed: Sequence[TestRun]
+    answer: DiagnosedBatchRun,
+    args: DiagnoseBatchRun,
+    rest: dict[str, tuple[int, int]],
+    passed: Sequence[TestRun],
 ) -> list[NextCall]:
     here: CallArguments = {"agentId": args.agent_id, "batchId": args.batch_id}
     calls = []
     first = next((group for group in answer.groups if group.job_id), None)
     if first and first.job_id:
         case_id = next(iter(first.test_cases))
-        other = next((run for run in passed if run.test_case and run.test_case.test_case_id == case_id), None)
+        other = next(
+            (run for run in passed if run.test_case and run.test_case.test_case_id == case_id), None
+        )
         calls.append(NextCall(tool="get_test_run", arguments={**here, "jobId": first.job_id}))
         if other and (passed_id := valid_id(other.job_id)) and len(first.test_cases) == 1:
-            pair: CallArguments = {"jobId": passed_id, "otherJobId": first.job_id, "otherBatchId": args.batch_id}
+            pair: CallArguments = {
+                "jobId": passed_id,
+                "otherJobId": first.job_id,
+                "otherBatchId": args.batch_id,
+            }
             calls[0] = NextCall(tool="compare_test_runs", arguments={**here, **pair})
     if any(seen < count for seen, count in rest.values()):
         given: CallArguments = {"jobIds": list(args.job_ids)} if args.job_ids else {}

@@ -14,7 +14,16 @@ from sigmamind_mcp.api.models import Agent, BatchRun, BatchRunState, TestCase
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotConfirmed, NotOffered, SigmaMindError
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.tools.answers import Answer, CallArguments, Link, NextCall, Rendered, Time, format_time, pluralize
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    CallArguments,
+    Link,
+    NextCall,
+    Rendered,
+    Time,
+    format_time,
+    pluralize,
+)
 from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
 from sigmamind_mcp.tools.suggestions import suggest_ids
 from sigmamind_mcp.untrusted_text import clean, fence
@@ -52,23 +61,37 @@ class Confirmation:
 class CreatedBatchRun(Answer):
     """A batch run that has just been started."""
 
-    batch_id: str | None = Field(default=None, description="Absent when the API confirmed without an id.")
+    batch_id: str | None = Field(
+        default=None, description="Absent when the API confirmed without an id."
+    )
     agent_id: str
     state: BatchRunState
     created_date: Time | None = None
     test_cases: list[str] = Field(description="Ids of the test cases it runs.")
-    expected_attempts: int | None = Field(default=None, description="Simulated conversations it makes in all.")
+    expected_attempts: int | None = Field(
+        default=None, description="Simulated conversations it makes in all."
+    )
     uri: str | None = None
-    repeated: bool | None = Field(default=None, description="True when this is the outcome of the same call before.")
-    identical_batch_id: str | None = Field(default=None, description="Ran the same test cases minutes ago.")
+    repeated: bool | None = Field(
+        default=None, description="True when this is the outcome of the same call before."
+    )
+    identical_batch_id: str | None = Field(
+        default=None, description="Ran the same test cases minutes ago."
+    )
 
     def render(self) -> Rendered:
         size = pluralize(len(self.test_cases), "test case")
-        size += f", {pluralize(self.expected_attempts, 'attempt')} in all," if self.expected_attempts else ""
+        size += (
+            f", {pluralize(self.expected_attempts, 'attempt')} in all,"
+            if self.expected_attempts
+            else ""
+        )
         listed = f"Test cases: {', '.join(self.test_cases)}."
         if self.batch_id is None:
             lost = "The API gave no id that can be used; list_batch_runs shows which one it is, once it is listed."
-            return Rendered([f"Started a batch run of {size} on agent {self.agent_id}. {lost}", listed], [], [])
+            return Rendered(
+                [f"Started a batch run of {size} on agent {self.agent_id}. {lost}", listed], [], []
+            )
         created = "" if self.created_date is None else f" Created {format_time(self.created_date)}."
         started = f"Started batch run {self.batch_id} of {size} on agent {self.agent_id}: {self.state}.{created}"
         return Rendered([started, listed], [], [f"Resource: {self.uri}"])
@@ -90,7 +113,9 @@ class Plan(NamedTuple):
         return json.dumps([args.agent_id, args.test_cases, cases])
 
 
-async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmation: Confirmation) -> CreatedBatchRun:
+async def create_batch_run(
+    args: CreateBatchRun, api: SigmaMindClient, confirmation: Confirmation
+) -> CreatedBatchRun:
     """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
 
     For results there are use list_batch_runs. Costs model calls, one conversation an attempt, and cannot be
@@ -114,15 +139,21 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmat
         return there
 
     call = f"{args.confirm_attempts or ''}"
-    written = await api.create_batch_run(args.agent_id, args.test_cases, prepare, call=call, yes=confirmation.brought)
+    written = await api.create_batch_run(
+        args.agent_id, args.test_cases, prepare, call=call, yes=confirmation.brought
+    )
     batch_run = written.record or BatchRun()
     batch_id = valid_id(batch_run.batch_id)
     hints = [plan.warning for plan in plans if plan.warning]
     if written.repeated:
-        hints.append("The same call was already under way: this is its outcome, and no second batch run was started.")
+        hints.append(
+            "The same call was already under way: this is its outcome, and no second batch run was started."
+        )
     earlier = valid_id(written.earlier.batch_id) if written.earlier else None
     if earlier:
-        hints.append(f"Batch run {earlier}, started within the last 10 minutes, runs the same test cases.")
+        hints.append(
+            f"Batch run {earlier}, started within the last 10 minutes, runs the same test cases."
+        )
     answer = CreatedBatchRun(
         batch_id=batch_id,
         agent_id=args.agent_id,
@@ -143,7 +174,9 @@ async def create_batch_run(args: CreateBatchRun, api: SigmaMindClient, confirmat
     return answer.linking(Link(answer.uri, f"Batch run {batch_id}", "application/json"))
 
 
-async def _plan(args: CreateBatchRun, api: SigmaMindClient) -> tuple[Plan, Sequence[BatchRun] | None]:
+async def _plan(
+    args: CreateBatchRun, api: SigmaMindClient
+) -> tuple[Plan, Sequence[BatchRun] | None]:
     """What would run, with what to warn of, and the batch runs that there are, None where they cannot be listed.
 
     Raises:
@@ -166,13 +199,17 @@ async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCa
     try:
         every = {case.test_case_id: case for case in await api.list_test_cases(args.agent_id)}
     except NotOffered:
-        read = await gather_errors([partial(api.get_test_case, case, args.agent_id) for case in args.test_cases])
+        read = await gather_errors(
+            [partial(api.get_test_case, case, args.agent_id) for case in args.test_cases]
+        )
         if failures := [case for case in read if isinstance(case, SigmaMindError)]:
             raise failures[0] from None
         cases = [case for case in read if isinstance(case, TestCase)]
         # Named by the id that was asked for: what the API says that it is may be anything.
         named = zip(args.test_cases, cases, strict=True)
-        return [case.model_copy(update={"test_case_id": test_case_id}) for test_case_id, case in named]
+        return [
+            case.model_copy(update={"test_case_id": test_case_id}) for test_case_id, case in named
+        ]
     if unknown := [case for case in args.test_cases if case not in every]:
         noun = f"test case of agent {args.agent_id}"
         known = [case for case in every if case and valid_id(case)]
@@ -188,9 +225,7 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
         NotConfirmed: it costs more than may be spent without a yes, and there is none.
     """
     total, given = plan.attempts, args.confirm_attempts
-    makes = (
-        f"{pluralize(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
-    )
+    makes = f"{pluralize(len(plan.cases), 'test case')} {'makes' if len(plan.cases) == 1 else 'make'} {total:,} attempts"
     if given not in (None, total):
         raise NotConfirmed(
             f"confirmAttempts is {given:,}, but the {makes}, which the person must agree to. Nothing was started."
@@ -205,7 +240,9 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
             + fence(_question(plan, args))
         )
     if agreed is False:
-        raise NotConfirmed(f"The person was asked about {total:,} attempts and did not say yes. Nothing was started.")
+        raise NotConfirmed(
+            f"The person was asked about {total:,} attempts and did not say yes. Nothing was started."
+        )
     return agreed is True and confirmation.brought is None
 
 
@@ -234,4 +271,8 @@ def _warning(agent: Agent | None) -> str | None:
         return "The agent could not be read, so whether it has webhooks or tools, which runs might call, is not known."
     found = [(len(agent.agent_settings.webhooks), "webhook"), (len(agent.tools), "tool")]
     has = " and ".join(pluralize(number, noun) for number, noun in found if number)
-    return f"The agent has {has}; the API does not say whether simulations call them for real." if has else None
+    return (
+        f"The agent has {has}; the API does not say whether simulations call them for real."
+        if has
+        else None
+    )

@@ -45,7 +45,9 @@ class Rate(Part):
     @classmethod
     def of(cls, counts: Counts) -> "Rate":
         low, high = wilson(counts)
-        return cls(passed=counts.passed, decided=counts.decided, low=round(low, 3), high=round(high, 3))
+        return cls(
+            passed=counts.passed, decided=counts.decided, low=round(low, 3), high=round(high, 3)
+        )
 
     def __str__(self) -> str:
         if self.decided == 0:
@@ -72,7 +74,11 @@ def percent(share: float) -> str:
 def truncate_line(text: str, characters: int) -> str:
     """The text on one line, and where it was longer than so many characters, how long it was."""
     line = " ".join(text.split())
-    return line if len(line) <= characters else f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"
+    return (
+        line
+        if len(line) <= characters
+        else f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"
+    )
 
 
 Report = Callable[[float, float | None, str], Awaitable[None]]

@@ -86,14 +86,18 @@ class TestRunList(Answer):
     page: int
     size: int
     total_count: int = Field(description="Test runs that match, on all pages.")
-    passed: int | None = Field(default=None, description="Of all runs of the batch; absent when not all were read.")
+    passed: int | None = Field(
+        default=None, description="Of all runs of the batch; absent when not all were read."
+    )
     failed: int | None = None
     undecided: int | None = None
     test_runs: list[TestRunRow]
 
     def render(self) -> Rendered:
         shown = f"{len(self.test_runs)} of {self.total_count} matching test runs of batch run {self.batch_id}"
-        counted = "" if self.passed is None else f" All runs: {self.passed} passed, {self.failed} failed"
+        counted = (
+            "" if self.passed is None else f" All runs: {self.passed} passed, {self.failed} failed"
+        )
         counted += f", {self.undecided} undecided." if counted else ""
         return Rendered(
             [f"{shown} of agent {self.agent_id} (page {self.page}, size {self.size}).{counted}"],
@@ -126,7 +130,9 @@ class TestRunAnswer(Answer):
     completed_date: Time | None = None
     turn_count: int = Field(description="Turns of the whole conversation.")
     conversation: list[TurnShown]
-    next_from_turn: int | None = Field(default=None, description="Where the next range begins, if there is more.")
+    next_from_turn: int | None = Field(
+        default=None, description="Where the next range begins, if there is more."
+    )
     next_uri: str | None = Field(default=None, description="The next range of the transcript.")
     uri: str
     transcript_uri: str
@@ -134,7 +140,11 @@ class TestRunAnswer(Answer):
     def render(self) -> Rendered:
         case = f", test case {self.test_case_id}" if self.test_case_id else ""
         begun = "" if self.created_date is None else f" Started {format_time(self.created_date)}."
-        ended = " Not completed." if self.completed_date is None else f" Completed {format_time(self.completed_date)}."
+        ended = (
+            " Not completed."
+            if self.completed_date is None
+            else f" Completed {format_time(self.completed_date)}."
+        )
         head = f"Test run {self.job_id} of batch run {self.batch_id} (agent {self.agent_id}{case}): {self.verdict}."
         fields = field_lines(
             ("label", self.label),
@@ -143,8 +153,13 @@ class TestRunAnswer(Answer):
             ("chatId", self.chat_id),
         )
         data = [without_heads(field) for field in fields]
-        data += ["", *(markdown_turn(turn.turn, turn.role, turn.content) for turn in self.conversation)]
-        return Rendered([head + begun + ended], data, [self._range(), f"Transcript: {self.transcript_uri}"])
+        data += [
+            "",
+            *(markdown_turn(turn.turn, turn.role, turn.content) for turn in self.conversation),
+        ]
+        return Rendered(
+            [head + begun + ended], data, [self._range(), f"Transcript: {self.transcript_uri}"]
+        )
 
     def _range(self) -> str:
         if self.turn_count == 0:
@@ -174,7 +189,9 @@ class TestRunAnswer(Answer):
             created_date=run.created_date,
             completed_date=run.completed_date,
             turn_count=count,
-            conversation=[TurnShown(turn=n, role=turn.role, content=turn.content) for n, turn in turns],
+            conversation=[
+                TurnShown(turn=n, role=turn.role, content=turn.content) for n, turn in turns
+            ],
             next_from_turn=after if after <= count else None,
             next_uri=f"{uri}?fromTurn={after}{ranged}" if after <= count else None,
             uri=uri_of("test-run", **place),
@@ -207,11 +224,23 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
             undecided=verdicts.count("undecided"),
             test_runs=[_run_row(run, args) for run in shown[:count]],
         )
-        add_next_page(answer, "list_test_runs", args, count, len(shown), total=len(kept), has_next=end < len(kept))
+        add_next_page(
+            answer,
+            "list_test_runs",
+            args,
+            count,
+            len(shown),
+            total=len(kept),
+            has_next=end < len(kept),
+        )
         if args.test_case_id and not any(_is_of(run, args.test_case_id) for run in runs):
             answer.hint = f"This batch run has no run of test case {args.test_case_id}; get_batch_run shows its cases."
         rows = [run.raw for run in shown[:count]]
-        links = [_transcript_link(row.transcript_uri, row.job_id) for row in answer.test_runs if row.transcript_uri]
+        links = [
+            _transcript_link(row.transcript_uri, row.job_id)
+            for row in answer.test_runs
+            if row.transcript_uri
+        ]
         return answer.with_raw({"testRuns": rows}, when=args.detail == "full").linking(*links)
 
     return await fit_items(len(shown), build)
@@ -226,7 +255,9 @@ async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
     run = await api.get_test_run(args.job_id, args.batch_id, args.agent_id)
     count = len(run.conversation or [])
     if args.from_turn > max(count, 1):
-        raise InvalidArguments(f"fromTurn must be at most {max(count, 1)}: this conversation has {count} turns.")
+        raise InvalidArguments(
+            f"fromTurn must be at most {max(count, 1)}: this conversation has {count} turns."
+        )
     turns = numbered(run.conversation, from_turn=args.from_turn)[: args.turns]
 
     def build(shown: int) -> TestRunAnswer:
@@ -246,7 +277,9 @@ async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
 
 
 def _matches(run: TestRun, args: ListTestRuns) -> bool:
-    return args.verdict in (None, run.verdict) and (not args.test_case_id or _is_of(run, args.test_case_id))
+    return args.verdict in (None, run.verdict) and (
+        not args.test_case_id or _is_of(run, args.test_case_id)
+    )
 
 
 def _is_of(run: TestRun, test_case_id: str) -> bool:
@@ -263,7 +296,8 @@ def _run_row(run: TestRun, args: ListTestRuns) -> TestRunRow:
         verdict=run.verdict,
         remarks=" ".join((run.remarks or "").split()) or None,
         chat_id=run.chat_id,
-        transcript_uri=job_id and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
+        transcript_uri=job_id
+        and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
     )
 
 

@@ -39,18 +39,28 @@ async def _explain(asked: Mapping[str, Any], agent_id: str, api: SigmaMindClient
         return "" if known else suggest_ids("agent", [agent_id], agents, "list_agents shows them.")
     wanted = asked.get("testCases") or ([asked["testCaseId"]] if "testCaseId" in asked else [])
     if unknown := [case for case in wanted if case not in cases]:
-        return suggest_ids(f"test case of agent {agent_id}", unknown, cases, "list_test_cases shows them.")
+        return suggest_ids(
+            f"test case of agent {agent_id}", unknown, cases, "list_test_cases shows them."
+        )
     if "batchId" not in asked:
         return ""
     page, _ = await api.list_batch_runs(agent_id, size=100)
     batches = _ids(run.batch_id for run in page.items)
     if asked["batchId"] not in batches:
-        return suggest_ids(f"batch run of agent {agent_id}", [asked["batchId"]], batches, "list_batch_runs shows them.")
+        return suggest_ids(
+            f"batch run of agent {agent_id}",
+            [asked["batchId"]],
+            batches,
+            "list_batch_runs shows them.",
+        )
     if "jobId" not in asked:
         return ""
     jobs = _ids(run.job_id for run in await api.list_test_runs(asked["batchId"], agent_id))
     return suggest_ids(
-        f"test run of batch run {asked['batchId']}", [asked["jobId"]], jobs, "list_test_runs shows them."
+        f"test run of batch run {asked['batchId']}",
+        [asked["jobId"]],
+        jobs,
+        "list_test_runs shows them.",
     )
 
 
@@ -62,7 +72,11 @@ def suggest_ids(noun: str, unknown: list[str], known: list[str], where: str) -> 
     """Say which ids are unknown and which of the known look like them."""
     # Matching is slow and holds the event loop: only the first few unknown ids, among not too many known ones.
     pairs = ((name, known[:SEARCHED]) for name in unknown[:FEW])
-    near = list(dict.fromkeys(match for name, among in pairs for match in get_close_matches(name, among, 3, 0.6)))
+    near = list(
+        dict.fromkeys(
+            match for name, among in pairs for match in get_close_matches(name, among, 3, 0.6)
+        )
+    )
     more = f" and {len(unknown) - FEW} more" if len(unknown) > FEW else ""
     called = f"No {noun} is called {', '.join(unknown[:FEW])}{more}."
     if near:

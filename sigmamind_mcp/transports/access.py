@@ -51,12 +51,18 @@ class AllowListed:
         headers = Headers(scope=scope)
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
-            refusal = _refusal(421, "This host name is not served here. The operator can add it with --allowed-host.")
+            refusal = _refusal(
+                421,
+                "This host name is not served here. The operator can add it with --allowed-host.",
+            )
             await refusal(scope, receive, send)
         elif not origins:
             await self.app(scope, receive, send)
         elif len(origins) != 1 or origins[0].lower() not in self.origins:
-            refusal = _refusal(403, "This origin is not allowed here. The operator can add it with --allowed-origin.")
+            refusal = _refusal(
+                403,
+                "This origin is not allowed here. The operator can add it with --allowed-origin.",
+            )
             await refusal(scope, receive, send)
         elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await _preflight()(scope, receive, _for_origin(origins[0], send))
@@ -111,10 +117,15 @@ def _for_origin(origin: str, send: Send) -> Send:
 
 def _preflight() -> Response:
     allowed = {"Allow-Methods": "GET, POST", "Allow-Headers": _SENT, "Max-Age": "600"}
-    return Response(status_code=204, headers={f"Access-Control-{name}": value for name, value in allowed.items()})
+    return Response(
+        status_code=204,
+        headers={f"Access-Control-{name}": value for name, value in allowed.items()},
+    )
 
 
 def _refusal(status: int, sentence: str) -> Response:
     # The body may be unread, and a connection that is kept would have to be read to its end.
-    headers = {"Connection": "close"} | ({"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {})
+    headers = {"Connection": "close"} | (
+        {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {}
+    )
     return JSONResponse({"error": sentence}, status_code=status, headers=headers)

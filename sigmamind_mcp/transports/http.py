@@ -25,7 +25,13 @@ from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, is_loopback
 from sigmamind_mcp.transports.access import AllowListed, RequestRefused, RequireKey, caller_of
 from sigmamind_mcp.transports.sse import MESSAGES, _Counted
-from sigmamind_mcp.transports.traffic import CallLimiter, SendTimeout, SSEBacklogLimit, StreamLimiter, Traffic
+from sigmamind_mcp.transports.traffic import (
+    CallLimiter,
+    SendTimeout,
+    SSEBacklogLimit,
+    StreamLimiter,
+    Traffic,
+)
 from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
 
@@ -54,7 +60,10 @@ async def serve_http(
         )
     key_for_keyless = _key_for_keyless(settings, host, single_user)
     if key_for_keyless and not is_loopback(host):
-        print("sigmamind-mcp: --single-user lends your key to everyone who can reach this address.", file=sys.stderr)
+        print(
+            "sigmamind-mcp: --single-user lends your key to everyone who can reach this address.",
+            file=sys.stderr,
+        )
     with bind(host, port) as bound:
         port = bound.getsockname()[1]
         async with open_server(settings, transport) as server:
@@ -86,7 +95,9 @@ def create_app(
     manager = StreamableHTTPSessionManager(server, stateless=True)
     sse = SseServerTransport(MESSAGES)
 
-    async def connect_sse(scope: Scope, receive: Receive, send: Send, until_drained: anyio.CancelScope) -> None:
+    async def connect_sse(
+        scope: Scope, receive: Receive, send: Send, until_drained: anyio.CancelScope
+    ) -> None:
         # What ends is the session alone: its stream then ends by itself, once the last answer is on it.
         async with sse.connect_sse(scope, receive, send) as (read_stream, write_stream):
             with until_drained:
@@ -117,7 +128,9 @@ def create_app(
         return PlainTextResponse("ok\n")
 
     calls = RequireKey(CallLimiter(StreamableHTTPASGIApp(manager), traffic), key_for_keyless)
-    messages = RequireKey(SSEBacklogLimit(CallLimiter(sse.handle_post_message, traffic), traffic), key_for_keyless)
+    messages = RequireKey(
+        SSEBacklogLimit(CallLimiter(sse.handle_post_message, traffic), traffic), key_for_keyless
+    )
     streams = RequireKey(StreamLimiter(connect_sse, traffic), key_for_keyless)
     app = Starlette(
         routes=[

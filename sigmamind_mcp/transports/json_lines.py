@@ -29,9 +29,18 @@ _END_BYTES = 2 * 1024
 
 _RESPONSE = {"result", "error"}
 
-_NO_JSON = (PARSE_ERROR, "This line is not JSON. Send each message as one line of JSON in UTF-8, its numbers finite.")
-_TOO_LONG = (INVALID_REQUEST, f"A message has at most {MAX_LINE_BYTES // 2**20} MiB. Send less in one call.")
-_TOO_DEEP = (INVALID_REQUEST, f"A message is nested at most {MAX_DEPTH} deep. Send flatter arguments.")
+_NO_JSON = (
+    PARSE_ERROR,
+    "This line is not JSON. Send each message as one line of JSON in UTF-8, its numbers finite.",
+)
+_TOO_LONG = (
+    INVALID_REQUEST,
+    f"A message has at most {MAX_LINE_BYTES // 2**20} MiB. Send less in one call.",
+)
+_TOO_DEEP = (
+    INVALID_REQUEST,
+    f"A message is nested at most {MAX_DEPTH} deep. Send flatter arguments.",
+)
 _BATCH = (INVALID_REQUEST, "Batches are not served. Send each message on a line of its own.")
 _NO_MESSAGE = (
     INVALID_REQUEST,
@@ -52,7 +61,9 @@ class InvalidLine(Exception):
     def answers(self) -> Iterator[JSONRPCError]:
         """What the client is told, nothing where it expects nothing; of a batch there may be very many."""
         for request_id in self._request_ids:
-            yield JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=self._code, message=str(self)))
+            yield JSONRPCError(
+                jsonrpc="2.0", id=request_id, error=ErrorData(code=self._code, message=str(self))
+            )
 
 
 @dataclass
@@ -100,9 +111,13 @@ def read_message(line: Line) -> JSONRPCMessage:
     try:
         data = parse_json(_mend(line.start.decode("utf-8", "replace")))
     except RecursionError:
-        raise _unread(_TOO_DEEP, bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])) from None
+        raise _unread(
+            _TOO_DEEP, bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
+        ) from None
     except ValueError:
-        raise _unread(_NO_JSON, bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])) from None
+        raise _unread(
+            _NO_JSON, bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
+        ) from None
     if isinstance(data, list):
         raise InvalidLine(_BATCH, *(_request_ids(data) or [None]))
     if not isinstance(data, dict):
@@ -153,7 +168,14 @@ _BRACKET = re.compile(_STRING + rb"|([\[{])|([\]}])|(\")", re.DOTALL)
 _NEXT = re.compile(rb"\s*[,}]")
 # Up to the brace that ends the line there are only atoms, so the id is the message's own.
 _LAST_ID = re.compile(
-    rb'.*[{,]\s*"id"\s*:\s*(' + _ATOM + rb")\s*(?:,\s*" + _STRING + rb"\s*:\s*" + _ATOM + rb"\s*)*\}\s*$", re.DOTALL
+    rb'.*[{,]\s*"id"\s*:\s*('
+    + _ATOM
+    + rb")\s*(?:,\s*"
+    + _STRING
+    + rb"\s*:\s*"
+    + _ATOM
+    + rb"\s*)*\}\s*$",
+    re.DOTALL,
 )
 
 
@@ -161,7 +183,9 @@ def _unread(why: tuple[int, str], start: bytes, end: bytes) -> InvalidLine:
     """The refusal of a line that cannot be read as a whole, under the id that its start or its end shows."""
     members = _members(start)
     method = members.get("method")
-    if _RESPONSE & members.keys() or (isinstance(method, str) and method.startswith("notifications/")):
+    if _RESPONSE & members.keys() or (
+        isinstance(method, str) and method.startswith("notifications/")
+    ):
         return InvalidLine(why)
     last = _LAST_ID.match(end)
     value = members["id"] if "id" in members else _atom(last[1]) if last else None

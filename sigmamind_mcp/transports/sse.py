@@ -12,7 +12,9 @@ MESSAGES = "/messages/"
 class _Counted(ObjectSendStream[SessionMessage]):
     """The way out of an SSE session. What nobody takes waits in memory, so it counts as a call until then."""
 
-    def __init__(self, stream: ObjectSendStream[SessionMessage], traffic: Traffic, caller: str) -> None:
+    def __init__(
+        self, stream: ObjectSendStream[SessionMessage], traffic: Traffic, caller: str
+    ) -> None:
         self.stream = stream
         self.traffic = traffic
         self.caller = caller

@@ -25,7 +25,12 @@ from sigmamind_mcp.transports.json_lines import InvalidLine, read_message, split
 
 END_SECONDS = 5.0
 _CHUNK_BYTES = 64 * 1024
-_ENDED_ALREADY = (anyio.ClosedResourceError, anyio.BrokenResourceError, CancelledError, RuntimeError)
+_ENDED_ALREADY = (
+    anyio.ClosedResourceError,
+    anyio.BrokenResourceError,
+    CancelledError,
+    RuntimeError,
+)
 
 
 def serve_stdio(settings: Settings, transport: APITransport) -> None:
@@ -48,7 +53,9 @@ async def _serve(settings: Settings, transport: APITransport, client: "_Client")
             group.start_soon(client.write)
             threading.Thread(target=client.read, args=(portal,), name="stdin", daemon=True).start()
             try:
-                await server.run(client.incoming, client.to_client, server.create_initialization_options())
+                await server.run(
+                    client.incoming, client.to_client, server.create_initialization_options()
+                )
             finally:
                 client.end()
         signals.cancel_scope.cancel()
@@ -59,7 +66,9 @@ class _Client:
 
     def __init__(self, stdin: int, stdout: int) -> None:
         self._stdin, self._stdout = stdin, stdout
-        self._to_server, self.incoming = anyio.create_memory_object_stream[SessionMessage | Exception]()
+        self._to_server, self.incoming = anyio.create_memory_object_stream[
+            SessionMessage | Exception
+        ]()
         self.to_client, self._outgoing = anyio.create_memory_object_stream[SessionMessage]()
         self._refusals = self.to_client.clone()
         self._has_ended = False
@@ -126,7 +135,9 @@ def _claim_streams() -> tuple[int, int]:
         ConfigurationError: this process was started without them.
     """
     if sys.stdin is None or sys.stdout is None:
-        raise ConfigurationError("stdin or stdout is closed. Start sigmamind-mcp from an MCP client, which opens both.")
+        raise ConfigurationError(
+            "stdin or stdout is closed. Start sigmamind-mcp from an MCP client, which opens both."
+        )
     nothing = os.open(os.devnull, os.O_RDWR)  # on descriptor 2 where stderr is closed
     stdin, stdout = os.dup(0), os.dup(1)
     os.dup2(nothing, 0)

@@ -68,7 +68,10 @@ class Traffic:
     def refuse_at(self, sse_calls: int, caller: str) -> None:
         """Raise RequestRefused with 429 where this caller has so many calls, and answers not taken, by SSE."""
         if self._sse_calls[caller] >= sse_calls:
-            raise RequestRefused(429, f"{MAX_SSE_CALLS} calls of your key are in flight by SSE. Try again in a moment.")
+            raise RequestRefused(
+                429,
+                f"{MAX_SSE_CALLS} calls of your key are in flight by SSE. Try again in a moment.",
+            )
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -96,7 +99,9 @@ class Traffic:
         Raises:
             RequestRefused: as `call`.
         """
-        self._refuse_full(len(self._streams) >= MAX_STREAMS, f"{MAX_STREAMS} streams are open here.")
+        self._refuse_full(
+            len(self._streams) >= MAX_STREAMS, f"{MAX_STREAMS} streams are open here."
+        )
         filled = anyio.CancelScope()
         self._streams.add(filled)
         try:
@@ -163,7 +168,11 @@ class SSEBacklogLimit:
 class StreamLimiter:
     """Hands on requests for a stream while there is room, each with the scope that ends when the server does."""
 
-    def __init__(self, fill: Callable[[Scope, Receive, Send, anyio.CancelScope], Awaitable[None]], traffic: Traffic):
+    def __init__(
+        self,
+        fill: Callable[[Scope, Receive, Send, anyio.CancelScope], Awaitable[None]],
+        traffic: Traffic,
+    ):
         self.fill = fill
         self.traffic = traffic
 

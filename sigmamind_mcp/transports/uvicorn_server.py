@@ -24,7 +24,9 @@ def bind(host: str, port: int) -> socket.socket:
         ConfigurationError: the address cannot be bound.
     """
     try:
-        bound = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        bound = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
         # asyncio does this only for sockets whose protocol is named; without it every answer waits 40 ms for an ACK.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return bound
@@ -37,13 +39,19 @@ def bind(host: str, port: int) -> socket.socket:
         ) from None
 
 
-async def serve(app: ASGIApp, bound: socket.socket, before_end: Callable[[], Awaitable[None]] | None = None) -> None:
+async def serve(
+    app: ASGIApp, bound: socket.socket, before_end: Callable[[], Awaitable[None]] | None = None
+) -> None:
     """Serve until a signal; then await `before_end` while requests are still answered, and end in HARD_SECONDS.
 
     A second signal ends at once.
     """
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=CLOSE_SECONDS
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
     )
     server = _Server(config)
 

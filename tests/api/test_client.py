@@ -14,7 +14,10 @@ pytestmark = pytest.mark.anyio
 AGENT = "agent_D5D0p7TUs66TTAEAx"
 BATCH_ID = "batch_s0OJu2JWR8R45Fai"
 JOB = "job_ksUu5yRHGTLLrLeM"
-NEW_CASE = {name: CASE[name] for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")}
+NEW_CASE = {
+    name: CASE[name]
+    for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
+}
 IN_BATCH = {"agentId": AGENT, "batchId": BATCH_ID}
 
 # tool, arguments, method and path, query, body, answer, where the documented object stands in the full answer
@@ -35,7 +38,14 @@ CALLS = [
         None,
         CASE,
     ),
-    ("list_test_cases", {"agentId": AGENT}, "GET /v1/test-cases", {"agentId": AGENT}, None, page([CASE])),
+    (
+        "list_test_cases",
+        {"agentId": AGENT},
+        "GET /v1/test-cases",
+        {"agentId": AGENT},
+        None,
+        page([CASE]),
+    ),
     (
         "list_batch_runs",
         {"agentId": AGENT, "page": 3, "size": 25},
@@ -60,7 +70,14 @@ CALLS = [
 
 @pytest.mark.parametrize(("tool", "arguments", "request_line", "query", "body", "answer"), CALLS)
 async def test_tool_sends_exactly_its_documented_request(
-    mcp: Client, fake_api: FakeAPI, tool: str, arguments: Any, request_line: str, query: Any, body: Any, answer: Any
+    mcp: Client,
+    fake_api: FakeAPI,
+    tool: str,
+    arguments: Any,
+    request_line: str,
+    query: Any,
+    body: Any,
+    answer: Any,
 ) -> None:
     method, path = request_line.split()
     fake_api.answer(method, path, answer)
@@ -77,19 +94,28 @@ async def test_tool_sends_exactly_its_documented_request(
     assert "authorization" not in asked.headers
 
 
-async def test_launch_reads_what_it_will_cost_and_sends_the_documented_request(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_launch_reads_what_it_will_cost_and_sends_the_documented_request(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     fake_api.offer("tc_1", "tc_2", "tc_3", attempt=4)
     fake_api.answer("POST", "/v1/batch-runs", CREATED_BATCH)
 
-    result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]})
+    result = await mcp.call_tool(
+        "create_batch_run", {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]}
+    )
 
     assert result.structured_content["expectedAttempts"] == 8
     reads = {"GET /v1/test-cases", "GET /v1/batch-runs", f"GET /v1/agents/{AGENT}"}
     assert set(fake_api.paths[:3]) == reads and fake_api.paths[3:] == ["POST /v1/batch-runs"]
-    assert (fake_api.posts[0].query, fake_api.posts[0].body) == ({}, {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]})
+    assert (fake_api.posts[0].query, fake_api.posts[0].body) == (
+        {},
+        {"agentId": AGENT, "testCases": ["tc_1", "tc_2"]},
+    )
 
 
-async def test_optional_fields_that_were_not_given_are_not_sent(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_optional_fields_that_were_not_given_are_not_sent(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     fake_api.answer("POST", "/v1/test-cases", CASE)
     required = {"agentId": AGENT, "userPrompt": "You are Ana.", "successCriteria": "Greets Ana."}
 
@@ -110,7 +136,12 @@ async def test_text_arrives_as_it_was_sent(mcp: Client, fake_api: FakeAPI) -> No
 @pytest.mark.parametrize(
     ("tool", "arguments", "request_line", "inside"),
     [
-        ("get_test_case", {"agentId": AGENT, "testCaseId": "tc_9"}, "GET /v1/test-cases/tc_9", None),
+        (
+            "get_test_case",
+            {"agentId": AGENT, "testCaseId": "tc_9"},
+            "GET /v1/test-cases/tc_9",
+            None,
+        ),
         ("list_test_cases", {"agentId": AGENT}, "GET /v1/test-cases", "testCases"),
         ("list_batch_runs", {"agentId": AGENT}, "GET /v1/batch-runs", "batchRuns"),
         ("get_batch_run", IN_BATCH, f"GET /v1/batch-runs/{BATCH_ID}", None),
@@ -122,7 +153,9 @@ async def test_full_answer_has_every_documented_field_in_both_forms(
     mcp: Client, fake_api: FakeAPI, tool: str, arguments: Any, request_line: str, inside: str | None
 ) -> None:
     documented = {"testCase": CASE, "testCases": CASE, "batchRuns": BATCH, "testRuns": RUN}
-    whole = documented.get(inside or "", {"get_test_case": CASE, "get_batch_run": BATCH}.get(tool, RUN))
+    whole = documented.get(
+        inside or "", {"get_test_case": CASE, "get_batch_run": BATCH}.get(tool, RUN)
+    )
     whole = {**whole, "testCaseId": "tc_9"} if tool == "get_test_case" else whole
     method, path = request_line.split()
     fake_api.answer(method, path, page([whole]) if inside else whole)
@@ -137,7 +170,9 @@ async def test_full_answer_has_every_documented_field_in_both_forms(
 def _has(found: Any, whole: Any) -> bool:
     """Whether all of `whole` is in `found`; ours may stand beside it."""
     if isinstance(whole, dict):
-        return isinstance(found, dict) and all(_has(found.get(name), value) for name, value in whole.items())
+        return isinstance(found, dict) and all(
+            _has(found.get(name), value) for name, value in whole.items()
+        )
     if isinstance(whole, list):
         return isinstance(found, list) and len(found) == len(whole) and all(map(_has, found, whole))
     return bool(found == whole)
@@ -162,7 +197,9 @@ async def test_test_runs_are_read_from_whichever_field_holds_them(
     mcp: Client, fake_api: FakeAPI, field: str, refusal: int
 ) -> None:
     fake_api.answer("GET", "/v1/test-runs", {}, refusal)
-    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "testCases": [{**CASE, field: [RUN]}]})
+    fake_api.answer(
+        "GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "testCases": [{**CASE, field: [RUN]}]}
+    )
 
     result = await mcp.call_tool("list_test_runs", IN_BATCH)
 
@@ -170,7 +207,9 @@ async def test_test_runs_are_read_from_whichever_field_holds_them(
     assert fake_api.paths == ["GET /v1/test-runs", f"GET /v1/batch-runs/{BATCH_ID}"]
 
 
-async def test_without_any_list_of_test_runs_the_answer_says_how_to_get_job_ids(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_without_any_list_of_test_runs_the_answer_says_how_to_get_job_ids(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", BATCH)
 
     result = await mcp.call_tool("list_test_runs", IN_BATCH)

@@ -35,11 +35,19 @@ def counting(fake_api: FakeAPI) -> None:
     stored = iter(range(10_000))
     fake_api.offer(*(f"tc_{number}" for number in range(1000)))
     fake_api.stalled = "POST"
-    fake_api.answer("POST", "/v1/test-cases", lambda asked: {**CASE, "testCaseId": f"tc_{next(stored)}"})
-    fake_api.answer("POST", "/v1/batch-runs", lambda asked: {**CREATED_BATCH, "batchId": f"batch_{next(stored)}"})
+    fake_api.answer(
+        "POST", "/v1/test-cases", lambda asked: {**CASE, "testCaseId": f"tc_{next(stored)}"}
+    )
+    fake_api.answer(
+        "POST",
+        "/v1/batch-runs",
+        lambda asked: {**CREATED_BATCH, "batchId": f"batch_{next(stored)}"},
+    )
 
 
-async def test_same_test_case_again_gets_the_first_outcome_and_says_so(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_same_test_case_again_gets_the_first_outcome_and_says_so(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     counting(fake_api)
 
     first = await mcp.call_tool("create_test_case", NEW_CASE)
@@ -49,12 +57,16 @@ async def test_same_test_case_again_gets_the_first_outcome_and_says_so(mcp: Clie
 
     ids = [result.structured_content["testCaseId"] for result in (first, again, other, wanted)]
     assert ids == ["tc_0", "tc_0", "tc_1", "tc_2"]
-    assert again.structured_content["repeated"] is True and "nothing new was stored" in text_of(again)
+    assert again.structured_content["repeated"] is True and "nothing new was stored" in text_of(
+        again
+    )
     assert "repeated" not in first.structured_content
     assert all("allowDuplicate" not in asked.body for asked in fake_api.asked)
 
 
-async def test_same_batch_run_again_is_a_new_one_that_names_the_last(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_same_batch_run_again_is_a_new_one_that_names_the_last(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     counting(fake_api)
 
     first = await mcp.call_tool("create_batch_run", START)
@@ -65,7 +77,9 @@ async def test_same_batch_run_again_is_a_new_one_that_names_the_last(mcp: Client
     assert again.structured_content["identicalBatchId"] == "batch_0" and "batch_0" in text_of(again)
 
 
-@pytest.mark.parametrize(("tool", "arguments"), [("create_test_case", NEW_CASE), ("create_batch_run", START)])
+@pytest.mark.parametrize(
+    ("tool", "arguments"), [("create_test_case", NEW_CASE), ("create_batch_run", START)]
+)
 async def test_same_call_while_the_first_is_under_way_joins_it(
     mcp: Client, fake_api: FakeAPI, tool: str, arguments: dict[str, Any]
 ) -> None:
@@ -88,7 +102,9 @@ async def test_same_call_while_the_first_is_under_way_joins_it(
     assert sum(result.get("repeated", False) for result in results) == 4
 
 
-@pytest.mark.parametrize(("tool", "arguments"), [("create_test_case", NEW_CASE), ("create_batch_run", START)])
+@pytest.mark.parametrize(
+    ("tool", "arguments"), [("create_test_case", NEW_CASE), ("create_batch_run", START)]
+)
 async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcome(
     fake_api: FakeAPI, tool: str, arguments: dict[str, Any]
 ) -> None:
@@ -98,7 +114,11 @@ async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcom
             fake_api.stall.clear()
             given = {
                 **arguments,
-                **({"testCases": [f"tc_{number}"]} if "testCases" in arguments else {"label": str(number)}),
+                **(
+                    {"testCases": [f"tc_{number}"]}
+                    if "testCases" in arguments
+                    else {"label": str(number)}
+                ),
             }
             async with anyio.create_task_group() as group:
                 group.start_soon(mcp.call_tool, tool, given)
@@ -132,7 +152,11 @@ async def test_after_ten_minutes_a_call_is_new_again(fake_api: FakeAPI) -> None:
     now = [0.0]
     recent_writes = RecentWrites(clock=lambda: now[0])
     async with APITransport(fake_api.url) as transport:
-        for moment, repeated in ((0.0, False), (REMEMBERED_SECONDS - 1, True), (REMEMBERED_SECONDS + 1, False)):
+        for moment, repeated in (
+            (0.0, False),
+            (REMEMBERED_SECONDS - 1, True),
+            (REMEMBERED_SECONDS + 1, False),
+        ):
             now[0] = moment
             api = SigmaMindClient(transport, check_key(KEY), recent_writes)
             assert (await api.create_test_case(AGENT, {"userPrompt": "x"})).repeated is repeated
@@ -190,7 +214,11 @@ async def test_confirmed_without_an_id_is_found_in_the_list_when_exactly_one_ent
     mcp: Client, fake_api: FakeAPI, body: bytes
 ) -> None:
     counting(fake_api)
-    old = {**BATCH, "batchId": "batch_old", "testCases": [{"testCaseId": "tc_2"}, {"testCaseId": "tc_1"}]}
+    old = {
+        **BATCH,
+        "batchId": "batch_old",
+        "testCases": [{"testCaseId": "tc_2"}, {"testCaseId": "tc_1"}],
+    }
     other = {**BATCH, "batchId": "batch_other", "testCases": [{"testCaseId": "tc_3"}]}
     new = {**old, "batchId": "batch_new"}
     pages = iter([[old], [other, new, old]])
@@ -198,7 +226,11 @@ async def test_confirmed_without_an_id_is_found_in_the_list_when_exactly_one_ent
     fake_api.answer("POST", "/v1/batch-runs", body)
     fake_api.answer("POST", "/v1/test-cases", body)
     stored = {**NEW_CASE, "testCaseId": "tc_new", "attempt": 1}
-    fake_api.answer("GET", "/v1/test-cases", page([{**CASE, "testCaseId": "tc_1"}, {"testCaseId": "tc_2"}, stored]))
+    fake_api.answer(
+        "GET",
+        "/v1/test-cases",
+        page([{**CASE, "testCaseId": "tc_1"}, {"testCaseId": "tc_2"}, stored]),
+    )
 
     batch = await mcp.call_tool("create_batch_run", {**START, "testCases": ["tc_1", "tc_2"]})
     case = await mcp.call_tool("create_test_case", NEW_CASE)
@@ -207,9 +239,14 @@ async def test_confirmed_without_an_id_is_found_in_the_list_when_exactly_one_ent
     assert case.structured_content["testCaseId"] == "tc_new"
 
 
-async def test_confirmed_without_an_id_stays_unknown_when_several_entries_fit(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_confirmed_without_an_id_stays_unknown_when_several_entries_fit(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     counting(fake_api)
-    twins = [{**BATCH, "batchId": name, "testCases": [{"testCaseId": "tc_1"}]} for name in ("batch_1", "batch_2")]
+    twins = [
+        {**BATCH, "batchId": name, "testCases": [{"testCaseId": "tc_1"}]}
+        for name in ("batch_1", "batch_2")
+    ]
     pages = iter([[], twins])
     fake_api.answer("GET", "/v1/batch-runs", lambda asked: page(next(pages)))
     fake_api.answer("POST", "/v1/batch-runs", b"")
@@ -257,7 +294,9 @@ async def test_dropped_stream_and_issued_again_over_http_is_one_write(
     assert len(fake_api.posts) == count
 
 
-async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(fake_api: FakeAPI) -> None:
+async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(
+    fake_api: FakeAPI,
+) -> None:
     """Whoever invents keys gets refusals, each of which is remembered for ten minutes."""
     fake_api.answer("POST", "/v1/test-cases", ERROR, 401)
     recent_writes = RecentWrites()
@@ -265,14 +304,23 @@ async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(fake_
         api = SigmaMindClient(transport, check_key(KEY), recent_writes)
         for _ in range(2):
             with pytest.raises(NotAuthenticated) as told:
-                await api.create_test_case(AGENT, {"userPrompt": "x" * 30_000, "successCriteria": "y"})
+                await api.create_test_case(
+                    AGENT, {"userPrompt": "x" * 30_000, "successCriteria": "y"}
+                )
 
-    (outcome,) = {id(write.outcome): write.outcome for write in recent_writes._writes.values()}.values()
-    assert isinstance(outcome, NotAuthenticated) and (outcome.status, str(outcome)) == (401, str(told.value))
+    (outcome,) = {
+        id(write.outcome): write.outcome for write in recent_writes._writes.values()
+    }.values()
+    assert isinstance(outcome, NotAuthenticated) and (outcome.status, str(outcome)) == (
+        401,
+        str(told.value),
+    )
     assert (outcome.__traceback__, outcome.__context__, outcome.__cause__) == (None, None, None)
 
 
-async def test_of_very_many_writes_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_very_many_writes_the_newest_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ledger_module, "MOST_REMEMBERED", 100)
     recent_writes = RecentWrites()
 
@@ -282,5 +330,9 @@ async def test_of_very_many_writes_the_newest_are_remembered(monkeypatch: pytest
     for number in range(1_000):
         await recent_writes.run_once([f"write {number}"], send)
 
-    assert recent_writes.find("write 999") and recent_writes.find("write 920") and not recent_writes.find("write 800")
+    assert (
+        recent_writes.find("write 999")
+        and recent_writes.find("write 920")
+        and not recent_writes.find("write 800")
+    )
     assert len(recent_writes._writes) <= 100

@@ -35,13 +35,18 @@ def run(**changes: Any) -> TestRun:
         ({**RUN, "isSuccessful": False, "completedDate": None}, "undecided"),
     ],
 )
-async def test_run_verdict_in_either_spelling_or_absent(given: dict[str, Any], verdict: str) -> None:
+async def test_run_verdict_in_either_spelling_or_absent(
+    given: dict[str, Any], verdict: str
+) -> None:
     assert TestRun.read(given).verdict == verdict
 
 
 async def test_transcript_of_texts_of_lists_of_texts_or_absent() -> None:
     listed = run(
-        conversation=[{"role": "user", "content": ["Hello.", "Anyone?"]}, {"role": "assistant", "content": None}]
+        conversation=[
+            {"role": "user", "content": ["Hello.", "Anyone?"]},
+            {"role": "assistant", "content": None},
+        ]
     )
 
     assert [turn.content for turn in listed.conversation or []] == ["Hello.\nAnyone?", ""]
@@ -79,10 +84,15 @@ async def test_list_as_page_with_either_spelling_of_the_total(
     ],
 )
 async def test_next_page_is_told_or_derived(told: dict[str, Any], has_next: bool) -> None:
-    assert Page.read({"data": [CASE] * 10, "page": 0, "size": 10, **told}, TestCase.read).has_next is has_next
+    assert (
+        Page.read({"data": [CASE] * 10, "page": 0, "size": 10, **told}, TestCase.read).has_next
+        is has_next
+    )
 
 
-async def test_list_in_pages_is_walked_to_its_end(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+async def test_list_in_pages_is_walked_to_its_end(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
     cases = [{**CASE, "testCaseId": f"tc_{number}"} for number in range(25)]
 
     def one_page(asked: Any) -> Any:
@@ -92,7 +102,9 @@ async def test_list_in_pages_is_walked_to_its_end(client: SigmaMindClient, fake_
 
     fake_api.answer("GET", "/v1/test-cases", one_page)
 
-    assert [case.test_case_id for case in await client.list_test_cases(AGENT)] == [f"tc_{n}" for n in range(25)]
+    assert [case.test_case_id for case in await client.list_test_cases(AGENT)] == [
+        f"tc_{n}" for n in range(25)
+    ]
 
 
 async def test_list_that_never_ends_is_refused(client: SigmaMindClient, fake_api: FakeAPI) -> None:
@@ -102,8 +114,12 @@ async def test_list_that_never_ends_is_refused(client: SigmaMindClient, fake_api
         await client.list_test_cases(AGENT)
 
 
-@pytest.mark.parametrize(("status", "body"), [(201, CREATED_BATCH), (200, CREATED_BATCH), (200, BATCH)])
-async def test_created_batch_run_with_a_body(mcp: Client, fake_api: FakeAPI, status: int, body: Any) -> None:
+@pytest.mark.parametrize(
+    ("status", "body"), [(201, CREATED_BATCH), (200, CREATED_BATCH), (200, BATCH)]
+)
+async def test_created_batch_run_with_a_body(
+    mcp: Client, fake_api: FakeAPI, status: int, body: Any
+) -> None:
     fake_api.offer("tc_1")
     fake_api.answer("POST", "/v1/batch-runs", body, status)
 
@@ -114,7 +130,8 @@ async def test_created_batch_run_with_a_body(mcp: Client, fake_api: FakeAPI, sta
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(200, b""), (201, b""), (204, b""), (200, b"[]"), (201, b'"started"'), (200, b"<html>")]
+    ("status", "body"),
+    [(200, b""), (201, b""), (204, b""), (200, b"[]"), (201, b'"started"'), (200, b"<html>")],
 )
 async def test_created_batch_run_without_a_readable_body_is_started_with_an_unknown_id(
     mcp: Client, fake_api: FakeAPI, status: int, body: bytes
@@ -127,14 +144,18 @@ async def test_created_batch_run_without_a_readable_body_is_started_with_an_unkn
     assert not result.is_error
     assert "batchId" not in result.structured_content
     assert "gave no id that can be used" in text_of(result)
-    assert result.structured_content["nextCalls"] == [{"tool": "list_batch_runs", "arguments": {"agentId": AGENT}}]
+    assert result.structured_content["nextCalls"] == [
+        {"tool": "list_batch_runs", "arguments": {"agentId": AGENT}}
+    ]
 
 
 @pytest.mark.parametrize("status", [200, 201])
 async def test_created_test_case(mcp: Client, fake_api: FakeAPI, status: int) -> None:
     fake_api.answer("POST", "/v1/test-cases", OLDER_CASE, status)
 
-    result = await mcp.call_tool("create_test_case", {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"})
+    result = await mcp.call_tool(
+        "create_test_case", {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
+    )
 
     assert result.structured_content["testCaseId"] == "tc_d17T6uReChpyfFeP"
 
@@ -147,7 +168,9 @@ async def test_created_test_case(mcp: Client, fake_api: FakeAPI, status: int) ->
         ({"label": None, "userPrompt": None}, "tc_d17T6uReChpyfFeP"),
     ],
 )
-async def test_label_falls_back_to_the_prompt_then_to_the_id(changes: dict[str, Any], title: str) -> None:
+async def test_label_falls_back_to_the_prompt_then_to_the_id(
+    changes: dict[str, Any], title: str
+) -> None:
     assert TestCase.read({**CASE, **changes}).title == title
 
 
@@ -173,12 +196,22 @@ def batch(**changes: Any) -> BatchRun:
         # totalAttempts grows with progress: two of two executed is not the end of five.
         ({"successfulAttempts": 1, "failedAttempts": 1, "totalAttempts": 2}, NOW, "running", 5),
         ({"successfulAttempts": 3, "failedAttempts": 1}, LONG_AFTER, "stalled", 5),
-        ({"successfulAttempts": None, "failedAttempts": None, "totalAttempts": None}, NOW, "running", 5),
+        (
+            {"successfulAttempts": None, "failedAttempts": None, "totalAttempts": None},
+            NOW,
+            "running",
+            5,
+        ),
         ({"successfulAttempts": None, "failedAttempts": None}, LONG_AFTER, "unknown", 5),
         ({"successfulAttempts": 5, "failedAttempts": None}, NOW, "finished", 5),
         ({"testCases": None}, NOW, "finished", 5),
         ({"testCases": None, "totalAttempts": None}, LONG_AFTER, "unknown", None),
-        ({"testCases": [{**CASE, "attempt": None}], "totalAttempts": None, "failedAttempts": 0}, NOW, "finished", 1),
+        (
+            {"testCases": [{**CASE, "attempt": None}], "totalAttempts": None, "failedAttempts": 0},
+            NOW,
+            "finished",
+            1,
+        ),
         ({"totalAttempts": 8, "successfulAttempts": 4, "failedAttempts": 1}, NOW, "running", 8),
         ({"createdDate": None, "successfulAttempts": 1}, LONG_AFTER, "running", 5),
     ],
@@ -197,7 +230,9 @@ async def test_agent_status_is_any_text(status: str) -> None:
 
 async def test_agent_name_in_either_spelling(client: SigmaMindClient, fake_api: FakeAPI) -> None:
     fake_api.answer(
-        "GET", "/v1/agents", page([{"agentName": "One", "agentId": "a1"}, {"name": "Two", "agentId": "a2"}])
+        "GET",
+        "/v1/agents",
+        page([{"agentName": "One", "agentId": "a1"}, {"name": "Two", "agentId": "a2"}]),
     )
 
     assert [agent.name for agent in await client.list_agents()] == ["One", "Two"]
@@ -217,14 +252,18 @@ async def test_agent_id_travels_as_given(mcp: Client, fake_api: FakeAPI, agent_i
 async def test_chat_id_in_either_form(mcp: Client, fake_api: FakeAPI, chat_id: str) -> None:
     fake_api.answer("GET", f"/v1/test-runs/{JOB}", {**RUN, "chatId": chat_id})
 
-    result = await mcp.call_tool("get_test_run", {"agentId": AGENT, "batchId": BATCH_ID, "jobId": JOB})
+    result = await mcp.call_tool(
+        "get_test_run", {"agentId": AGENT, "batchId": BATCH_ID, "jobId": JOB}
+    )
 
     assert result.structured_content["chatId"] == chat_id
     assert chat_id in text_of(result)
 
 
 async def test_error_body_as_documented(client: SigmaMindClient, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/batch-runs", {"status": 400, "validationErrors": {"size": "too large"}}, 400)
+    fake_api.answer(
+        "GET", "/v1/batch-runs", {"status": 400, "validationErrors": {"size": "too large"}}, 400
+    )
 
     with pytest.raises(InvalidRequest) as refused:
         await client.list_batch_runs(AGENT)
@@ -232,8 +271,12 @@ async def test_error_body_as_documented(client: SigmaMindClient, fake_api: FakeA
     assert refused.value.upstream == {"size": "too large"}
 
 
-@pytest.mark.parametrize("body", [b"", b"<html><h1>Bad gateway</h1></html>", b"[1", b'"text"', b"null"])
-async def test_error_body_empty_or_from_a_proxy(client: SigmaMindClient, fake_api: FakeAPI, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><h1>Bad gateway</h1></html>", b"[1", b'"text"', b"null"]
+)
+async def test_error_body_empty_or_from_a_proxy(
+    client: SigmaMindClient, fake_api: FakeAPI, body: bytes
+) -> None:
     fake_api.answer("GET", "/v1/batch-runs", body, 502)
     fake_api.answer("GET", "/v1/test-cases", body, 418)
 
@@ -243,8 +286,14 @@ async def test_error_body_empty_or_from_a_proxy(client: SigmaMindClient, fake_ap
         await client.list_test_cases(AGENT)
 
 
-async def test_unknown_fields_appear_in_full_and_are_never_fatal(mcp: Client, fake_api: FakeAPI) -> None:
-    more = {"status": "COMPLETED", "cost": {"amount": 1.5, "note": None}, "testCases": [{**CASE, "tags": ["a"]}]}
+async def test_unknown_fields_appear_in_full_and_are_never_fatal(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    more = {
+        "status": "COMPLETED",
+        "cost": {"amount": 1.5, "note": None},
+        "testCases": [{**CASE, "tags": ["a"]}],
+    }
     fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, **more})
     call = {"agentId": AGENT, "batchId": BATCH_ID}
 
@@ -259,13 +308,16 @@ async def test_unknown_fields_appear_in_full_and_are_never_fatal(mcp: Client, fa
 
 
 @pytest.mark.parametrize(
-    "moment", ["yesterday", "", 12, {"at": 1}, "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"]
+    "moment",
+    ["yesterday", "", 12, {"at": 1}, "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"],
 )
 async def test_unreadable_time_is_no_time(moment: Any) -> None:
     assert batch(createdDate=moment).created_date is None
 
 
-@pytest.mark.parametrize("date", ["soon", "", "Sat, 21 Nov 2026 12:00:00", "Sat, 21 Nov 2026 12:00:00 GMT, twice"])
+@pytest.mark.parametrize(
+    "date", ["soon", "", "Sat, 21 Nov 2026 12:00:00", "Sat, 21 Nov 2026 12:00:00 GMT, twice"]
+)
 async def test_unreadable_clock_of_the_api_is_replaced_by_ours(
     client: SigmaMindClient, fake_api: FakeAPI, date: str
 ) -> None:

@@ -65,7 +65,14 @@ async def test_no_proxy_of_the_environment_sees_the_key(
     """R6: httpx would obey each of these."""
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
     with running_fake_api() as decoy:
-        for variable in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        for variable in (
+            "HTTP_PROXY",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+        ):
             monkeypatch.setenv(variable, decoy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)

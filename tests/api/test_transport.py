@@ -17,7 +17,13 @@ from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
 from sigmamind_mcp.api.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry_after
 from sigmamind_mcp.api.transport import APITransport
-from sigmamind_mcp.errors import APIError, ConnectionFailed, OutcomeUnknown, SigmaMindError, UnexpectedAnswer
+from sigmamind_mcp.errors import (
+    APIError,
+    ConnectionFailed,
+    OutcomeUnknown,
+    SigmaMindError,
+    UnexpectedAnswer,
+)
 from sigmamind_mcp.settings import check_key
 from tests.conftest import KEY, Rounds
 from tests.fake_api import BATCH, CASE, Asked, FakeAPI, page
@@ -43,11 +49,17 @@ READS: dict[str, Call] = {
     "get_agent": lambda api: api.get_agent("a"),
 }
 WRITES: dict[str, Call] = {
-    "create_test_case": lambda api: api.create_test_case("a", {"userPrompt": "x" * 2000, "successCriteria": "y"}),
+    "create_test_case": lambda api: api.create_test_case(
+        "a", {"userPrompt": "x" * 2000, "successCriteria": "y"}
+    ),
     "create_batch_run": lambda api: api.create_batch_run("a", ["tc_1"], no_reads),
-    "update_test_case": lambda api: api.update_test_case("tc_1", {"agentId": "a", "label": "x" * 2000}),
+    "update_test_case": lambda api: api.update_test_case(
+        "tc_1", {"agentId": "a", "label": "x" * 2000}
+    ),
 }
-RETRIED = {"408", "429", "502", "503", "504", "truncated"} | {fault for fault in FAULTS if fault.startswith("reset")}
+RETRIED = {"408", "429", "502", "503", "504", "truncated"} | {
+    fault for fault in FAULTS if fault.startswith("reset")
+}
 SURELY_NOT_WRITTEN = {"429"}
 
 
@@ -167,7 +179,10 @@ async def test_write_that_never_got_past_the_gate_is_surely_not_made(
 
     left: list[object] = []
     behind: list[object] = []
-    async with APITransport(faulty.url, pause=no_pause) as transport, anyio.create_task_group() as group:
+    async with (
+        APITransport(faulty.url, pause=no_pause) as transport,
+        anyio.create_task_group() as group,
+    ):
         monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 4.0)
         for number in range(REQUESTS_TOGETHER):
             group.start_soon(write, number, left)
@@ -221,7 +236,9 @@ async def test_write_without_any_connection_is_tried_again_and_surely_not_made()
     assert len(pauses) == 1
 
 
-async def test_upstream_that_is_down_is_not_drowned_in_retries(faulty: FaultyAPI, figures: list[str]) -> None:
+async def test_upstream_that_is_down_is_not_drowned_in_retries(
+    faulty: FaultyAPI, figures: list[str]
+) -> None:
     """R25: 1,000 calls to an API that always fails make at most 1,210 requests."""
     faulty.fault = "503"
     async with APITransport(faulty.url, pause=no_pause) as transport:
@@ -234,7 +251,9 @@ async def test_upstream_that_is_down_is_not_drowned_in_retries(faulty: FaultyAPI
     figures.append(f"R25 1,000 calls to an API that is down: {faulty.received['GET']:,} requests")
 
 
-async def test_cancelled_reads_give_their_pool_back(faulty: FaultyAPI, rounds: Rounds, figures: list[str]) -> None:
+async def test_cancelled_reads_give_their_pool_back(
+    faulty: FaultyAPI, rounds: Rounds, figures: list[str]
+) -> None:
     """R28: after many cancelled reads the pool is as good as new."""
     count = rounds(short=5, long=10)
     faulty.answer(BATCH)
@@ -251,7 +270,9 @@ async def test_cancelled_reads_give_their_pool_back(faulty: FaultyAPI, rounds: R
             await api.get_batch_run("b", "a")
             while faulty.open_connections > 1:  # noqa: ASYNC110 - sockets close without an event
                 await anyio.sleep(0.01)
-    figures.append(f"R28 {count * 100:,} reads cancelled: {faulty.open_connections - 1} connections leaked")
+    figures.append(
+        f"R28 {count * 100:,} reads cancelled: {faulty.open_connections - 1} connections leaked"
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,7 +280,9 @@ async def test_cancelled_reads_give_their_pool_back(faulty: FaultyAPI, rounds: R
     [("7", 7.0), ("0", 0.0), (" 3 ", 3.0), ("Sat, 21 Nov 2026 12:00:10 GMT", 10.0), ("Sat, 21 Nov 2020 12:00:00 GMT", 0.0),
      ("-1", None), ("NaN", None), ("1e9", None), ("soon", None), ("", None), ("9" * 10_000, float("9" * 64)), ("١", None)],
 )  # fmt: skip
-async def test_retry_after_is_read_in_both_forms_and_never_believed_blindly(asked: str, seconds: float | None) -> None:
+async def test_retry_after_is_read_in_both_forms_and_never_believed_blindly(
+    asked: str, seconds: float | None
+) -> None:
     assert retry_after({"Retry-After": asked}, datetime(2026, 11, 21, 12, tzinfo=UTC)) == seconds
 
 
@@ -322,7 +345,9 @@ async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> N
     assert fake_api.connections <= REQUESTS_TOGETHER
 
 
-async def test_connection_that_nobody_uses_is_closed(fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_that_nobody_uses_is_closed(
+    fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
     fake_api.stall.clear()
     async with APITransport(fake_api.url) as transport:
@@ -352,7 +377,9 @@ async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: Faulty
 
 
 @pytest.mark.parametrize("slow", [False, True])
-async def test_list_that_never_ends_is_given_up(fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, slow: bool) -> None:
+async def test_list_that_never_ends_is_given_up(
+    fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
     """R27: after so many pages, or after so many seconds, whichever comes first."""
 
     def another(asked: Asked) -> dict[str, Any]:

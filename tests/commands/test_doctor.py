@@ -34,7 +34,11 @@ AGENTS = "/v1/agents"
 
 def examined(*arguments: str, encoding: str = "utf-8", **variables: str) -> CompletedProcess[str]:
     """What doctor prints, where no proxy of this machine's own is set."""
-    env = {name: value for name, value in environment(**variables).items() if name in variables or not _is_proxy(name)}
+    env = {
+        name: value
+        for name, value in environment(**variables).items()
+        if name in variables or not _is_proxy(name)
+    }
     shown = run("doctor", *arguments, env={**env, "PYTHONIOENCODING": encoding})
     assert "Traceback" not in shown.stdout + shown.stderr
     assert KEY not in shown.stdout + shown.stderr
@@ -58,7 +62,9 @@ def found(shown: CompletedProcess[str], state: str) -> dict[str, str]:
 async def answered(url: str, **settings: Any) -> dict[str, CheckResult]:
     """What doctor says of the API alone, without starting a server."""
     settings = {"api_key": check_key(KEY), "base_url": url, **settings}
-    return {finding.about: finding async for finding in ask_api(Settings(**settings), by_proxy=False)}
+    return {
+        finding.about: finding async for finding in ask_api(Settings(**settings), by_proxy=False)
+    }
 
 
 @pytest.fixture
@@ -71,10 +77,21 @@ def api(fake_api: FakeAPI) -> FakeAPI:
 def test_all_is_right_with_two_reads_at_most(api: FakeAPI) -> None:
     api.answer("GET", f"{AGENTS}/{AGENT['agentId']}", AGENT)
 
-    shown = examined(SIGMAMIND_API_KEY=KEY, SIGMAMIND_BASE_URL=api.url, SIGMAMIND_AGENT_ID=AGENT["agentId"])
+    shown = examined(
+        SIGMAMIND_API_KEY=KEY, SIGMAMIND_BASE_URL=api.url, SIGMAMIND_AGENT_ID=AGENT["agentId"]
+    )
 
     assert (shown.returncode, shown.stderr, problems(shown)) == (0, "", {})
-    assert list(found(shown, "ok")) == ["version", "packages", "settings", "key", "API", "clock", "agent", "server"]
+    assert list(found(shown, "ok")) == [
+        "version",
+        "packages",
+        "settings",
+        "key",
+        "API",
+        "clock",
+        "agent",
+        "server",
+    ]
     assert api.paths == [f"GET {AGENTS}", f"GET {AGENTS}/{AGENT['agentId']}"]
     assert shown.stdout.endswith("\nAll is right.\n")
 
@@ -84,7 +101,9 @@ def test_sandbox_needs_nothing_and_fits_any_terminal() -> None:
 
     assert shown.returncode == 1 and "no agent with the id" in problems(shown)["agent"]
     assert max(len(line) for line in shown.stdout.splitlines() if "/" not in line) <= 80
-    assert found(shown, "ok")["server"].startswith("starts over stdio, and shows 16 tools to a client of protocol 2024")
+    assert found(shown, "ok")["server"].startswith(
+        "starts over stdio, and shows 16 tools to a client of protocol 2024"
+    )
 
 
 def test_without_a_key_it_says_where_to_get_one_and_asks_nobody(api: FakeAPI) -> None:
@@ -108,7 +127,11 @@ def test_malformed_key_is_not_shown() -> None:
         (401, {"message": "key_canary"}, "does not accept the key"),
         (403, {}, "does not let it list agents (403)"),
         (404, {}, "has no list of agents (404). Check SIGMAMIND_BASE_URL"),
-        (200, b"<html>Sign in to the guest network</html>", "not JSON; something between here and it"),
+        (
+            200,
+            b"<html>Sign in to the guest network</html>",
+            "not JSON; something between here and it",
+        ),
         (200, {"agents": []}, "neither a list nor a page"),
         (302, b"", "a redirect (302), which is never followed"),
         (503, b"", "failed (503)"),
@@ -128,10 +151,13 @@ async def test_what_the_api_answers_is_explained_after_one_request(
 
 
 @pytest.mark.parametrize(
-    ("hours", "said"), [(-1, "60 minutes ahead of"), (26, "26 hours behind"), (-9600, "400 days ahead of")]
+    ("hours", "said"),
+    [(-1, "60 minutes ahead of"), (26, "26 hours behind"), (-9600, "400 days ahead of")],
 )
 async def test_wrong_clock_is_named_by_how_much(api: FakeAPI, hours: int, said: str) -> None:
-    api.headers["Date"] = format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours), usegmt=True)
+    api.headers["Date"] = format_datetime(
+        dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours), usegmt=True
+    )
 
     findings = await answered(api.url)
 
@@ -154,23 +180,36 @@ def test_unreachable_api_with_a_proxy_set_says_that_proxies_are_ignored() -> Non
 async def test_name_that_does_not_exist_points_to_the_network() -> None:
     findings = await answered("https://nothing.invalid")
 
-    assert findings["API"].said.startswith("The name nothing.invalid is not found. Check the network")
+    assert findings["API"].said.startswith(
+        "The name nothing.invalid is not found. Check the network"
+    )
 
 
 async def test_certificate_that_nobody_vouches_for_is_explained(tmp_path: Path) -> None:
     with tls_server(tmp_path) as url:
         findings = await answered(url)
 
-    assert findings["API"].said.startswith("This machine does not trust the certificate of 127.0.0.1.")
+    assert findings["API"].said.startswith(
+        "This machine does not trust the certificate of 127.0.0.1."
+    )
 
 
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("certificate verify failed: certificate has expired (_ssl.c:1006)", "Check the clock first"),
-        ("certificate verify failed: certificate is not yet valid (_ssl.c:1006)", "Check the clock first"),
+        (
+            "certificate verify failed: certificate has expired (_ssl.c:1006)",
+            "Check the clock first",
+        ),
+        (
+            "certificate verify failed: certificate is not yet valid (_ssl.c:1006)",
+            "Check the clock first",
+        ),
         ("A required certificate is not within its validity period", "Check the clock first"),
-        ("certificate verify failed: Hostname mismatch, certificate is not valid for 'x'", "for another name"),
+        (
+            "certificate verify failed: Hostname mismatch, certificate is not valid for 'x'",
+            "for another name",
+        ),
         ("The certificate's CN name does not match the passed value.", "for another name"),
     ],
 )
@@ -188,10 +227,18 @@ async def test_http_where_tls_is_expected_is_explained(api: FakeAPI) -> None:
 
 
 def test_unusable_setting_and_misspelt_name_are_field_lines() -> None:
-    shown = examined(SIGMAMIND_BASE_URL="http://example.com", SIGMAMIND_APIKEY=KEY, SIGMAMIND_READ_ONLY="${read_only}")
+    shown = examined(
+        SIGMAMIND_BASE_URL="http://example.com",
+        SIGMAMIND_APIKEY=KEY,
+        SIGMAMIND_READ_ONLY="${read_only}",
+    )
 
-    assert shown.returncode == 1 and "SIGMAMIND_BASE_URL must be https" in problems(shown)["settings"]
-    assert shown.stdout.endswith("\n1 to mend; then ask again.\n")  # the key, the API and the server were not looked at
+    assert (
+        shown.returncode == 1 and "SIGMAMIND_BASE_URL must be https" in problems(shown)["settings"]
+    )
+    assert shown.stdout.endswith(
+        "\n1 to mend; then ask again.\n"
+    )  # the key, the API and the server were not looked at
     assert "SIGMAMIND_APIKEY is not a setting" in shown.stdout
     assert "SIGMAMIND_READ_ONLY holds a placeholder" in shown.stdout
 
@@ -218,7 +265,10 @@ def tls_server(folder: Path) -> Iterator[str]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         .sign(key, hashes.SHA256())
     )
     pem = folder / "server.pem"

@@ -8,7 +8,13 @@ import pytest
 
 from sigmamind_mcp.api.models import KNOWN_LLM_MODELS, Agent, TestCase
 from sigmamind_mcp.insight import draft_rules
-from sigmamind_mcp.insight.draft_checks import Finding, lint_against_agent, lint_against_cases, lint_draft, variables_of
+from sigmamind_mcp.insight.draft_checks import (
+    Finding,
+    lint_against_agent,
+    lint_against_cases,
+    lint_draft,
+    variables_of,
+)
 from sigmamind_mcp.insight.draft_rules import RULES
 from sigmamind_mcp.sandbox.samples import AGENTS, CASES, Case
 from tests.fake_api import CASE
@@ -18,19 +24,32 @@ CRITERIA = "The agent apologises and confirms the refund of 39.90."
 
 
 def case(
-    prompt: str = PROMPT, criteria: str = CRITERIA, *, mock: dict[str, str] | None = None, **more: Any
+    prompt: str = PROMPT,
+    criteria: str = CRITERIA,
+    *,
+    mock: dict[str, str] | None = None,
+    **more: Any,
 ) -> TestCase:
     data = [{"variableName": name, "value": value} for name, value in (mock or {}).items()]
-    return TestCase.read({"userPrompt": prompt, "successCriteria": criteria, "attempt": 5, "mockData": data, **more})
+    return TestCase.read(
+        {"userPrompt": prompt, "successCriteria": criteria, "attempt": 5, "mockData": data, **more}
+    )
 
 
 def sample(of: Case) -> TestCase:
-    more = {"testCaseId": of.test_case_id, "label": of.label, "attempt": of.attempt, "llmModel": of.llm_model}
+    more = {
+        "testCaseId": of.test_case_id,
+        "label": of.label,
+        "attempt": of.attempt,
+        "llmModel": of.llm_model,
+    }
     return case(of.user_prompt, of.success_criteria, mock=of.mock_data, **more)
 
 
 def reasons(findings: Iterable[Finding]) -> str:
-    return "\n".join(f"{found.severity} {found.field}: {found.reason} {found.suggestion}" for found in findings)
+    return "\n".join(
+        f"{found.severity} {found.field}: {found.reason} {found.suggestion}" for found in findings
+    )
 
 
 def problems(findings: Iterable[Finding]) -> list[Finding]:
@@ -41,12 +60,16 @@ def test_a_plain_draft_has_no_findings() -> None:
     assert lint_draft(case()) == []
 
 
-@pytest.mark.parametrize("draft", [TestCase.read(CASE), *map(sample, CASES)], ids=lambda draft: draft.title)
+@pytest.mark.parametrize(
+    "draft", [TestCase.read(CASE), *map(sample, CASES)], ids=lambda draft: draft.title
+)
 def test_documented_and_sandbox_cases_have_no_problem(draft: TestCase) -> None:
     agent_of = {of.test_case_id: of.agent_id for of in CASES}
     agent = Agent.read(AGENTS[agent_of[str(draft.test_case_id)]])
     others = [sample(of) for of in CASES]
-    findings = lint_draft(draft) + lint_against_agent(draft, agent) + lint_against_cases(draft, others)
+    findings = (
+        lint_draft(draft) + lint_against_agent(draft, agent) + lint_against_cases(draft, others)
+    )
     assert problems(findings) == []
     assert {found.field for found in findings} <= {"successCriteria", "llmModel"}
 
@@ -63,22 +86,40 @@ SCRIPT = "problem userPrompt: The prompt scripts the agent's lines"
     ("prompt", "reason"),
     [
         ("You are an angry customer.", NO_GOAL),
-        ("You are Ana, a retired teacher with little patience. Your parcel is a week late.", PERHAPS_NO_GOAL),
-        ("You are a caller. When asked for your order number, say that it is 4411.", PERHAPS_NO_GOAL),
+        (
+            "You are Ana, a retired teacher with little patience. Your parcel is a week late.",
+            PERHAPS_NO_GOAL,
+        ),
+        (
+            "You are a caller. When asked for your order number, say that it is 4411.",
+            PERHAPS_NO_GOAL,
+        ),
         ("Your name is Tom. You get annoyed if the agent asks for your email.", PERHAPS_NO_GOAL),
         ("Cancel the subscription and refuse the first two offers that you get.", NO_PERSONA),
         ("You want to know when the parcel will be there.", NO_PERSONA),
         ("You're calling about the bill that was sent in March.", NO_PERSONA),
         ("The agent should apologise and offer a refund.", TO_AGENT),
-        ("You are a customer who wants a refund. The support agent must verify your identity first.", TO_AGENT),
-        ("You are Ana and you want a refund. If you refuse a voucher, the assistant has to pay.", TO_AGENT),
+        (
+            "You are a customer who wants a refund. The support agent must verify your identity first.",
+            TO_AGENT,
+        ),
+        (
+            "You are Ana and you want a refund. If you refuse a voucher, the assistant has to pay.",
+            TO_AGENT,
+        ),
         ("Greet the customer and find out what they need.", TO_AGENT),
-        ("You are friendly. Always thank the caller, then ask the caller for an order number.", TO_AGENT),
+        (
+            "You are friendly. Always thank the caller, then ask the caller for an order number.",
+            TO_AGENT,
+        ),
         ("You are a support agent. Help with refunds.", AS_AGENT),
         ("You're a helpful customer service representative who wants to solve problems.", AS_AGENT),
         ("You are a friendly AI assistant for Acme.", AS_AGENT),
         ("You are the agent and need to calm down an angry customer.", AS_AGENT),
-        ("You are a customer who wants a refund.\nUser: I want a refund.\nAgent: Certainly, for which order?", SCRIPT),
+        (
+            "You are a customer who wants a refund.\nUser: I want a refund.\nAgent: Certainly, for which order?",
+            SCRIPT,
+        ),
     ],
 )
 def test_prompt_is_flagged(prompt: str, reason: str) -> None:
@@ -158,7 +199,10 @@ VAGUE = "advice successCriteria: Some of the criteria leave room"
         ("The agent explains the plan. The customer accepts the offer.", USER),
         ("You are an angry customer who is told the price.", USER),
         ("The agent apologises, states the order number, and offers a refund.", BUNDLE),
-        ("The agent should greet the caller and verify who is calling and book a slot or offer another day.", BUNDLE),
+        (
+            "The agent should greet the caller and verify who is calling and book a slot or offer another day.",
+            BUNDLE,
+        ),
         ("1. Apology is made.\n2. Order number 4411 is given.\n3. Refund is made.", BUNDLE),
         ("The agent must (1) apologise (2) repeat the order number (3) refund.", BUNDLE),
         ("- apology\n- order number 4411\n- refund", BUNDLE),
@@ -227,9 +271,15 @@ def test_criteria_pass(criteria: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "criteria"),
     [
-        ("あなたは怒っている顧客です。配送が遅れています。", "エージェントは謝罪し、適切に対応する。"),
+        (
+            "あなたは怒っている顧客です。配送が遅れています。",
+            "エージェントは謝罪し、適切に対応する。",
+        ),
         ("あなたは SigmaMind の customer です。", "agent は CRM を更新する。"),
-        ("Вы рассерженный клиент. Ваша посылка опаздывает.", "Агент извиняется и переводит звонок."),
+        (
+            "Вы рассерженный клиент. Ваша посылка опаздывает.",
+            "Агент извиняется и переводит звонок.",
+        ),
         ("أنت عميل غاضب. طردك متأخر.", "يعتذر الوكيل ويؤكد الاسترداد."),
         ("आप एक नाराज़ ग्राहक हैं।", "एजेंट माफ़ी माँगता है।"),
         ("Eres un cliente enfadado con la factura de marzo.", "El agente se disculpa, etc."),
@@ -237,7 +287,10 @@ def test_criteria_pass(criteria: str) -> None:
             "Du bist ein verärgerter Kunde. Dein Paket ist seit einer Woche in der Post.",
             "Der Agent bleibt professional.",
         ),
-        ("Tu es une cliente en colère. Ton colis a une semaine de retard.", "L'agent reste patient et good."),
+        (
+            "Tu es une cliente en colère. Ton colis a une semaine de retard.",
+            "L'agent reste patient et good.",
+        ),
         (
             "Je bent een boze klant. Het pakket is een week te laat.",
             "De medewerker biedt excuses aan in de CRM database.",
@@ -245,12 +298,16 @@ def test_criteria_pass(criteria: str) -> None:
         ("Você é um cliente irritado.", "O agente pede desculpas."),
     ],
 )
-def test_other_languages_hear_nothing_from_rules_on_english_words(prompt: str, criteria: str) -> None:
+def test_other_languages_hear_nothing_from_rules_on_english_words(
+    prompt: str, criteria: str
+) -> None:
     assert lint_draft(case(prompt, criteria)) == []
 
 
 def test_rules_that_need_no_english_work_in_every_language() -> None:
-    draft = case("怒っている顧客です。", "1. 謝罪\n2. 注文番号\n3. 返金", attempt=1, llmModel="gpt-9")
+    draft = case(
+        "怒っている顧客です。", "1. 謝罪\n2. 注文番号\n3. 返金", attempt=1, llmModel="gpt-9"
+    )
     findings = lint_draft(draft)
     assert [found.field for found in findings] == ["successCriteria", "llmModel", "attempt"]
     assert not any(found.language_bound for found in findings)
@@ -266,7 +323,9 @@ def test_findings_on_english_words_say_so() -> None:
 
 @pytest.mark.parametrize("blank", ["", " \n", None])
 def test_empty_texts_are_problems(blank: str | None) -> None:
-    findings = lint_draft(TestCase.read({"userPrompt": blank, "successCriteria": blank, "attempt": 2}))
+    findings = lint_draft(
+        TestCase.read({"userPrompt": blank, "successCriteria": blank, "attempt": 2})
+    )
     assert [(found.field, found.severity) for found in findings] == [
         ("userPrompt", "problem"),
         ("successCriteria", "problem"),
@@ -281,12 +340,15 @@ def test_criteria_that_copy_the_prompt_are_a_problem(criteria: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attempt", "advised"), [(None, True), (1, True), (2, False), (10, False)], ids=["default", "1", "2", "10"]
+    ("attempt", "advised"),
+    [(None, True), (1, True), (2, False), (10, False)],
+    ids=["default", "1", "2", "10"],
 )
 def test_one_attempt_is_said_to_mean_little(attempt: int | None, advised: bool) -> None:
     said = reasons(lint_draft(case(attempt=attempt)))
     assert (
-        "advice attempt: One attempt says little: after 1 of 1 passed, the true pass rate is 21 to 100 %" in said
+        "advice attempt: One attempt says little: after 1 of 1 passed, the true pass rate is 21 to 100 %"
+        in said
     ) is advised
 
 
@@ -327,16 +389,25 @@ def agent(instructions: str | None, **more: Any) -> Agent:
 @pytest.mark.parametrize(
     ("mocked", "uses", "severity", "reason"),
     [
-        ("custmer_name", "customer_name", "problem", "custmer_name is not used by the agent, which uses customer_name"),
+        (
+            "custmer_name",
+            "customer_name",
+            "problem",
+            "custmer_name is not used by the agent, which uses customer_name",
+        ),
         ("Customer_Name", "customer_name", "problem", "Customer_Name is not used by the agent"),
         ("customerName", "customer_name", "problem", "customerName is not used by the agent"),
         ("loyalty", "", "advice", "uses the mock data loyalty."),
         ("", "amount", "problem", "The agent uses amount without a mock value"),
     ],
 )
-def test_mock_data_is_held_against_the_agent(mocked: str, uses: str, severity: str, reason: str) -> None:
+def test_mock_data_is_held_against_the_agent(
+    mocked: str, uses: str, severity: str, reason: str
+) -> None:
     draft = case(mock={"order_id": "4411", **({mocked: "x"} if mocked else {})})
-    [found] = lint_against_agent(draft, agent("Order {{order_id}}." + (f" Say {{{{ {uses} }}}}." if uses else "")))
+    [found] = lint_against_agent(
+        draft, agent("Order {{order_id}}." + (f" Say {{{{ {uses} }}}}." if uses else ""))
+    )
     assert (found.field, found.severity, found.language_bound) == ("mockData", severity, False)
     assert reason in found.reason
 
@@ -364,17 +435,29 @@ def test_mock_data_that_the_agent_uses_or_may_use_passes(target: Agent) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "severity"), [("slot", "advice"), ("day", "advice"), ("type", "problem"), ("agentName", "problem")]
+    ("name", "severity"),
+    [("slot", "advice"), ("day", "advice"), ("type", "problem"), ("agentName", "problem")],
 )
 def test_variable_that_a_tool_may_extract_is_only_advice(name: str, severity: str) -> None:
-    tools = [{"type": "extract", "variables": [{"name": "slot"}], "properties": {"day": {"type": "string"}}}]
+    tools = [
+        {
+            "type": "extract",
+            "variables": [{"name": "slot"}],
+            "properties": {"day": {"type": "string"}},
+        }
+    ]
     [found] = lint_against_agent(case(), agent(f"Say {{{{{name}}}}}.", tools=tools))
     assert found.severity == severity
     assert ("until a tool sets it" in found.reason) == (severity == "advice")
 
 
 def test_variables_stand_in_order_and_once() -> None:
-    assert variables_of("{{b}} {{ a_1 }} {{b}} {c} {{}} {{ d e }} {{注文}} {{x.y-z}}") == ("b", "a_1", "注文", "x.y-z")
+    assert variables_of("{{b}} {{ a_1 }} {{b}} {c} {{}} {{ d e }} {{注文}} {{x.y-z}}") == (
+        "b",
+        "a_1",
+        "注文",
+        "x.y-z",
+    )
 
 
 def test_only_plain_names_are_repeated() -> None:
@@ -424,18 +507,28 @@ def test_duplicates_are_found(draft: TestCase, severity: str, reason: str) -> No
     ids=["other prompt", "other criteria", "the case itself", "empty"],
 )
 def test_other_cases_are_no_duplicates(draft: TestCase) -> None:
-    assert lint_against_cases(draft, [case(testCaseId="tc_old"), TestCase.read({"label": ""})]) == []
+    assert (
+        lint_against_cases(draft, [case(testCaseId="tc_old"), TestCase.read({"label": ""})]) == []
+    )
 
 
 def test_duplicates_are_found_in_every_script() -> None:
-    prompt, criteria = "あなたは怒っている顧客で、返金を求めています。", "エージェントは謝罪し、返金を確認する。"
-    [found] = lint_against_cases(case(prompt, criteria), [case(prompt, criteria, testCaseId="tc_old")])
+    prompt, criteria = (
+        "あなたは怒っている顧客で、返金を求めています。",
+        "エージェントは謝罪し、返金を確認する。",
+    )
+    [found] = lint_against_cases(
+        case(prompt, criteria), [case(prompt, criteria, testCaseId="tc_old")]
+    )
     assert found.reason == SAME
 
 
 def test_same_label_is_advised() -> None:
     other = case(
-        "You are Ken. You want a receipt.", "The agent sends the receipt.", label="Broken  kettle", testCaseId="tc_old"
+        "You are Ken. You want a receipt.",
+        "The agent sends the receipt.",
+        label="Broken  kettle",
+        testCaseId="tc_old",
     )
     [found] = lint_against_cases(case(label="broken kettle"), [other])
     assert (found.field, found.severity) == ("label", "advice")
@@ -446,7 +539,9 @@ def test_no_pattern_can_backtrack_far() -> None:
     patterns = [value for value in vars(draft_rules).values() if isinstance(value, re.Pattern)]
     patterns += [pattern for rule in RULES for pattern in (rule.pattern, rule.unless) if pattern]
     assert len(patterns) > 20
-    unbounded = re.compile(r"\)[*+]|\{\d*,\}|(?<!\\)\.[*+]")  # a repeated group, or "anything" at any length
+    unbounded = re.compile(
+        r"\)[*+]|\{\d*,\}|(?<!\\)\.[*+]"
+    )  # a repeated group, or "anything" at any length
     assert [found.pattern for found in patterns if unbounded.search(found.pattern)] == []
 
 
@@ -459,5 +554,9 @@ def test_long_hostile_texts_are_linted(piece: str) -> None:
     text = ("the agent should be your " + piece * 32_000)[:32_000]
     draft = case(text, text, mock={piece: text, text[:64]: piece}, llmModel=text)
     other = case(text + "b", text + "c", testCaseId="tc_old")
-    findings = lint_draft(draft) + lint_against_agent(draft, agent(text)) + lint_against_cases(draft, [other] * 5)
+    findings = (
+        lint_draft(draft)
+        + lint_against_agent(draft, agent(text))
+        + lint_against_cases(draft, [other] * 5)
+    )
     assert all(len(found.reason) + len(found.suggestion) < 500 for found in findings)

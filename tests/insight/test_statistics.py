@@ -24,7 +24,9 @@ from sigmamind_mcp.insight.statistics import (
     wilson,
 )
 
-FROM_R = json.loads((Path(__file__).parent.parent / "data" / "mantelhaen.json").read_text(encoding="utf-8"))
+FROM_R = json.loads(
+    (Path(__file__).parent.parent / "data" / "mantelhaen.json").read_text(encoding="utf-8")
+)
 
 
 def every(decided: int) -> list[Counts]:
@@ -33,7 +35,9 @@ def every(decided: int) -> list[Counts]:
 
 def some_counts(random: Random, most: int) -> Counts:
     decided = random.randint(0, most)
-    return Counts(random.choice([0, decided, random.randint(0, decided), random.randint(0, decided)]), decided)
+    return Counts(
+        random.choice([0, decided, random.randint(0, decided), random.randint(0, decided)]), decided
+    )
 
 
 def scipy_fisher(base: Counts, candidate: Counts) -> float:
@@ -43,7 +47,10 @@ def scipy_fisher(base: Counts, candidate: Counts) -> float:
 
 def brute_power(base_rate: float, candidate_rate: float, attempts: int, alpha: float) -> float:
     return sum(
-        float(binom.pmf(base.passed, attempts, base_rate) * binom.pmf(candidate.passed, attempts, candidate_rate))
+        float(
+            binom.pmf(base.passed, attempts, base_rate)
+            * binom.pmf(candidate.passed, attempts, candidate_rate)
+        )
         for base, candidate in product(every(attempts), repeat=2)
         if scipy_fisher(base, candidate) <= alpha
     )
@@ -71,7 +78,9 @@ def test_wilson_stays_between_none_and_all() -> None:
 def test_fisher_equals_scipy_on_every_small_table() -> None:
     for base_decided, candidate_decided in product(range(7), repeat=2):
         for base, candidate in product(every(base_decided), every(candidate_decided)):
-            assert fisher(base, candidate) == pytest.approx(scipy_fisher(base, candidate), rel=1e-9), (base, candidate)
+            assert fisher(base, candidate) == pytest.approx(
+                scipy_fisher(base, candidate), rel=1e-9
+            ), (base, candidate)
 
 
 @pytest.mark.parametrize("most", [20, 100, 400])
@@ -79,7 +88,10 @@ def test_fisher_equals_scipy_on_large_tables(most: int) -> None:
     random = Random(most)
     for _ in range(150):
         base, candidate = some_counts(random, most), some_counts(random, most)
-        assert fisher(base, candidate) == pytest.approx(scipy_fisher(base, candidate), rel=1e-9), (base, candidate)
+        assert fisher(base, candidate) == pytest.approx(scipy_fisher(base, candidate), rel=1e-9), (
+            base,
+            candidate,
+        )
 
 
 def test_fisher_counts_the_mirrored_outcome_as_equally_likely() -> None:
@@ -89,9 +101,18 @@ def test_fisher_counts_the_mirrored_outcome_as_equally_likely() -> None:
 
 @pytest.mark.parametrize(
     "base, candidate",
-    [((0, 0), (3, 5)), ((2, 4), (0, 0)), ((0, 0), (0, 0)), ((0, 9), (0, 4)), ((9, 9), (4, 4)), ((5, 10), (5, 10))],
+    [
+        ((0, 0), (3, 5)),
+        ((2, 4), (0, 0)),
+        ((0, 0), (0, 0)),
+        ((0, 9), (0, 4)),
+        ((9, 9), (4, 4)),
+        ((5, 10), (5, 10)),
+    ],
 )
-def test_nothing_to_tell_apart_has_a_p_of_one(base: tuple[int, int], candidate: tuple[int, int]) -> None:
+def test_nothing_to_tell_apart_has_a_p_of_one(
+    base: tuple[int, int], candidate: tuple[int, int]
+) -> None:
     assert fisher(Counts(*base), Counts(*candidate)) == 1
     assert cochran_mantel_haenszel([(Counts(*base), Counts(*candidate))]) == 1
 
@@ -100,8 +121,12 @@ def test_holm_equals_statsmodels() -> None:
     random = Random(1979)
     for length in (1, 2, 3, 5, 20, 100):
         for exponent in (1, 4):  # the second makes many small ones
-            p_values = [random.choice([0.0, 0.01, 1.0, random.random() ** exponent]) for _ in range(length)]
-            assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
+            p_values = [
+                random.choice([0.0, 0.01, 1.0, random.random() ** exponent]) for _ in range(length)
+            ]
+            assert holm(p_values) == pytest.approx(
+                list(multipletests(p_values, method="holm")[1]), abs=1e-12
+            )
 
 
 def test_holm_of_nothing_is_nothing() -> None:
@@ -112,14 +137,16 @@ def test_holm_never_adjusts_past_a_larger_p() -> None:
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
 
 
-@pytest.mark.parametrize("case", FROM_R, ids=lambda case: f"{len(case['strata'])} strata, p {case['p']:.1e}")
+@pytest.mark.parametrize(
+    "case", FROM_R, ids=lambda case: f"{len(case['strata'])} strata, p {case['p']:.1e}"
+)
 def test_cochran_mantel_haenszel_equals_r(case: dict[str, Any]) -> None:
     strata = [(Counts(*base), Counts(*candidate)) for base, candidate in case["strata"]]
 
     assert cochran_mantel_haenszel(strata) == pytest.approx(case["p"], rel=1e-9, abs=0)
-    assert cochran_mantel_haenszel([(candidate, base) for base, candidate in strata]) == pytest.approx(
-        case["p"], rel=1e-9, abs=0
-    )
+    assert cochran_mantel_haenszel(
+        [(candidate, base) for base, candidate in strata]
+    ) == pytest.approx(case["p"], rel=1e-9, abs=0)
 
 
 def test_values_from_r_are_many_and_varied() -> None:
@@ -132,7 +159,9 @@ def test_values_from_r_are_many_and_varied() -> None:
 
 def test_one_stratum_is_fishers_test() -> None:
     for base, candidate in product(every(9), every(6)):
-        assert cochran_mantel_haenszel([(base, candidate)]) == pytest.approx(fisher(base, candidate), rel=1e-12)
+        assert cochran_mantel_haenszel([(base, candidate)]) == pytest.approx(
+            fisher(base, candidate), rel=1e-12
+        )
 
 
 def test_pairs_of_single_attempts_are_the_exact_mcnemar_test() -> None:
@@ -140,7 +169,9 @@ def test_pairs_of_single_attempts_are_the_exact_mcnemar_test() -> None:
     yes, no = Counts(1, 1), Counts(0, 1)
     strata = [(yes, no)] * 9 + [(no, yes)] * 2 + [(yes, yes)] * 4 + [(no, no)] * 3
 
-    assert cochran_mantel_haenszel(strata) == pytest.approx(float(binomtest(9, 11).pvalue), rel=1e-9)
+    assert cochran_mantel_haenszel(strata) == pytest.approx(
+        float(binomtest(9, 11).pvalue), rel=1e-9
+    )
 
 
 def test_strata_that_say_nothing_change_nothing() -> None:
@@ -161,13 +192,16 @@ def test_strata_that_say_nothing_change_nothing() -> None:
 def test_rounding_does_not_part_equally_likely_sums() -> None:
     random = Random(11)
     for _ in range(50):
-        strata = [(Counts(random.randint(0, 9), 9), Counts(random.randint(0, 9), 9)) for _ in range(4)]
+        strata = [
+            (Counts(random.randint(0, 9), 9), Counts(random.randint(0, 9), 9)) for _ in range(4)
+        ]
         exactly = {0: 1}  # how often base has so many passes, in whole numbers
         for base, candidate in strata:
             total = base.passed + candidate.passed
             ways = {k: math.comb(9, k) * math.comb(9, total - k) for k in range(10) if k <= total}
             exactly = {
-                passed: sum(exactly.get(passed - k, 0) * ways[k] for k in ways) for passed in range(max(exactly) + 10)
+                passed: sum(exactly.get(passed - k, 0) * ways[k] for k in ways)
+                for passed in range(max(exactly) + 10)
             }
         seen = exactly[sum(base.passed for base, _ in strata)]
         p = sum(way for way in exactly.values() if way <= seen) / sum(exactly.values())
@@ -184,7 +218,9 @@ def test_no_p_is_above_one() -> None:
 def test_least_p_is_the_least_of_all_outcomes() -> None:
     for base_decided, candidate_decided in product(range(13), repeat=2):
         outcomes = product(every(base_decided), every(candidate_decided))
-        assert least_p(base_decided, candidate_decided) == min(fisher(*outcome) for outcome in outcomes)
+        assert least_p(base_decided, candidate_decided) == min(
+            fisher(*outcome) for outcome in outcomes
+        )
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 1e-3])
@@ -194,7 +230,9 @@ def test_smallest_drop_is_the_smallest_that_tells(alpha: float) -> None:
             telling = [
                 base.rate - candidate.rate
                 for candidate in every(candidate_decided)
-                if candidate_decided and base.rate > candidate.rate and fisher(base, candidate) <= alpha
+                if candidate_decided
+                and base.rate > candidate.rate
+                and fisher(base, candidate) <= alpha
             ]
             assert smallest_drop(base, candidate_decided, alpha) == min(telling, default=None)
 
@@ -207,8 +245,19 @@ def test_smallest_drop_may_sit_exactly_at_alpha() -> None:
 @pytest.mark.parametrize("alpha", [0.3, 0.05, 0.1 / 3, 1e-4])
 def test_power_equals_brute_force(alpha: float) -> None:
     for attempts in (1, 3, 4, 8, 13):
-        for rates in ((0.9, 0.3), (0.3, 0.9), (0.5, 0.5), (1.0, 0.4), (0.4, 0.0), (1.0, 0.0), (0.0, 0.0), (1e-9, 1.0)):
-            assert power(*rates, attempts, alpha) == pytest.approx(brute_power(*rates, attempts, alpha), abs=1e-9)
+        for rates in (
+            (0.9, 0.3),
+            (0.3, 0.9),
+            (0.5, 0.5),
+            (1.0, 0.4),
+            (0.4, 0.0),
+            (1.0, 0.0),
+            (0.0, 0.0),
+            (1e-9, 1.0),
+        ):
+            assert power(*rates, attempts, alpha) == pytest.approx(
+                brute_power(*rates, attempts, alpha), abs=1e-9
+            )
 
 
 def test_power_counts_an_outcome_exactly_at_alpha() -> None:
@@ -219,9 +268,14 @@ def test_power_counts_an_outcome_exactly_at_alpha() -> None:
 @pytest.mark.parametrize("alpha", [0.7, 0.05, 1e-6])
 def test_power_is_the_chance_of_what_fisher_rejects(alpha: float) -> None:
     for attempts in (30, 57):
-        chances = [[float(binom.pmf(k, attempts, rate)) for k in range(attempts + 1)] for rate in (0.8, 0.5)]
+        chances = [
+            [float(binom.pmf(k, attempts, rate)) for k in range(attempts + 1)]
+            for rate in (0.8, 0.5)
+        ]
         rejected = [pair for pair in product(every(attempts), repeat=2) if fisher(*pair) <= alpha]
-        chance = math.fsum(chances[0][base.passed] * chances[1][candidate.passed] for base, candidate in rejected)
+        chance = math.fsum(
+            chances[0][base.passed] * chances[1][candidate.passed] for base, candidate in rejected
+        )
         assert power(0.8, 0.5, attempts, alpha) == pytest.approx(chance, abs=1e-12)
 
 
@@ -251,7 +305,9 @@ def test_no_power_at_an_alpha_out_of_reach() -> None:
 @pytest.mark.parametrize("rates", [(1.0, 0.0), (0.95, 0.2), (0.1, 0.9), (1.0, 0.3)])
 def test_attempts_to_settle_are_the_fewest(rates: tuple[float, float]) -> None:
     for alpha, wanted in ((0.05, 0.8), (0.01, 0.5)):
-        enough = (attempts for attempts in range(1, 16) if brute_power(*rates, attempts, alpha) >= wanted)
+        enough = (
+            attempts for attempts in range(1, 16) if brute_power(*rates, attempts, alpha) >= wanted
+        )
         assert attempts_to_settle(*rates, alpha, at_most=15, wanted=wanted) == next(enough, None)
 
 

@@ -16,20 +16,34 @@ TRANSCRIPT = ResourceTemplateReference(type="ref/resource", uri=TEMPLATES["trans
 
 async def completed(mcp: Client, name: str, typed: str = "", **filled: str) -> list[str]:
     argument = {"name": name, "value": typed}
-    return (await mcp.complete(TRANSCRIPT, argument, context_arguments=filled or None)).completion.values
+    return (
+        await mcp.complete(TRANSCRIPT, argument, context_arguments=filled or None)
+    ).completion.values
 
 
 @pytest.fixture
 def stored(fake_api: FakeAPI) -> FakeAPI:
     refund = {**CASE, "testCaseId": "tc_2", "label": "Refund"}
-    fake_api.answer("GET", "/v1/agents", page([{"agentId": "agent_1", "agentName": "Refund Desk"}, {"agentId": "a b"}]))
+    fake_api.answer(
+        "GET",
+        "/v1/agents",
+        page([{"agentId": "agent_1", "agentName": "Refund Desk"}, {"agentId": "a b"}]),
+    )
     fake_api.answer("GET", "/v1/test-cases", [CASE, refund])
-    fake_api.answer("GET", "/v1/batch-runs", page([{**BATCH, "batchId": "batch_2", "testCases": [refund]}, BATCH]))
-    fake_api.answer("GET", "/v1/test-runs", page([RUN, {**RUN, "jobId": "job_2", "isSuccessful": False}]))
+    fake_api.answer(
+        "GET",
+        "/v1/batch-runs",
+        page([{**BATCH, "batchId": "batch_2", "testCases": [refund]}, BATCH]),
+    )
+    fake_api.answer(
+        "GET", "/v1/test-runs", page([RUN, {**RUN, "jobId": "job_2", "isSuccessful": False}])
+    )
     return fake_api
 
 
-async def test_each_variable_is_completed_from_those_filled_in(mcp: Client, stored: FakeAPI) -> None:
+async def test_each_variable_is_completed_from_those_filled_in(
+    mcp: Client, stored: FakeAPI
+) -> None:
     assert await completed(mcp, "agentId") == ["agent_1"]
     assert await completed(mcp, "testCaseId", agentId="a") == ["tc_2", CASE["testCaseId"]]
     assert await completed(mcp, "batchId", agentId="a") == ["batch_2", BATCH["batchId"]]
@@ -53,7 +67,8 @@ async def test_keystrokes_ask_the_api_once(mcp: Client, stored: FakeAPI) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "filled"), [("batchId", {}), ("jobId", {"agentId": "a"}), ("batchId", {"agentId": "../x"})]
+    ("name", "filled"),
+    [("batchId", {}), ("jobId", {"agentId": "a"}), ("batchId", {"agentId": "../x"})],
 )
 async def test_variable_that_needs_another_first_is_not_guessed(
     mcp: Client, stored: FakeAPI, name: str, filled: dict[str, str]

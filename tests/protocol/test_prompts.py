@@ -17,7 +17,11 @@ pytestmark = pytest.mark.anyio
 FILLED = {
     "author_test_cases": {"agentId": "agent_1", "focus": "refunds above 50 euros"},
     "diagnose_batch_run": {"agentId": "agent_1", "batchId": "batch_1"},
-    "regression_check": {"agentId": "agent_1", "baseBatchId": "batch_1", "candidateBatchId": "batch_2"},
+    "regression_check": {
+        "agentId": "agent_1",
+        "baseBatchId": "batch_1",
+        "candidateBatchId": "batch_2",
+    },
 }
 
 
@@ -30,7 +34,9 @@ async def text_of_prompt(mcp: Client, name: str, **filled: str) -> str:
 
 @pytest.mark.parametrize("name", PROMPTS)
 @pytest.mark.parametrize("read_only", [False, True])
-async def test_prompt_holds_what_was_filled_in_and_names_only_tools_on_offer(name: str, read_only: bool) -> None:
+async def test_prompt_holds_what_was_filled_in_and_names_only_tools_on_offer(
+    name: str, read_only: bool
+) -> None:
     async with connected(sandbox=True, read_only=read_only) as mcp:
         offered = {tool.name for tool in (await mcp.list_tools()).tools}
         text = await text_of_prompt(mcp, name, **FILLED[name])
@@ -50,7 +56,11 @@ async def test_prompt_holds_what_was_filled_in_and_names_only_tools_on_offer(nam
         ("diagnose_batch_run", {"agentId": "agent_1", "batchId": " "}, "batchId is missing"),
         ("diagnose_batch_run", {"agentId": "agent_1", "batchId": "../x"}, "batchId must be an id"),
         ("regression_check", {**FILLED["diagnose_batch_run"]}, "does not take batchId"),
-        ("author_test_cases", {"agentId": "agent_1", "focus": "x" * 1001}, "at most 1,000 characters"),
+        (
+            "author_test_cases",
+            {"agentId": "agent_1", "focus": "x" * 1001},
+            "at most 1,000 characters",
+        ),
     ],
 )
 async def test_what_cannot_be_filled_in_is_invalid_params(
@@ -75,11 +85,16 @@ async def test_what_was_left_empty_counts_as_not_given() -> None:
 async def test_default_agent_need_not_be_filled_in() -> None:
     async with connected(sandbox=True, agent_id="agent_mine") as mcp:
         required = {
-            prompt.name: [a.name for a in prompt.arguments or [] if a.required] for prompt in await prompts(mcp)
+            prompt.name: [a.name for a in prompt.arguments or [] if a.required]
+            for prompt in await prompts(mcp)
         }
         assert "agent_mine" in await text_of_prompt(mcp, "diagnose_batch_run", batchId="batch_1")
 
-    assert required == {"author_test_cases": [], "diagnose_batch_run": ["batchId"], "regression_check": ["baseBatchId"]}
+    assert required == {
+        "author_test_cases": [],
+        "diagnose_batch_run": ["batchId"],
+        "regression_check": ["baseBatchId"],
+    }
 
 
 async def test_arguments_are_completed(fake_api: FakeAPI) -> None:
@@ -91,8 +106,12 @@ async def test_arguments_are_completed(fake_api: FakeAPI) -> None:
             for argument in prompt.arguments or []:
                 reference = PromptReference(type="ref/prompt", name=prompt.name)
                 wanted = {"name": argument.name, "value": ""}
-                found = await mcp.complete(reference, wanted, context_arguments={"agentId": "agent_1"})
-                expected = ["agent_1"] if argument.name == "agentId" else ["batch_2", BATCH["batchId"]]
+                found = await mcp.complete(
+                    reference, wanted, context_arguments={"agentId": "agent_1"}
+                )
+                expected = (
+                    ["agent_1"] if argument.name == "agentId" else ["batch_2", BATCH["batchId"]]
+                )
                 assert found.completion.values == ([] if argument.name == "focus" else expected)
 
 

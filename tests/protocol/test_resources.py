@@ -27,7 +27,9 @@ async def read(mcp: Client, uri: str) -> mcp_types.TextResourceContents:
     return contents
 
 
-async def test_json_resources_hold_every_field_and_the_derived_ones(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_json_resources_hold_every_field_and_the_derived_ones(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     fake_api.answer("GET", "/v1/test-runs/job_1", {**RUN, "more": 1})
     fake_api.answer("GET", "/v1/batch-runs/batch_1", {**BATCH, "more": 1})
     fake_api.answer("GET", "/v1/test-cases/tc_1", {**CASE, "more": 1})
@@ -62,20 +64,30 @@ async def test_only_what_stays_as_it_is_may_be_kept_and_only_what_is_everybodys_
     }
 
     read = {uri: await mcp.read_resource(uri) for uri in expected}
-    tools, prompts, templates = await mcp.list_tools(), await mcp.list_prompts(), await mcp.list_resource_templates()
+    tools, prompts, templates = (
+        await mcp.list_tools(),
+        await mcp.list_prompts(),
+        await mcp.list_resource_templates(),
+    )
 
     assert {uri: (result.ttl_ms, result.cache_scope) for uri, result in read.items()} == expected
     assert (tools.ttl_ms, prompts.ttl_ms, templates.ttl_ms) == (hour, hour, hour)
     assert tools.cache_scope == prompts.cache_scope == templates.cache_scope == "public"
 
 
-async def test_transcript_is_markdown_with_verdict_and_remarks_before_the_turns(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_transcript_is_markdown_with_verdict_and_remarks_before_the_turns(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
 
     text = (await read(mcp, f"{RUN_URI}/transcript")).text
 
     assert text.startswith("Test run job_1 of batch run batch_1")
-    assert text.index("passed") < text.index(RUN["remarks"]) < text.index("**1 user:** I want to cancel")
+    assert (
+        text.index("passed")
+        < text.index(RUN["remarks"])
+        < text.index("**1 user:** I want to cancel")
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +96,9 @@ async def test_transcript_is_markdown_with_verdict_and_remarks_before_the_turns(
      "fromTurn=1&x=1", "turns=0", "turns=1001", "fromTurn=1.5", "fromTurn=%31%00", "", "&", "fromTurn=1;turns=2",
      "fromTurn=9999999999", "fromTurn=2", "fromTurn=1#x"],
 )  # fmt: skip
-async def test_malformed_range_is_refused_and_never_read_as_turn_1(mcp: Client, fake_api: FakeAPI, query: str) -> None:
+async def test_malformed_range_is_refused_and_never_read_as_turn_1(
+    mcp: Client, fake_api: FakeAPI, query: str
+) -> None:
     fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
 
     with pytest.raises(MCPError) as refused:
@@ -114,7 +128,9 @@ async def test_malformed_range_is_refused_and_never_read_as_turn_1(mcp: Client, 
         "",
     ],
 )
-async def test_uri_that_names_nothing_is_refused_without_a_request(mcp: Client, fake_api: FakeAPI, uri: str) -> None:
+async def test_uri_that_names_nothing_is_refused_without_a_request(
+    mcp: Client, fake_api: FakeAPI, uri: str
+) -> None:
     with pytest.raises(MCPError) as refused:
         await mcp.read_resource(uri)
 
@@ -149,7 +165,9 @@ async def test_unknown_id_in_a_uri_names_near_ones(mcp: Client, fake_api: FakeAP
 async def test_every_guide_is_listed_and_readable(mcp: Client) -> None:
     listed = (await mcp.list_resources()).resources
 
-    assert [str(entry.uri) for entry in listed] == [f"sigmamind://guide/{topic}" for topic in resources.GUIDES]
+    assert [str(entry.uri) for entry in listed] == [
+        f"sigmamind://guide/{topic}" for topic in resources.GUIDES
+    ]
     for entry in listed:
         assert (await read(mcp, str(entry.uri))).text.startswith("# ")
 
@@ -163,7 +181,9 @@ async def test_templates_read_back_what_they_make() -> None:
         "guide": {"topic": "results"},
     }.items():
         assert read_uri(uri_of(kind, **variables)) == Address(kind, variables)  # type: ignore[arg-type]  # keys of a dict
-    assert read_uri(uri_of("transcript", agentId="a", batchId="b", jobId="j") + "?turns=2&fromTurn=3") == Address(
+    assert read_uri(
+        uri_of("transcript", agentId="a", batchId="b", jobId="j") + "?turns=2&fromTurn=3"
+    ) == Address(
         "transcript", {"agentId": "a", "batchId": "b", "jobId": "j", "turns": "2", "fromTurn": "3"}
     )
     with pytest.raises(InvalidArguments):
@@ -171,7 +191,9 @@ async def test_templates_read_back_what_they_make() -> None:
 
 
 async def test_templates_are_advertised(mcp: Client) -> None:
-    templates = {t.name: t.uri_template for t in (await mcp.list_resource_templates()).resource_templates}
+    templates = {
+        t.name: t.uri_template for t in (await mcp.list_resource_templates()).resource_templates
+    }
 
     assert templates["transcript"].endswith("/test-runs/{jobId}/transcript{?fromTurn,turns}")
     assert set(templates) == {"transcript", "test-run", "batch-run", "test-case", "guide"}
@@ -191,7 +213,9 @@ def history(batches: int, runs: int) -> tuple[Any, Any]:
     return one_batch, all_runs
 
 
-async def test_with_a_default_agent_the_newest_transcripts_follow_page_by_page(fake_api: FakeAPI) -> None:
+async def test_with_a_default_agent_the_newest_transcripts_follow_page_by_page(
+    fake_api: FakeAPI,
+) -> None:
     one_batch, all_runs = history(batches=2, runs=70)
     fake_api.answer("GET", "/v1/batch-runs", one_batch)
     fake_api.answer("GET", "/v1/test-runs", all_runs)

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.anyio
 
 AGENT = {"agentId": "agent_D5D0p7TUs66TTAEAx"}
 SOLID, FLAKY, WORSE = "agent_IqmljBh8eSEGAqKd", "agent_SPIlVscbB0kkXBvZ", "agent_mJzLaPEo425lieb9"
-NEW_CASE = {name: CASE[name] for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")}
+NEW_CASE = {
+    name: CASE[name]
+    for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
+}
 
 
 class Clock:
@@ -42,7 +45,9 @@ def clock() -> Clock:
 async def sandbox(**options: Any) -> AsyncIterator[httpx2.AsyncClient]:
     transport = httpx2.ASGITransport(create_app(**options), raise_app_exceptions=False)
     headers = {"X-API-Key": "any"}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as api:
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://sandbox", headers=headers
+    ) as api:
         yield api
 
 
@@ -66,12 +71,16 @@ async def launch(api: httpx2.AsyncClient, agent: dict[str, str], **changes: Any)
 
 
 @pytest.mark.parametrize("agent_id", ["agent_D5D0p7TUs66TTAEAx", "D5D0p7TUs66TTAEAx"])
-async def test_documented_samples_come_out_as_printed(api: httpx2.AsyncClient, agent_id: str) -> None:
+async def test_documented_samples_come_out_as_printed(
+    api: httpx2.AsyncClient, agent_id: str
+) -> None:
     query = {"agentId": agent_id}
 
     assert await get(api, "/v1/test-cases/tc_d17T6uReChpyfFeP", **query) == CASE
     assert await get(api, "/v1/batch-runs/batch_s0OJu2JWR8R45Fai", **query) == BATCH
-    run = await get(api, "/v1/test-runs/job_ksUu5yRHGTLLrLeM", batchId="batch_s0OJu2JWR8R45Fai", **query)
+    run = await get(
+        api, "/v1/test-runs/job_ksUu5yRHGTLLrLeM", batchId="batch_s0OJu2JWR8R45Fai", **query
+    )
     assert run == RUN
 
 
@@ -86,13 +95,19 @@ async def test_documented_creations_work_as_printed(api: httpx2.AsyncClient) -> 
     assert set(started.json()) == {"batchId", "workspaceId", "agent", "createdDate"}
 
 
-@pytest.mark.parametrize("agent_id", ["agent_IqmljBh8eSEGAqKd", "SPIlVscbB0kkXBvZ", "mJzLaPEo425lieb9"])
-async def test_every_agent_id_that_pages_print_exists(api: httpx2.AsyncClient, agent_id: str) -> None:
+@pytest.mark.parametrize(
+    "agent_id", ["agent_IqmljBh8eSEGAqKd", "SPIlVscbB0kkXBvZ", "mJzLaPEo425lieb9"]
+)
+async def test_every_agent_id_that_pages_print_exists(
+    api: httpx2.AsyncClient, agent_id: str
+) -> None:
     assert (await get(api, f"/v1/agents/{agent_id}"))["agentName"].endswith("(scripted)")
     assert (await get(api, "/v1/batch-runs", agentId=agent_id))["totalCount"] >= 3
 
 
-async def test_attempts_run_in_parallel_take_time_and_finish_one_by_one(api: httpx2.AsyncClient, clock: Clock) -> None:
+async def test_attempts_run_in_parallel_take_time_and_finish_one_by_one(
+    api: httpx2.AsyncClient, clock: Clock
+) -> None:
     batch = await launch(api, {"agentId": FLAKY}, attempt=8)
     query = {"agentId": FLAKY}
     decided, shown = [], []
@@ -111,7 +126,9 @@ async def test_attempts_run_in_parallel_take_time_and_finish_one_by_one(api: htt
     assert len(set(decided)) >= 6  # one by one, not all at once
 
 
-async def test_running_attempt_shows_the_conversation_so_far(api: httpx2.AsyncClient, clock: Clock) -> None:
+async def test_running_attempt_shows_the_conversation_so_far(
+    api: httpx2.AsyncClient, clock: Clock
+) -> None:
     batch = await launch(api, AGENT, attempt=1)
     query = {**AGENT, "batchId": batch["batchId"]}
     job = (await get(api, "/v1/test-runs", **query))["data"][0]["jobId"]
@@ -144,7 +161,9 @@ async def test_same_calls_give_the_same_conversations_under_one_seed() -> None:
     assert await transcript(7, 1) != await transcript(8, 1)
 
 
-async def test_database_file_keeps_everything_and_is_filled_once(tmp_path: Path, clock: Clock) -> None:
+async def test_database_file_keeps_everything_and_is_filled_once(
+    tmp_path: Path, clock: Clock
+) -> None:
     db = tmp_path / "sandbox.db"
     async with sandbox(db=db, clock=clock) as api:
         batch = await launch(api, AGENT)
@@ -170,7 +189,9 @@ async def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 async def test_history_has_a_solid_a_flaky_and_a_worse_agent(api: httpx2.AsyncClient) -> None:
     async def rates(agent_id: str) -> list[float]:
         batches = (await get(api, "/v1/batch-runs", agentId=agent_id))["data"]
-        counted = [(batch["successfulAttempts"], batch["failedAttempts"]) for batch in reversed(batches)]
+        counted = [
+            (batch["successfulAttempts"], batch["failedAttempts"]) for batch in reversed(batches)
+        ]
         return [passed / (passed + failed) for passed, failed in counted]
 
     assert all(rate >= 0.95 for rate in await rates(SOLID))
@@ -184,7 +205,9 @@ async def test_history_is_long_enough_to_diagnose(api: httpx2.AsyncClient) -> No
     for agent in (await get(api, "/v1/agents"))["data"]:
         query = {"agentId": agent["agentId"]}
         for batch in (await get(api, "/v1/batch-runs", **query))["data"]:
-            listed = (await get(api, "/v1/test-runs", batchId=batch["batchId"], size=100, **query))["data"]
+            listed = (await get(api, "/v1/test-runs", batchId=batch["batchId"], size=100, **query))[
+                "data"
+            ]
             batches, runs = batches + 1, runs + len(listed)
             remarks.update(run["remarks"] for run in listed if run["isSuccessful"] is False)
 
@@ -192,11 +215,15 @@ async def test_history_is_long_enough_to_diagnose(api: httpx2.AsyncClient) -> No
     assert len(remarks) >= 10  # failures of many kinds
 
 
-async def test_one_attempt_of_the_history_landed_in_neither_counter(api: httpx2.AsyncClient) -> None:
+async def test_one_attempt_of_the_history_landed_in_neither_counter(
+    api: httpx2.AsyncClient,
+) -> None:
     batches = (await get(api, "/v1/batch-runs", agentId=FLAKY))["data"]
     expected = [sum(case["attempt"] for case in batch["testCases"]) for batch in batches]
 
-    assert [total - batch["totalAttempts"] for total, batch in zip(expected, batches, strict=True)] == [0, 1, 0]
+    assert [
+        total - batch["totalAttempts"] for total, batch in zip(expected, batches, strict=True)
+    ] == [0, 1, 0]
 
 
 async def test_lists_come_in_the_documented_envelope(api: httpx2.AsyncClient) -> None:
@@ -208,7 +235,9 @@ async def test_lists_come_in_the_documented_envelope(api: httpx2.AsyncClient) ->
     }  # fmt: skip
     assert len(page["data"]) == 1
     assert (past["data"], past["hasNext"]) == ([], False)
-    newest_first = [batch["createdDate"] for batch in (await get(api, "/v1/batch-runs", agentId=SOLID))["data"]]
+    newest_first = [
+        batch["createdDate"] for batch in (await get(api, "/v1/batch-runs", agentId=SOLID))["data"]
+    ]
     assert newest_first == sorted(newest_first, reverse=True)
 
 
@@ -218,7 +247,13 @@ async def test_lists_come_in_the_documented_envelope(api: httpx2.AsyncClient) ->
         ("POST", "/v1/test-cases", {}, 400, {"agentId", "userPrompt", "successCriteria"}),
         ("POST", "/v1/test-cases", {**AGENT, **NEW_CASE, "attempt": "5"}, 400, {"attempt"}),
         ("POST", "/v1/test-cases", {**AGENT, **NEW_CASE, "label": None}, 400, {"label"}),
-        ("POST", "/v1/test-cases", {**AGENT, **NEW_CASE, "mockData": [{"value": 1}]}, 400, {"mockData.0.value"}),
+        (
+            "POST",
+            "/v1/test-cases",
+            {**AGENT, **NEW_CASE, "mockData": [{"value": 1}]},
+            400,
+            {"mockData.0.value"},
+        ),
         ("POST", "/v1/test-cases", [], 400, set()),
         ("POST", "/v1/batch-runs", {**AGENT, "testCases": "tc_1"}, 400, {"testCases"}),
         ("POST", "/v1/batch-runs", {**AGENT, "testCases": []}, 409, {"testCases"}),
@@ -252,7 +287,11 @@ async def test_object_that_exists_is_refused_to_any_other_agent_and_never_called
     api: httpx2.AsyncClient, agent_id: str
 ) -> None:
     query = {"agentId": agent_id, "batchId": BATCH["batchId"]}
-    paths = ["test-cases/tc_d17T6uReChpyfFeP", "batch-runs/batch_s0OJu2JWR8R45Fai", "test-runs/job_ksUu5yRHGTLLrLeM"]
+    paths = [
+        "test-cases/tc_d17T6uReChpyfFeP",
+        "batch-runs/batch_s0OJu2JWR8R45Fai",
+        "test-runs/job_ksUu5yRHGTLLrLeM",
+    ]
     answers = [await api.get(f"/v1/{path}", params=query) for path in paths]
     answers.append(await api.put(f"/v1/{paths[0]}", json={"agentId": agent_id}))
 
@@ -265,7 +304,9 @@ async def test_unreadable_body_is_a_400(api: httpx2.AsyncClient, body: bytes) ->
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e999", r'"\ud800"', r'{"\udfff": 1}'])
-async def test_what_json_cannot_answer_again_is_not_stored(api: httpx2.AsyncClient, value: str) -> None:
+async def test_what_json_cannot_answer_again_is_not_stored(
+    api: httpx2.AsyncClient, value: str
+) -> None:
     refused = await api.post("/v1/agents", content='{"agentName": "Mine", "note": %s}' % value)  # noqa: UP031
     agents = await get(api, "/v1/agents")
 
@@ -275,7 +316,9 @@ async def test_what_json_cannot_answer_again_is_not_stored(api: httpx2.AsyncClie
 
 async def test_body_of_another_type_is_a_415(api: httpx2.AsyncClient) -> None:
     refused = await api.post("/v1/agents", content="{}", headers={"Content-Type": "text/plain"})
-    taken = await api.post("/v1/agents", content="{}", headers={"Content-Type": "Application/JSON; charset=utf-8"})
+    taken = await api.post(
+        "/v1/agents", content="{}", headers={"Content-Type": "Application/JSON; charset=utf-8"}
+    )
 
     assert (refused.status_code, refused.json()["status"], taken.status_code) == (415, 415, 200)
 
@@ -283,7 +326,9 @@ async def test_body_of_another_type_is_a_415(api: httpx2.AsyncClient) -> None:
 async def test_fields_that_the_api_sets_cannot_be_written(api: httpx2.AsyncClient) -> None:
     forged = {"testCaseId": CASE["testCaseId"], "workspaceId": 5, "agent": "none", "unknown": True}
     created = (await api.post("/v1/test-cases", json={**AGENT, **NEW_CASE, **forged})).json()
-    updated = (await api.put(f"/v1/test-cases/{created['testCaseId']}", json={**AGENT, **forged})).json()
+    updated = (
+        await api.put(f"/v1/test-cases/{created['testCaseId']}", json={**AGENT, **forged})
+    ).json()
 
     assert created == updated == {**CASE, "testCaseId": created["testCaseId"]}
     assert created["testCaseId"] != CASE["testCaseId"]
@@ -291,12 +336,20 @@ async def test_fields_that_the_api_sets_cannot_be_written(api: httpx2.AsyncClien
 
 
 async def test_pages_of_test_runs_hold_every_run_once(api: httpx2.AsyncClient) -> None:
-    query = {"agentId": SOLID, "batchId": (await get(api, "/v1/batch-runs", agentId=SOLID))["data"][0]["batchId"]}
+    query = {
+        "agentId": SOLID,
+        "batchId": (await get(api, "/v1/batch-runs", agentId=SOLID))["data"][0]["batchId"],
+    }
     whole = await get(api, "/v1/test-runs", size=2**31 - 1, **query)
     pages = [await get(api, "/v1/test-runs", page=page, size=10, **query) for page in range(4)]
 
     assert [run for page in pages for run in page["data"]] == whole["data"]
-    assert [(len(page["data"]), page["hasNext"]) for page in pages] == [(10, True), (10, True), (4, False), (0, False)]
+    assert [(len(page["data"]), page["hasNext"]) for page in pages] == [
+        (10, True),
+        (10, True),
+        (4, False),
+        (0, False),
+    ]
     assert {page["totalCount"] for page in pages} == {24}
 
 
@@ -313,7 +366,9 @@ async def test_pages_of_test_runs_hold_every_run_once(api: httpx2.AsyncClient) -
 async def test_key_is_checked(key: str | None, sent: str | None, status: int) -> None:
     async with sandbox(key=key) as api:
         del api.headers["X-API-Key"]
-        response = await api.get("/v1/agents", headers={"X-API-Key": sent} if sent is not None else {})
+        response = await api.get(
+            "/v1/agents", headers={"X-API-Key": sent} if sent is not None else {}
+        )
 
     assert response.status_code == status
 
@@ -326,7 +381,9 @@ async def test_update_keeps_what_it_was_not_given(api: httpx2.AsyncClient) -> No
 
 
 async def test_agents_can_be_added_and_changed(api: httpx2.AsyncClient, clock: Clock) -> None:
-    added = (await api.post("/v1/agents", json={"agentName": "Mine", "welcomeMessage": "Hi {{who}},"})).json()
+    added = (
+        await api.post("/v1/agents", json={"agentName": "Mine", "welcomeMessage": "Hi {{who}},"})
+    ).json()
     settings = {"agentSettings": {"aiStartsConversation": True}}
     changed = (await api.patch(f"/v1/agents/{added['agentId']}", json=settings)).json()
     mine = {"agentId": added["agentId"]}
@@ -337,7 +394,10 @@ async def test_agents_can_be_added_and_changed(api: httpx2.AsyncClient, clock: C
 
     assert changed == {**added, **settings}
     first = (await get(api, f"/v1/test-runs/{job}", **query))["conversation"][0]
-    assert first == {"role": "assistant", "content": "Hi ,"}  # an unfilled variable silently becomes nothing
+    assert first == {
+        "role": "assistant",
+        "content": "Hi ,",
+    }  # an unfilled variable silently becomes nothing
 
 
 async def test_chat_of_a_run_can_be_read(api: httpx2.AsyncClient) -> None:
@@ -350,7 +410,9 @@ async def test_chat_of_a_run_can_be_read(api: httpx2.AsyncClient) -> None:
 
 async def test_chat_tells_a_broken_attempt_from_one_that_runs(api: httpx2.AsyncClient) -> None:
     async def states(agent_id: str, batch_id: str) -> Counter[str]:
-        runs = (await get(api, "/v1/test-runs", agentId=agent_id, batchId=batch_id, size=100))["data"]
+        runs = (await get(api, "/v1/test-runs", agentId=agent_id, batchId=batch_id, size=100))[
+            "data"
+        ]
         return Counter([(await get(api, f"/v1/chats/{run['chatId']}"))["status"] for run in runs])
 
     past = (await get(api, "/v1/batch-runs", agentId=FLAKY))["data"][1]["batchId"]
@@ -365,23 +427,32 @@ async def test_older_pages_are_spoken_on_request(clock: Clock) -> None:
         cases = await get(api, "/v1/test-cases", **AGENT)
         query = {**AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"}
         run = await get(api, "/v1/test-runs/job_ksUu5yRHGTLLrLeM", **query)
-        started = await api.post("/v1/batch-runs", json={**AGENT, "testCases": ["tc_d17T6uReChpyfFeP"]})
+        started = await api.post(
+            "/v1/batch-runs", json={**AGENT, "testCases": ["tc_d17T6uReChpyfFeP"]}
+        )
 
     assert isinstance(cases, list) and not any("label" in case for case in cases)
     assert run["isSuccesful"] is True and not {"isSuccessful", "conversation"} & set(run)
-    assert (run["chatId"], run["agent"]["agentId"]) == ("chat-IpELinkFvINQ1212", "D5D0p7TUs66TTAEAx")
+    assert (run["chatId"], run["agent"]["agentId"]) == (
+        "chat-IpELinkFvINQ1212",
+        "D5D0p7TUs66TTAEAx",
+    )
     assert (started.status_code, started.content) == (200, b"")
 
 
 async def test_list_of_test_runs_can_be_refused() -> None:
     async with sandbox(knobs=SandboxOptions(run_list=False)) as api:
-        refused = await api.get("/v1/test-runs", params={**AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"})
+        refused = await api.get(
+            "/v1/test-runs", params={**AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"}
+        )
 
     assert refused.status_code == 404
 
 
 @pytest.mark.parametrize(("live", "shown"), [(False, 5), (True, 9)])
-async def test_old_batches_show_definitions_as_they_were_or_as_they_are(live: bool, shown: int) -> None:
+async def test_old_batches_show_definitions_as_they_were_or_as_they_are(
+    live: bool, shown: int
+) -> None:
     async with sandbox(knobs=SandboxOptions(live_definitions=live)) as api:
         await api.put("/v1/test-cases/tc_d17T6uReChpyfFeP", json={**AGENT, "attempt": 9})
         batch = await get(api, "/v1/batch-runs/batch_s0OJu2JWR8R45Fai", **AGENT)
@@ -409,7 +480,18 @@ async def test_more_attempts_than_the_sandbox_runs_are_refused(api: httpx2.Async
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "{{", "((((", "\\", "a" * 32_000, "want to " * 4000, "Я хочу вернуть деньги", "\x00\n\ufeff", "{{x}}"],
+    [
+        "",
+        " ",
+        "{{",
+        "((((",
+        "\\",
+        "a" * 32_000,
+        "want to " * 4000,
+        "Я хочу вернуть деньги",
+        "\x00\n\ufeff",
+        "{{x}}",
+    ],
     ids=range(10),
 )
 async def test_any_text_can_be_simulated(api: httpx2.AsyncClient, clock: Clock, text: str) -> None:

@@ -5,7 +5,16 @@ from time import perf_counter
 
 import pytest
 
-from sigmamind_mcp.sandbox.judge import CATALOGUE, GREET, RUDE, Clause, Turn, clauses_of, judge, read_criteria
+from sigmamind_mcp.sandbox.judge import (
+    CATALOGUE,
+    GREET,
+    RUDE,
+    Clause,
+    Turn,
+    clauses_of,
+    judge,
+    read_criteria,
+)
 from sigmamind_mcp.sandbox.simulator import INTENTS, ORDER, VAGUE, Behaviour, Scenario, converse
 
 CANCEL = (
@@ -83,13 +92,17 @@ def test_catalogue_of_outcomes(criteria: str, outcome: str) -> None:
 
 def verdict(criteria: str, *said: str, mock_data: dict[str, str] | None = None) -> tuple[bool, str]:
     """Judge a conversation in which the user speaks first and the sides take turns."""
-    turns = [Turn(("user", "assistant")[number % 2], content) for number, content in enumerate(said)]
+    turns = [
+        Turn(("user", "assistant")[number % 2], content) for number, content in enumerate(said)
+    ]
     judgement = judge(read_criteria(criteria, mock_data or {}), turns)
     return judgement.is_successful, judgement.remarks.removeprefix("Scripted sandbox judge: ")
 
 
 def test_remarks_say_which_clause_was_met_at_which_turn_and_which_was_not() -> None:
-    good, remarks = verdict(CANCEL, "Cancel it. I insist.", "I understand.", "So?", "We could also pause it instead.")
+    good, remarks = verdict(
+        CANCEL, "Cancel it. I insist.", "I understand.", "So?", "We could also pause it instead."
+    )
 
     assert not good
     assert remarks == (
@@ -111,7 +124,10 @@ def test_what_is_forbidden_is_kept_or_broken() -> None:
     criteria = "The agent must not promise a refund."
 
     assert verdict(criteria, "Promise?", "I cannot say.") == (True, '"not promise a refund": kept.')
-    assert verdict(criteria, "Promise?", "I promise.") == (False, '"not promise a refund": broken at turn 2.')
+    assert verdict(criteria, "Promise?", "I promise.") == (
+        False,
+        '"not promise a refund": broken at turn 2.',
+    )
     assert read_criteria(criteria, {}).forbidden == {"promise"}
 
 
@@ -212,8 +228,13 @@ def test_hostile_criteria_take_linear_time(piece: str) -> None:
 
 def spoken(criteria: str, prompt: str, behaviour: Behaviour) -> list[str]:
     """What an agent with that behaviour says in many conversations."""
-    scenario = Scenario.of(prompt, {"customer_name": "Ana", "amount": "18"}, read_criteria(criteria, {}))
-    talks = [converse(scenario, agent=behaviour, greeting=None, random=Random(number)) for number in range(40)]
+    scenario = Scenario.of(
+        prompt, {"customer_name": "Ana", "amount": "18"}, read_criteria(criteria, {})
+    )
+    talks = [
+        converse(scenario, agent=behaviour, greeting=None, random=Random(number))
+        for number in range(40)
+    ]
     return [turn.content for talk in talks for turn in talk if turn.role == "assistant"]
 
 
@@ -223,7 +244,9 @@ PROMPTS = [intent.wish for intent in INTENTS] + ["something else"]
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 @pytest.mark.parametrize("outcome", sorted(PATTERNS.keys() - {"fact"}))
-def test_skilled_agent_shows_each_outcome_whatever_the_user_wants(outcome: str, prompt: str) -> None:
+def test_skilled_agent_shows_each_outcome_whatever_the_user_wants(
+    outcome: str, prompt: str
+) -> None:
     criteria = read_criteria(outcome, {})
     scenario = Scenario.of(prompt, {}, criteria)
 
@@ -236,7 +259,9 @@ def test_missed_step_shows_nothing_that_the_judge_knows() -> None:
     lines = [line for missed in VAGUE.values() for line in missed]
 
     assert set(VAGUE) <= set(ORDER)
-    assert not [line for line in lines if any(known.shown.search(line) for known in PATTERNS.values())]
+    assert not [
+        line for line in lines if any(known.shown.search(line) for known in PATTERNS.values())
+    ]
     assert not [line for line in lines if RUDE.search(line)]
 
 
@@ -259,6 +284,8 @@ def test_user_tells_what_the_prompt_tells() -> None:
 def test_agent_never_repeats_itself_within_a_turn() -> None:
     behaviour = Behaviour(skill=0.5, weaknesses=("loops",))
 
-    for line in spoken("confirm, name the next step", "You want to cancel your subscription.", behaviour):
+    for line in spoken(
+        "confirm, name the next step", "You want to cancel your subscription.", behaviour
+    ):
         sentences = [sentence for sentence in line.split(". ") if len(sentence) > 3]
         assert len(sentences) == len(set(sentences)), line

@@ -22,36 +22,52 @@ AGENT: dict[str, Any] = {
         "llmModel": "gpt-4o",
         "aiStartsConversation": True,
         "maxTokens": 512,
-        "webhooks": [{"url": "https://user:canary_pw@crm.example/hook?token=canary", "secret": "canary"}],
+        "webhooks": [
+            {"url": "https://user:canary_pw@crm.example/hook?token=canary", "secret": "canary"}
+        ],
         "headers": {"Authorization": "canary", "X-Api-Key": "canary", "Cookie": "canary"},
     },
     "tools": [
         {"type": "http", "config": {"apiKey": "canary", "nested": [{"accessToken": "canary"}]}},
-        {"headers": [{"name": "Authorization", "value": "canary"}, {"key": "X-Api-Key", "value": ["canary"]}]},
+        {
+            "headers": [
+                {"name": "Authorization", "value": "canary"},
+                {"key": "X-Api-Key", "value": ["canary"]},
+            ]
+        },
     ],
 }
 
 
 async def test_agents_are_listed_and_found_by_name(mcp: Client, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/agents", page([AGENT, {"agentId": "agent_2", "agentName": "Order Desk"}]))
+    fake_api.answer(
+        "GET", "/v1/agents", page([AGENT, {"agentId": "agent_2", "agentName": "Order Desk"}])
+    )
 
     every = await mcp.call_tool("list_agents", {})
     found = await mcp.call_tool("list_agents", {"nameContains": "REFUND"})
 
     assert every.structured_content["totalCount"] == 2
-    assert found.structured_content["agents"] == [{"agentId": "agent_1", "agentName": "Refund Desk"}]
+    assert found.structured_content["agents"] == [
+        {"agentId": "agent_1", "agentName": "Refund Desk"}
+    ]
     assert "agent_1: Refund Desk" in text_of(found)
 
 
 @pytest.mark.parametrize("detail", ["concise", "full"])
-async def test_agent_comes_without_any_credential(mcp: Client, fake_api: FakeAPI, detail: str) -> None:
+async def test_agent_comes_without_any_credential(
+    mcp: Client, fake_api: FakeAPI, detail: str
+) -> None:
     fake_api.answer("GET", "/v1/agents/agent_1", AGENT)
 
     result = await mcp.call_tool("get_agent", {"agentId": "agent_1", "detail": detail})
 
     assert "canary" not in json.dumps(result.structured_content) + text_of(result)
     assert result.structured_content["variables"] == ["customer_name", "order_number"]
-    assert (result.structured_content["toolCount"], result.structured_content["webhookCount"]) == (2, 1)
+    assert (result.structured_content["toolCount"], result.structured_content["webhookCount"]) == (
+        2,
+        1,
+    )
     assert detail == "concise" or result.structured_content["agentSettings"]["maxTokens"] == 512
 
 
@@ -65,9 +81,21 @@ async def test_agent_comes_without_any_credential(mcp: Client, fake_api: FakeAPI
             "keyword": "a",
             "description": "the key-performance-indicators",
         },
-        {"text": "Ask for the key. Say the password is never needed.", "url": "https://example.com/a:b@c"},
-        {"secret": None, "token": "", "list": [1, 2.5, True, None], "name": "a", "value": "b", "header": None},
-        {"text": "Basic information. BASIC TROUBLESHOOTING, basic customer/account questions; a bearer certificate."},
+        {
+            "text": "Ask for the key. Say the password is never needed.",
+            "url": "https://example.com/a:b@c",
+        },
+        {
+            "secret": None,
+            "token": "",
+            "list": [1, 2.5, True, None],
+            "name": "a",
+            "value": "b",
+            "header": None,
+        },
+        {
+            "text": "Basic information. BASIC TROUBLESHOOTING, basic customer/account questions; a bearer certificate."
+        },
     ],
 )
 async def test_what_is_no_credential_stays(harmless: dict[str, Any]) -> None:
@@ -88,7 +116,8 @@ async def test_credentials_in_running_text_are_masked(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["-eyJ", "eyJaaaaaaaa.", "://a:b", "?key=", "-sk-", "-----BEGIN A ", "Basic ", "Bearer  "]
+    "part",
+    ["-eyJ", "eyJaaaaaaaa.", "://a:b", "?key=", "-sk-", "-----BEGIN A ", "Basic ", "Bearer  "],
 )
 async def test_looking_for_credentials_takes_linear_time(part: str) -> None:
     """R35: no prompt of 1 MB takes longer for what it says."""

@@ -31,7 +31,9 @@ def just_created(**changes: Any) -> dict[str, Any]:
     return {**BATCH, "createdDate": datetime.now(UTC).isoformat(), **changes}
 
 
-async def test_wait_ends_with_the_batch_run_and_tells_its_progress(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_wait_ends_with_the_batch_run_and_tells_its_progress(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     looks = iter(range(100))
 
     def growing(asked: Any) -> Any:
@@ -53,7 +55,9 @@ async def test_wait_ends_with_the_batch_run_and_tells_its_progress(mcp: Client, 
 
 
 @pytest.mark.parametrize("seconds", [0, 1])
-async def test_wait_returns_in_time_with_the_state_as_it_stands(mcp: Client, fake_api: FakeAPI, seconds: int) -> None:
+async def test_wait_returns_in_time_with_the_state_as_it_stands(
+    mcp: Client, fake_api: FakeAPI, seconds: int
+) -> None:
     fake_api.answer("GET", PATH, lambda asked: just_created(failedAttempts=0))
     started = monotonic()
 
@@ -66,22 +70,31 @@ async def test_wait_returns_in_time_with_the_state_as_it_stands(mcp: Client, fak
     assert seconds or len(fake_api.asked) == 1
 
 
-async def test_attempts_that_landed_in_neither_counter_are_stalled_not_failed(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_attempts_that_landed_in_neither_counter_are_stalled_not_failed(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     fake_api.answer("GET", PATH, {**BATCH, "failedAttempts": 0})
     fake_api.answer("GET", "/v1/test-runs", page([RUN]))
 
     result = await mcp.call_tool("wait_for_batch_run", IN_BATCH)
 
     assert result.structured_content["state"] == "stalled"
-    assert (result.structured_content["failedAttempts"], result.structured_content["undecidedAttempts"]) == (0, 1)
+    assert (
+        result.structured_content["failedAttempts"],
+        result.structured_content["undecidedAttempts"],
+    ) == (0, 1)
     assert "some may have broken" in text_of(result)
 
 
-async def test_long_batch_run_whose_attempts_still_end_is_running(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_long_batch_run_whose_attempts_still_end_is_running(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     """What counts is the API's clock: its Date against the newest end of an attempt."""
     launched = datetime(2026, 1, 1, tzinfo=UTC)
     fake_api.headers["Date"] = format_datetime(launched + timedelta(minutes=40), usegmt=True)
-    fake_api.answer("GET", PATH, {**BATCH, "createdDate": launched.isoformat(), "failedAttempts": 0})
+    fake_api.answer(
+        "GET", PATH, {**BATCH, "createdDate": launched.isoformat(), "failedAttempts": 0}
+    )
     ended = (launched + timedelta(minutes=30)).isoformat()
     fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "completedDate": ended}]))
 
@@ -91,7 +104,9 @@ async def test_long_batch_run_whose_attempts_still_end_is_running(mcp: Client, f
 
 
 async def test_failed_look_does_not_end_a_wait(mcp: Client, fake_api: FakeAPI) -> None:
-    looks = iter([(200, just_created(failedAttempts=0)), (500, ERROR), (500, ERROR), (200, just_created())])
+    looks = iter(
+        [(200, just_created(failedAttempts=0)), (500, ERROR), (500, ERROR), (200, just_created())]
+    )
     fake_api.answer("GET", PATH, lambda asked: next(looks))
 
     result = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 20})
@@ -119,10 +134,16 @@ async def test_wait_is_bounded(mcp: Client, fake_api: FakeAPI, seconds: Any) -> 
     assert fake_api.asked == []
 
 
-@pytest.mark.parametrize("point", ["first look under way", "between two looks", "second look under way"])
-async def test_wait_goes_on_in_another_process_after_the_first_was_killed(fake_api: FakeAPI, point: str) -> None:
+@pytest.mark.parametrize(
+    "point", ["first look under way", "between two looks", "second look under way"]
+)
+async def test_wait_goes_on_in_another_process_after_the_first_was_killed(
+    fake_api: FakeAPI, point: str
+) -> None:
     ended = Event()
-    fake_api.answer("GET", PATH, lambda asked: just_created(failedAttempts=1 if ended.is_set() else 0))
+    fake_api.answer(
+        "GET", PATH, lambda asked: just_created(failedAttempts=1 if ended.is_set() else 0)
+    )
     variables = {"SIGMAMIND_BASE_URL": fake_api.url, "SIGMAMIND_API_KEY": KEY}
     if point == "first look under way":
         fake_api.stall.clear()
@@ -132,7 +153,9 @@ async def test_wait_goes_on_in_another_process_after_the_first_was_killed(fake_a
     killed.send({"id": 99, "method": "tools/call", "params": wait})
     if point != "first look under way":
         assert killed.process.stdout
-        assert "notifications/progress" in killed.process.stdout.readline()  # told between two looks
+        assert (
+            "notifications/progress" in killed.process.stdout.readline()
+        )  # told between two looks
     if point == "second look under way":
         fake_api.stall.clear()
     looked = 2 if point == "second look under way" else 1
@@ -144,7 +167,9 @@ async def test_wait_goes_on_in_another_process_after_the_first_was_killed(fake_a
     fake_api.stall.set()
     ended.set()
 
-    server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environment(**variables))
+    server = StdioServerParameters(
+        command=COMMAND[0], args=COMMAND[1:], env=environment(**variables)
+    )
     async with Client(server) as second:
         result = await second.call_tool("wait_for_batch_run", IN_BATCH)
 
@@ -164,9 +189,13 @@ async def test_batch_run_is_followed_to_its_end_by_a_client_of_less_patience(
             answer = (await client.call_tool("create_batch_run", case)).structured_content
             begun, calls = monotonic(), 0
             while answer["state"] == "running":
-                (call,) = [call for call in answer["nextCalls"] if call["tool"] == "wait_for_batch_run"]
+                (call,) = [
+                    call for call in answer["nextCalls"] if call["tool"] == "wait_for_batch_run"
+                ]
                 answer = (
-                    await client.call_tool(call["tool"], {**call["arguments"], "maxSeconds": slice_seconds})
+                    await client.call_tool(
+                        call["tool"], {**call["arguments"], "maxSeconds": slice_seconds}
+                    )
                 ).structured_content
                 calls += 1
     took = monotonic() - begun
@@ -182,7 +211,12 @@ async def test_every_tool_derives_the_same_state(mcp: Client, fake_api: FakeAPI)
     """An attempt that ended minutes ago keeps a batch run from being stalled, whichever tool looks."""
     launched = datetime(2026, 1, 1, tzinfo=UTC)
     fake_api.headers["Date"] = format_datetime(launched + timedelta(minutes=40), usegmt=True)
-    batch = {**BATCH, "batchId": "batch_1", "createdDate": launched.isoformat(), "failedAttempts": 0}
+    batch = {
+        **BATCH,
+        "batchId": "batch_1",
+        "createdDate": launched.isoformat(),
+        "failedAttempts": 0,
+    }
     fake_api.answer("GET", PATH, batch)
     fake_api.answer("GET", "/v1/batch-runs", page([batch]))
     for minutes, state in ((30, "running"), (10, "stalled")):
@@ -197,7 +231,9 @@ async def test_every_tool_derives_the_same_state(mcp: Client, fake_api: FakeAPI)
         assert listed.structured_content["batchRuns"][0]["state"] == state
 
 
-async def test_list_whose_pages_never_end_ends_at_an_empty_one(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_list_whose_pages_never_end_ends_at_an_empty_one(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     fake_api.answer("GET", "/v1/batch-runs", page([], hasNext=True))
 
     result = await mcp.call_tool("list_batch_runs", {"agentId": IN_BATCH["agentId"], "page": 4})

@@ -14,7 +14,10 @@ pytestmark = pytest.mark.anyio
 AGENT = "agent_D5D0p7TUs66TTAEAx"
 PATH = "/v1/test-cases/tc_1"
 CALL = {"agentId": AGENT, "testCaseId": "tc_1"}
-WRITTEN = {name: CASE[name] for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")}
+WRITTEN = {
+    name: CASE[name]
+    for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
+}
 
 
 def stored(fake_api: FakeAPI, case: dict[str, Any], *, by: str = "PUT") -> dict[str, Any]:
@@ -43,12 +46,18 @@ async def test_whole_case_is_written_with_what_was_given(mcp: Client, fake_api: 
         {"field": "attempt", "before": 5, "after": 9},
     ]
     assert "Changed: label, attempt." in text_of(result)
-    assert 'label before: "Angry Customer - Cancellation Flow"\nlabel after: "New"' in text_of(result)
+    assert 'label before: "Angry Customer - Cancellation Flow"\nlabel after: "New"' in text_of(
+        result
+    )
 
 
 async def test_half_a_character_travels_back_as_it_came(mcp: Client, fake_api: FakeAPI) -> None:
     """R19: where somebody's program cut a label in the middle of an emoji, the case can be changed all the same."""
-    case = {**CASE, "label": "cut \ud83d", "mockData": [{"variableName": "v", "value": "\udc00 中"}]}
+    case = {
+        **CASE,
+        "label": "cut \ud83d",
+        "mockData": [{"variableName": "v", "value": "\udc00 中"}],
+    }
     stored(fake_api, case)
 
     result = await mcp.call_tool("update_test_case", {**CALL, "attempt": 2})
@@ -59,7 +68,9 @@ async def test_half_a_character_travels_back_as_it_came(mcp: Client, fake_api: F
     assert not result.is_error and result.structured_content["label"] == "cut \ufffd"
 
 
-async def test_untouched_fields_travel_back_letter_by_letter(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_untouched_fields_travel_back_letter_by_letter(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     odd = "in\u200bvisi\u202eble \x1b[31m \U000e0041 \r\n tail "
     case = {
         **CASE,
@@ -72,12 +83,18 @@ async def test_untouched_fields_travel_back_letter_by_letter(mcp: Client, fake_a
     result = await mcp.call_tool("update_test_case", {**CALL, "attempt": 2})
 
     sent = fake_api.asked[1].body
-    assert (sent["userPrompt"], sent["successCriteria"], sent["mockData"]) == (odd, odd, case["mockData"])
+    assert (sent["userPrompt"], sent["successCriteria"], sent["mockData"]) == (
+        odd,
+        odd,
+        case["mockData"],
+    )
     assert "\u202e" not in text_of(result)
 
 
 @pytest.mark.parametrize("status", [405, 501])
-async def test_patch_is_sent_only_where_put_is_not_offered(mcp: Client, fake_api: FakeAPI, status: int) -> None:
+async def test_patch_is_sent_only_where_put_is_not_offered(
+    mcp: Client, fake_api: FakeAPI, status: int
+) -> None:
     stored(fake_api, CASE, by="PATCH")
     fake_api.answer("PUT", PATH, ERROR, status)
 
@@ -96,7 +113,9 @@ async def test_what_the_api_stored_otherwise_is_field_lines(mcp: Client, fake_ap
 
     assert result.structured_content["changes"] == []
     assert result.structured_content["notAsSent"] == ["attempt"]
-    assert "Changed: nothing." in text_of(result) and "Stored otherwise than sent: attempt." in text_of(result)
+    assert "Changed: nothing." in text_of(
+        result
+    ) and "Stored otherwise than sent: attempt." in text_of(result)
 
 
 async def test_absent_and_null_fields_are_not_written(mcp: Client, fake_api: FakeAPI) -> None:
@@ -107,15 +126,21 @@ async def test_absent_and_null_fields_are_not_written(mcp: Client, fake_api: Fak
     assert fake_api.asked[1].body == {"agentId": AGENT, "userPrompt": "x", "attempt": 2}
 
 
-async def test_nothing_to_change_is_refused_without_a_request(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_nothing_to_change_is_refused_without_a_request(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     result = await mcp.call_tool("update_test_case", CALL)
 
     assert result.is_error and "Nothing to change" in text_of(result)
     assert fake_api.asked == []
 
 
-@pytest.mark.parametrize(("status", "unknown"), [(500, True), (504, True), (400, False), (404, False)])
-async def test_lost_answer_is_no_failure(mcp: Client, fake_api: FakeAPI, status: int, unknown: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "unknown"), [(500, True), (504, True), (400, False), (404, False)]
+)
+async def test_lost_answer_is_no_failure(
+    mcp: Client, fake_api: FakeAPI, status: int, unknown: bool
+) -> None:
     fake_api.answer("GET", PATH, CASE)
     fake_api.answer("PUT", PATH, ERROR, status)
 
@@ -127,7 +152,11 @@ async def test_lost_answer_is_no_failure(mcp: Client, fake_api: FakeAPI, status:
 
 async def test_answer_obeys_the_advertised_schema(mcp: Client, fake_api: FakeAPI) -> None:
     stored(fake_api, CASE)
-    schema = next(tool.output_schema for tool in (await mcp.list_tools()).tools if tool.name == "update_test_case")
+    schema = next(
+        tool.output_schema
+        for tool in (await mcp.list_tools()).tools
+        if tool.name == "update_test_case"
+    )
 
     result = await mcp.call_tool("update_test_case", {**CALL, "mockData": []})
 

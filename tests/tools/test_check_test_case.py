@@ -10,13 +10,24 @@ from tests.fake_api import AGENT, CASE, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
-DRAFT = {"agentId": AGENT["agentId"], "userPrompt": "You are Ana and want a refund.", "successCriteria": "Is helpful."}
-AGENT_ANSWER = {**AGENT, "instructions": "Greet {{customer_name}}.", "agentSettings": {}, "tools": []}
+DRAFT = {
+    "agentId": AGENT["agentId"],
+    "userPrompt": "You are Ana and want a refund.",
+    "successCriteria": "Is helpful.",
+}
+AGENT_ANSWER = {
+    **AGENT,
+    "instructions": "Greet {{customer_name}}.",
+    "agentSettings": {},
+    "tools": [],
+}
 
 
 async def test_draft_is_checked_without_storing_anything(mcp: Client, fake_api: FakeAPI) -> None:
     fake_api.answer(
-        "GET", "/v1/test-cases", page([{**CASE, "userPrompt": DRAFT["userPrompt"], "successCriteria": "Is helpful."}])
+        "GET",
+        "/v1/test-cases",
+        page([{**CASE, "userPrompt": DRAFT["userPrompt"], "successCriteria": "Is helpful."}]),
     )
     fake_api.answer("GET", f"/v1/agents/{AGENT['agentId']}", AGENT_ANSWER)
 
@@ -44,7 +55,9 @@ async def test_failed_read_skips_its_checks_and_says_so(mcp: Client, fake_api: F
 
 
 @pytest.mark.parametrize("tool", ["check_test_case", "create_test_case"])
-async def test_creating_repeats_what_needs_no_read(mcp: Client, fake_api: FakeAPI, tool: str) -> None:
+async def test_creating_repeats_what_needs_no_read(
+    mcp: Client, fake_api: FakeAPI, tool: str
+) -> None:
     fake_api.answer("POST", "/v1/test-cases", CASE)
     fake_api.answer("GET", f"/v1/agents/{AGENT['agentId']}", AGENT_ANSWER)
 
@@ -75,7 +88,9 @@ async def test_clean_draft_leads_to_storing_it_and_another_to_mending(sandbox_mc
         "attempt": 10,
     }
     clean = await sandbox_mcp.call_tool("check_test_case", draft)
-    vague = await sandbox_mcp.call_tool("check_test_case", {**draft, "successCriteria": "The agent handles it well."})
+    vague = await sandbox_mcp.call_tool(
+        "check_test_case", {**draft, "successCriteria": "The agent handles it well."}
+    )
 
     assert "create_test_case stores it, with the same arguments." in text_of(clean)
     assert "Mend the problems and check again." in text_of(vague)

@@ -10,7 +10,14 @@ from mcp import Client
 
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Turn
 from sigmamind_mcp.insight.alignment import align, find_divergence, unmatched_turns
-from sigmamind_mcp.insight.comparison import CaseSide, Comparison, Side, build_side, compare, differences
+from sigmamind_mcp.insight.comparison import (
+    CaseSide,
+    Comparison,
+    Side,
+    build_side,
+    compare,
+    differences,
+)
 from sigmamind_mcp.insight.statistics import ALPHA, Counts, power
 from tests.conftest import connected, text_of
 from tests.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
@@ -34,12 +41,16 @@ def case(number: int, **changes: Any) -> TestCase:
 
 
 def side(counts: Sequence[tuple[int, int]], **changes: Any) -> Side:
-    cases = {f"tc_{n}": CaseSide(case(n, **changes), Counts(*pair)) for n, pair in enumerate(counts)}
+    cases = {
+        f"tc_{n}": CaseSide(case(n, **changes), Counts(*pair)) for n, pair in enumerate(counts)
+    }
     return Side(cases, Counts(sum(p for p, _ in counts), sum(n for _, n in counts)), "test runs")
 
 
 def drawn(random: Random, rates: Sequence[float], attempts: int) -> Side:
-    return side([(sum(random.random() < rate for _ in range(attempts)), attempts) for rate in rates])
+    return side(
+        [(sum(random.random() < rate for _ in range(attempts)), attempts) for rate in rates]
+    )
 
 
 def regressed(comparison: Comparison) -> bool:
@@ -56,16 +67,23 @@ def test_pairs_without_a_change_are_seldom_called_changed(figures: list[str]) ->
         called += regressed(compared)
         overall += compared.overall.p is not None and compared.overall.p <= ALPHA
 
-    figures.append(f"200 pairs without a change: {called} with a case called regressed, {overall} significant overall")
+    figures.append(
+        f"200 pairs without a change: {called} with a case called regressed, {overall} significant overall"
+    )
     assert called <= 10 and overall <= 14
 
 
 def test_planted_drop_is_called_as_often_as_the_exact_power_says(figures: list[str]) -> None:
     random = Random(7)
     expected = power(0.95, 0.40, 10, ALPHA)
-    called = sum(regressed(compare(drawn(random, [0.95], 10), drawn(random, [0.40], 10))) for _ in range(1000))
+    called = sum(
+        regressed(compare(drawn(random, [0.95], 10), drawn(random, [0.40], 10)))
+        for _ in range(1000)
+    )
 
-    figures.append(f"95 -> 40 % at 10 attempts: called {called / 1000:.3f}, exact power {expected:.3f}")
+    figures.append(
+        f"95 -> 40 % at 10 attempts: called {called / 1000:.3f}, exact power {expected:.3f}"
+    )
     assert round(expected, 2) == 0.63
     assert abs(called / 1000 - expected) <= 3 * sqrt(expected * (1 - expected) / 1000)
 
@@ -83,7 +101,9 @@ def test_ten_cases_that_all_dropped_are_significant_together(figures: list[str])
 
 def test_drop_of_one_case_at_25_attempts_is_called(figures: list[str]) -> None:
     random = Random(9)
-    called = sum(regressed(compare(drawn(random, [0.95], 25), drawn(random, [0.40], 25))) for _ in range(400))
+    called = sum(
+        regressed(compare(drawn(random, [0.95], 25), drawn(random, [0.40], 25))) for _ in range(400)
+    )
 
     figures.append(f"95 -> 40 % at 25 attempts: called in {called} of 400")
     assert called >= 380
@@ -101,7 +121,10 @@ def test_too_few_attempts_are_told_to_prove_nothing() -> None:
     compared = compare(side([(3, 3)]), side([(0, 3)]))
 
     assert not compared.could_prove
-    assert compared.changes[0].change == "changed, not proven" and compared.changes[0].attempts_to_settle is not None
+    assert (
+        compared.changes[0].change == "changed, not proven"
+        and compared.changes[0].attempts_to_settle is not None
+    )
 
 
 def test_change_of_mix_is_no_change_of_the_agent() -> None:
@@ -112,7 +135,9 @@ def test_change_of_mix_is_no_change_of_the_agent() -> None:
     assert {change.change for change in compared.changes} == {"unchanged"}
 
 
-async def test_direction_is_that_within_the_cases_and_not_that_of_the_totals(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_direction_is_that_within_the_cases_and_not_that_of_the_totals(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     """Simpson's paradox: each case got better, and the totals worse, because the hard case has most attempts now."""
     planted_api(
         fake_api,
@@ -131,7 +156,9 @@ async def test_direction_is_that_within_the_cases_and_not_that_of_the_totals(mcp
     assert "because the mix of attempts does" in text_of(result) and ": better." in text_of(result)
 
 
-async def test_batch_runs_without_a_common_case_are_said_to_share_none(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_batch_runs_without_a_common_case_are_said_to_share_none(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     other = planted_batch("batch_new", [(0, 0), (0, 0), (5, 5)])
     base = planted_batch("batch_base", [(5, 5)])
     for batch in (base, other):
@@ -161,7 +188,9 @@ def test_unchanged_case_tells_what_could_have_been_seen() -> None:
         ("label", "Another name", False),
     ],
 )
-def test_edited_definition_takes_the_case_out_of_the_blame(field: str, value: Any, disqualifies: bool) -> None:
+def test_edited_definition_takes_the_case_out_of_the_blame(
+    field: str, value: Any, disqualifies: bool
+) -> None:
     before = {"mockData": [], "llmModel": "gpt-4o", "attempt": 10}
     base = side([(10, 10), (10, 10)], **before)
     edited = CaseSide(case(0, **{**before, field: value}), Counts(0, 10))
@@ -187,11 +216,19 @@ def test_mock_data_in_another_order_is_the_same() -> None:
 
 def test_cases_are_paired_by_id_and_then_by_a_label_that_is_theirs_alone() -> None:
     def of(*cases: TestCase) -> Side:
-        return Side({one.test_case_id or "": CaseSide(one, Counts(5, 5)) for one in cases}, Counts(5, 5), "test runs")
+        return Side(
+            {one.test_case_id or "": CaseSide(one, Counts(5, 5)) for one in cases},
+            Counts(5, 5),
+            "test runs",
+        )
 
-    base = of(case(1), case(2, label="Same"), case(3, label="Twice"), case(4, label="Twice"), case(5))
+    base = of(
+        case(1), case(2, label="Same"), case(3, label="Twice"), case(4, label="Twice"), case(5)
+    )
     candidate = of(case(1), case(12, label="Same"), case(13, label="Twice"), case(16))
-    found = [(change.change, change.case.test_case_id) for change in compare(base, candidate).changes]
+    found = [
+        (change.change, change.case.test_case_id) for change in compare(base, candidate).changes
+    ]
 
     assert sorted(found) == sorted(
         [("unchanged", "tc_1"), ("unchanged", "tc_12"), ("removed", "tc_3"), ("removed", "tc_4"), ("removed", "tc_5"),
@@ -214,14 +251,18 @@ def test_undecided_runs_count_on_neither_side() -> None:
 
 
 def turns(*said: str) -> list[Turn]:
-    return [Turn(role=("user", "assistant")[n % 2], content=content) for n, content in enumerate(said)]
+    return [
+        Turn(role=("user", "assistant")[n % 2], content=content) for n, content in enumerate(said)
+    ]
 
 
 GREETING = ("I want to cancel my plan.", "I am sorry to hear that you want to cancel the plan.")
 
 
 def test_conversations_part_where_the_agent_first_says_something_else() -> None:
-    passed = turns(*GREETING, "Yes.", "Your plan ends today; the cancellation is confirmed.", "Thanks.")
+    passed = turns(
+        *GREETING, "Yes.", "Your plan ends today; the cancellation is confirmed.", "Thanks."
+    )
     failed = turns(*GREETING, "Sure.", "Could I interest you in a discount voucher instead?", "No!")
 
     aligned = align(passed, failed)
@@ -232,19 +273,30 @@ def test_conversations_part_where_the_agent_first_says_something_else() -> None:
 
 
 def test_conversations_that_are_alike_do_not_part() -> None:
-    assert find_divergence(align(turns(*GREETING), turns(*GREETING)), turns(*GREETING), turns(*GREETING)) is None
+    assert (
+        find_divergence(
+            align(turns(*GREETING), turns(*GREETING)), turns(*GREETING), turns(*GREETING)
+        )
+        is None
+    )
 
 
 def test_skipped_turn_leaves_the_rest_aligned() -> None:
     one = turns(
-        *GREETING, "Go on.", "May I have your full name, please?", "Ann Lee.", "Your cancellation is confirmed."
+        *GREETING,
+        "Go on.",
+        "May I have your full name, please?",
+        "Ann Lee.",
+        "Your cancellation is confirmed.",
     )
     other = [*one[:2], *one[4:]]
 
     pairs = [(pair.one, pair.other) for pair in align(one, other)]
 
     assert (1, 1) in pairs and (2, 2) in pairs and (6, 4) in pairs
-    assert sorted(n for n, _ in pairs if n) == list(range(1, 7)) and sorted(n for _, n in pairs if n) == [1, 2, 3, 4]
+    assert sorted(n for n, _ in pairs if n) == list(range(1, 7)) and sorted(
+        n for _, n in pairs if n
+    ) == [1, 2, 3, 4]
 
 
 async def test_sandbox_agent_that_got_worse_is_called(sandbox_mcp: Client) -> None:
@@ -276,20 +328,29 @@ async def test_every_next_call_of_a_comparison_works(sandbox_mcp: Client) -> Non
         assert not (await sandbox_mcp.call_tool(call["tool"], call["arguments"])).is_error, call
 
 
-async def test_without_a_list_of_runs_only_totals_are_compared_and_said_to_be(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_without_a_list_of_runs_only_totals_are_compared_and_said_to_be(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     two = [CASE, {**CASE, "testCaseId": "tc_2"}]
     for name, passed in (("base", 40), ("new", 20)):
         counted = {"successfulAttempts": passed, "failedAttempts": 50 - passed, "totalAttempts": 50}
-        fake_api.answer("GET", f"/v1/batch-runs/batch_{name}", {**BATCH, "testCases": two, **counted})
+        fake_api.answer(
+            "GET", f"/v1/batch-runs/batch_{name}", {**BATCH, "testCases": two, **counted}
+        )
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 
-    assert result.structured_content["separatesMix"] is False and result.structured_content["p"] < 0.001
+    assert (
+        result.structured_content["separatesMix"] is False
+        and result.structured_content["p"] < 0.001
+    )
     assert "a change of mix cannot be told from one of the agent" in text_of(result)
     assert result.structured_content["testCases"] == []
 
 
-async def test_single_case_batches_are_compared_by_their_counters(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_single_case_batches_are_compared_by_their_counters(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     for name, passed in (("base", 20), ("new", 2)):
         counted = {"successfulAttempts": passed, "failedAttempts": 20 - passed, "totalAttempts": 20}
         fake_api.answer("GET", f"/v1/batch-runs/batch_{name}", {**BATCH, **counted})
@@ -297,16 +358,22 @@ async def test_single_case_batches_are_compared_by_their_counters(mcp: Client, f
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 
     assert result.structured_content["counts"] == {"regressed": 1}
-    assert result.structured_content["definitionsFrom"] == {"base": "batch run", "candidate": "batch run"}
+    assert result.structured_content["definitionsFrom"] == {
+        "base": "batch run",
+        "candidate": "batch run",
+    }
 
 
 async def test_given_job_ids_stand_in_for_the_list(mcp: Client, fake_api: FakeAPI) -> None:
     for name, passes in (("base", True), ("new", False)):
         fake_api.answer("GET", f"/v1/batch-runs/batch_{name}", BATCH)
         for number in range(6):
-            fake_api.answer("GET", f"/v1/test-runs/job_{name}{number}", {**RUN, "isSuccessful": passes})
+            fake_api.answer(
+                "GET", f"/v1/test-runs/job_{name}{number}", {**RUN, "isSuccessful": passes}
+            )
     jobs = {
-        f"{side}JobIds": [f"job_{name}{n}" for n in range(6)] for side, name in (("base", "base"), ("candidate", "new"))
+        f"{side}JobIds": [f"job_{name}{n}" for n in range(6)]
+        for side, name in (("base", "base"), ("candidate", "new"))
     }
 
     result = await mcp.call_tool("compare_batch_runs", {**BOTH, **jobs})
@@ -325,7 +392,10 @@ async def test_criteria_edit_is_named_as_what_differs(mcp: Client, fake_api: Fak
 
     (row,) = result.structured_content["testCases"]
     assert row["change"] == "definition changed" and row["differs"] == ["successCriteria"]
-    assert "differs in successCriteria" in text_of(result) and result.structured_content["compared"] == 0
+    assert (
+        "differs in successCriteria" in text_of(result)
+        and result.structured_content["compared"] == 0
+    )
 
 
 async def test_paging_reaches_every_case_within_the_budget(mcp: Client, fake_api: FakeAPI) -> None:
@@ -341,7 +411,12 @@ async def test_paging_reaches_every_case_within_the_budget(mcp: Client, fake_api
         assert len(text_of(result)) <= 25_000 and result.structured_content["testCaseCount"] == 100
         seen += [row["testCaseId"] for row in result.structured_content["testCases"]]
         call = next(
-            (one for one in result.structured_content["nextCalls"] if one["tool"] == "compare_batch_runs"), None
+            (
+                one
+                for one in result.structured_content["nextCalls"]
+                if one["tool"] == "compare_batch_runs"
+            ),
+            None,
         )
 
     assert len(seen) == len(set(seen)) == 100
@@ -362,17 +437,30 @@ async def test_unknown_batch_run_is_field_lines(mcp: Client, fake_api: FakeAPI) 
 async def test_runs_of_different_cases_are_said_to_be(fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
     fake_api.answer(
-        "GET", "/v1/test-runs/job_2", {**RUN, "testCase": {**CASE, "testCaseId": "tc_2"}, "conversation": []}
+        "GET",
+        "/v1/test-runs/job_2",
+        {**RUN, "testCase": {**CASE, "testCaseId": "tc_2"}, "conversation": []},
     )
-    ids = {"jobId": "job_1", "batchId": "b", "otherJobId": "job_2", "otherBatchId": "b", "agentId": AGENT_ID}
+    ids = {
+        "jobId": "job_1",
+        "batchId": "b",
+        "otherJobId": "job_2",
+        "otherBatchId": "b",
+        "agentId": AGENT_ID,
+    }
     async with connected(base_url=fake_api.url, api_key="key") as mcp:
         result = await mcp.call_tool("compare_test_runs", ids)
 
     assert "different test cases" in text_of(result) and "no transcript" in text_of(result)
 
 
-async def test_runs_that_tell_no_case_are_compared_in_all_alone(mcp: Client, fake_api: FakeAPI) -> None:
-    planted = [planted_batch("batch_base", [(9, 1), (8, 2)]), planted_batch("batch_new", [(1, 9), (2, 8)])]
+async def test_runs_that_tell_no_case_are_compared_in_all_alone(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    planted = [
+        planted_batch("batch_base", [(9, 1), (8, 2)]),
+        planted_batch("batch_new", [(1, 9), (2, 8)]),
+    ]
     for batch in planted:
         for run in batch.runs:
             run["testCase"] = None
@@ -380,10 +468,16 @@ async def test_runs_that_tell_no_case_are_compared_in_all_alone(mcp: Client, fak
 
     answer = (await mcp.call_tool("compare_batch_runs", BOTH)).structured_content
 
-    assert (answer["separatesMix"], answer["direction"], answer["testCases"]) == (False, "worse", [])
+    assert (answer["separatesMix"], answer["direction"], answer["testCases"]) == (
+        False,
+        "worse",
+        [],
+    )
 
 
-async def test_definitions_that_are_not_told_are_said_not_to_be(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_definitions_that_are_not_told_are_said_not_to_be(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     planted = [planted_batch("batch_base", [(9, 1)]), planted_batch("batch_new", [(1, 9)])]
     for batch in planted:
         for case in (*batch.batch["testCases"], *(run["testCase"] for run in batch.runs)):
@@ -402,11 +496,24 @@ def test_no_model_and_a_model_are_two_definitions() -> None:
     assert differences(case(1), case(1, llmModel="gpt-4o-mini")) == ()
 
 
-async def test_without_a_transcript_nothing_is_said_of_where_they_part(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_without_a_transcript_nothing_is_said_of_where_they_part(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     for job_id, conversation in (("job_1", None), ("job_2", RUN["conversation"])):
-        run = {**RUN, "jobId": job_id, "conversation": conversation, "isSuccessful": job_id == "job_2"}
+        run = {
+            **RUN,
+            "jobId": job_id,
+            "conversation": conversation,
+            "isSuccessful": job_id == "job_2",
+        }
         fake_api.answer("GET", f"/v1/test-runs/{job_id}", run)
-    both = {"agentId": AGENT_ID, "batchId": "b", "otherBatchId": "b", "jobId": "job_1", "otherJobId": "job_2"}
+    both = {
+        "agentId": AGENT_ID,
+        "batchId": "b",
+        "otherBatchId": "b",
+        "jobId": "job_1",
+        "otherJobId": "job_2",
+    }
 
     result = await mcp.call_tool("compare_test_runs", both)
 

@@ -38,8 +38,16 @@ RUDE = "Ignored the question about opening hours."
 
 
 def failed(remarks: str | None, *said: str, job: str = "job_1", case: str = "tc_1") -> TestRun:
-    conversation = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
-    raw = {**RUN, "jobId": job, "isSuccessful": False, "remarks": remarks, "conversation": conversation}
+    conversation = [
+        {"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)
+    ]
+    raw = {
+        **RUN,
+        "jobId": job,
+        "isSuccessful": False,
+        "remarks": remarks,
+        "conversation": conversation,
+    }
     return TestRun.read({**raw, "testCase": {**CASE, "testCaseId": case}})
 
 
@@ -64,7 +72,9 @@ def red_batch() -> PlantedBatch:
     return planted
 
 
-async def test_planted_failures_are_grouped_and_the_planted_turn_is_quoted(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_planted_failures_are_grouped_and_the_planted_turn_is_quoted(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     planted_api(fake_api, red_batch())
 
     result = await mcp.call_tool("diagnose_batch_run", HERE)
@@ -75,13 +85,17 @@ async def test_planted_failures_are_grouped_and_the_planted_turn_is_quoted(mcp: 
     assert [(group["size"], group["testCases"]) for group in answer["groups"]] == [
         (5, {"tc_0": 5}), (3, {"tc_1": 3}), (1, {"tc_1": 1}),
     ]  # fmt: skip
-    quoted = [{quote["turn"]: quote["why"] for quote in group["quotes"]} for group in answer["groups"]]
+    quoted = [
+        {quote["turn"]: quote["why"] for quote in group["quotes"]} for group in answer["groups"]
+    ]
     assert quoted[0][4] == quoted[1][6] == "nearest to the remarks"
     assert "Your delivery date is 9 May." in text_of(result)
     assert answer["groups"][0]["transcriptUri"] in text_of(result)
 
 
-async def test_cases_are_judged_worst_first_with_what_is_undecided(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_cases_are_judged_worst_first_with_what_is_undecided(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     planted_api(fake_api, red_batch())
 
     answer = (await mcp.call_tool("diagnose_batch_run", HERE)).structured_content
@@ -120,15 +134,29 @@ def test_outcomes_of_cases() -> None:
         (WRONG_DATE, WRONG_DATE_TOO, True),
         (NO_REFUND, NO_REFUND_TOO, True),
         (WRONG_DATE, NO_REFUND, False),
-        ('"greets": met. "confirms the refund": not met.', '"greets": not met. "confirms the refund": met.', False),
-        ("The agent didn't verify the identity.", "It failed to verify the caller's identity", True),
-        ("El agente no confirmó el reembolso.", "El agente no confirmó el reembolso del cliente.", True),
+        (
+            '"greets": met. "confirms the refund": not met.',
+            '"greets": not met. "confirms the refund": met.',
+            False,
+        ),
+        (
+            "The agent didn't verify the identity.",
+            "It failed to verify the caller's identity",
+            True,
+        ),
+        (
+            "El agente no confirmó el reembolso.",
+            "El agente no confirmó el reembolso del cliente.",
+            True,
+        ),
         ("返金を確認しなかった。", "返金を確認しませんでした。", True),
         ("返金を確認しなかった。", "配達日を間違えた。", False),
         ("Did not say when order 4411 arrives.", "Did not say when order 4502 arrives.", True),
     ],
 )
-def test_failures_are_alike_by_what_their_remarks_complain_of(one: str, other: str, alike: bool) -> None:
+def test_failures_are_alike_by_what_their_remarks_complain_of(
+    one: str, other: str, alike: bool
+) -> None:
     groups = group_failures([failed(one, job="job_1"), failed(other, job="job_2")])
 
     assert (len(groups) == 1) is alike
@@ -159,19 +187,26 @@ def test_group_is_represented_by_a_run_whose_signals_are_those_of_most() -> None
     silent = [Signal("user_spoke_last", 1, "", False)]
     read = {run.job_id or "": run for run in runs}
 
-    chosen = representative(group, read, {"job_0": [], "job_1": silent, "job_2": silent, "job_3": silent})
+    chosen = representative(
+        group, read, {"job_0": [], "job_1": silent, "job_2": silent, "job_3": silent}
+    )
 
     assert chosen.job_id == "job_1"
     assert representative(group, {}, {}) is group.runs[0]
 
 
 def test_group_is_represented_by_the_run_most_like_the_others() -> None:
-    odd = "The refund was not confirmed, the greeting was missing, and opening hours were never told."
+    odd = (
+        "The refund was not confirmed, the greeting was missing, and opening hours were never told."
+    )
     remarks = [odd, "Refund and greeting not confirmed.", *["The refund was not confirmed."] * 3]
 
     groups = group_failures([failed(text, job=f"job_{n}") for n, text in enumerate(remarks)])
 
-    assert max(groups, key=lambda group: len(group.runs)).runs[0].remarks == "The refund was not confirmed."
+    assert (
+        max(groups, key=lambda group: len(group.runs)).runs[0].remarks
+        == "The refund was not confirmed."
+    )
 
 
 def test_runs_without_remarks_are_grouped_by_their_last_turns() -> None:
@@ -184,7 +219,10 @@ def test_runs_without_remarks_are_grouped_by_their_last_turns() -> None:
 
 
 def test_groups_do_not_depend_on_the_order_of_the_list() -> None:
-    runs = [failed(text, job=f"job_{n}") for n, text in enumerate([WRONG_DATE, NO_REFUND, RUDE, WRONG_DATE_TOO] * 3)]
+    runs = [
+        failed(text, job=f"job_{n}")
+        for n, text in enumerate([WRONG_DATE, NO_REFUND, RUDE, WRONG_DATE_TOO] * 3)
+    ]
 
     def members(ordered: list[TestRun]) -> set[frozenset[str | None]]:
         return {frozenset(run.job_id for run in group.runs) for group in group_failures(ordered)}
@@ -209,9 +247,13 @@ def test_quotes_are_few_and_end_with_the_last_turns() -> None:
     assert [quote.number for quote in quotes_of(failed("No refund.", "Hi."), [])] == [1]
 
 
-@pytest.mark.parametrize("text", ["", "....", "not", "n't", "\n\n", "a" * 50_000, "no. " * 5_000, "'" * 9_000])
+@pytest.mark.parametrize(
+    "text", ["", "....", "not", "n't", "\n\n", "a" * 50_000, "no. " * 5_000, "'" * 9_000]
+)
 def test_odd_remarks_are_words_all_the_same(text: str) -> None:
-    assert isinstance(words_of(text), frozenset) and isinstance(complaint(failed(text or None, text)).words, frozenset)
+    assert isinstance(words_of(text), frozenset) and isinstance(
+        complaint(failed(text or None, text)).words, frozenset
+    )
 
 
 async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
@@ -224,7 +266,10 @@ async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
         topic = topics[number % 20]
         case = planted.batch["testCases"][number % 100]
         planted.add(
-            case, False, f"The agent never mentioned the {topic}.", ["Hi.", "Hello." * 90, f"And {topic}?", "No."]
+            case,
+            False,
+            f"The agent never mentioned the {topic}.",
+            ["Hi.", "Hello." * 90, f"And {topic}?", "No."],
         )
     for case in planted.batch["testCases"]:
         case["attempt"] = 50
@@ -238,7 +283,11 @@ async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
         result = await mcp.call_tool(call["tool"], call["arguments"])
         answer = result.structured_content
         longest = max(longest, len(text_of(result)), len(json.dumps(answer, ensure_ascii=False)))
-        assert (answer["rate"]["passed"], answer["rate"]["decided"], answer["failed"]) == (2000, 5000, 3000)
+        assert (answer["rate"]["passed"], answer["rate"]["decided"], answer["failed"]) == (
+            2000,
+            5000,
+            3000,
+        )
         assert (answer["testCaseCount"], answer["groupCount"]) == (100, 20)
         assert answer["failedRead"] == 60 and answer["passedRead"] == 10
         assert all(group["quotes"] for group in answer["groups"])
@@ -248,7 +297,9 @@ async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
         calls += 1
         assert 50 * calls <= call["arguments"]["fromFailure"] <= 60 * calls
 
-    figures.append(f"100 cases x 50 attempts, 3,000 failures: at most {longest:,} characters an answer")
+    figures.append(
+        f"100 cases x 50 attempts, 3,000 failures: at most {longest:,} characters an answer"
+    )
     assert len(cases) == len(set(cases)) == 100 and len(groups) == len(set(groups)) == 20
     assert longest <= 25_000
 
@@ -262,14 +313,21 @@ async def test_next_calls_read_every_failure_once(
     call: Any = {"tool": "diagnose_batch_run", "arguments": HERE}
     while call:
         answer = (await mcp.call_tool(call["tool"], call["arguments"])).structured_content
-        call = next((one for one in answer.get("nextCalls", []) if one["tool"] == "diagnose_batch_run"), None)
+        call = next(
+            (one for one in answer.get("nextCalls", []) if one["tool"] == "diagnose_batch_run"),
+            None,
+        )
 
     read = {asked.path for asked in fake_api.asked if asked.path.startswith("/v1/test-runs/job_")}
-    failures = {f"/v1/test-runs/{run['jobId']}" for run in red_batch().runs if run["isSuccessful"] is False}
+    failures = {
+        f"/v1/test-runs/{run['jobId']}" for run in red_batch().runs if run["isSuccessful"] is False
+    }
     assert read == failures
 
 
-async def test_transcript_that_cannot_be_read_is_missed_and_pluralize(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_transcript_that_cannot_be_read_is_missed_and_pluralize(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     planted = red_batch()
     planted_api(fake_api, planted)
     broken = next(run["jobId"] for run in planted.runs if run["remarks"] == RUDE)
@@ -320,7 +378,9 @@ async def test_without_a_list_it_takes_job_ids(mcp: Client, fake_api: FakeAPI) -
         fake_api.answer("GET", f"/v1/test-runs/job_{number}", {**RUN, "isSuccessful": number > 0})
 
     refused = await mcp.call_tool("diagnose_batch_run", HERE)
-    result = await mcp.call_tool("diagnose_batch_run", {**HERE, "jobIds": ["job_0", "job_1", "job_2", "job_1"]})
+    result = await mcp.call_tool(
+        "diagnose_batch_run", {**HERE, "jobIds": ["job_0", "job_1", "job_2", "job_1"]}
+    )
 
     assert refused.is_error and "jobIds" in text_of(refused)
     answer = result.structured_content
@@ -353,7 +413,9 @@ TEN_QUESTIONS = {
 }
 
 
-async def test_text_alone_and_structure_alone_answer_the_same_ten_questions(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_text_alone_and_structure_alone_answer_the_same_ten_questions(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     planted_api(fake_api, red_batch())
 
     result = await mcp.call_tool("diagnose_batch_run", HERE)
@@ -371,15 +433,23 @@ async def test_text_alone_and_structure_alone_answer_the_same_ten_questions(mcp:
 
 async def test_every_next_call_in_the_sandbox_works(sandbox_mcp: Client) -> None:
     for agent in ("agent_SPIlVscbB0kkXBvZ", "agent_mJzLaPEo425lieb9", "agent_IqmljBh8eSEGAqKd"):
-        listed = (await sandbox_mcp.call_tool("list_batch_runs", {"agentId": agent})).structured_content
+        listed = (
+            await sandbox_mcp.call_tool("list_batch_runs", {"agentId": agent})
+        ).structured_content
         for row in listed["batchRuns"]:
-            result = await sandbox_mcp.call_tool("diagnose_batch_run", {"agentId": agent, "batchId": row["batchId"]})
+            result = await sandbox_mcp.call_tool(
+                "diagnose_batch_run", {"agentId": agent, "batchId": row["batchId"]}
+            )
             assert not result.is_error, text_of(result)
             for call in result.structured_content.get("nextCalls", []):
-                assert not (await sandbox_mcp.call_tool(call["tool"], call["arguments"])).is_error, call
+                assert not (
+                    await sandbox_mcp.call_tool(call["tool"], call["arguments"])
+                ).is_error, call
 
 
-async def test_runs_without_ids_are_counted_and_end_the_reading(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_runs_without_ids_are_counted_and_end_the_reading(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
     batch = planted_batch("batch_red", [(0, 6)])
     for run, odd in zip(batch.runs, (None, "..", "\ud800x", "x" * 70_000), strict=False):
         run["jobId"] = odd
@@ -389,7 +459,10 @@ async def test_runs_without_ids_are_counted_and_end_the_reading(mcp: Client, fak
 
     assert not result.is_error, text_of(result)
     assert (result.structured_content["failed"], result.structured_content["failedRead"]) == (6, 2)
-    assert all(call["tool"] != "diagnose_batch_run" for call in result.structured_content.get("nextCalls", []))
+    assert all(
+        call["tool"] != "diagnose_batch_run"
+        for call in result.structured_content.get("nextCalls", [])
+    )
     assert all(".." not in asked.path for asked in fake_api.asked)
 
 
@@ -398,7 +471,9 @@ async def test_repeated_job_ids_count_once(mcp: Client, fake_api: FakeAPI) -> No
     batch.runs += batch.runs[:2]
     planted_api(fake_api, batch)
 
-    rate = (await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})).structured_content["rate"]
+    rate = (
+        await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})
+    ).structured_content["rate"]
 
     assert (rate["passed"], rate["decided"]) == (2, 5)
 
@@ -409,13 +484,21 @@ async def test_runs_of_the_only_case_need_not_tell_it(mcp: Client, fake_api: Fak
         run["testCase"] = None
     planted_api(fake_api, batch)
 
-    answer = (await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})).structured_content
+    answer = (
+        await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})
+    ).structured_content
 
-    assert (answer["undecided"], answer["testCaseCount"], answer["testCases"][0]["rate"]["decided"]) == (0, 1, 5)
+    assert (
+        answer["undecided"],
+        answer["testCaseCount"],
+        answer["testCases"][0]["rate"]["decided"],
+    ) == (0, 1, 5)
 
 
 def test_remarks_without_a_telling_word_are_alike_only_when_they_are_equal() -> None:
     remarks = [None, "Refused.", "Wrong.", "404", None]
-    groups = group_failures([failed(text, job=f"job_{number}") for number, text in enumerate(remarks)])
+    groups = group_failures(
+        [failed(text, job=f"job_{number}") for number, text in enumerate(remarks)]
+    )
 
     assert sorted(len(group.runs) for group in groups) == [1, 1, 1, 2]

@@ -29,7 +29,9 @@ class Person:
         self.answer = answer
         self.asked: list[str] = []
 
-    async def __call__(self, context: Any, params: mcp_types.ElicitRequestParams) -> mcp_types.ElicitResult:
+    async def __call__(
+        self, context: Any, params: mcp_types.ElicitRequestParams
+    ) -> mcp_types.ElicitResult:
         assert isinstance(params, mcp_types.ElicitRequestFormParams)
         assert list(params.requested_schema["properties"]) == ["start"]
         self.asked.append(params.message)
@@ -44,7 +46,9 @@ def costly(fake_api: FakeAPI) -> FakeAPI:
     return fake_api
 
 
-async def test_unknown_test_case_stops_the_launch_and_names_near_ones(mcp: Client, costly: FakeAPI) -> None:
+async def test_unknown_test_case_stops_the_launch_and_names_near_ones(
+    mcp: Client, costly: FakeAPI
+) -> None:
     result = await mcp.call_tool("create_batch_run", {**START, "testCases": ["tc_1", "tc_22"]})
 
     assert result.is_error and costly.posts == []
@@ -60,7 +64,9 @@ async def test_cost_that_cannot_be_read_stops_the_launch(mcp: Client, costly: Fa
     assert result.is_error and costly.posts == []
 
 
-async def test_cases_are_read_one_by_one_where_they_cannot_be_listed(mcp: Client, costly: FakeAPI) -> None:
+async def test_cases_are_read_one_by_one_where_they_cannot_be_listed(
+    mcp: Client, costly: FakeAPI
+) -> None:
     costly.answer("GET", "/v1/test-cases", ERROR, 405)
     for case in START["testCases"]:
         costly.answer("GET", f"/v1/test-cases/{case}", {**CASE, "testCaseId": case, "attempt": 3})
@@ -72,7 +78,9 @@ async def test_cases_are_read_one_by_one_where_they_cannot_be_listed(mcp: Client
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_many_attempts_need_the_number_where_nobody_can_be_asked(costly: FakeAPI, mode: str) -> None:
+async def test_many_attempts_need_the_number_where_nobody_can_be_asked(
+    costly: FakeAPI, mode: str
+) -> None:
     async with connected(mode=mode, base_url=costly.url, api_key=KEY) as mcp:
         refused = await mcp.call_tool("create_batch_run", START)
         assert refused.is_error and costly.posts == []
@@ -96,7 +104,10 @@ async def test_many_attempts_need_the_number_where_nobody_can_be_asked(costly: F
 async def test_person_is_asked_once_in_words_that_name_the_cost(costly: FakeAPI, mode: str) -> None:
     person = Person(YES)
     label = "Angry\u202e customer\nwho cancels"
-    cases = [{**CASE, "testCaseId": "tc_1", "attempt": 30, "label": label}, {"testCaseId": "tc_2", "attempt": 30}]
+    cases = [
+        {**CASE, "testCaseId": "tc_1", "attempt": 30, "label": label},
+        {"testCaseId": "tc_2", "attempt": 30},
+    ]
     costly.answer("GET", "/v1/test-cases", page(cases))
     settings = {"base_url": costly.url, "api_key": KEY}
     async with connected(mode=mode, elicitation_callback=person, **settings) as mcp:
@@ -121,7 +132,9 @@ async def test_person_is_asked_once_in_words_that_name_the_cost(costly: FakeAPI,
         mcp_types.ElicitResult(action="accept", content={}),
     ],
 )
-async def test_anything_but_yes_starts_nothing(costly: FakeAPI, mode: str, answer: mcp_types.ElicitResult) -> None:
+async def test_anything_but_yes_starts_nothing(
+    costly: FakeAPI, mode: str, answer: mcp_types.ElicitResult
+) -> None:
     person = Person(answer)
     settings = {"base_url": costly.url, "api_key": KEY}
     async with connected(mode=mode, elicitation_callback=person, **settings) as mcp:
@@ -136,7 +149,11 @@ async def test_at_the_limit_nobody_is_asked(fake_api: FakeAPI) -> None:
     fake_api.answer("POST", "/v1/batch-runs", CREATED_BATCH)
     person = Person(YES)
     for limit, asked in ((50, 0), (49, 1)):
-        settings: dict[str, Any] = {"base_url": fake_api.url, "api_key": KEY, "confirm_attempts": limit}
+        settings: dict[str, Any] = {
+            "base_url": fake_api.url,
+            "api_key": KEY,
+            "confirm_attempts": limit,
+        }
         async with connected(elicitation_callback=person, **settings) as mcp:
             assert not (await mcp.call_tool("create_batch_run", START)).is_error
         assert len(person.asked) == asked
@@ -149,7 +166,11 @@ async def test_answer_to_another_question_does_not_count(costly: FakeAPI) -> Non
         "GET",
         "/v1/test-cases",
         lambda asked: page(
-            [{**CASE, "testCaseId": name, "attempt": n} for n in [next(grown)] for name in ("tc_1", "tc_2")]
+            [
+                {**CASE, "testCaseId": name, "attempt": n}
+                for n in [next(grown)]
+                for name in ("tc_1", "tc_2")
+            ]
         ),
     )
     person = Person(YES)
@@ -158,16 +179,23 @@ async def test_answer_to_another_question_does_not_count(costly: FakeAPI) -> Non
         result = await mcp.call_tool("create_batch_run", START)
 
     assert result.structured_content["expectedAttempts"] == 62
-    assert [question.partition(" simulated")[0] for question in person.asked] == ["Start 60", "Start 62"]
+    assert [question.partition(" simulated")[0] for question in person.asked] == [
+        "Start 60",
+        "Start 62",
+    ]
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.parametrize("transport", ["stdio", "sse", "http"])
-async def test_person_is_asked_on_every_transport_that_can(costly: FakeAPI, transport: str, mode: str) -> None:
+async def test_person_is_asked_on_every_transport_that_can(
+    costly: FakeAPI, transport: str, mode: str
+) -> None:
     person = Person(YES)
     variables = {"SIGMAMIND_BASE_URL": costly.url, "SIGMAMIND_API_KEY": KEY}
     if transport == "stdio":
-        server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environment(**variables))
+        server = StdioServerParameters(
+            command=COMMAND[0], args=COMMAND[1:], env=environment(**variables)
+        )
         async with Client(server, mode=mode, elicitation_callback=person) as client:
             result = await client.call_tool("create_batch_run", START)
     else:
@@ -190,7 +218,11 @@ async def test_person_is_asked_on_every_transport_that_can(costly: FakeAPI, tran
     [
         ({"agentSettings": {"webhooks": []}, "tools": []}, 200, None),
         ({"agentSettings": {"webhooks": [{"url": "x"}] * 2}}, 200, "The agent has 2 webhooks;"),
-        ({"agentSettings": {"webhooks": [{}]}, "tools": [{}]}, 200, "The agent has 1 webhook and 1 tool;"),
+        (
+            {"agentSettings": {"webhooks": [{}]}, "tools": [{}]},
+            200,
+            "The agent has 1 webhook and 1 tool;",
+        ),
         ({}, 404, "The agent could not be read"),
     ],
 )
@@ -212,7 +244,9 @@ async def test_call_issued_again_after_the_yes_is_not_asked_about_again(costly: 
     """The first call's outcome is known but was never handed over: the second takes it, without a question."""
     costly.answer("GET", "/v1/batch-runs", page([BATCH]))
     person = Person(YES)
-    async with connected(mode="legacy", elicitation_callback=person, base_url=costly.url, api_key=KEY) as mcp:
+    async with connected(
+        mode="legacy", elicitation_callback=person, base_url=costly.url, api_key=KEY
+    ) as mcp:
         costly.stalled = "POST"
         costly.stall.clear()
         await cut_while(mcp, costly)
@@ -244,7 +278,9 @@ async def test_what_changed_while_the_person_thought_is_asked_about_again(costly
             return await super().__call__(*args)
 
     person = Slow(YES)
-    async with connected(mode="legacy", elicitation_callback=person, base_url=costly.url, api_key=KEY) as mcp:
+    async with connected(
+        mode="legacy", elicitation_callback=person, base_url=costly.url, api_key=KEY
+    ) as mcp:
         result = await mcp.call_tool("create_batch_run", START)
 
     assert [asked.split()[1] for asked in person.asked] == ["60", "6,000"]
@@ -257,7 +293,10 @@ async def test_one_yes_starts_one_batch_run_however_often_it_is_sent(costly: Fak
     async with connected(mode="2026-07-28", elicitation_callback=Person(YES), **settings) as mcp:
         asked = await mcp.session.call_tool("create_batch_run", START, allow_input_required=True)
         assert isinstance(asked, mcp_types.InputRequiredResult)
-        brought: Any = {"input_responses": {"confirmation": YES}, "request_state": asked.request_state}
+        brought: Any = {
+            "input_responses": {"confirmation": YES},
+            "request_state": asked.request_state,
+        }
         first = await mcp.call_tool("create_batch_run", START, **brought)
         again = await mcp.call_tool("create_batch_run", START, **brought)
 
@@ -266,7 +305,10 @@ async def test_one_yes_starts_one_batch_run_however_often_it_is_sent(costly: Fak
 
 
 async def test_negative_attempts_do_not_lower_the_count(costly: FakeAPI) -> None:
-    cases = [{**CASE, "testCaseId": "tc_1", "attempt": 1000}, {**CASE, "testCaseId": "tc_2", "attempt": -999}]
+    cases = [
+        {**CASE, "testCaseId": "tc_1", "attempt": 1000},
+        {**CASE, "testCaseId": "tc_2", "attempt": -999},
+    ]
     costly.answer("GET", "/v1/test-cases", page(cases))
     async with connected(base_url=costly.url, api_key=KEY) as mcp:
         refused = await mcp.call_tool("create_batch_run", START)

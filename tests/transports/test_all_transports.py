@@ -50,12 +50,16 @@ async def connect(how: str, url: str) -> AsyncIterator[Client]:
         return
     if transport == "http":
         async with httpx2.AsyncClient() as http:
-            async with Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode, cache=None) as client:
+            async with Client(
+                streamable_http_client(f"{url}/mcp", http_client=http), mode=mode, cache=None
+            ) as client:
                 yield client
         return
     server: Any = sse_client(f"{url}/sse")
     if transport == "stdio":
-        server = StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], "--sandbox"], env=environment())
+        server = StdioServerParameters(
+            command=COMMAND[0], args=[*COMMAND[1:], "--sandbox"], env=environment()
+        )
     async with Client(server, mode=mode, cache=None) as client:
         yield client
 
@@ -63,18 +67,28 @@ async def connect(how: str, url: str) -> AsyncIterator[Client]:
 async def everything(client: Client) -> str:
     """All that every client sees, as one text; fences have a new boundary each time, and older clients get no links."""
     tools = [tool.model_dump(mode="json") for tool in (await client.list_tools()).tools]
-    templates = [item.uri_template for item in (await client.list_resource_templates()).resource_templates]
+    templates = [
+        item.uri_template for item in (await client.list_resource_templates()).resource_templates
+    ]
     resources = [item.model_dump(mode="json") for item in (await client.list_resources()).resources]
     prompts = [item.model_dump(mode="json") for item in (await client.list_prompts()).prompts]
     filled = await client.get_prompt("diagnose_batch_run", {"agentId": AGENT, "batchId": BATCH_ID})
-    seen: list[Any] = [tools, templates, resources, prompts, filled.model_dump(mode="json", include={"messages"})]
+    seen: list[Any] = [
+        tools,
+        templates,
+        resources,
+        prompts,
+        filled.model_dump(mode="json", include={"messages"}),
+    ]
     for name, arguments in CALLS:
         result = await client.call_tool(name, arguments)
         texts = [block.text for block in result.content if isinstance(block, mcp_types.TextContent)]
         seen.append([result.is_error, result.structured_content, texts])
     uri = f"sigmamind://agents/{AGENT}/batch-runs/{BATCH_ID}/test-runs/{IN_RUN['jobId']}"
     for read in (uri, f"{uri}/transcript", "sigmamind://guide/sandbox"):
-        seen.append([part.model_dump(mode="json") for part in (await client.read_resource(read)).contents])
+        seen.append(
+            [part.model_dump(mode="json") for part in (await client.read_resource(read)).contents]
+        )
     return _without_boundaries(json.dumps(seen, sort_keys=True))
 
 
@@ -83,9 +97,19 @@ def _without_boundaries(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "how", ["stdio legacy", "stdio 2026-07-28", "http legacy", "http 2026-07-28", "sse legacy", "sse 2026-07-28"]
+    "how",
+    [
+        "stdio legacy",
+        "stdio 2026-07-28",
+        "http legacy",
+        "http 2026-07-28",
+        "sse legacy",
+        "sse 2026-07-28",
+    ],
 )
-async def test_every_transport_shows_the_same_tools_and_the_same_answers(how: str, url: str) -> None:
+async def test_every_transport_shows_the_same_tools_and_the_same_answers(
+    how: str, url: str
+) -> None:
     async with connect("memory", url) as client:
         expected = await everything(client)
     async with connect(how, url) as client:
@@ -113,7 +137,9 @@ async def test_the_whole_loop_runs_from_a_test_case_to_a_transcript(how: str, ur
                 await anyio.sleep(0.2)
         runs = await client.call_tool(**_next(state))
         job = runs.structured_content["testRuns"][0]
-        run = await client.call_tool("get_test_run", {**_next(started)["arguments"], "jobId": job["jobId"]})
+        run = await client.call_tool(
+            "get_test_run", {**_next(started)["arguments"], "jobId": job["jobId"]}
+        )
         (transcript,) = (await client.read_resource(job["transcriptUri"])).contents
 
     assert state.structured_content["state"] == "finished"

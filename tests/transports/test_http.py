@@ -20,7 +20,12 @@ from tests.processes import environment, run, serving
 pytestmark = pytest.mark.anyio
 
 IN_BATCH = {"agentId": "agent_D5D0p7TUs66TTAEAx", "batchId": "batch_s0OJu2JWR8R45Fai"}
-CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_batch_run", "arguments": IN_BATCH}}
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "get_batch_run", "arguments": IN_BATCH},
+}
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
 
@@ -28,7 +33,11 @@ ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "appl
 def url(fake_api: FakeAPI) -> Iterator[str]:
     """The server as a process, in front of the fake API, with a key and an agent that it must not use."""
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
-    env = environment(SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY="operators", SIGMAMIND_AGENT_ID="operators")
+    env = environment(
+        SIGMAMIND_BASE_URL=fake_api.url,
+        SIGMAMIND_API_KEY="operators",
+        SIGMAMIND_AGENT_ID="operators",
+    )
     with serving("serve", env=env) as base:
         yield base
 
@@ -44,7 +53,9 @@ async def test_each_request_uses_its_own_callers_key(url: str, fake_api: FakeAPI
     assert [asked.headers["x-api-key"] for asked in fake_api.asked] == ["first", "second", "first"]
 
 
-async def test_sse_uses_the_key_of_the_connection_and_the_agent_of_the_call(url: str, fake_api: FakeAPI) -> None:
+async def test_sse_uses_the_key_of_the_connection_and_the_agent_of_the_call(
+    url: str, fake_api: FakeAPI
+) -> None:
     async with Client(sse_client(f"{url}/sse", headers={"X-API-Key": KEY})) as client:
         result = await client.call_tool("get_batch_run", IN_BATCH)
 
@@ -53,14 +64,17 @@ async def test_sse_uses_the_key_of_the_connection_and_the_agent_of_the_call(url:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/mcp"), ("GET", "/sse"), ("POST", "/messages/?session_id=" + "0" * 32)]
+    ("method", "path"),
+    [("POST", "/mcp"), ("GET", "/sse"), ("POST", "/messages/?session_id=" + "0" * 32)],
 )
 @pytest.mark.parametrize("keys", [[], [""], ["one", "two"], ["with space"]])
 async def test_without_one_usable_key_it_is_401_and_says_which_header(
     url: str, fake_api: FakeAPI, method: str, path: str, keys: list[str]
 ) -> None:
     headers = [*ACCEPT.items(), *(("X-API-Key", key) for key in keys)]
-    response = httpx2.request(method, f"{url}{path}", headers=headers, content=b"{}" if method == "POST" else None)
+    response = httpx2.request(
+        method, f"{url}{path}", headers=headers, content=b"{}" if method == "POST" else None
+    )
 
     assert response.status_code == 401
     assert "X-API-Key" in response.json()["error"]
@@ -91,7 +105,8 @@ async def test_no_oauth_is_advertised(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/mcp/"), ("POST", "/mcp%2F"), ("GET", "/sse/"), ("POST", "/messages")]
+    ("method", "path"),
+    [("POST", "/mcp/"), ("POST", "/mcp%2F"), ("GET", "/sse/"), ("POST", "/messages")],
 )
 async def test_no_caller_is_sent_elsewhere(url: str, method: str, path: str) -> None:
     """R29: behind a proxy the way back would be named in plain http, and a client would take its key there."""
@@ -120,7 +135,9 @@ async def test_foreign_hosts_and_origins_are_turned_away(
     url: str, fake_api: FakeAPI, path: str, header: str, value: str, status: int
 ) -> None:
     method = "POST" if path in ("/mcp", "/messages/") else "GET"
-    response = httpx2.request(method, f"{url}{path}", headers={**ACCEPT, "X-API-Key": KEY, header: value})
+    response = httpx2.request(
+        method, f"{url}{path}", headers={**ACCEPT, "X-API-Key": KEY, header: value}
+    )
 
     assert response.status_code == status
     assert fake_api.asked == []
@@ -131,19 +148,24 @@ async def test_own_origin_is_let_in(url: str) -> None:
     assert post(url, **{"X-API-Key": KEY, "Origin": f"http://127.0.0.1:{port}"}).status_code == 200
 
 
-async def test_sse_session_answers_only_the_key_that_opened_it(url: str, figures: list[str]) -> None:
+async def test_sse_session_answers_only_the_key_that_opened_it(
+    url: str, figures: list[str]
+) -> None:
     """R30."""
     with httpx2.stream("GET", f"{url}/sse", headers={"X-API-Key": KEY}) as stream:
         lines = stream.iter_lines()
         endpoint = next(line for line in lines if line.startswith("data: ")).removeprefix("data: ")
         with httpx2.Client(base_url=url) as client:
             strangers = [
-                client.post(endpoint, json=CALL, headers={"X-API-Key": f"another-{n}"}).status_code for n in range(100)
+                client.post(endpoint, json=CALL, headers={"X-API-Key": f"another-{n}"}).status_code
+                for n in range(100)
             ]
         owner = httpx2.post(f"{url}{endpoint}", json=CALL, headers={"X-API-Key": KEY})
 
     assert set(strangers) == {404} and owner.status_code == 202
-    figures.append(f"R30 {len(strangers)} posts of strangers into an SSE session: {strangers.count(404)} told 404")
+    figures.append(
+        f"R30 {len(strangers)} posts of strangers into an SSE session: {strangers.count(404)} told 404"
+    )
 
 
 async def test_all_transports_share_one_connection_pool(fake_api: FakeAPI) -> None:
@@ -159,19 +181,26 @@ async def test_all_transports_share_one_connection_pool(fake_api: FakeAPI) -> No
                     await client.call_tool("get_batch_run", IN_BATCH)
 
     assert len(fake_api.asked) == 9
-    assert fake_api.connections < 4  # a pool for each SSE connection and one for /mcp would make four
+    assert (
+        fake_api.connections < 4
+    )  # a pool for each SSE connection and one for /mcp would make four
 
 
 async def test_requests_with_one_id_get_each_their_own_answer(url: str, fake_api: FakeAPI) -> None:
     """R30: clients that send id 1 every time must not meet each other's answers."""
     for number in range(10):
-        fake_api.answer("GET", f"/v1/batch-runs/b{number}", {**BATCH, "agent": {"name": f"agent {number}"}})
+        fake_api.answer(
+            "GET", f"/v1/batch-runs/b{number}", {**BATCH, "agent": {"name": f"agent {number}"}}
+        )
 
     async with httpx2.AsyncClient(headers={**ACCEPT, "X-API-Key": KEY}, timeout=10) as http:
         answers: dict[int, str] = {}
 
         async def ask(number: int) -> None:
-            params = {"name": "get_batch_run", "arguments": {"agentId": "a", "batchId": f"b{number}"}}
+            params = {
+                "name": "get_batch_run",
+                "arguments": {"agentId": "a", "batchId": f"b{number}"},
+            }
             response = await http.post(f"{url}/mcp", json={**CALL, "params": params})
             answers[number] = response.text
 
@@ -184,7 +213,9 @@ async def test_requests_with_one_id_get_each_their_own_answer(url: str, fake_api
 
 async def test_single_user_lends_the_configured_key(fake_api: FakeAPI) -> None:
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
-    env = environment(SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY=KEY, SIGMAMIND_AGENT_ID="agent_mine")
+    env = environment(
+        SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY=KEY, SIGMAMIND_AGENT_ID="agent_mine"
+    )
     with serving("serve", "--single-user", env=env) as url:
         params = {"name": "get_batch_run", "arguments": {"batchId": IN_BATCH["batchId"]}}
         assert post(url, {**CALL, "params": params}).status_code == 200

@@ -25,8 +25,14 @@ from tests.processes import COMMAND, environment
 AGENT = "agent_D5D0p7TUs66TTAEAx"
 NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
 IN_BATCH = {"agentId": AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"}
-CLIENT = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
-POSIX_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send a process")
+CLIENT = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "raw", "version": "1"},
+}
+POSIX_SIGNALS = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no signals to send a process"
+)
 ENDINGS = ["end of input"] if sys.platform == "win32" else ["end of input", "SIGTERM", "SIGINT"]
 WAIT = 60.0
 END_SECONDS = 6.0
@@ -50,7 +56,9 @@ stdio.END_SECONDS = {seconds}
 sys.exit(cli.main([]))
 """
 IMPATIENT = WITH_TIME_TO_END.format(seconds=0.5)
-PATIENT = WITH_TIME_TO_END.format(seconds=600)  # whatever holds up its end shows, because nothing cuts it
+PATIENT = WITH_TIME_TO_END.format(
+    seconds=600
+)  # whatever holds up its end shows, because nothing cuts it
 NOISY = """
 import os, subprocess, sys
 from sigmamind_mcp import cli
@@ -68,7 +76,12 @@ sys.exit(cli.main([]))
 
 
 def request(number: int | str, method: str = "ping", params: Any = None) -> bytes:
-    message = {"jsonrpc": "2.0", "id": number, "method": method, "params": {} if params is None else params}
+    message = {
+        "jsonrpc": "2.0",
+        "id": number,
+        "method": method,
+        "params": {} if params is None else params,
+    }
     return json.dumps(message).encode()
 
 
@@ -82,7 +95,11 @@ class Server:
     def __init__(self, script: str | None = None, **variables: str) -> None:
         command = COMMAND if script is None else [sys.executable, "-c", script]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**variables)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(**variables),
         )
         self._lines: Queue[bytes | None] = Queue()
         self._log: list[bytes] = []
@@ -90,7 +107,8 @@ class Server:
 
     def initialize(self) -> None:
         self.write(
-            request("initialize", "initialize", CLIENT), b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+            request("initialize", "initialize", CLIENT),
+            b'{"jsonrpc":"2.0","method":"notifications/initialized"}',
         )
 
     def listen(self) -> None:
@@ -158,7 +176,11 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status")
         if not status.exists():
             return None
-        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmRSS"))
+        line = next(
+            line
+            for line in status.read_text(encoding="utf-8").splitlines()
+            if line.startswith("VmRSS")
+        )
         return int(line.split()[1]) / 1024
 
 
@@ -169,7 +191,9 @@ def started(script: str | None = None, **variables: str) -> Iterator[Server]:
 
 
 @contextmanager
-def started_together(count: int, script: str | None = None, **variables: str) -> Iterator[list[Server]]:
+def started_together(
+    count: int, script: str | None = None, **variables: str
+) -> Iterator[list[Server]]:
     servers = [Server(script, **variables) for _ in range(count)]
     try:
         for server in servers:
@@ -263,7 +287,9 @@ def refused(number: int | str | None, code: int, sentence: str) -> tuple[Any, ..
     ],
     ids=lambda value: repr(bytes(value[:60])) if isinstance(value, bytes) else "",
 )  # fmt: skip
-def test_line_that_is_no_message_is_refused_under_its_id(server: Server, line: bytes, expected: list[Any]) -> None:
+def test_line_that_is_no_message_is_refused_under_its_id(
+    server: Server, line: bytes, expected: list[Any]
+) -> None:
     """R33: refused in words, with the id that can be read; the next request is answered."""
     server.write(line, request("after"))
 
@@ -288,7 +314,9 @@ def test_line_that_is_no_message_is_refused_under_its_id(server: Server, line: b
         (rb'"\\\ud800\\"', "\\\ufffd\\"),
     ],
 )
-def test_text_that_no_unicode_spells_is_replaced_and_the_call_answered(server: Server, sent: bytes, name: str) -> None:
+def test_text_that_no_unicode_spells_is_replaced_and_the_call_answered(
+    server: Server, sent: bytes, name: str
+) -> None:
     """R33: bad UTF-8 and half a character never cost the answer; an id with them comes back as it was understood."""
     server.write(b'{"jsonrpc":"2.0","id":' + sent + b',"method":"tools/list"}')
 
@@ -300,7 +328,9 @@ def test_text_that_no_unicode_spells_is_replaced_and_the_call_answered(server: S
 def test_request_of_4_mib_is_served(server: Server) -> None:
     """R33: the cap is on what is larger."""
     filling = 4 * 2**20 - len(request(1, "ping", {"a": ""}))
-    server.write(request(1, "ping", {"a": "a" * filling}), request(2, "ping", {"a": "a" * (filling + 1)}))
+    server.write(
+        request(1, "ping", {"a": "a" * filling}), request(2, "ping", {"a": "a" * (filling + 1)})
+    )
 
     answers = sorted([server.answer(), server.answer()], key=lambda answer: int(answer["id"]))
 
@@ -331,7 +361,8 @@ def fuzzed(random: Random, number: int) -> tuple[int | str, bytes]:
         [
             b'"plain"',
             b'"' + random.randbytes(random.randrange(60)).replace(b"\n", b"\xff") + b'"',
-            b'"\\u%04x\\u%04x"' % (random.randrange(0xD800, 0xE000), random.randrange(0xD700, 0xE100)),
+            b'"\\u%04x\\u%04x"'
+            % (random.randrange(0xD800, 0xE000), random.randrange(0xD700, 0xE100)),
             b"[" * depth + b"]" * depth,
             random.choice([b"NaN", b"1e999", b"-Infinity", b"nul", b"", b"'x'", b"1" * 5_000]),
             random.choice([b"{}", b"[1,2]", b"{'a':1}", b'{"id":1}', b'{"id":"x"', b'"}']),
@@ -343,7 +374,10 @@ def fuzzed(random: Random, number: int) -> tuple[int | str, bytes]:
     if random.random() < 0.2:
         params = value
     if random.random() < 0.3:
-        return name, b'{"method":"tools/call","params":' + params + b',"jsonrpc":"2.0","id":' + spelt + b"}"
+        return (
+            name,
+            b'{"method":"tools/call","params":' + params + b',"jsonrpc":"2.0","id":' + spelt + b"}",
+        )
     line = b'{"jsonrpc":"2.0","id":' + spelt + b',"method":"tools/call","params":' + params + b"}"
     if random.random() < 0.2:
         line = line[: random.randrange(line.index(b',"method"') + 1, len(line))]
@@ -359,7 +393,9 @@ def test_every_fuzzed_request_is_answered_once(rounds: Rounds, figures: list[str
         before = server.memory()
         sent: set[int | str] = set()
         answered: list[int | str | None] = []
-        hearing = Thread(target=lambda: answered.extend(a["id"] for a in server.answers_until("done")))
+        hearing = Thread(
+            target=lambda: answered.extend(a["id"] for a in server.answers_until("done"))
+        )
         hearing.start()
         for number in range(count):
             name, line = fuzzed(random, number)
@@ -380,7 +416,9 @@ def test_every_fuzzed_request_is_answered_once(rounds: Rounds, figures: list[str
         if before and after:
             assert after - before < 20
             grown = f", memory {after - before:+.1f} MB"
-        figures.append(f"R33 stdio: {count:,} fuzzed lines and one of 50 MB: {len(missing)} unanswered{grown}")
+        figures.append(
+            f"R33 stdio: {count:,} fuzzed lines and one of 50 MB: {len(missing)} unanswered{grown}"
+        )
 
 
 def test_nothing_but_protocol_stands_on_stdout_whoever_prints(figures: list[str]) -> None:
@@ -424,7 +462,11 @@ def truncate_line(answer: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("under_way", ["nothing", "a read", "a write"])
 def test_each_ending_cancels_reads_and_finishes_writes(
-    fake_api: FakeAPI, arrived: Callable[[], str], rounds: Rounds, figures: list[str], under_way: str
+    fake_api: FakeAPI,
+    arrived: Callable[[], str],
+    rounds: Rounds,
+    figures: list[str],
+    under_way: str,
 ) -> None:
     """R37: end of input, SIGTERM and SIGINT end with status 0 in 6 s, the POST finished, without a traceback."""
     count, longest = rounds(short=1, long=100), 0.0
@@ -444,13 +486,21 @@ def test_each_ending_cancels_reads_and_finishes_writes(
             asked_at = {ending: server.end(ending) for ending, server in servers.items()}
 
             if under_way != "nothing":
-                assert [truncate_line(server.answer()) for server in servers.values()] == ["read"] * len(servers)
+                assert [truncate_line(server.answer()) for server in servers.values()] == [
+                    "read"
+                ] * len(servers)
             if under_way == "a write":
-                with pytest.raises(subprocess.TimeoutExpired):  # a process that cut its POST would be gone
+                with pytest.raises(
+                    subprocess.TimeoutExpired
+                ):  # a process that cut its POST would be gone
                     servers["end of input"].process.wait(0.5)
-                assert [server.process.poll() for server in servers.values()] == [None] * len(servers)
+                assert [server.process.poll() for server in servers.values()] == [None] * len(
+                    servers
+                )
                 fake_api.stall.set()
-                assert [truncate_line(server.answer()) for server in servers.values()] == ["write"] * len(servers)
+                assert [truncate_line(server.answer()) for server in servers.values()] == [
+                    "write"
+                ] * len(servers)
             for ending, server in servers.items():
                 status, lines, log = server.left()
                 longest = max(longest, time.monotonic() - asked_at[ending])
@@ -479,14 +529,18 @@ def test_write_that_takes_too_long_does_not_hold_up_the_end(
     assert [(status, lines) for status, lines, _ in ended] == [(0, [])] * len(servers)
     assert not any("Traceback" in log for _, _, log in ended)
     assert 0.5 <= took < END_SECONDS
-    figures.append(f"R37 stdio: a POST without an answer was left {took - 0.5:.2f} s after its time")
+    figures.append(
+        f"R37 stdio: a POST without an answer was left {took - 0.5:.2f} s after its time"
+    )
 
 
 @POSIX_SIGNALS
 def test_second_signal_ends_at_once(fake_api: FakeAPI, arrived: Callable[[], str]) -> None:
     """R37: whoever does not want to wait for the POST asks twice."""
     with started(**reaching(fake_api)) as server:
-        server.write(call("read", "get_batch_run", IN_BATCH), call("write", "create_test_case", NEW_CASE))
+        server.write(
+            call("read", "get_batch_run", IN_BATCH), call("write", "create_test_case", NEW_CASE)
+        )
         assert {arrived(), arrived()} == {"GET", "POST"}
         server.end("SIGTERM")
         assert server.answer()["id"] == "read"  # the first one has been heard
@@ -502,7 +556,9 @@ def test_signal_behind_the_end_of_input_still_lets_the_write_finish(
 ) -> None:
     """R37: clients close stdin and send SIGTERM two seconds later."""
     with started(**reaching(fake_api)) as server:
-        server.write(call("read", "get_batch_run", IN_BATCH), call("write", "create_test_case", NEW_CASE))
+        server.write(
+            call("read", "get_batch_run", IN_BATCH), call("write", "create_test_case", NEW_CASE)
+        )
         assert {arrived(), arrived()} == {"GET", "POST"}
         server.end("end of input")
         assert server.answer()["id"] == "read"
@@ -539,7 +595,9 @@ def test_client_that_reads_nothing_does_not_hold_up_the_end(fake_api: FakeAPI) -
     with server.process.stdin, server.process.stdout, server.process.stderr:
         server.initialize()
         assert b'"id":"initialize"' in server.process.stdout.readline()
-        server.write(*(request(number, "tools/list") for number in range(20)))  # over a megabyte of answers
+        server.write(
+            *(request(number, "tools/list") for number in range(20))
+        )  # over a megabyte of answers
         server.end("end of input")
         status = server.process.wait(WAIT)
 
@@ -552,7 +610,9 @@ def test_where_signals_cannot_be_received_the_server_still_starts_and_ends(
 ) -> None:
     """R37: signal receivers are optional, as on Windows, where Ctrl+C is all that comes; the POST is finished."""
     with started(WITHOUT_RECEIVERS, **reaching(fake_api)) as server:
-        server.write(call("read", "get_batch_run", IN_BATCH), call("write", "create_test_case", NEW_CASE))
+        server.write(
+            call("read", "get_batch_run", IN_BATCH), call("write", "create_test_case", NEW_CASE)
+        )
         assert {arrived(), arrived()} == {"GET", "POST"}
         server.end(ending)
         assert server.answer()["id"] == "read"
@@ -568,8 +628,15 @@ def test_where_signals_cannot_be_received_the_server_still_starts_and_ends(
 def test_without_stdin_the_server_says_who_starts_it() -> None:
     """R37: a mistake at the start is told, not thrown."""
     ended = subprocess.run(
-        ["sh", "-c", 'exec "$0" "$@" <&-', *COMMAND], env=environment(), capture_output=True, timeout=WAIT, check=False
+        ["sh", "-c", 'exec "$0" "$@" <&-', *COMMAND],
+        env=environment(),
+        capture_output=True,
+        timeout=WAIT,
+        check=False,
     )
 
     assert (ended.returncode, ended.stdout) == (2, b"")
-    assert b"Start sigmamind-mcp from an MCP client" in ended.stderr and b"Traceback" not in ended.stderr
+    assert (
+        b"Start sigmamind-mcp from an MCP client" in ended.stderr
+        and b"Traceback" not in ended.stderr
+    )

@@ -39,7 +39,9 @@ def test_every_handshake_revision_is_spoken(raw: RawClient, version: str) -> Non
 def test_older_clients_get_the_uri_in_the_text_alone(raw: RawClient, version: str) -> None:
     raw.initialize(version)
 
-    (block,) = raw.ask("tools/call", {"name": "get_batch_run", "arguments": IN_BATCH})["result"]["content"]
+    (block,) = raw.ask("tools/call", {"name": "get_batch_run", "arguments": IN_BATCH})["result"][
+        "content"
+    ]
 
     assert "Resource: sigmamind://agents/" in block["text"]
 
@@ -47,7 +49,9 @@ def test_older_clients_get_the_uri_in_the_text_alone(raw: RawClient, version: st
 def test_the_revision_without_handshake_is_spoken(raw: RawClient) -> None:
     discovered = raw.ask("server/discover", {"_meta": MODERN})["result"]
     listed = raw.ask("tools/list", {"_meta": MODERN})["result"]
-    called = raw.ask("tools/call", {"name": "get_batch_run", "arguments": IN_BATCH, "_meta": MODERN})["result"]
+    called = raw.ask(
+        "tools/call", {"name": "get_batch_run", "arguments": IN_BATCH, "_meta": MODERN}
+    )["result"]
 
     assert discovered["supportedVersions"] == ["2026-07-28"]
     assert (listed["ttlMs"], listed["cacheScope"]) == (3_600_000, "public")
@@ -57,12 +61,17 @@ def test_the_revision_without_handshake_is_spoken(raw: RawClient) -> None:
 def test_server_names_itself_and_tells_the_loop_briefly(raw: RawClient) -> None:
     result = raw.initialize("2025-11-25")["result"]
 
-    assert (result["serverInfo"]["name"], result["serverInfo"]["title"]) == ("sigmamind-mcp", "SigmaMind")
+    assert (result["serverInfo"]["name"], result["serverInfo"]["title"]) == (
+        "sigmamind-mcp",
+        "SigmaMind",
+    )
     assert len(result["instructions"].split()) <= 150
     assert set(result["capabilities"]) == {"completions", "prompts", "resources", "tools"}
 
 
-def test_unknown_tool_is_a_protocol_error_that_names_the_nearest_in_one_sentence(raw: RawClient) -> None:
+def test_unknown_tool_is_a_protocol_error_that_names_the_nearest_in_one_sentence(
+    raw: RawClient,
+) -> None:
     raw.initialize("2025-11-25")
 
     error = raw.ask("tools/call", {"name": "list_testcases", "arguments": {}})["error"]
@@ -73,7 +82,9 @@ def test_unknown_tool_is_a_protocol_error_that_names_the_nearest_in_one_sentence
     )
 
 
-def test_nothing_but_protocol_stands_on_stdout_and_end_of_input_ends_the_server(raw: RawClient) -> None:
+def test_nothing_but_protocol_stands_on_stdout_and_end_of_input_ends_the_server(
+    raw: RawClient,
+) -> None:
     raw.initialize("2025-11-25")
     raw.ask("tools/list", {})
 
@@ -102,15 +113,23 @@ def test_read_only_hides_the_tools_that_write_and_refuses_them() -> None:
     tools = [tool["name"] for tool in raw.ask("tools/list", {})["result"]["tools"]]
     error = raw.ask("tools/call", {"name": "create_test_case", "arguments": {}})["error"]
 
-    assert not any(name.startswith("create") for name in tools) and len(tools) == sum(not tool.writes for tool in TOOLS)
+    assert not any(name.startswith("create") for name in tools) and len(tools) == sum(
+        not tool.writes for tool in TOOLS
+    )
     assert "read-only" in error["message"]
     raw.close()
 
 
 def test_debug_log_has_no_key_and_no_conversation(fake_api: FakeAPI) -> None:
-    run = {"jobId": "job_1", "conversation": [{"role": "user", "content": "canary sentence"}], "remarks": "canary"}
+    run = {
+        "jobId": "job_1",
+        "conversation": [{"role": "user", "content": "canary sentence"}],
+        "remarks": "canary",
+    }
     fake_api.answer("GET", "/v1/test-runs/job_1", run)
-    raw = RawClient("--log-level", "debug", SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY="key_canary")
+    raw = RawClient(
+        "--log-level", "debug", SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY="key_canary"
+    )
     raw.initialize("2025-11-25")
     raw.ask("tools/call", {"name": "get_test_run", "arguments": {**IN_BATCH, "jobId": "job_1"}})
 

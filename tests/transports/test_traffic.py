@@ -40,15 +40,27 @@ from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
 
 pytestmark = pytest.mark.anyio
 
-ROUTES = [("POST", "/mcp"), ("GET", "/sse"), ("POST", "/messages/"), ("GET", "/healthz"), ("GET", "/readyz")]
-INITIALIZE = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
+ROUTES = [
+    ("POST", "/mcp"),
+    ("GET", "/sse"),
+    ("POST", "/messages/"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+]
+INITIALIZE = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "raw", "version": "1"},
+}
 Pairs = list[tuple[str, str]]
 
 
 @pytest.fixture
 def server(fake_api: FakeAPI) -> Iterator[Served]:
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
-    with served("serve", "--allowed-origin", "https://app.example", env=before(fake_api)) as running:
+    with served(
+        "serve", "--allowed-origin", "https://app.example", env=before(fake_api)
+    ) as running:
         yield running
 
 
@@ -119,7 +131,11 @@ async def test_only_listed_hosts_and_origins_pass_on_every_route(
         headers = [("Host", host), *([("Origin", origin)] if origin is not None else [])]
         status = exchange(server.url, method, path, headers).status
         passed = 200 if path in ("/healthz", "/readyz") else 401
-        assert status in ((passed,) if host_good and origin_good else (400, 403, 421)), (path, host, origin)
+        assert status in ((passed,) if host_good and origin_good else (400, 403, 421)), (
+            path,
+            host,
+            origin,
+        )
         if not host_good:
             assert status in (400, 421), (path, host, origin)
     figures.append(f"R29 {len(cases[::step]):,} of Host x Origin x route: only the listed pass")
@@ -141,7 +157,9 @@ async def test_pages_of_an_allowed_origin_may_call_and_no_others(server: Served)
     )  # fmt: skip
     without = exchange(server.url, "GET", "/healthz", [("Host", authority(server.url))])
 
-    assert allowed.status == 204 and "X-API-Key" in (allowed.headers["Access-Control-Allow-Headers"] or "")
+    assert allowed.status == 204 and "X-API-Key" in (
+        allowed.headers["Access-Control-Allow-Headers"] or ""
+    )
     assert foreign.status == 403 and "Access-Control-Allow-Origin" not in foreign.headers
     assert called.status == 200
     for answer in (allowed, called):
@@ -153,7 +171,9 @@ async def test_pages_of_an_allowed_origin_may_call_and_no_others(server: Served)
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/messages/"])
-async def test_without_a_key_nobody_waits_for_the_body(server: Served, path: str, figures: list[str]) -> None:
+async def test_without_a_key_nobody_waits_for_the_body(
+    server: Served, path: str, figures: list[str]
+) -> None:
     """R7, R31: 60 bodies of 4 MB that never come whole cost nothing."""
     began_with, slowest = resident_kilobytes(server), 0.0
     with ExitStack() as stack:
@@ -167,17 +187,23 @@ async def test_without_a_key_nobody_waits_for_the_body(server: Served, path: str
             peer.sendall(head.encode())
             assert peer.recv(1024).startswith(b"HTTP/1.1 401")
             slowest = max(slowest, monotonic() - began)
-    figures.append(f"R7 60 requests without a key on {path}: 401 each, the slowest after {slowest * 1_000:.0f} ms")
+    figures.append(
+        f"R7 60 requests without a key on {path}: 401 each, the slowest after {slowest * 1_000:.0f} ms"
+    )
     if began_with:
         figures.append(
             f"R31 60 unfinished bodies without a key on {path}: {resident_kilobytes(server) - began_with:+,} kB"
         )
 
 
-async def test_body_over_the_cap_is_refused_declared_or_not(server: Served, fake_api: FakeAPI) -> None:
+async def test_body_over_the_cap_is_refused_declared_or_not(
+    server: Served, fake_api: FakeAPI
+) -> None:
     """R31."""
     base = [("Host", authority(server.url)), ("X-API-Key", KEY), *ACCEPT.items()]
-    declared = exchange(server.url, "POST", "/mcp", [*base, ("Content-Length", str(MAX_BODY_BYTES + 1))])
+    declared = exchange(
+        server.url, "POST", "/mcp", [*base, ("Content-Length", str(MAX_BODY_BYTES + 1))]
+    )
     chunked = httpx2.post(
         f"{server.url}/mcp",
         content=(b"x" * 65_536 for _ in range(MAX_BODY_BYTES // 65_536 + 1)),
@@ -185,7 +211,9 @@ async def test_body_over_the_cap_is_refused_declared_or_not(server: Served, fake
         timeout=20,
     )
     params = {"name": "create_test_case", "arguments": {"userPrompt": "x" * (MAX_BODY_BYTES - 400)}}
-    just_fits = httpx2.post(f"{server.url}/mcp", json={**CALL, "params": params}, headers=dict(base[1:]), timeout=20)
+    just_fits = httpx2.post(
+        f"{server.url}/mcp", json={**CALL, "params": params}, headers=dict(base[1:]), timeout=20
+    )
 
     assert (declared.status, chunked.status_code, just_fits.status_code) == (413, 413, 200)
     assert "1,024 KiB" in chunked.json()["error"]
@@ -212,7 +240,9 @@ async def test_slow_body_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -
 
     sent_first: list[bool] = []
     with anyio.fail_after(10):
-        await CallLimiter(app, traffic)({"type": "http", "method": "POST", "headers": []}, receive, send)
+        await CallLimiter(app, traffic)(
+            {"type": "http", "method": "POST", "headers": []}, receive, send
+        )
 
     assert sent[0]["status"] == 408 and (b"connection", b"close") in sent[0]["headers"]
     assert traffic.calls == 0
@@ -225,7 +255,9 @@ async def test_calls_beyond_the_cap_are_told_to_come_again(
     fake_api.stall.clear()
     beyond = 40
     limits = httpx2.Limits(max_connections=None)
-    async with httpx2.AsyncClient(headers={**ACCEPT, "X-API-Key": KEY}, timeout=60, limits=limits) as client:
+    async with httpx2.AsyncClient(
+        headers={**ACCEPT, "X-API-Key": KEY}, timeout=60, limits=limits
+    ) as client:
         answers: list[httpx2.Response] = []
 
         async def call() -> None:
@@ -239,18 +271,28 @@ async def test_calls_beyond_the_cap_are_told_to_come_again(
         again = await client.post(f"{server.url}/mcp", json=CALL)
 
     refused = answers[:beyond]
-    assert {(answer.status_code, answer.headers.get("retry-after")) for answer in refused} == {(503, "2")}
+    assert {(answer.status_code, answer.headers.get("retry-after")) for answer in refused} == {
+        (503, "2")
+    }
     assert {answer.status_code for answer in answers[beyond:]} == {200} and again.status_code == 200
-    figures.append(f"R32 {len(answers)} calls at once: {len(answers) - beyond} answered, {beyond} told 503")
+    figures.append(
+        f"R32 {len(answers)} calls at once: {len(answers) - beyond} answered, {beyond} told 503"
+    )
 
 
-async def test_streams_beyond_the_cap_are_told_to_come_again(server: Served, figures: list[str]) -> None:
+async def test_streams_beyond_the_cap_are_told_to_come_again(
+    server: Served, figures: list[str]
+) -> None:
     """R32: and calls go on beside them."""
     headers = [("Host", authority(server.url)), ("X-API-Key", KEY)]
     with ThreadPoolExecutor(8) as pool:
-        streams = list(pool.map(lambda _: opened(server.url, "GET", "/sse", headers), range(MAX_STREAMS)))
+        streams = list(
+            pool.map(lambda _: opened(server.url, "GET", "/sse", headers), range(MAX_STREAMS))
+        )
     beyond = exchange(server.url, "GET", "/sse", headers)
-    called = httpx2.post(f"{server.url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": KEY}, timeout=20)
+    called = httpx2.post(
+        f"{server.url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": KEY}, timeout=20
+    )
     for connection, stream in streams:
         stream.close()
         connection.close()
@@ -265,31 +307,42 @@ def unread_session(url: str) -> Iterator[str]:
     """An SSE session that its client never reads from; yields where it takes messages."""
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        peer.sendall(f"GET /sse HTTP/1.1\r\nHost: {authority(url)}\r\nX-API-Key: {KEY}\r\n\r\n".encode())
+        peer.sendall(
+            f"GET /sse HTTP/1.1\r\nHost: {authority(url)}\r\nX-API-Key: {KEY}\r\n\r\n".encode()
+        )
         begun = b""
         while b"session_id=" not in begun:
             begun += peer.recv(1024)
         found = re.search(r"/messages/\S+", begun.decode())
         assert found
         initialize = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": INITIALIZE}
-        assert httpx2.post(f"{url}{found[0]}", json=initialize, headers={"X-API-Key": KEY}).status_code == 202
+        assert (
+            httpx2.post(f"{url}{found[0]}", json=initialize, headers={"X-API-Key": KEY}).status_code
+            == 202
+        )
         yield f"{url}{found[0]}"
 
 
-async def test_sse_calls_of_one_caller_leave_room_for_others(server: Served, fake_api: FakeAPI) -> None:
+async def test_sse_calls_of_one_caller_leave_room_for_others(
+    server: Served, fake_api: FakeAPI
+) -> None:
     """R32: a proxy's cap for a key does not see them, since the POST of each is answered at once."""
     fake_api.stall.clear()
     told: list[str] = []
 
     async def call(client: Client) -> None:
         try:
-            told.append("error" if (await client.call_tool("get_batch_run", IN_BATCH)).is_error else "right")
+            told.append(
+                "error" if (await client.call_tool("get_batch_run", IN_BATCH)).is_error else "right"
+            )
         except MCPError as exc:
             told.append(exc.error.message)
             fake_api.stall.set()
 
     async with Client(sse_client(f"{server.url}/sse", headers={"X-API-Key": KEY})) as client:
-        await client.list_tools()  # it checks answers against the tool's schema, and would ask for it then
+        await (
+            client.list_tools()
+        )  # it checks answers against the tool's schema, and would ask for it then
         with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
                 for _ in range(MAX_SSE_CALLS + 1):
@@ -299,10 +352,15 @@ async def test_sse_calls_of_one_caller_leave_room_for_others(server: Served, fak
     assert told == [beyond] + ["right"] * MAX_SSE_CALLS
 
 
-async def test_answers_that_an_sse_client_does_not_take_count_as_calls(server: Served, figures: list[str]) -> None:
+async def test_answers_that_an_sse_client_does_not_take_count_as_calls(
+    server: Served, figures: list[str]
+) -> None:
     """R32: each waits in memory, so there are as many as calls, and the next is told to come again."""
     began_with, count = resident_kilobytes(server), 500
-    with unread_session(server.url) as messages, httpx2.Client(headers={"X-API-Key": KEY}) as client:
+    with (
+        unread_session(server.url) as messages,
+        httpx2.Client(headers={"X-API-Key": KEY}) as client,
+    ):
         asks = [{"jsonrpc": "2.0", "id": number, "method": "tools/list"} for number in range(count)]
         answers = [client.post(messages, json=asked).status_code for asked in asks]
 
@@ -336,10 +394,14 @@ async def test_client_that_takes_no_answer_is_let_go(monkeypatch: pytest.MonkeyP
     assert traffic.calls == 0
 
 
-async def test_each_call_uses_its_own_callers_key(fake_api: FakeAPI, rounds: Rounds, figures: list[str]) -> None:
+async def test_each_call_uses_its_own_callers_key(
+    fake_api: FakeAPI, rounds: Rounds, figures: list[str]
+) -> None:
     """R2: many callers at once, with JSON-RPC ids that are the same."""
     fake_api.answer(
-        "GET", "/v1/batch-runs/b", lambda asked: {**BATCH, "agent": {"name": told_of(asked.headers["x-api-key"])}}
+        "GET",
+        "/v1/batch-runs/b",
+        lambda asked: {**BATCH, "agent": {"name": told_of(asked.headers["x-api-key"])}},
     )
     count, callers, wrong = rounds(short=400, long=10_000), 200, 0
     params = {"name": "get_batch_run", "arguments": {"agentId": "a", "batchId": "b"}}
@@ -352,7 +414,9 @@ async def test_each_call_uses_its_own_callers_key(fake_api: FakeAPI, rounds: Rou
                 key = f"key-{number % callers}-end"
                 async with room:
                     headers = {"X-API-Key": key}
-                    answer = await client.post(f"{server.url}/mcp", json={**CALL, "params": params}, headers=headers)
+                    answer = await client.post(
+                        f"{server.url}/mcp", json={**CALL, "params": params}, headers=headers
+                    )
                 wrong += told_of(key) not in answer.text
 
             async with anyio.create_task_group() as group:
@@ -381,7 +445,15 @@ async def test_bad_requests_cost_little_log_and_show_no_body(
                 ("/mcp", {"content": b"\xff\xfe canary"}),
                 ("/mcp", {"json": {**CALL, "method": "canary/none"}}),
                 ("/mcp", {"json": {**CALL, "id": "canary canary"}}),
-                ("/mcp", {"json": {**CALL, "params": {"name": "canary", "arguments": {"canary": "canary"}}}}),
+                (
+                    "/mcp",
+                    {
+                        "json": {
+                            **CALL,
+                            "params": {"name": "canary", "arguments": {"canary": "canary"}},
+                        }
+                    },
+                ),
                 ("/messages/?session_id=canary", {"content": b"canary"}),
                 ("/messages/?session_id=" + "0" * 32, {"json": {"canary": 1}}),
                 ("/canary", {"content": b"canary"}),
@@ -397,7 +469,9 @@ async def test_bad_requests_cost_little_log_and_show_no_body(
     assert len(server.log) < 300 * count
 
 
-async def test_health_and_readiness_ask_nobody(server: Served, fake_api: FakeAPI, figures: list[str]) -> None:
+async def test_health_and_readiness_ask_nobody(
+    server: Served, fake_api: FakeAPI, figures: list[str]
+) -> None:
     """R39: without a key, without the API, and without a word on versions."""
     for path in ("/healthz", "/readyz"):
         answer = exchange(server.url, "GET", path, [("Host", authority(server.url))])
@@ -432,7 +506,9 @@ async def test_each_call_is_one_line_of_the_log(fake_api: FakeAPI) -> None:
     assert all(len(caller) == 8 for caller in callers)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process")
+@pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process"
+)
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 async def test_drain_finishes_calls_closes_streams_and_ends(
     fake_api: FakeAPI, rounds: Rounds, figures: list[str], by: signal.Signals
@@ -444,7 +520,11 @@ async def test_drain_finishes_calls_closes_streams_and_ends(
     fake_api.stall.clear()
     params = {
         "name": "create_test_case",
-        "arguments": {"agentId": "a", "userPrompt": "You are Ana.", "successCriteria": "The agent greets."},
+        "arguments": {
+            "agentId": "a",
+            "userPrompt": "You are Ana.",
+            "successCriteria": "The agent greets.",
+        },
     }
     with served("serve", env=before(fake_api)) as server:
         headers = [("Host", authority(server.url)), ("X-API-Key", KEY)]
@@ -464,7 +544,9 @@ async def test_drain_finishes_calls_closes_streams_and_ends(
             fake_api.stall.set()
             answered = [one.result(timeout=20).status_code for one in sent]
         exited = server.process.wait(timeout=20)
-        closed = [stream.read() for _, stream in listening]  # raises where it did not end as a whole
+        closed = [
+            stream.read() for _, stream in listening
+        ]  # raises where it did not end as a whole
         for connection, stream in listening:
             stream.close()
             connection.close()
@@ -479,7 +561,9 @@ async def test_drain_finishes_calls_closes_streams_and_ends(
     )
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process")
+@pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process"
+)
 async def test_drain_hands_over_the_last_answer_of_each_sse_session(fake_api: FakeAPI) -> None:
     """R38: what an SSE session's call did is told on its stream, not in the answer to its POST."""
     fake_api.answer("POST", "/v1/test-cases", CASE)
@@ -489,9 +573,17 @@ async def test_drain_hands_over_the_last_answer_of_each_sse_session(fake_api: Fa
         headers = [("Host", authority(server.url)), ("X-API-Key", KEY)]
 
         async def write(number: int) -> None:
-            new = {"agentId": "a", "userPrompt": f"You are Ana {number}.", "successCriteria": "The agent greets."}
-            async with Client(sse_client(f"{server.url}/sse", headers={"X-API-Key": KEY})) as client:
-                await client.list_tools()  # it checks the answer against the tool's schema, and would ask for it then
+            new = {
+                "agentId": "a",
+                "userPrompt": f"You are Ana {number}.",
+                "successCriteria": "The agent greets.",
+            }
+            async with Client(
+                sse_client(f"{server.url}/sse", headers={"X-API-Key": KEY})
+            ) as client:
+                await (
+                    client.list_tools()
+                )  # it checks the answer against the tool's schema, and would ask for it then
                 told.append(await client.call_tool("create_test_case", new))
 
         with anyio.fail_after(30):
@@ -508,8 +600,12 @@ async def test_drain_hands_over_the_last_answer_of_each_sse_session(fake_api: Fa
     assert [result.is_error for result in told] == [False] * sessions
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process")
-async def test_call_that_never_ends_does_not_hold_up_the_end(fake_api: FakeAPI, figures: list[str]) -> None:
+@pytest.mark.skipif(
+    not hasattr(signal, "SIGKILL"), reason="Windows has no SIGTERM to send to another process"
+)
+async def test_call_that_never_ends_does_not_hold_up_the_end(
+    fake_api: FakeAPI, figures: list[str]
+) -> None:
     """R38: a hard limit stands behind the drain. R23: where an SSE stream can still tell so, it does."""
     fake_api.stall.clear()
     told: list[str] = []
@@ -530,7 +626,9 @@ async def test_call_that_never_ends_does_not_hold_up_the_end(fake_api: FakeAPI, 
                 await anyio.sleep(0.01)
         began = monotonic()
         server.end(timeout=30)
-        figures.append(f"R38 ended {monotonic() - began:.1f} s after the signal, beside a call that never ends")
+        figures.append(
+            f"R38 ended {monotonic() - began:.1f} s after the signal, beside a call that never ends"
+        )
         fake_api.stall.set()
         caller.join()
         by_sse.join()
