@@ -15,8 +15,8 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.commands.backend import select_api
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
-from tests.fake_api import FakeAPI, running_fake_api
-from tests.wires import WIRES, Wire, open_wires
+from tests.support.all_transports import WIRES, Wire, open_wires
+from tests.support.fake_api import FakeAPI, running_fake_api
 
 KEY = "key_canary.4f1d2c"
 SPIKY_KEY = 'key_Zq7/w+"x\\Y%41.Vn5kTb0RmLc3hQe9'

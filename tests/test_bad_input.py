@@ -9,7 +9,7 @@ from sigmamind_mcp.api import transport
 from sigmamind_mcp.logs import JSONLines
 from sigmamind_mcp.tools.runs import TestRunAnswer
 from tests.conftest import KEY, connected, text_of
-from tests.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ import sigmamind_mcp
 from sigmamind_mcp import __version__
 from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.protocol.resources import list_guides
-from tests.bundle import BESIDE_THE_PACKAGE, ROOT, pack
+from tests.checks.bundle import BESIDE_THE_PACKAGE, ROOT, pack
 from tests.test_docs import MANIFEST, README
 
 SERVER = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ import pytest
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.sandbox import SANDBOX_KEY
-from tests.processes import COMMAND, environment, run, serving
+from tests.support.processes import COMMAND, environment, run, serving
 
 
 @pytest.mark.parametrize("command", ["", "serve", "sandbox", "demo", "doctor", "links"])

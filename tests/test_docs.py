@@ -18,7 +18,7 @@ from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import read_guide
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES, MAX_CALLS, MAX_STREAMS
-from tests import reference
+from tests.checks import reference
 from tests.conftest import connected, text_of
 
 pytestmark = pytest.mark.anyio

@@ -13,9 +13,9 @@ from sigmamind_mcp.protocol.catalogue import TOOLS
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.uris import TEMPLATES
 from tests.conftest import Rounds
-from tests.fake_api import Asked, FakeAPI
+from tests.support.all_transports import Answer, Wire
+from tests.support.fake_api import Asked, FakeAPI
 from tests.test_poison import READS, WRITES, poisoned_api
-from tests.wires import Answer, Wire
 
 SCHEMAS: dict[str, JSONObject] = {
     tool.name: tool.arguments.model_json_schema(by_alias=True)["properties"] for tool in TOOLS

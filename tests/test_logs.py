@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from sigmamind_mcp.logs import JSONLines
 from tests.conftest import KEY
-from tests.fake_api import BATCH, FakeAPI
-from tests.processes import COMMAND, environment
+from tests.support.fake_api import BATCH, FakeAPI
+from tests.support.processes import COMMAND, environment
 
 pytestmark = pytest.mark.anyio
 

@@ -20,7 +20,8 @@ from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import SPIKY_KEY as KEY
 from tests.conftest import Rounds, text_of
-from tests.fake_api import BATCH, FakeAPI
+from tests.support.all_transports import HTTP, WIRES, Answer, Wire, open_served
+from tests.support.fake_api import BATCH, FakeAPI
 from tests.test_poison import (
     JSON_RESOURCES,
     READS,
@@ -31,7 +32,6 @@ from tests.test_poison import (
     texts_in,
 )
 from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
-from tests.wires import HTTP, WIRES, Answer, Wire, open_served
 
 SPELT = {
     "as it is": KEY,

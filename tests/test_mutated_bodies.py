@@ -18,8 +18,8 @@ from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools import answers
 from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES
 from tests.conftest import KEY, Rounds, text_of
-from tests.fake_api import BATCH, RUN, FakeAPI
-from tests.processes import environment, served
+from tests.support.fake_api import BATCH, RUN, FakeAPI
+from tests.support.processes import environment, served
 from tests.test_poison import FULL, READS, WRITES, poisoned_api
 from tests.test_untrusted_text import outside_of_fences
 from tests.transports.test_http import ACCEPT, CALL, IN_BATCH

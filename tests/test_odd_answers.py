@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 
 from tests.conftest import text_of
-from tests.fake_api import BATCH, CASE, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, RUN, FakeAPI, page
 from tests.tools.test_agents import AGENT as DOCUMENTED_AGENT
 
 pytestmark = pytest.mark.anyio

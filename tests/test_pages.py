@@ -19,8 +19,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from sigmamind_mcp.commands.install_links import client_command
 from sigmamind_mcp.protocol.catalogue import TOOLS
-from tests import tutorial
-from tests.processes import environment, run, serving
+from tests.checks import tutorial
+from tests.support.processes import environment, run, serving
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,7 @@ from sigmamind_mcp.tools.answers import OURS
 from sigmamind_mcp.untrusted_text import NOTICE, clean
 from sigmamind_mcp.uris import TEMPLATES, uri_of
 from tests.conftest import KEY, Rounds, connected, text_of
-from tests.fake_api import BATCH, CASE, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, RUN, FakeAPI, page
 from tests.test_untrusted_text import outside_of_fences
 
 pytestmark = pytest.mark.anyio

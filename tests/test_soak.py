@@ -19,9 +19,9 @@ import pytest
 
 from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
 from tests.conftest import KEY, Rounds
-from tests.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
+from tests.support.all_transports import HTTP, SSE, WIRES, Process, open_served
+from tests.support.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
 from tests.transports.test_http import ACCEPT, CALL
-from tests.wires import HTTP, SSE, WIRES, Process, open_served
 
 WORKERS = 6
 FAULTS: list[tuple[int, Any]] = [

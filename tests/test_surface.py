@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.surface import (
+from tests.checks.surface import (
     MANIFEST,
     MOST_IN_ALL,
     MOST_PER_TOOL,

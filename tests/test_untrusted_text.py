@@ -13,7 +13,7 @@ from sigmamind_mcp.tools.runs import GetTestRun, TestRunAnswer
 from sigmamind_mcp.tools.transcripts import markdown_turn, numbered
 from sigmamind_mcp.untrusted_text import clean, clean_json, fence
 from tests.conftest import Rounds
-from tests.fake_api import RUN
+from tests.support.fake_api import RUN
 
 BENIGN = [
     line.partition("\t")[2]

@@ -7,7 +7,7 @@ from mcp import Client
 
 from sigmamind_mcp import __version__
 from tests.conftest import KEY, text_of
-from tests.fake_api import BATCH, CASE, CREATED_BATCH, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, CREATED_BATCH, RUN, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 

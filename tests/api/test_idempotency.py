@@ -16,8 +16,8 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
 from sigmamind_mcp.settings import check_key
 from tests.conftest import KEY, Rounds, connected, let_cancellation_arrive, text_of
-from tests.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
-from tests.processes import environment, serving
+from tests.support.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
+from tests.support.processes import environment, serving
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,16 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, Page, TestCase, TestRun
 from sigmamind_mcp.errors import APIError, InvalidRequest, ServerFault, UnexpectedAnswer
 from tests.conftest import text_of
-from tests.fake_api import BATCH, CASE, CREATED_BATCH, OLDER_CASE, OLDER_RUN, RUN, FakeAPI, page
+from tests.support.fake_api import (
+    BATCH,
+    CASE,
+    CREATED_BATCH,
+    OLDER_CASE,
+    OLDER_RUN,
+    RUN,
+    FakeAPI,
+    page,
+)
 
 pytestmark = pytest.mark.anyio
 

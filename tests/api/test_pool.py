@@ -11,9 +11,9 @@ from mcp import Client
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.settings import Settings
 from tests.conftest import KEY, connected, text_of
-from tests.fake_api import BATCH, FakeAPI, running_fake_api
+from tests.support.all_transports import Wire
+from tests.support.fake_api import BATCH, FakeAPI, running_fake_api
 from tests.transports.test_http import IN_BATCH
-from tests.wires import Wire
 
 pytestmark = pytest.mark.anyio
 

@@ -26,8 +26,8 @@ from sigmamind_mcp.errors import (
 )
 from sigmamind_mcp.settings import check_key
 from tests.conftest import KEY, Rounds
-from tests.fake_api import BATCH, CASE, Asked, FakeAPI, page
-from tests.faulty_api import FAULTS, FaultyAPI, running_faulty_api
+from tests.support.fake_api import BATCH, CASE, Asked, FakeAPI, page
+from tests.support.faulty_api import FAULTS, FaultyAPI, running_faulty_api
 
 pytestmark = pytest.mark.anyio
 

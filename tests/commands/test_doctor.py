@@ -24,8 +24,8 @@ from sigmamind_mcp.commands.doctor import CheckResult, ask_api, is_within, judge
 from sigmamind_mcp.errors import ConnectionFailed
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import KEY
-from tests.fake_api import AGENT, FakeAPI, page
-from tests.processes import environment, run
+from tests.support.fake_api import AGENT, FakeAPI, page
+from tests.support.processes import environment, run
 
 pytestmark = pytest.mark.anyio
 

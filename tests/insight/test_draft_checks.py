@@ -17,7 +17,7 @@ from sigmamind_mcp.insight.draft_checks import (
 )
 from sigmamind_mcp.insight.draft_rules import RULES
 from sigmamind_mcp.sandbox.samples import AGENTS, CASES, Case
-from tests.fake_api import CASE
+from tests.support.fake_api import CASE
 
 PROMPT = "You are Ana, a customer whose kettle arrived broken. You want your money back."
 CRITERIA = "The agent apologises and confirms the refund of 39.90."

@@ -7,7 +7,7 @@ import pytest
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.signals import COMPARED, Signal, SignalKind, find_signals
-from tests.measured import KINDS, Figures, labelled, measured, run_of, table, wilson_lower
+from tests.checks.measured import KINDS, Figures, labelled, measured, run_of, table, wilson_lower
 
 MOCK_DATA = {
     "customer_name": "John Doe",

@@ -7,7 +7,7 @@ from mcp_types import PromptReference, ResourceTemplateReference
 from sigmamind_mcp.protocol.resources import GUIDES
 from sigmamind_mcp.uris import TEMPLATES
 from tests.conftest import KEY, connected
-from tests.fake_api import BATCH, CASE, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, RUN, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from sigmamind_mcp.protocol.catalogue import TOOLS
 from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import GUIDES
 from tests.conftest import KEY, connected
-from tests.fake_api import BATCH, FakeAPI, page
+from tests.support.fake_api import BATCH, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.protocol import resources
 from sigmamind_mcp.uris import Address, read_uri, uri_of
 from tests.conftest import KEY, connected
-from tests.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 

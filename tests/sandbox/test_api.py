@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from sigmamind_mcp.sandbox import SANDBOX_KEY, SandboxOptions, create_app
-from tests.fake_api import BATCH, CASE, RUN
+from tests.support.fake_api import BATCH, CASE, RUN
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from mcp import Client
 
 from sigmamind_mcp.masking import MASK, mask
 from tests.conftest import text_of
-from tests.fake_api import FakeAPI, page
+from tests.support.fake_api import FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,16 @@ import pytest
 from mcp import Client
 
 from tests.conftest import text_of
-from tests.fake_api import BATCH, CASE, CREATED_BATCH, OLDER_CASE, OLDER_RUN, RUN, FakeAPI, page
+from tests.support.fake_api import (
+    BATCH,
+    CASE,
+    CREATED_BATCH,
+    OLDER_CASE,
+    OLDER_RUN,
+    RUN,
+    FakeAPI,
+    page,
+)
 
 pytestmark = pytest.mark.anyio
 

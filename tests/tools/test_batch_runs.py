@@ -13,8 +13,8 @@ from mcp.client.stdio import StdioServerParameters
 
 from sigmamind_mcp.tools import batch_runs
 from tests.conftest import KEY, Rounds, text_of
-from tests.fake_api import BATCH, ERROR, RUN, FakeAPI, page
-from tests.processes import COMMAND, RawClient, environment, serving
+from tests.support.fake_api import BATCH, ERROR, RUN, FakeAPI, page
+from tests.support.processes import COMMAND, RawClient, environment, serving
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import pytest
 from mcp import Client
 
 from tests.conftest import text_of
-from tests.fake_api import CASE, ERROR, FakeAPI
+from tests.support.fake_api import CASE, ERROR, FakeAPI
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 from mcp import Client
 
 from tests.conftest import text_of
-from tests.fake_api import AGENT, CASE, FakeAPI, page
+from tests.support.fake_api import AGENT, CASE, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,8 @@ from sigmamind_mcp.insight.comparison import (
 )
 from sigmamind_mcp.insight.statistics import ALPHA, Counts, power
 from tests.conftest import connected, text_of
-from tests.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
-from tests.planting import planted_api, planted_batch
+from tests.support.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
+from tests.support.planting import planted_api, planted_batch
 
 pytestmark = pytest.mark.anyio
 

@@ -22,8 +22,8 @@ from sigmamind_mcp.insight.signals import Signal
 from sigmamind_mcp.insight.words import words_of
 from sigmamind_mcp.tools import diagnose
 from tests.conftest import text_of
-from tests.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
-from tests.planting import PlantedBatch, planted_api, planted_batch, planted_case
+from tests.support.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
+from tests.support.planting import PlantedBatch, planted_api, planted_batch, planted_case
 
 pytestmark = pytest.mark.anyio
 

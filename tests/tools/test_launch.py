@@ -12,8 +12,8 @@ from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.conftest import KEY, connected, let_cancellation_arrive, text_of
-from tests.fake_api import AGENT, BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
-from tests.processes import COMMAND, environment, serving
+from tests.support.fake_api import AGENT, BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
+from tests.support.processes import COMMAND, environment, serving
 
 pytestmark = pytest.mark.anyio
 

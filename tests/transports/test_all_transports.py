@@ -16,7 +16,7 @@ from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.conftest import connected
-from tests.processes import COMMAND, environment, serving
+from tests.support.processes import COMMAND, environment, serving
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.conftest import KEY
-from tests.fake_api import BATCH, FakeAPI
-from tests.processes import environment, run, serving
+from tests.support.fake_api import BATCH, FakeAPI
+from tests.support.processes import environment, run, serving
 
 pytestmark = pytest.mark.anyio
 

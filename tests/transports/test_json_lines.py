@@ -19,8 +19,8 @@ import pytest
 
 from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message
 from tests.conftest import Rounds
-from tests.fake_api import BATCH, CASE, FakeAPI
-from tests.processes import COMMAND, environment
+from tests.support.fake_api import BATCH, CASE, FakeAPI
+from tests.support.processes import COMMAND, environment
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
 NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from sigmamind_mcp.protocol.catalogue import TOOLS
-from tests.fake_api import BATCH, FakeAPI
-from tests.processes import RawClient
+from tests.support.fake_api import BATCH, FakeAPI
+from tests.support.processes import RawClient
 
 IN_BATCH = {"agentId": "agent_D5D0p7TUs66TTAEAx", "batchId": "batch_s0OJu2JWR8R45Fai"}
 MODERN = {

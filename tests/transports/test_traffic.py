@@ -34,8 +34,8 @@ from sigmamind_mcp.transports.traffic import (
     Traffic,
 )
 from tests.conftest import KEY, Rounds
-from tests.fake_api import BATCH, CASE, FakeAPI
-from tests.processes import Served, environment, served
+from tests.support.fake_api import BATCH, CASE, FakeAPI
+from tests.support.processes import Served, environment, served
 from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
 
 pytestmark = pytest.mark.anyio

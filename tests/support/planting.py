@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fake_api import AGENT, Asked, FakeAPI, page
+from tests.support.fake_api import AGENT, Asked, FakeAPI, page
 
 CREATED, ENDED = "2026-03-26T10:52:45.565Z", "2026-03-26T10:54:45.565Z"
 

@@ -1,4 +1,4 @@
-"""The bundle for desktop hosts, and what judges that we did not write say of it; `python -m tests.bundle NODE LINTER`.
+"""The bundle for desktop hosts, and what judges that we did not write say of it; `python -m tests.checks.bundle NODE LINTER`.
 
 dist/sigmamind-mcp.mcpb is packed here rather than by mcpb, whose archives carry the time of packing. mcpb validates and
 unpacks it and fills in the settings as a host does; the Inspector starts the result through `uv run`; skillsaw
@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.protocol.catalogue import TOOLS
-from tests.interop import INTEROP, Judges, Rejected, verdict_of
-from tests.processes import environment
+from tests.checks.interop import INTEROP, Judges, Rejected, verdict_of
+from tests.support.processes import environment
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "dist" / "sigmamind-mcp.mcpb"
 MCPB = INTEROP / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
 
@@ -68,7 +68,7 @@ def _belonging(project: Path) -> Iterator[str]:
             continue
         if path.suffix not in SUFFIXES:
             sys.exit(
-                f"{inside} is of no kind that belongs in a bundle; tests/bundle.py lists those that do."
+                f"{inside} is of no kind that belongs in a bundle; tests/checks/bundle.py lists those that do."
             )
         yield inside.as_posix()
 

@@ -1,4 +1,4 @@
-"""Holds the served sandbox to the OpenAPI file with schemathesis; `python -m tests.conform CASES` prints its verdict."""
+"""Holds the served sandbox to the OpenAPI file with schemathesis; `python -m tests.checks.conform CASES` prints its verdict."""
 
 import re
 import subprocess
@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from sigmamind_mcp.sandbox import SANDBOX_KEY
-from tests.processes import serving
+from tests.support.processes import serving
 
-OPENAPI = Path(__file__).with_name("sigmamind-simulations.openapi.yaml")
+OPENAPI = Path(__file__).parents[1] / "data" / "sigmamind-simulations.openapi.yaml"
 CASES_PER_EXAMPLE = 25  # what one example of each operation comes to, all phases together
 
 
@@ -23,9 +23,9 @@ def conform(cases: int, seed: int) -> int:
         )
     tried = re.search(r"(\d+) generated", done.stdout)
     if done.returncode or not tried or int(tried.group(1)) < cases:
-        print(done.stdout[-8000:], done.stderr[-2000:], sep="\n")  # noqa: T201 - the verdict
+        print(done.stdout[-8000:], done.stderr[-2000:], sep="\n")
         return 1
-    print(f"schemathesis: {tried.group(1)} cases, 0 failures")  # noqa: T201 - the verdict
+    print(f"schemathesis: {tried.group(1)} cases, 0 failures")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a client sees of the server, with its cost in tokens; `python -m tests.surface NODE [--check]`.
+"""What a client sees of the server, with its cost in tokens; `python -m tests.checks.surface NODE [--check]`.
 
 It is kept in tests/data/surface.json, and the bundle's manifest lists the same tools and prompts; `--check` shows the
 difference and exits 1. Tokens are those of o200k_base, of compact JSON; for a tool, of what reaches a model: name,
@@ -23,7 +23,7 @@ from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SURFACE = ROOT / "tests" / "data" / "surface.json"
 MANIFEST = ROOT / "manifest.json"
 COUNTER = ROOT / "interop" / "tokens.mjs"
@@ -176,7 +176,7 @@ def main(node: Path, *, check: bool) -> int:
     status = 0
     for file, text in wanted.items():
         changed = list(difference(file, text))
-        print("\n".join(changed) if changed else f"{file.name}: as served", flush=True)  # noqa: T201 - the answer
+        print("\n".join(changed) if changed else f"{file.name}: as served", flush=True)
         if changed and not check:
             file.write_text(text, encoding="utf-8", newline="\n")
         status |= bool(changed) and check

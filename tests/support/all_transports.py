@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from tests.processes import COMMAND, environment
+from tests.support.processes import COMMAND, environment
 
 WIRES = ("stdio", "SSE", "HTTP 2025-11-25", "HTTP 2026-07-28")
 WAIT = 60.0

@@ -1,4 +1,4 @@
-"""What the server costs, as ratios to floors of the same run; `python -m tests.bench [--rounds N] [--seconds S]`.
+"""What the server costs, as ratios to floors of the same run; `python -m tests.checks.bench [--rounds N] [--seconds S]`.
 
 Cold start against a server of one tool and a bare interpreter, a call against the raw GET that it makes, throughput
 over HTTP against one client and against a tool that calls nothing, of two passes the better. The machine's own speed is
@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx2
 
-from tests.processes import environment, serving
+from tests.support.processes import environment, serving
 
 TARGETS = {
     "tools/list, of the one-tool server's": "<= 1.15",
@@ -36,7 +36,7 @@ CLIENTS = (1, 16, 64, 256)
 CALLS_IN_A_ROUND = 100
 
 OURS = [sys.executable, "-m", "sigmamind_mcp"]
-ONE_TOOL = [sys.executable, "-m", "tests.one_tool"]
+ONE_TOOL = [sys.executable, "-m", "tests.support.one_tool"]
 CALL = ("get_test_case", {"agentId": "agent_1", "testCaseId": "tc_1"})
 REPEAT = ("repeat", {"text": "x" * 1000})
 CASE = {
@@ -241,7 +241,7 @@ async def _answer(reader: asyncio.StreamReader) -> None:
 @contextmanager
 def stub() -> Iterator[str]:
     """The API as a process that answers everything with one test case, at once."""
-    with serving(module="tests.bench") as url:
+    with serving(module="tests.checks.bench") as url:
         yield url
 
 
@@ -260,13 +260,13 @@ async def _serve_stub(port: int) -> None:
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
-        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", flush=True)  # noqa: T201 - its address
+        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", flush=True)
         await server.serve_forever()
 
 
 def show(name: str, value: float, spread: Sequence[float] = ()) -> None:
     between = f" ({min(spread):.2f} to {max(spread):.2f})" if spread else ""
-    print(f"| {name} | {value:.2f}{between} | {TARGETS.get(name, '')} |", flush=True)  # noqa: T201 - the answer
+    print(f"| {name} | {value:.2f}{between} | {TARGETS.get(name, '')} |", flush=True)
 
 
 def ratio(name: str, ours: Sequence[float], floor: Sequence[float]) -> None:
@@ -277,7 +277,7 @@ def ratio(name: str, ours: Sequence[float], floor: Sequence[float]) -> None:
 
 
 def main(rounds: int, seconds: float) -> None:
-    print("| ratio | reached (from, to) | target |\n| --- | --- | --- |", flush=True)  # noqa: T201
+    print("| ratio | reached (from, to) | target |\n| --- | --- | --- |", flush=True)
     with stub() as api:
         env = environment(SIGMAMIND_API_KEY="key", SIGMAMIND_BASE_URL=api)
         ours, later, floor, bare = cold_starts(env, rounds)
@@ -299,7 +299,10 @@ def main(rounds: int, seconds: float) -> None:
         ratio("call, of its raw GET", calls, gets)
         both = [get + repeat for get, repeat in zip(gets, repeats, strict=True)]
         ratio("call, of its raw GET and a call of the one tool together", calls, both)
-        with serving("serve", env=env) as url, serving(module="tests.one_tool") as floor_url:
+        with (
+            serving("serve", env=env) as url,
+            serving(module="tests.support.one_tool") as floor_url,
+        ):
             shown = _throughput(url, floor_url, seconds)
     for name, value in shown.items():
         show(name, value)

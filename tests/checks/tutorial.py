@@ -16,9 +16,9 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from tests.conftest import text_of
-from tests.processes import COMMAND, environment, run
+from tests.support.processes import COMMAND, environment, run
 
-PAGE = Path(__file__).parent.parent / "docs" / "tutorial.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 SET_UP = ("git clone ", "python3 -m venv ", ".venv/bin/pip install ")
 """Commands that are shown without being run: the tests run in what they make."""
 FROM_HERE = ".venv/bin/sigmamind-mcp "

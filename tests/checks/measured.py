@@ -1,4 +1,4 @@
-"""Measures the signals on the labelled sets; `python -m tests.measured` prints the table.
+"""Measures the signals on the labelled sets; `python -m tests.checks.measured` prints the table.
 
 `tuned.json` was at hand when the rules were made. `held_out.json` was written by somebody who had seen neither, and
 measured once before any rule was changed for it; MEASURED_FIRST has those figures, which are the honest ones. Since
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.signals import SignalKind, find_signals
 
-LABELLED = Path(__file__).with_name("labelled")
+LABELLED = Path(__file__).parents[1] / "data" / "labelled"
 KINDS: tuple[SignalKind, ...] = get_args(SignalKind)
 
 Place = tuple[str, int | None]

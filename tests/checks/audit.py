@@ -1,4 +1,4 @@
-"""Known holes, a second opinion on the protocol, and a fuzzer; `python -m tests.audit PYTHON` exits 1 if one objects.
+"""Known holes, a second opinion on the protocol, and a fuzzer; `python -m tests.checks.audit PYTHON` exits 1 if one objects.
 
 The last two hang on young tools of single authors, so they are read before a release instead of deciding what lands;
 `--holes` looks for known holes alone. Their lists are asked for over the network: where that cannot be done it is said.
@@ -20,7 +20,7 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.cli import main
 from sigmamind_mcp.protocol.server import Request, open_server
 from sigmamind_mcp.settings import Settings
-from tests.processes import serving
+from tests.support.processes import serving
 
 SECONDS = 600
 STRICT = "strict"
@@ -33,7 +33,7 @@ def audit(python: Path) -> int:
     holes = look_up(python)
     with serving("serve", "--sandbox") as url:
         checked = _run([str(tools / f"mcpcheck{suffix}"), f"{url}/mcp", "--strict"])
-    with serving(STRICT, module="tests.audit") as url:
+    with serving(STRICT, module="tests.checks.audit") as url:
         fuzz = [str(tools / f"toolproof{suffix}"), "fuzz", "--examples", "15", "--seed", "1"]
         fuzzed = _run([*fuzz, "--include-destructive", "--url", f"{url}/mcp"])
     return max(holes, checked, fuzzed)
@@ -63,7 +63,7 @@ def look_up(python: Path) -> int:
     said.append(
         f"{len(known)} locked packages looked up; of {len(packages) - len(known)} the lists cannot be reached."
     )
-    print(*said, sep="\n")  # noqa: T201 - the answer
+    print(*said, sep="\n")
     return int(any(package["vulns"] for package in known))
 
 

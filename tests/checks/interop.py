@@ -1,4 +1,4 @@
-"""Judges that we did not write, each with its verdict on a line; `python -m tests.interop NODE` exits 1 if one fails.
+"""Judges that we did not write, each with its verdict on a line; `python -m tests.checks.interop NODE` exits 1 if one fails.
 
 The conformance suite on the overlay, where a baseline names what this server does not do, and on the server as it is,
 without one; the Inspector and the TypeScript clients on the server as it is.
@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sigmamind_mcp.protocol.catalogue import TOOLS
-from tests.processes import COMMAND, serving
+from tests.support.processes import COMMAND, serving
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 INTEROP = ROOT / "interop"
 PACKAGES = INTEROP / "node_modules" / "@modelcontextprotocol"
 CONFORMANCE = PACKAGES / "conformance" / "dist" / "index.js"
@@ -176,7 +176,7 @@ def main(node: Path) -> int:
     with (
         TemporaryDirectory() as home,
         serving("serve", "--sandbox") as url,
-        serving(module="tests.overlay") as overlaid,
+        serving(module="tests.support.patched_server") as overlaid,
     ):
         judges = Judges(node, Path(home))
         stdio = ("--", *COMMAND, "--sandbox")
@@ -208,7 +208,7 @@ def verdict_of(name: str, judge: Callable[[], str]) -> int:
         verdict, status = judge(), 0
     except (Rejected, subprocess.TimeoutExpired, ValueError, KeyError) as exc:
         verdict, status = f"FAILED\n{exc}", 1
-    print(f"{name}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)  # noqa: T201 - the verdict
+    print(f"{name}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
     return status
 
 

@@ -29,14 +29,14 @@ from mcp import Client
 from mcp.client.sse import sse_client
 
 from tests.conftest import KEY, Rounds
-from tests.fake_api import BATCH, CASE, FakeAPI, running_fake_api
-from tests.processes import Served, environment, served
+from tests.support.fake_api import BATCH, CASE, FakeAPI, running_fake_api
+from tests.support.processes import Served, environment, served
 from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
 from tests.transports.test_traffic import Exchanged, authority, exchange, opened
 
 pytestmark = pytest.mark.anyio
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 MAIN = """
 daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/error.log info;
 events {{ worker_connections 4096; }}

@@ -1,4 +1,4 @@
-"""Our HTTP server with what the conformance suite calls by name beside our own; `python -m tests.overlay` serves it.
+"""Our HTTP server with what the conformance suite calls by name beside our own; `python -m tests.support.patched_server` serves it.
 
 The suite asks for tools, resources and prompts of its own. Here they pass through our command line, our HTTP app and
 our handlers, so that its verdict is on those; nothing of this is in the package.

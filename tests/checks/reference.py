@@ -23,7 +23,7 @@ from sigmamind_mcp.transports import traffic as guard
 from sigmamind_mcp.transports import uvicorn_server as serving
 from sigmamind_mcp.uris import TEMPLATES
 
-PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 COMMON = ("nextCalls", "hint", "cut", "notice")
 EFFECTS = {"reads": "Only reads.", "creates": "Creates.", "changes": "Changes."}
 

@@ -1,0 +1,1 @@
+"""Programs behind `scripts/`: each prints what it found and exits with 1 where a check fails."""

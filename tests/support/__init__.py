@@ -1,0 +1,1 @@
+"""What several tests share: an API that fails on request, the server on each transport, processes."""
