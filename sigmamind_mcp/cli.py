@@ -1,4 +1,4 @@
-"""The command line: which of the servers, the sandbox, the demo, the doctor or the links, and with what settings."""
+"""The command line: parse the options, load the settings and run one command."""
 
 import argparse
 import gc
@@ -7,72 +7,92 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sigmamind_mcp import __version__, logs
 from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.settings import LOG_LEVELS, Settings
 
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
 ENVIRONMENT = """\
 environment:
   SIGMAMIND_API_KEY           the key, from the dashboard (Deploy, API Keys)
-  SIGMAMIND_AGENT_ID          the agent that is meant when a call names none
+  SIGMAMIND_AGENT_ID          the default agent, for calls that name none
   SIGMAMIND_BASE_URL          the API's address (https://api.sigmamind.ai)
-  SIGMAMIND_SANDBOX           true does as --sandbox does, which needs no key
-  SIGMAMIND_READ_ONLY         true hides the tools that create or change
-  SIGMAMIND_CONFIRM_ATTEMPTS  a batch run of more attempts needs a yes (50)
+  SIGMAMIND_SANDBOX           true is the same as --sandbox
+  SIGMAMIND_READ_ONLY         true is the same as --read-only
+  SIGMAMIND_CONFIRM_ATTEMPTS  ask before a batch run of more attempts (50)
   SIGMAMIND_LOG_LEVEL         debug, info, warning or error, on stderr
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 when it failed, 2 when it could not start."""
-    options = _parser().parse_args(argv)
+    """Run one command and return its exit status.
+
+    The status is 0 for success, 1 for a failure, and 2 for a command that could not start.
+    """
+    options = build_parser().parse_args(argv)
     try:
-        status: int | None = options.run(options)
+        status: int | None = options.execute(options)
         return status or 0
     except SigmaMindError as exc:
         print(f"sigmamind-mcp: {exc}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # nobody reads on, as after `doctor | head`
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the flush at the end would meet it again
+    except BrokenPipeError:
+        # The reader closed the pipe, as in `doctor | head`. The flush at exit would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    # Options stand before or after the command, so a subcommand must not reset what came before it.
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument(
-        "--sandbox", action="store_true", help="use the embedded sandbox; no key needed"
-    )
-    common.add_argument(
-        "--read-only", action="store_true", help="hide the tools that create or change"
-    )
-    common.add_argument(
-        "--log-level", choices=LOG_LEVELS, help="what to log on stderr (info: a line per call)"
-    )
-
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser; each command stores its function as `execute`."""
+    common = _build_common_options()
     parser = argparse.ArgumentParser(
         prog="sigmamind-mcp",
         description="MCP server for simulations of SigmaMind agents. Without a command it serves\n"
-        "stdio, which is how desktop clients and editors start it.",
+        "MCP over stdio, for desktop clients and editors.",
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"sigmamind-mcp {__version__}")
-    parser.set_defaults(run=_run_stdio)
+    parser.set_defaults(execute=_execute_stdio)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_serve(commands, common)
+    _add_sandbox(commands)
+    _add_demo(commands)
+    _add_doctor(commands, common)
+    _add_links(commands, common)
+    return parser
 
+
+def _build_common_options() -> argparse.ArgumentParser:
+    # A common option may come before or after the command. SUPPRESS sets no default, so the
+    # command's parser does not reset what came before it.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument(
+        "--sandbox", action="store_true", help="use the embedded sandbox; needs no key"
+    )
+    common.add_argument(
+        "--read-only", action="store_true", help="hide the tools that create or change"
+    )
+    common.add_argument(
+        "--log-level", choices=LOG_LEVELS, help="what to log on stderr (info: one line per call)"
+    )
+    return common
+
+
+def _add_serve(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     serve = commands.add_parser(
         "serve",
         parents=[common],
-        help="serve MCP over HTTP: /mcp, /sse, /healthz, /readyz; each caller brings its key",
-        description="Serves MCP over HTTP: /mcp (Streamable HTTP), /sse with /messages/, /healthz and /readyz."
-        " Each caller brings its own key in the X-API-Key header.",
+        help="serve MCP over HTTP; each caller sends its own key",
+        description="Serve MCP over HTTP: /mcp (Streamable HTTP), /sse with /messages/,"
+        " /healthz and /readyz. Each caller sends its own key in the X-API-Key header.",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
     serve.add_argument(
@@ -83,84 +103,83 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="HOST",
-        help="a Host header to answer; repeatable",
+        help="a Host header to accept; repeatable",
     )
     serve.add_argument(
         "--allowed-origin",
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="a browser Origin; repeatable",
+        help="a browser Origin to accept; repeatable",
     )
     serve.add_argument(
         "--single-user",
         action="store_true",
-        help="lend SIGMAMIND_API_KEY to callers that bring no key",
+        help="use SIGMAMIND_API_KEY for callers that send no key",
     )
-    serve.set_defaults(run=_run_http)
+    serve.set_defaults(execute=_execute_serve)
 
+
+def _add_sandbox(commands: "Subparsers") -> None:
     sandbox = commands.add_parser(
         "sandbox",
-        help="serve the sandbox's REST API itself, for curl and other clients",
-        description="Serves the sandbox's REST API itself, for curl and other clients, and prints its address and key.",
+        help="serve the sandbox's REST API, for curl and other clients",
+        description="Serve the sandbox's REST API, for curl and other clients, and print its"
+        " address and key.",
     )
     sandbox.add_argument(
         "--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)"
     )
     sandbox.add_argument(
-        "--db", type=Path, metavar="FILE", help="keep its data in this SQLite file"
+        "--db", type=Path, metavar="FILE", help="keep the data in this SQLite file"
     )
-    sandbox.add_argument(
-        "--older-pages",
-        action="store_true",
-        help="answer as the older API pages show: bare lists, isSuccesful, no labels or conversations",
-    )
-    sandbox.add_argument(
-        "--no-run-list",
-        action="store_true",
-        help="answer 404 to GET /v1/test-runs, which no page documents",
-    )
-    sandbox.add_argument(
-        "--live-definitions",
-        action="store_true",
-        help="old batch runs show test cases as they are now",
-    )
-    sandbox.add_argument(
-        "--pace", type=float, default=1.0, help="how many times as long attempts take (%(default)s)"
-    )
-    sandbox.set_defaults(run=_run_sandbox)
+    # For tests of our own client; SandboxOptions explains them.
+    hidden = argparse.SUPPRESS
+    sandbox.add_argument("--older-pages", action="store_true", help=hidden)
+    sandbox.add_argument("--no-run-list", action="store_true", help=hidden)
+    sandbox.add_argument("--live-definitions", action="store_true", help=hidden)
+    sandbox.add_argument("--pace", type=float, default=1.0, help=hidden)
+    sandbox.set_defaults(execute=_execute_sandbox)
 
+
+def _add_demo(commands: "Subparsers") -> None:
     demo = commands.add_parser(
         "demo",
-        help="the whole loop against the sandbox, in under 30 seconds",
-        description="Runs the whole loop against the sandbox, in under 30 seconds. It takes no account, key or option.",
+        help="show the whole loop in the sandbox, in under 30 seconds",
+        description="Show the whole loop in the sandbox, in under 30 seconds. It needs no"
+        " account, key or option.",
     )
-    demo.set_defaults(run=_run_demo)
+    demo.set_defaults(execute=_execute_demo)
 
+
+def _add_doctor(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     doctor = commands.add_parser(
         "doctor",
         parents=[common],
-        help="say whether key, host, clock and version are right, and what to do",
-        description="Checks the version, the settings, the key, the API, the clock and the start\n"
-        "of the server, one line each. Reads from the API, at most twice; prints no key.\n"
-        "Exit status: 0 when all is right, 1 when something is to mend.",
+        help="check the settings, key, API, clock and start of the server",
+        description="Check the settings, the key, the API, the clock and the start of the server,\n"
+        "and print one line for each. Sends at most two requests, both reads; prints no\n"
+        "key. Exit status: 0 without problems, 1 with problems.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    doctor.set_defaults(run=_run_doctor)
+    doctor.set_defaults(execute=_execute_doctor)
 
+
+def _add_links(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     links = commands.add_parser(
         "links",
         parents=[common],
-        help="links that add the server to Cursor, VS Code, LM Studio or Goose",
-        description="Prints links by which Cursor, VS Code, LM Studio or Goose adds the server that is installed here,"
-        " or a shared one. They hold no key.",
+        help="print links that add the server to Cursor, VS Code, LM Studio or Goose",
+        description="Print links that add this server, or a shared one, to Cursor, VS Code,"
+        " LM Studio or Goose. They contain no key.",
     )
-    links.add_argument("--url", help="of a shared server, such as https://mcp.example.com/mcp")
-    links.set_defaults(run=_run_links)
-    return parser
+    links.add_argument(
+        "--url", help="address of a shared server, such as https://mcp.example.com/mcp"
+    )
+    links.set_defaults(execute=_execute_links)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _load_settings(options: argparse.Namespace) -> Settings:
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only", "log_level")}
     settings = Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
     logs.set_up(settings.log_level)
@@ -168,94 +187,93 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
-    """Import without looking for garbage, then or later, in what stays: the looking is a tenth of the start."""
+def _pause_garbage_collection() -> Iterator[None]:
+    """Disable the garbage collector during imports and freeze what they allocate."""
+    # This saves 10 % of the start-up time.
     gc.disable()
     yield
     gc.freeze()
     gc.enable()
 
 
-def _run_stdio(options: argparse.Namespace) -> None:
-    settings = _settings(options)
+def _execute_stdio(options: argparse.Namespace) -> None:
+    settings = _load_settings(options)
     if sys.stdin and sys.stdin.isatty():
         print(
-            "sigmamind-mcp: waiting for an MCP client on stdin, which a terminal is not. Ctrl-C ends it; --help lists"
-            " the commands, of which demo is for people.",
+            "sigmamind-mcp: waiting for an MCP client on stdin, but stdin is a terminal."
+            " Press Ctrl-C to stop. --help lists the commands; try demo.",
             file=sys.stderr,
         )
-    with _kept():
+    with _pause_garbage_collection():
         if not settings.sandbox:
             from sigmamind_mcp.api.pool import certificates
 
-            certificates()  # are read while the rest loads, or the first call would wait for them
+            # A thread reads them during the imports below. Otherwise the first call waits for them.
+            certificates()
         from sigmamind_mcp.commands.backend import select_api
         from sigmamind_mcp.transports.stdio import serve_stdio
     serve_stdio(settings, select_api(settings))
 
 
-def _run_http(options: argparse.Namespace) -> None:
-    settings = _settings(options)
+def _execute_serve(options: argparse.Namespace) -> None:
+    settings = _load_settings(options)
     if not options.single_user and (settings.api_key or settings.agent_id):
         print(
-            "sigmamind-mcp: serve ignores SIGMAMIND_API_KEY and SIGMAMIND_AGENT_ID, because each caller brings"
-            " its own; --single-user uses them.",
+            "sigmamind-mcp: serve ignores SIGMAMIND_API_KEY and SIGMAMIND_AGENT_ID, because each"
+            " caller sends its own. --single-user uses them.",
             file=sys.stderr,
         )
         settings = settings.model_copy(update={"api_key": None, "agent_id": None})
     from functools import partial
 
-    with _kept():
+    with _pause_garbage_collection():
         import anyio
 
         from sigmamind_mcp.commands.backend import select_api
         from sigmamind_mcp.transports.http import serve_http
-    anyio.run(
-        partial(
-            serve_http,
-            settings,
-            select_api(settings),
-            host=options.host,
-            port=options.port,
-            allowed_hosts=options.allowed_host,
-            allowed_origins=options.allowed_origin,
-            single_user=options.single_user,
-        )
+    serve = partial(
+        serve_http,
+        settings,
+        select_api(settings),
+        host=options.host,
+        port=options.port,
+        allowed_hosts=options.allowed_host,
+        allowed_origins=options.allowed_origin,
+        single_user=options.single_user,
     )
+    anyio.run(serve)
 
 
-def _run_sandbox(options: argparse.Namespace) -> None:
+def _execute_sandbox(options: argparse.Namespace) -> None:
     import anyio
 
     from sigmamind_mcp.sandbox import SANDBOX_KEY, SandboxOptions, create_app
     from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
     logs.set_up("warning")
-    knobs = SandboxOptions(
+    sandbox_options = SandboxOptions(
         older_pages=options.older_pages,
         run_list=not options.no_run_list,
         live_definitions=options.live_definitions,
         pace=options.pace,
     )
-    with bind("127.0.0.1", options.port) as bound:
+    with bind("127.0.0.1", options.port) as listener:
         try:
-            app = create_app(db=options.db, key=SANDBOX_KEY, knobs=knobs)
+            app = create_app(db=options.db, key=SANDBOX_KEY, options=sandbox_options)
         except ValueError as exc:
-            raise ConfigurationError(f"{exc}. Name another with --db.") from None
-        print(
-            f"Sandbox (scripted): http://127.0.0.1:{bound.getsockname()[1]}/v1   X-API-Key: {SANDBOX_KEY}",
-            flush=True,
-        )
-        anyio.run(serve, app, bound)
+            raise ConfigurationError(f"{exc}. Choose another file with --db.") from None
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        print(f"Sandbox (scripted): {url}   X-API-Key: {SANDBOX_KEY}", flush=True)
+        anyio.run(serve, app, listener)
 
 
-def _run_demo(options: argparse.Namespace) -> int:
+def _execute_demo(options: argparse.Namespace) -> int:
     from sigmamind_mcp.commands.demo import run_demo
 
     return run_demo()
 
 
-def _run_doctor(options: argparse.Namespace) -> int:
+def _execute_doctor(options: argparse.Namespace) -> int:
     logs.set_up("error")
     from sigmamind_mcp.commands.doctor import run_doctor
 
@@ -263,8 +281,11 @@ def _run_doctor(options: argparse.Namespace) -> int:
     return run_doctor(os.environ, **given)  # noqa: TID251 - handed to the only reader
 
 
-def _run_links(options: argparse.Namespace) -> None:
+def _execute_links(options: argparse.Namespace) -> None:
     from sigmamind_mcp.commands.install_links import print_links
 
-    given = {name: getattr(options, name, False) for name in ("sandbox", "read_only")}
-    print_links(url=options.url, **given)
+    print_links(
+        url=options.url,
+        sandbox=getattr(options, "sandbox", False),
+        read_only=getattr(options, "read_only", False),
+    )

@@ -1,14 +1,17 @@
-"""What the person who starts the server decides, read once and frozen."""
+"""The operator's settings: read once from the environment and the options, then frozen."""
 
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from sigmamind_mcp.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 HOSTED_API = "https://api.sigmamind.ai"
 
@@ -17,17 +20,21 @@ LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
 
 def check_base_url(url: str) -> str:
-    """Return `url` without a trailing slash, or raise ValueError for one that the key may not be sent to."""
+    """Return the URL without a trailing slash or `/v1`.
+
+    Raises:
+        ValueError: the key must not be sent to this URL.
+    """
     parts = urlsplit(url)
     if not parts.hostname or parts.scheme not in ("http", "https"):
         raise ValueError(f"must be an https URL such as {HOSTED_API}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must be only scheme, host, port and path")
+        raise ValueError("must contain only scheme, host, port and path")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
-            "must be https, because the key travels with every request (http only for loopback)"
+            "must be https, because every request carries the key (http only for loopback)"
         )
-    return url.rstrip("/").removesuffix("/v1")  # each path brings its own
+    return url.rstrip("/").removesuffix("/v1")  # every path starts with /v1
 
 
 def is_loopback(host: str) -> bool:
@@ -40,22 +47,24 @@ def is_loopback(host: str) -> bool:
 
 
 def check_key(key: str) -> SecretStr:
-    """Return the key, trimmed of the newline that a file leaves, or raise ConfigurationError.
+    """Return the key without line breaks at its ends, such as a file's last newline.
 
-    A key with a space, a control character or a letter outside ASCII would be quoted whole by the HTTP
-    library's own error, so it is refused here, without being repeated.
+    Raises:
+        ConfigurationError: the key is malformed; the text does not contain it.
     """
     trimmed = key.strip("\r\n")
+    # The HTTP library's own error would quote the whole malformed key.
     if not re.fullmatch(r"[\x21-\x7e]{1,512}", trimmed):
         raise ConfigurationError(
-            "The SigmaMind API key is malformed: 1 to 512 visible ASCII characters, no spaces. Copy it again"
-            " from the dashboard (Deploy, API Keys) into SIGMAMIND_API_KEY or the X-API-Key header."
+            "The SigmaMind API key is malformed. A key has 1 to 512 visible ASCII characters and"
+            " no spaces. Copy it again from the dashboard (Deploy, API Keys) into"
+            " SIGMAMIND_API_KEY or the X-API-Key header."
         )
     return SecretStr(trimmed)
 
 
 class Settings(BaseModel):
-    """Frozen settings; the raw key is hidden in the repr and checked where it is used."""
+    """Hold the frozen settings; the repr hides the key."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -69,45 +78,51 @@ class Settings(BaseModel):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **options: object) -> Self:
-        """Read the SIGMAMIND_ variables; `options` that are not None win over them.
-
-        An empty value counts as unset, and so does what a bundle's unfilled field leaves: `${…}`, null, undefined.
+        """Read the SIGMAMIND_ variables; options that are not None replace them.
 
         Raises:
-            ConfigurationError: a value is not usable; the text names the variable.
+            ConfigurationError: a value is invalid; the text names its variable.
         """
-        found: dict[str, object] = {}
+        values: dict[str, object] = {}
         for name in cls.model_fields:
             value = environ.get(f"SIGMAMIND_{name.upper()}", "").strip()
-            if value not in ("", "null", "undefined") and not value.startswith("${"):
-                found[name] = value.lower() if name == "log_level" else value
-        found.update({name: value for name, value in options.items() if value is not None})
+            if _is_set(value):
+                values[name] = value.lower() if name == "log_level" else value
+        values.update({name: value for name, value in options.items() if value is not None})
         try:
-            return cls.model_validate(found)
+            return cls.model_validate(values)
         except ValidationError as exc:
-            problem = exc.errors(include_input=False, include_url=False)[0]
-            variable = f"SIGMAMIND_{str(problem['loc'][0]).upper()}"
-            reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            reason = "must be true or false" if problem["type"].startswith("bool") else reason
-            reason = (
-                "must be a whole number, 0 or more"
-                if problem["loc"][0] == "confirm_attempts"
-                else reason
-            )
-            raise ConfigurationError(f"{variable} {reason}.") from None
+            error = exc.errors(include_input=False, include_url=False)[0]
+            raise ConfigurationError(_describe_error(error)) from None
 
     def key(self) -> SecretStr:
-        """The configured key, checked; the embedded sandbox is never shown it and takes any other.
+        """Return the configured key, checked.
 
         Raises:
             ConfigurationError: no key is set, or it is malformed.
         """
         if self.sandbox:
-            return SecretStr("sandbox-key")
+            return SecretStr("sandbox-key")  # the embedded sandbox accepts any key
         if self.api_key is None:
             raise ConfigurationError(
-                "No SigmaMind API key is set. Put the key from the dashboard (Deploy, API Keys) into"
-                " SIGMAMIND_API_KEY and start the server again. To try it without one, start it with --sandbox or with"
-                " SIGMAMIND_SANDBOX set to true."
+                "No SigmaMind API key is set. Put the key from the dashboard (Deploy, API Keys)"
+                " into SIGMAMIND_API_KEY and start the server again. To try it without a key,"
+                " start it with --sandbox or with SIGMAMIND_SANDBOX set to true."
             )
         return check_key(self.api_key.get_secret_value())
+
+
+def _is_set(value: str) -> bool:
+    # A bundle may leave `${…}`, null or undefined for a field that the user did not fill in.
+    return value not in ("", "null", "undefined") and not value.startswith("${")
+
+
+def _describe_error(error: "ErrorDetails") -> str:
+    name = str(error["loc"][0])
+    if name == "confirm_attempts":
+        reason = "must be a whole number, 0 or more"
+    elif error["type"].startswith("bool"):
+        reason = "must be true or false"
+    else:
+        reason = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"SIGMAMIND_{name.upper()} {reason}."

@@ -17,7 +17,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from sigmamind_mcp.commands.install_links import client_command
+from sigmamind_mcp.commands.install_links import find_server_command
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from tests.checks import tutorial
 from tests.support.processes import environment, run, serving
@@ -144,7 +144,7 @@ def of_all_pages(kind: type[Local] | type[Remote]) -> list[Any]:
 )
 async def test_every_command_in_a_snippet_starts_and_lists_the_tools(server: Local) -> None:
     assert server.command == PLACEHOLDER
-    command, *arguments = client_command()
+    command, *arguments = find_server_command()
     names = await listed_by(server._replace(command=command, args=(*arguments, *server.args)))
 
     assert names == [tool.name for tool in TOOLS]
@@ -188,7 +188,7 @@ async def connect(remote: Remote) -> None:
 async def test_links_start_what_is_installed_here(
     options: tuple[str, ...], args: tuple[str, ...], writes: bool
 ) -> None:
-    command, *arguments = client_command()
+    command, *arguments = find_server_command()
     env = () if "--sandbox" in options else (("SIGMAMIND_API_KEY", "your-key"),)
     server = Local(command, (*arguments, *args), env)
 

@@ -1,4 +1,4 @@
-"""Settings: read once from a mapping, frozen, each fault named by its variable."""
+"""Settings are read once from a mapping and frozen; each error names its variable."""
 
 import pytest
 from pydantic import ValidationError
@@ -7,7 +7,7 @@ from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.settings import HOSTED_API, Settings
 
 
-def test_nothing_set_is_the_hosted_api_without_a_key() -> None:
+def test_defaults_are_the_hosted_api_without_a_key() -> None:
     settings = Settings.from_env({})
 
     assert settings == Settings(
@@ -50,7 +50,7 @@ def test_options_win_over_the_environment() -> None:
     "url",
     ["https://api.sigmamind.ai/", "http://localhost:8766", "http://127.0.0.1:1", "http://[::1]:1"],
 )
-def test_usable_base_url(url: str) -> None:
+def test_usable_base_url_is_accepted(url: str) -> None:
     assert Settings.from_env({"SIGMAMIND_BASE_URL": url}).base_url == url.rstrip("/")
     assert Settings.from_env(
         {"SIGMAMIND_BASE_URL": f"{url.rstrip('/')}/v1/"}
@@ -75,7 +75,7 @@ def test_usable_base_url(url: str) -> None:
         "javascript:alert(1)",
     ],
 )
-def test_base_url_that_the_key_may_not_be_sent_to_is_refused(url: str) -> None:
+def test_base_url_that_would_expose_the_key_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="SIGMAMIND_BASE_URL") as refused:
         Settings.from_env({"SIGMAMIND_BASE_URL": url})
 
@@ -91,7 +91,7 @@ def test_base_url_that_the_key_may_not_be_sent_to_is_refused(url: str) -> None:
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_fault_names_its_variable(name: str, value: str) -> None:
+def test_error_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"SIGMAMIND_{name} "):
         Settings.from_env({f"SIGMAMIND_{name}": value})
 

@@ -1,4 +1,4 @@
-"""The API that a server works on: the hosted one, or the sandbox inside this process."""
+"""Choose the API of a server: the hosted one, or the sandbox inside this process."""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -9,7 +9,7 @@ from sigmamind_mcp.settings import Settings
 
 
 def select_api(settings: Settings) -> APITransport:
-    """Return the transport to the hosted API, or to the embedded sandbox."""
+    """Return the transport to the hosted API or to the embedded sandbox."""
     if not settings.sandbox:
         return APITransport(settings.base_url)
 

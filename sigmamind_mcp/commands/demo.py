@@ -1,9 +1,9 @@
-"""The whole loop against the sandbox, through a real MCP client and a server started as a client starts it."""
+"""`sigmamind-mcp demo`: the whole loop in the sandbox, over stdio and through a real MCP client."""
 
 import io
 import sys
 import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from mcp import Client
@@ -17,16 +17,18 @@ from sigmamind_mcp.strict_json import JSONObject
 AGENT_ID = "agent_SPIlVscbB0kkXBvZ"
 WORSE_AGENT_ID = "agent_mJzLaPEo425lieb9"
 WIDTH = 80
-LOOK_SECONDS = 0.4
-PATIENCE_SECONDS = 60
+POLL_SECONDS = 0.4
+TIMEOUT_SECONDS = 60
+PRINTED_IDS = ("jobId", "batchId", "candidateBatchId", "testCaseId")
+VERDICT_COLOURS = {"passed": "green", "failed": "red"}
 
 TEST_CASE = {
     "agentId": AGENT_ID,
     "label": "Demo - refund for a broken kettle",
-    "userPrompt": "You are Ana Lopez, annoyed but fair. The kettle of order 4411 arrived broken and you want a refund."
-    " You do not accept a voucher.",
-    "successCriteria": "The agent acknowledges the problem, verifies the customer's identity, states the order number,"
-    " and confirms the refund.",
+    "userPrompt": "You are Ana Lopez, annoyed but fair. The kettle of order 4411 arrived broken and"
+    " you want a refund. You do not accept a voucher.",
+    "successCriteria": "The agent acknowledges the problem, verifies the customer's identity,"
+    " states the order number, and confirms the refund.",
     "mockData": [
         {"variableName": "customer_name", "value": "Ana Lopez"},
         {"variableName": "order_number", "value": "4411"},
@@ -35,70 +37,83 @@ TEST_CASE = {
 }
 
 
+class DemoSession(NamedTuple):
+    """Hold the connected client and the console to print to."""
+
+    client: Client
+    console: Console
+
+    async def call_tool(self, tool: str, arguments: JSONObject) -> JSONObject:
+        """Call a tool and print its name with the id in its answer."""
+        answer = await self.call_quietly(tool, arguments)
+        ids = [answer[name] for name in PRINTED_IDS if name in answer]
+        self.console.print(f"[bold cyan]{tool}[/bold cyan] {ids[0] if ids else ''}")
+        return answer
+
+    async def call_quietly(self, tool: str, arguments: JSONObject) -> JSONObject:
+        result = await self.client.call_tool(tool, arguments)
+        if result.is_error or not isinstance(result.structured_content, dict):
+            raise SigmaMindError(f"{tool} failed: {getattr(result.content[0], 'text', '')}")
+        return result.structured_content
+
+    def print_indented(self, text: str, *, indent: str = "  ") -> None:
+        wrapped = textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+        self.console.print(wrapped, markup=False)
+
+
 def run_demo() -> int:
     """Run the demo and return its exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     console = Console(width=WIDTH, highlight=False)
     try:
-        anyio.run(_demo, console)
+        anyio.run(_show_loop, console)
     except TimeoutError:
         raise SigmaMindError(
-            f"The demo's batch run did not finish within {PATIENCE_SECONDS} s."
+            f"The demo's batch run did not finish within {TIMEOUT_SECONDS} s."
         ) from None
     except BaseExceptionGroup as group:
+        # rich raises SystemExit if the reader closed the pipe, as in `demo | head`.
         if not group.subgroup(SystemExit):
             raise
-        return 1  # rich ends the process so when nobody reads its pipe any more, as after `demo | head`
+        return 1
     return 0
 
 
-async def _demo(console: Console) -> None:
+async def _show_loop(console: Console) -> None:
     server = StdioServerParameters(
         command=sys.executable, args=["-m", "sigmamind_mcp", "--sandbox", "--log-level", "error"]
     )
     console.print(
-        "[bold]sigmamind-mcp demo[/bold]: a scripted sandbox, no account, no key, no cost.\n"
+        "[bold]sigmamind-mcp demo[/bold]: a scripted sandbox; no account, no key, no cost.\n"
     )
     async with Client(server) as client:
-        if client.server_info:
-            console.print(
-                f"Connected over stdio to {client.server_info.title} {client.server_info.version}.\n"
-            )
-
-        case = await _call(console, client, "create_test_case", TEST_CASE)
-        console.print(_indented(f"the user: {TEST_CASE['userPrompt']}"))
-        console.print(_indented(f"success: {TEST_CASE['successCriteria']}\n"))
-        batch_run = await _call(
-            console,
-            client,
-            "create_batch_run",
-            {"agentId": AGENT_ID, "testCases": [case["testCaseId"]]},
-        )
-        here = {"agentId": AGENT_ID, "batchId": batch_run["batchId"]}
-        with anyio.fail_after(PATIENCE_SECONDS):
-            await _follow(console, client, here)
-
-        runs = await _call(console, client, "list_test_runs", here)
-        for run in runs["testRuns"]:
-            colour = {"passed": "green", "failed": "red"}.get(run["verdict"], "yellow")
-            console.print(f"  {run['jobId']}  [{colour}]{run['verdict']}[/{colour}]")
-        console.print(f"  {runs['passed']} passed, {runs['failed']} failed\n")
-
-        worst = next(
-            (run for run in runs["testRuns"] if run["verdict"] == "failed"), runs["testRuns"][0]
-        )
-        _show(
-            console, await _call(console, client, "get_test_run", {**here, "jobId": worst["jobId"]})
-        )
-        console.print()
-        _diagnosed(console, await _call(console, client, "diagnose_batch_run", here))
-        await _compare(console, client)
+        if info := client.server_info:
+            console.print(f"Connected over stdio to {info.title} {info.version}.\n")
+        session = DemoSession(client, console)
+        batch = await _start_batch_run(session)
+        with anyio.fail_after(TIMEOUT_SECONDS):
+            await _follow_batch_run(session, batch)
+        await _show_failed_run(session, batch)
+        await _show_diagnosis(session, batch)
+        await _show_comparison(session)
     console.print("\nNow connect your own client: see README, 'Connect a client'.")
 
 
-async def _follow(console: Console, client: Client, here: JSONObject) -> None:
-    """Look at the batch run until it ends: a bar for a terminal, a line per change for a pipe."""
+async def _start_batch_run(session: DemoSession) -> JSONObject:
+    """Create a test case and run it; return the arguments that name the batch run."""
+    test_case = await session.call_tool("create_test_case", TEST_CASE)
+    session.print_indented(f"user: {TEST_CASE['userPrompt']}")
+    session.print_indented(f"success: {TEST_CASE['successCriteria']}")
+    session.console.print()
+    launch = {"agentId": AGENT_ID, "testCases": [test_case["testCaseId"]]}
+    batch_run = await session.call_tool("create_batch_run", launch)
+    return {"agentId": AGENT_ID, "batchId": batch_run["batchId"]}
+
+
+async def _follow_batch_run(session: DemoSession, batch: JSONObject) -> None:
+    """Poll until the batch run ends, with a bar in a terminal and lines in a pipe."""
+    console = session.console
     columns = (
         TextColumn("{task.description}"),
         BarColumn(40),
@@ -107,87 +122,75 @@ async def _follow(console: Console, client: Client, here: JSONObject) -> None:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("get_batch_run", total=None)
-        seen = -1
+        last_decided = -1
         while True:
-            batch_run = await _answer(client, "get_batch_run", here)
+            batch_run = await session.call_quietly("get_batch_run", batch)
             expected = batch_run["expectedAttempts"]
             decided = expected - batch_run["undecidedAttempts"]
             progress.update(bar, total=expected, completed=decided)
-            if decided != seen and not console.is_terminal:
+            if decided != last_decided and not console.is_terminal:
                 console.print(f"get_batch_run: {decided} of {expected} decided")
-            seen = decided
+            last_decided = decided
             if batch_run["state"] != "running":
                 break
-            await anyio.sleep(LOOK_SECONDS)
-    console.print(
-        f"  {batch_run['state']}: {batch_run['successfulAttempts']} passed, {batch_run['failedAttempts']} failed\n"
-    )
+            await anyio.sleep(POLL_SECONDS)
+    passed, failed = batch_run["successfulAttempts"], batch_run["failedAttempts"]
+    console.print(f"  {batch_run['state']}: {passed} passed, {failed} failed\n")
 
 
-def _show(console: Console, run: JSONObject) -> None:
-    console.print(f"  verdict: [bold]{run['verdict']}[/bold]")
-    console.print(_indented(f"remarks: {run['remarks']}") + "\n", markup=False)
+async def _show_failed_run(session: DemoSession, batch: JSONObject) -> None:
+    """List the runs, then print the transcript of the first failed one."""
+    answer = await session.call_tool("list_test_runs", batch)
+    runs = answer["testRuns"]
+    for run in runs:
+        colour = VERDICT_COLOURS.get(run["verdict"], "yellow")
+        session.console.print(f"  {run['jobId']}  [{colour}]{run['verdict']}[/{colour}]")
+    session.console.print(f"  {answer['passed']} passed, {answer['failed']} failed\n")
+
+    failed_runs = [run for run in runs if run["verdict"] == "failed"]
+    shown_run = failed_runs[0] if failed_runs else runs[0]
+    run = await session.call_tool("get_test_run", {**batch, "jobId": shown_run["jobId"]})
+    session.console.print(f"  verdict: [bold]{run['verdict']}[/bold]")
+    session.print_indented(f"remarks: {run['remarks']}")
+    session.console.print()
     for turn in run["conversation"]:
-        console.print(_indented(f"{turn['turn']} {turn['role']}: {turn['content']}"), markup=False)
-    console.print(f"\n  {run['transcriptUri']}", soft_wrap=True)
+        session.print_indented(f"{turn['turn']} {turn['role']}: {turn['content']}")
+    session.console.print(f"\n  {run['transcriptUri']}\n", soft_wrap=True)
 
 
-def _diagnosed(console: Console, answer: JSONObject) -> None:
+async def _show_diagnosis(session: DemoSession, batch: JSONObject) -> None:
+    answer = await session.call_tool("diagnose_batch_run", batch)
     rate = answer["rate"]
     interval = f"95 % interval {rate['low']:.0%} to {rate['high']:.0%}"
-    console.print(f"  {rate['passed']} of {rate['decided']} passed, {interval}")
+    session.console.print(f"  {rate['passed']} of {rate['decided']} passed, {interval}")
     for group in answer["groups"]:
-        console.print(
-            f"  {group['size']} failed{' alike' * (group['size'] > 1)}, for example {group['jobId']}:"
-        )
+        count = "1 failed:"
+        if group["size"] > 1:
+            count = f"{group['size']} failed in a similar way, for example"
+        session.console.print(f"  {count} {group['jobId']}")
         for quote in group["quotes"]:
             line = f"turn {quote['turn']} ({quote['why']}) {quote['role']}: {quote['content']}"
-            console.print(_indented(line, by="    "), markup=False)
+            session.print_indented(line, indent="    ")
 
 
-async def _compare(console: Console, client: Client) -> None:
-    """The booking desk of the sandbox got worse between its last two batch runs."""
+async def _show_comparison(session: DemoSession) -> None:
+    """Compare the last two batch runs of the sandbox agent that got worse."""
     agent = {"agentId": WORSE_AGENT_ID}
-    newest, before = (await _answer(client, "list_batch_runs", agent))["batchRuns"][:2]
-    console.print("\nAnother agent of the sandbox got worse:")
-    ids = {"baseBatchId": before["batchId"], "candidateBatchId": newest["batchId"]}
-    answer = await _call(console, client, "compare_batch_runs", {**agent, **ids})
+    batch_runs = await session.call_quietly("list_batch_runs", agent)
+    candidate_batch, base_batch = batch_runs["batchRuns"][:2]
+    ids = {"baseBatchId": base_batch["batchId"], "candidateBatchId": candidate_batch["batchId"]}
+    session.console.print("\nAnother agent in the sandbox got worse:")
+    answer = await session.call_tool("compare_batch_runs", {**agent, **ids})
     for row in answer["testCases"]:
-        base, candidate = row["base"], row["candidate"]
-        rates = (
-            f"{base['passed']}/{base['decided']} to {candidate['passed']}/{candidate['decided']}"
-        )
-        console.print(
+        rates = f"{_format_rate(row['base'])} to {_format_rate(row['candidate'])}"
+        session.console.print(
             f"  {row['label']}: {row['change']}, {rates} (adjusted p {row['adjustedP']:.2g})",
             markup=False,
         )
-    console.print(
-        f"  all together: p {answer['p']:.2g}, exact Cochran-Mantel-Haenszel test", markup=False
+    session.console.print(
+        f"  all test cases: p {answer['p']:.2g}, exact Cochran-Mantel-Haenszel test", markup=False
     )
 
 
-def _indented(text: str, by: str = "  ") -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=by, subsequent_indent=by)
-
-
-async def _call(
-    console: Console, client: Client, tool: str, arguments: dict[str, Any]
-) -> JSONObject:
-    answer = await _answer(client, tool, arguments)
-    named = next(
-        (
-            answer[name]
-            for name in ("jobId", "batchId", "candidateBatchId", "testCaseId")
-            if name in answer
-        ),
-        "",
-    )
-    console.print(f"[bold cyan]{tool}[/bold cyan] {named}")
-    return answer
-
-
-async def _answer(client: Client, tool: str, arguments: dict[str, Any]) -> JSONObject:
-    result = await client.call_tool(tool, arguments)
-    if result.is_error or not isinstance(result.structured_content, dict):
-        raise SigmaMindError(f"{tool} failed: {getattr(result.content[0], 'text', '')}")
-    return result.structured_content
+def _format_rate(side: dict[str, Any]) -> str:
+    return f"{side['passed']}/{side['decided']}"

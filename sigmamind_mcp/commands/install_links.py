@@ -1,105 +1,112 @@
-"""`sigmamind-mcp links`: links by which a client adds the server, made for this machine or for a shared server.
+"""`sigmamind-mcp links`: links that add the installed server, or a shared one, to a client.
 
-No link holds a key: links end up in histories and chats. VS Code asks for it; the others show where it goes.
+No link contains a key, because links end up in histories and chats.
 """
 
+import base64
 import json
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from sigmamind_mcp.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    pass
-
-import base64
-from urllib.parse import quote, urlencode
-
 from sigmamind_mcp.strict_json import JSONObject
 
 NAME = "sigmamind"
-KEY = "your-key"
-ASKED = "${input:sigmamind-key}"
-INPUT = {
+KEY_PLACEHOLDER = "your-key"
+# VS Code asks for this input when it adds the server.
+KEY_INPUT = {
     "type": "promptString",
     "id": "sigmamind-key",
     "description": "SigmaMind API key",
     "password": True,
 }
+KEY_INPUT_REFERENCE = "${input:sigmamind-key}"
 
 
 def print_links(*, url: str | None, sandbox: bool, read_only: bool) -> None:
-    """Print a link for each client that has them, each whole on a line of its own."""
+    """Print one link per client, each on a line of its own."""
     if url and urlsplit(url).scheme not in ("http", "https"):
         raise ConfigurationError("--url must be an address such as https://mcp.example.com/mcp.")
     if url and read_only:
         raise ConfigurationError(
-            "A link cannot make a shared server read-only; start that server with --read-only."
+            "A link cannot make a shared server read-only. Start that server with --read-only."
         )
-    options = [*["--sandbox"] * sandbox, *["--read-only"] * read_only]
-    print("Open the link of your client, which shows the server and asks before it adds it.")
-    for client, link in links(url, options, needs_key=not sandbox).items():
+    options = []
+    if sandbox:
+        options.append("--sandbox")
+    if read_only:
+        options.append("--read-only")
+    print("Open the link of your client. It shows the server and asks before it adds it.")
+    for client, link in build_links(url, options, needs_key=not sandbox).items():
         print(f"\n{client}\n{link}")
     if not sandbox:
-        print(f"\nVS Code asks for your key. In the others, put it in place of {KEY}.")
+        print(f"\nVS Code asks for your key. In the others, replace {KEY_PLACEHOLDER} with it.")
     if not url:
-        print(
-            "\nGoose's links start no command by its path; with --url there is one for a shared server."
-        )
+        print("\nA Goose link cannot start a local command. For a shared server, add --url.")
 
 
-def links(url: str | None, options: list[str], *, needs_key: bool) -> dict[str, str]:
-    """Each client's link, for the server at this address or else for the one that is installed here."""
-    entry = _entry(url, options, KEY if needs_key else None)
-    asking = {
-        "name": NAME,
-        "type": "http" if url else "stdio",
-        **_entry(url, options, ASKED if needs_key else None),
-        **({"inputs": [INPUT]} if needs_key else {}),
-    }
-    found = {
-        "Cursor": f"cursor://anysphere.cursor-deeplink/mcp/install?{_query(name=NAME, config=_base64(entry))}",
-        "VS Code": f"vscode:mcp/install?{quote(_json(asking), safe='')}",
-        "LM Studio": f"lmstudio://add_mcp?{_query(name=NAME, config=_base64(entry))}",
+def build_links(url: str | None, options: list[str], *, needs_key: bool) -> dict[str, str]:
+    """Return a link per client, to the shared server at `url` or to the installed one."""
+    entry = _build_entry(url, options, KEY_PLACEHOLDER if needs_key else None)
+    query = _encode_query({"name": NAME, "config": _encode_base64(entry)})
+    links = {
+        "Cursor": f"cursor://anysphere.cursor-deeplink/mcp/install?{query}",
+        "VS Code": _build_vs_code_link(url, options, needs_key=needs_key),
+        "LM Studio": f"lmstudio://add_mcp?{query}",
     }
     if url:
-        header = {"header": f"X-API-Key={KEY}"} if needs_key else {}
-        found["Goose"] = (
-            f"goose://extension?{_query(url=url, type='streamable_http', id=NAME, name=NAME, **header)}"
-        )
-    return found
+        links["Goose"] = _build_goose_link(url, needs_key=needs_key)
+    return links
 
 
-def _entry(url: str | None, options: list[str], key: str | None) -> JSONObject:
-    """What a client's JSON says of one server."""
+def _build_vs_code_link(url: str | None, options: list[str], *, needs_key: bool) -> str:
+    entry = _build_entry(url, options, KEY_INPUT_REFERENCE if needs_key else None)
+    config = {"name": NAME, "type": "http" if url else "stdio", **entry}
+    if needs_key:
+        config["inputs"] = [KEY_INPUT]
+    return f"vscode:mcp/install?{quote(_encode_json(config), safe='')}"
+
+
+def _build_goose_link(url: str, *, needs_key: bool) -> str:
+    values = {"url": url, "type": "streamable_http", "id": NAME, "name": NAME}
+    if needs_key:
+        values["header"] = f"X-API-Key={KEY_PLACEHOLDER}"
+    return f"goose://extension?{_encode_query(values)}"
+
+
+def _build_entry(url: str | None, options: list[str], key: str | None) -> JSONObject:
+    """Return the server's entry in a client's JSON."""
+    entry: JSONObject
     if url:
-        return {"url": url, **({"headers": {"X-API-Key": key}} if key else {})}
-    command, *arguments = client_command()
-    return {
-        "command": command,
-        "args": [*arguments, *options],
-        **({"env": {"SIGMAMIND_API_KEY": key}} if key else {}),
-    }
+        entry = {"url": url}
+        if key:
+            entry["headers"] = {"X-API-Key": key}
+        return entry
+    command, *arguments = find_server_command()
+    entry = {"command": command, "args": [*arguments, *options]}
+    if key:
+        entry["env"] = {"SIGMAMIND_API_KEY": key}
+    return entry
 
 
-def _json(value: JSONObject) -> str:
+def _encode_json(value: JSONObject) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _base64(entry: JSONObject) -> str:
-    return base64.b64encode(_json(entry).encode()).decode()
+def _encode_base64(entry: JSONObject) -> str:
+    return base64.b64encode(_encode_json(entry).encode()).decode()
 
 
-def _query(**values: str) -> str:
+def _encode_query(values: dict[str, str]) -> str:
     return urlencode(values, quote_via=quote, safe="")
 
 
-def client_command() -> list[str]:
-    """How a client starts the server that is installed here."""
-    script = Path(sysconfig.get_path("scripts")) / (
-        "sigmamind-mcp.exe" if sys.platform == "win32" else "sigmamind-mcp"
-    )
-    return [str(script)] if script.exists() else [sys.executable, "-m", "sigmamind_mcp"]
+def find_server_command() -> list[str]:
+    """Return the command by which a client starts the installed server."""
+    name = "sigmamind-mcp.exe" if sys.platform == "win32" else "sigmamind-mcp"
+    script = Path(sysconfig.get_path("scripts")) / name
+    if script.exists():
+        return [str(script)]
+    return [sys.executable, "-m", "sigmamind_mcp"]

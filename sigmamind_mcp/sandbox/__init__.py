@@ -1,6 +1,6 @@
-"""The same REST API as the hosted one, scripted, over SQLite: for trying everything without an account.
+"""A scripted copy of the hosted REST API over SQLite, to try everything without an account.
 
-It knows neither our client nor MCP. Nothing here is SigmaMind's judgement.
+It imports neither our API client nor MCP. Its verdicts are scripted, not SigmaMind's.
 """
 
 from sigmamind_mcp.sandbox.app import SANDBOX_KEY, SandboxOptions, create_app

@@ -1,6 +1,8 @@
-"""SigmaMind's simulation API as a Starlette app: the same paths, paging, errors, status codes and key check."""
+"""SigmaMind's simulation API as a Starlette app, with the same paths, paging, errors and key check.
 
-import json
+Operations that none of our tools uses are left out: writing agents, and chats.
+"""
+
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,10 +10,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
-from pydantic.alias_generators import to_camel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,29 +22,41 @@ from sigmamind_mcp.sandbox import samples
 from sigmamind_mcp.sandbox.launching import (
     LIVE_SECONDS,
     MAX_ATTEMPTS,
-    attempts_of,
+    count_attempts,
     fill_with_samples,
-    launch,
+    launch_batch_run,
 )
-from sigmamind_mcp.sandbox.store import Store, StoredBatch, StoredRun, spelt
+from sigmamind_mcp.sandbox.request_models import (
+    AgentQuery,
+    BatchRunCreate,
+    PageQuery,
+    RunQuery,
+    SandboxError,
+    TestCaseCreate,
+    TestCaseUpdate,
+    parse_body,
+    parse_query,
+)
+from sigmamind_mcp.sandbox.store import Body, Store, StoredBatch, StoredRun, format_timestamp
 
 SANDBOX_KEY = "sandbox-key"
 
-Body = dict[str, Any]
+STORED_CASE_FIELDS = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """What the sandbox can be told to do otherwise."""
+    """Switch the sandbox to other behaviour, for tests."""
 
     older_pages: bool = False
-    """Answer as the API's older pages show: bare arrays, `isSuccesful`, no labels, no conversation, empty create."""
+    """Answer like the API's older pages: bare lists, `isSuccesful`, no label or conversation, and
+    no body after a launch."""
     run_list: bool = True
-    """Offer the undocumented list of test runs."""
+    """Serve the undocumented list of test runs."""
     live_definitions: bool = False
-    """Show old batch runs with their test cases as they are now, not as they were at the launch."""
+    """Show old batch runs with their test cases as they are now, not as they were launched."""
     pace: float = 1.0
-    """How many times as long attempts take."""
+    """Multiply the duration of attempts."""
 
 
 def utc_now() -> datetime:
@@ -55,140 +67,60 @@ def create_app(
     *,
     db: Path | None = None,
     key: str | None = None,
-    knobs: SandboxOptions = SandboxOptions(),
+    options: SandboxOptions = SandboxOptions(),
     seed: int = 7,
     clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
-    """Build the app. With `key`, no other is accepted. A database in memory is filled at the first request.
+    """Build the app, which accepts only `key`, or any key without one.
 
     Raises:
-        ValueError: `db` is no SQLite file that can be written.
+        ValueError: `db` is not a writable SQLite file.
     """
-    api = _API(db, key, knobs, seed, clock)
+    api = _API(db, key, options, seed, clock)
     if db is not None:
-        api.open()
+        api.open_store()  # a store in memory is opened and filled at the first request
     routes = [
-        api.route("/v1/test-cases", POST=api.create_test_case, GET=api.list_test_cases),
-        api.route("/v1/test-cases/{test_case_id}", GET=api.get_test_case, PUT=api.update_test_case),
-        api.route("/v1/batch-runs", POST=api.create_batch_run, GET=api.list_batch_runs),
-        api.route("/v1/batch-runs/{batch_id}", GET=api.get_batch_run),
-        api.route("/v1/test-runs/{job_id}", GET=api.get_test_run),
-        api.route("/v1/agents", POST=api.create_agent, GET=api.list_agents),
-        api.route("/v1/agents/{agent_id}", GET=api.get_agent, PATCH=api.update_agent),
-        api.route("/v1/chats/{chat_id}", GET=api.get_chat),
+        api.build_route("/v1/test-cases", POST=api.create_test_case, GET=api.list_test_cases),
+        api.build_route(
+            "/v1/test-cases/{test_case_id}", GET=api.get_test_case, PUT=api.update_test_case
+        ),
+        api.build_route("/v1/batch-runs", POST=api.create_batch_run, GET=api.list_batch_runs),
+        api.build_route("/v1/batch-runs/{batch_id}", GET=api.get_batch_run),
+        api.build_route("/v1/test-runs/{job_id}", GET=api.get_test_run),
+        api.build_route("/v1/agents", GET=api.list_agents),
+        api.build_route("/v1/agents/{agent_id}", GET=api.get_agent),
     ]
-    if knobs.run_list:
-        routes.append(api.route("/v1/test-runs", GET=api.list_test_runs))
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
-    app.router.redirect_slashes = False  # the API documents no redirect: such a path is a 404
+    if options.run_list:
+        routes.append(api.build_route("/v1/test-runs", GET=api.list_test_runs))
+    app = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: _answer_http_error, Exception: _answer_crash},
+    )
+    app.router.redirect_slashes = False  # the API documents no redirect, so such a path is a 404
     return app
 
 
-class Refusal(HTTPException):
-    """An error in the documented form; `fields` are its `validationErrors`."""
-
-    def __init__(self, status: int, message: str, fields: dict[str, str] | None = None) -> None:
-        super().__init__(status, message)
-        self.fields = fields
-
-
-class MockVariable(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, extra="allow")
-
-    variable_name: StrictStr = ""
-    value: StrictStr = ""
-
-
-CASE_FIELDS = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
-
-Int64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
-Objects = list[dict[str, Any]]
-
-
-class ClosedBody(BaseModel):
-    """A body as the API takes it: unknown fields are let in, as its schema does; null is no value of any field."""
-
-    model_config = ConfigDict(alias_generator=to_camel, extra="allow")
-
-
-class TestCaseUpdate(ClosedBody):
-    agent_id: StrictStr
-    user_prompt: StrictStr = ""
-    success_criteria: StrictStr = ""
-    label: StrictStr = ""
-    llm_model: StrictStr = ""
-    mock_data: list[MockVariable] = []
-    attempt: Int64 = 1
-
-
-class TestCaseCreate(TestCaseUpdate):
-    user_prompt: StrictStr
-    success_criteria: StrictStr
-
-
-class BatchRunCreate(ClosedBody):
-    agent_id: StrictStr
-    test_cases: list[StrictStr]
-
-
-class AgentSettings(ClosedBody):
-    language: StrictStr = ""
-    agent_timezone: StrictStr = ""
-    ai_starts_conversation: StrictBool = False
-    global_prompt: StrictStr = ""
-    llm_model: StrictStr = ""
-    llm_temperature: Annotated[float, Field(strict=True)] = 0
-    llm_top_p: Annotated[float, Field(strict=True)] = 0
-    llm_top_k: Annotated[float, Field(strict=True)] = 0
-    webhooks: Objects = []
-
-
-class AgentWrite(ClosedBody):
-    agent_name: StrictStr = ""
-    instructions: StrictStr = ""
-    welcome_message_type: Literal["static", "prompt"] = "static"
-    welcome_message: StrictStr = ""
-    agent_settings: AgentSettings = AgentSettings()
-    tools: Objects = []
-
-
-class PageQuery(BaseModel):
-    page: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    size: Annotated[int, Field(ge=1, lt=2**31)] = 10
-
-
-class AgentQuery(PageQuery):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-    agent_id: str
-
-
-class RunQuery(AgentQuery):
-    batch_id: str
-
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
-ThingT = TypeVar("ThingT")
+ObjectT = TypeVar("ObjectT")
 
 
 class _API:
-    """The operations, over one store."""
+    """Implement the operations over one store."""
 
     def __init__(
         self,
         db: Path | None,
         key: str | None,
-        knobs: SandboxOptions,
+        options: SandboxOptions,
         seed: int,
         clock: Callable[[], datetime],
     ) -> None:
         self._db = db
         self._key = key
-        self._knobs = knobs
+        self._options = options
         self._seed = seed
         self._clock = clock
 
-    def open(self) -> None:
+    def open_store(self) -> None:
         try:
             assert self.store
         except sqlite3.Error as exc:
@@ -199,334 +131,275 @@ class _API:
     @cached_property
     def store(self) -> Store:
         store = Store(self._db, self._seed)
-        with store.writing():
+        with store.transaction():
             if store.is_empty:
                 fill_with_samples(store)
         return store
 
-    def route(self, path: str, **operations: Callable[[Request], Awaitable[Any]]) -> Route:
-        async def answer(request: Request) -> Response:
-            self._check_key(request)
-            answered = await operations["GET" if request.method == "HEAD" else request.method](
-                request
-            )
-            return answered if isinstance(answered, Response) else JSONResponse(answered)
+    def build_route(self, path: str, **operations: Callable[[Request], Awaitable[Any]]) -> Route:
+        """Route each HTTP method to its operation, behind the key check."""
 
-        return Route(path, answer, methods=list(operations))
+        async def answer_request(request: Request) -> Response:
+            self._check_key(request)
+            method = "GET" if request.method == "HEAD" else request.method
+            answer = await operations[method](request)
+            return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+        return Route(path, answer_request, methods=list(operations))
 
     def _check_key(self, request: Request) -> None:
         sent = request.headers.get("x-api-key", "").strip()
-        if not sent or (self._key is not None and sent != self._key):
-            raise Refusal(401, "X-API-Key is missing or invalid")
+        is_wrong = self._key is not None and sent != self._key
+        if not sent or is_wrong:
+            raise SandboxError(401, "X-API-Key is missing or invalid")
 
     async def create_test_case(self, request: Request) -> Body:
-        fields = await _body(request, TestCaseCreate)
-        agent_id, _ = self._agent(fields["agentId"])
-        with self.store.writing():
-            own = {
+        fields = await parse_body(request, TestCaseCreate)
+        agent_id, _ = self._require_agent(fields["agentId"])
+        with self.store.transaction():
+            test_case = {
                 "testCaseId": self.store.new_id("tc"),
                 "workspaceId": samples.WORKSPACE,
                 "attempt": 1,
+                **_pick_case_fields(fields),
             }
-            stored = {**own, **_case_fields(fields)}
-            self.store.put_test_case(agent_id, stored)
-        return self._case(agent_id, stored)
+            self.store.put_test_case(agent_id, test_case)
+        return self._render_test_case(agent_id, test_case)
 
     async def get_test_case(self, request: Request) -> Body:
-        agent_id = _bare(_query(request, AgentQuery).agent_id)
-        return self._case(
-            agent_id, self._stored_case(agent_id, request.path_params["test_case_id"])
-        )
+        agent_id = _strip_prefix(parse_query(request, AgentQuery).agent_id)
+        test_case = self._require_test_case(agent_id, request.path_params["test_case_id"])
+        return self._render_test_case(agent_id, test_case)
 
     async def list_test_cases(self, request: Request) -> Any:
-        query = _query(request, AgentQuery)
-        agent_id, _ = self._agent(query.agent_id)
-        cases = [self._case(agent_id, case) for case in self.store.list_test_cases(agent_id)]
-        return cases if self._knobs.older_pages else _page(cases, query)
+        query = parse_query(request, AgentQuery)
+        agent_id, _ = self._require_agent(query.agent_id)
+        stored = self.store.list_test_cases(agent_id)
+        cases = [self._render_test_case(agent_id, test_case) for test_case in stored]
+        return cases if self._options.older_pages else _slice_page(cases, query)
 
     async def update_test_case(self, request: Request) -> Body:
-        fields = await _body(request, TestCaseUpdate)
-        agent_id = _bare(fields["agentId"])
-        with self.store.writing():
-            stored = {
-                **self._stored_case(agent_id, request.path_params["test_case_id"]),
-                **_case_fields(fields),
-            }
-            self.store.put_test_case(agent_id, stored)
-        return self._case(agent_id, stored)
+        fields = await parse_body(request, TestCaseUpdate)
+        agent_id = _strip_prefix(fields["agentId"])
+        with self.store.transaction():
+            stored = self._require_test_case(agent_id, request.path_params["test_case_id"])
+            test_case = {**stored, **_pick_case_fields(fields)}
+            self.store.put_test_case(agent_id, test_case)
+        return self._render_test_case(agent_id, test_case)
 
     async def create_batch_run(self, request: Request) -> Response:
-        fields = await _body(request, BatchRunCreate)
-        agent_id, agent = self._agent(fields["agentId"])
-        cases = [self._stored_case(agent_id, test_case_id) for test_case_id in fields["testCases"]]
+        fields = await parse_body(request, BatchRunCreate)
+        agent_id, _ = self._require_agent(fields["agentId"])
+        cases = [
+            self._require_test_case(agent_id, test_case_id) for test_case_id in fields["testCases"]
+        ]
         if not cases:
-            raise Refusal(
+            raise SandboxError(
                 409, "A batch run needs at least one test case", {"testCases": "must not be empty"}
             )
-        if attempts_of(cases) > MAX_ATTEMPTS:
-            raise Refusal(409, f"The sandbox runs at most {MAX_ATTEMPTS} attempts in one batch run")
-        low, high = LIVE_SECONDS
-        seconds = (low * self._knobs.pace, high * self._knobs.pace)
-        with self.store.writing():
-            batch = launch(self.store, agent_id, cases, at=self._clock(), seconds=seconds)
-        if self._knobs.older_pages:
+        if count_attempts(cases) > MAX_ATTEMPTS:
+            message = f"The sandbox runs at most {MAX_ATTEMPTS} attempts in one batch run"
+            raise SandboxError(409, message)
+        shortest, longest = LIVE_SECONDS
+        duration = (shortest * self._options.pace, longest * self._options.pace)
+        with self.store.transaction():
+            batch = launch_batch_run(
+                self.store, agent_id, cases, at=self._clock(), duration=duration
+            )
+        if self._options.older_pages:
             return Response(status_code=200)
         created = {
             "batchId": batch.batch_id,
             "workspaceId": samples.WORKSPACE,
-            "agent": self._ref(agent_id),
+            "agent": self._render_agent_ref(agent_id),
+            "createdDate": batch.created,
         }
-        return JSONResponse({**created, "createdDate": batch.created}, status_code=201)
+        return JSONResponse(created, status_code=201)
 
     async def list_batch_runs(self, request: Request) -> Body:
-        query = _query(request, AgentQuery)
-        agent_id, _ = self._agent(query.agent_id)
-        page = _page(self.store.list_batch_runs(agent_id), query)
-        return {**page, "data": [self._batch(batch) for batch in page["data"]]}
+        query = parse_query(request, AgentQuery)
+        agent_id, _ = self._require_agent(query.agent_id)
+        page = _slice_page(self.store.list_batch_runs(agent_id), query)
+        return {**page, "data": [self._render_batch_run(batch) for batch in page["data"]]}
 
     async def get_batch_run(self, request: Request) -> Body:
-        agent_id = _bare(_query(request, AgentQuery).agent_id)
-        return self._batch(self._stored_batch(agent_id, request.path_params["batch_id"]))
+        agent_id = _strip_prefix(parse_query(request, AgentQuery).agent_id)
+        batch = self._require_batch_run(agent_id, request.path_params["batch_id"])
+        return self._render_batch_run(batch)
 
     async def get_test_run(self, request: Request) -> Body:
-        query = _query(request, RunQuery)
-        batch = self._stored_batch(_bare(query.agent_id), query.batch_id)
-        run = _found(self.store.find_test_run(batch.batch_id, request.path_params["job_id"]))
-        return self._run(run, batch, with_conversation=not self._knobs.older_pages)
+        query = parse_query(request, RunQuery)
+        batch = self._require_batch_run(_strip_prefix(query.agent_id), query.batch_id)
+        run = self.store.find_test_run(batch.batch_id, request.path_params["job_id"])
+        has_conversation = not self._options.older_pages
+        return self._render_test_run(_require_found(run), batch, with_conversation=has_conversation)
 
     async def list_test_runs(self, request: Request) -> Body:
-        query = _query(request, RunQuery)
-        batch = self._stored_batch(_bare(query.agent_id), query.batch_id)
-        start, total = query.page * query.size, self.store.count_test_runs(batch.batch_id)
-        runs = self.store.list_test_runs(batch.batch_id, start=start, size=query.size)
-        return _envelope(
-            [self._run(run, batch, with_conversation=False) for run in runs], total, query
-        )
-
-    async def create_agent(self, request: Request) -> Body:
-        fields = await _body(request, AgentWrite)
-        with self.store.writing():
-            agent_id = self.store.new_id("agent")
-            agent = {**fields, "agentId": agent_id}
-            self.store.put_agent(_bare(agent_id), agent)
-        return agent
+        query = parse_query(request, RunQuery)
+        batch = self._require_batch_run(_strip_prefix(query.agent_id), query.batch_id)
+        start = query.page * query.size
+        total = self.store.count_test_runs(batch.batch_id)
+        stored = self.store.list_test_runs(batch.batch_id, start=start, size=query.size)
+        runs = [self._render_test_run(run, batch, with_conversation=False) for run in stored]
+        return _wrap_page(runs, total, query)
 
     async def list_agents(self, request: Request) -> Body:
-        return _page(self.store.list_agents(), _query(request, PageQuery))
+        return _slice_page(self.store.list_agents(), parse_query(request, PageQuery))
 
     async def get_agent(self, request: Request) -> Body:
-        return self._agent(request.path_params["agent_id"])[1]
-
-    async def update_agent(self, request: Request) -> Body:
-        fields = await _body(request, AgentWrite)
-        with self.store.writing():
-            agent_id, agent = self._agent(request.path_params["agent_id"])
-            agent = {**agent, **fields, "agentId": agent["agentId"]}
-            self.store.put_agent(agent_id, agent)
+        _, agent = self._require_agent(request.path_params["agent_id"])
         return agent
-
-    async def get_chat(self, request: Request) -> Body:
-        chat_id = request.path_params["chat_id"].replace("chat-", "chat_", 1)
-        run = _found(self.store.find_test_run_of_chat(chat_id))
-        batch = _found(self.store.find_batch_run(run.batch_id))
-        turns = [turn for turn in run.conversation if turn.at <= self._now]
-        mock_data = _launched(run, batch).get("mockData", [])
-        return {
-            "chatId": self._chat_id(run),
-            "agent": self._ref(batch.agent_id),
-            "createdAt": run.created,
-            "status": _chat_status(run, self._now),
-            "transcript": "\n".join(f"{turn.role}: {turn.content}" for turn in turns),
-            "messages": [
-                {"id": f"item_{n}", "role": turn.role, "type": "message", "content": [turn.content]}
-                for n, turn in enumerate(turns, start=1)
-            ],
-            "dynamicVariables": {
-                mock.get("variableName", ""): mock.get("value", "") for mock in mock_data
-            },
-        }
 
     @property
     def _now(self) -> str:
-        return spelt(self._clock())
+        return format_timestamp(self._clock())
 
-    def _agent(self, agent_id: str) -> tuple[str, Body]:
-        bare = _bare(agent_id)
-        return bare, _found(self.store.find_agent(bare))
+    def _require_agent(self, agent_id: str) -> tuple[str, Body]:
+        """Return the id without its prefix, and the agent."""
+        stripped = _strip_prefix(agent_id)
+        return stripped, _require_found(self.store.find_agent(stripped))
 
-    def _ref(self, agent_id: str) -> Body:
+    def _require_test_case(self, agent_id: str, test_case_id: str) -> Body:
+        test_case = _require_found(self.store.find_test_case(test_case_id))
+        _require_owner(agent_id, self.store.find_owner(test_case_id))
+        return test_case
+
+    def _require_batch_run(self, agent_id: str, batch_id: str) -> StoredBatch:
+        batch = _require_found(self.store.find_batch_run(batch_id))
+        _require_owner(agent_id, batch.agent_id)
+        return batch
+
+    def _render_agent_ref(self, agent_id: str) -> Body:
         agent = self.store.find_agent(agent_id) or {}
-        shown = agent_id if self._knobs.older_pages else f"agent_{agent_id}"
-        return {"name": agent.get("agentName", ""), "agentId": shown, "status": "Live"}
+        shown_id = agent_id if self._options.older_pages else f"agent_{agent_id}"
+        return {"name": agent.get("agentName", ""), "agentId": shown_id, "status": "Live"}
 
-    def _stored_case(self, agent_id: str, test_case_id: str) -> Body:
-        case = _found(self.store.find_test_case(test_case_id))
-        return _allowed(case, agent_id, self.store.owner(test_case_id))
+    def _render_test_case(self, agent_id: str, stored: Body) -> Body:
+        fields = dict(stored)
+        if self._options.older_pages:
+            fields.pop("label", None)
+        test_case_id = fields.pop("testCaseId")
+        return {"testCaseId": test_case_id, "agent": self._render_agent_ref(agent_id), **fields}
 
-    def _stored_batch(self, agent_id: str, batch_id: str) -> StoredBatch:
-        batch = _found(self.store.find_batch_run(batch_id))
-        return _allowed(batch, agent_id, batch.agent_id)
+    def _render_definition(self, batch: StoredBatch, launched: Body) -> Body:
+        current = None
+        if self._options.live_definitions:
+            current = self.store.find_test_case(launched["testCaseId"])
+        return self._render_test_case(batch.agent_id, current or launched)
 
-    def _case(self, agent_id: str, stored: Body) -> Body:
-        hidden = {"label"} if self._knobs.older_pages else set()
-        case = {name: value for name, value in stored.items() if name not in hidden}
-        return {"testCaseId": case.pop("testCaseId"), "agent": self._ref(agent_id), **case}
-
-    def _definition(self, batch: StoredBatch, case: Body) -> Body:
-        now = (
-            self.store.find_test_case(case["testCaseId"]) if self._knobs.live_definitions else None
-        )
-        return self._case(batch.agent_id, now or case)
-
-    def _batch(self, batch: StoredBatch) -> Body:
-        passed, failed = self.store.counts(batch.batch_id, self._now)
+    def _render_batch_run(self, batch: StoredBatch) -> Body:
+        passed, failed = self.store.count_verdicts(batch.batch_id, self._now)
         return {
             "batchId": batch.batch_id,
             "workspaceId": samples.WORKSPACE,
-            "agent": self._ref(batch.agent_id),
+            "agent": self._render_agent_ref(batch.agent_id),
             "createdDate": batch.created,
-            "testCases": [self._definition(batch, case) for case in batch.test_cases],
+            "testCases": [self._render_definition(batch, case) for case in batch.test_cases],
             "successfulAttempts": passed,
             "failedAttempts": failed,
             # Documented as the attempts executed, so it grows.
             "totalAttempts": passed + failed,
         }
 
-    def _run(self, run: StoredRun, batch: StoredBatch, *, with_conversation: bool) -> Body:
-        """The run as far as it has got by now: nothing is decided before its end."""
+    def _render_test_run(
+        self, run: StoredRun, batch: StoredBatch, *, with_conversation: bool
+    ) -> Body:
+        """Return the run as it is now; its verdict appears when it ends."""
         now = self._now
-        ended = run.completed is not None and run.completed <= now
+        has_ended = run.completed is not None and run.completed <= now
+        success_field = "isSuccesful" if self._options.older_pages else "isSuccessful"
         body: Body = {
             "batchId": run.batch_id,
             "workspaceId": samples.WORKSPACE,
-            "agent": self._ref(batch.agent_id),
-            "testCase": self._definition(batch, _launched(run, batch)),
+            "agent": self._render_agent_ref(batch.agent_id),
+            "testCase": self._render_definition(batch, _find_launched_case(run, batch)),
             "jobId": run.job_id,
-            "chatId": self._chat_id(run),
+            "chatId": self._format_chat_id(run),
             "createdDate": run.created,
-            "completedDate": run.completed if ended else None,
-            "isSuccesful" if self._knobs.older_pages else "isSuccessful": run.is_successful
-            if ended
-            else None,
-            "remarks": run.remarks if ended else None,
+            "completedDate": run.completed if has_ended else None,
+            success_field: run.is_successful if has_ended else None,
+            "remarks": run.remarks if has_ended else None,
         }
         if with_conversation:
-            said = [turn for turn in run.conversation if turn.at <= now]
-            body["conversation"] = [{"role": turn.role, "content": turn.content} for turn in said]
+            past_turns = [turn for turn in run.conversation if turn.at <= now]
+            body["conversation"] = [
+                {"role": turn.role, "content": turn.content} for turn in past_turns
+            ]
         return body
 
-    def _chat_id(self, run: StoredRun) -> str:
-        return run.chat_id.replace("chat_", "chat-", 1) if self._knobs.older_pages else run.chat_id
+    def _format_chat_id(self, run: StoredRun) -> str:
+        if self._options.older_pages:
+            return run.chat_id.replace("chat_", "chat-", 1)
+        return run.chat_id
 
 
-def _found(thing: ThingT | None) -> ThingT:
-    if thing is None:
-        raise Refusal(404, "The requested resource was not found")
-    return thing
+def _require_found(stored: ObjectT | None) -> ObjectT:
+    if stored is None:
+        raise SandboxError(404, "The requested resource was not found")
+    return stored
 
 
-def _allowed(thing: ThingT, agent_id: str, owner: str | None) -> ThingT:
-    """The thing, if it is the agent's. The API's pages leave open whether another's is 403 or 404; here it is 403."""
+def _require_owner(agent_id: str, owner: str | None) -> None:
+    # The API's pages do not say if another agent's object is a 403 or a 404. Here it is a 403.
     if owner != agent_id:
-        raise Refusal(403, "Access denied for this resource")
-    return thing
+        raise SandboxError(403, "Access denied for this resource")
 
 
-def _bare(agent_id: str) -> str:
+def _strip_prefix(agent_id: str) -> str:
     return agent_id.removeprefix("agent_")
 
 
-def _case_fields(sent: Body) -> Body:
-    """What a caller decides of a test case. Other fields are let in, as the schema does, and not kept."""
-    return {name: sent[name] for name in CASE_FIELDS if name in sent}
+def _pick_case_fields(fields: Body) -> Body:
+    """Keep the fields that a caller may set, and drop the rest silently."""
+    return {name: fields[name] for name in STORED_CASE_FIELDS if name in fields}
 
 
-def _launched(run: StoredRun, batch: StoredBatch) -> Body:
-    """The run's test case as it was at the launch."""
+def _find_launched_case(run: StoredRun, batch: StoredBatch) -> Body:
+    """Return the run's test case as it was at the launch."""
     return next(case for case in batch.test_cases if case["testCaseId"] == run.test_case_id)
 
 
-def _chat_status(run: StoredRun, now: str) -> str:
-    if run.completed is None:
-        return "error"
-    return "ended" if run.completed <= now else "in_progress"
-
-
-def _page(items: list[Any], query: PageQuery) -> Body:
+def _slice_page(items: list[Any], query: PageQuery) -> Body:
     start = query.page * query.size
-    return _envelope(items[start : start + query.size], len(items), query)
+    return _wrap_page(items[start : start + query.size], len(items), query)
 
 
-def _envelope(items: list[Any], total: int, query: PageQuery) -> Body:
-    pages = -(-total // query.size)
+def _wrap_page(items: list[Any], total: int, query: PageQuery) -> Body:
+    page_count = -(-total // query.size)
     return {
         "data": items,
         "page": query.page,
         "size": query.size,
         "totalCount": total,
-        "totalPages": pages,
-        "hasNext": query.page + 1 < pages,
+        "totalPages": page_count,
+        "hasNext": query.page + 1 < page_count,
         "hasPrevious": query.page > 0,
     }
 
 
-def _query(request: Request, model: type[ModelT]) -> ModelT:
-    try:
-        return model.model_validate(dict(request.query_params))
-    except ValidationError as exc:
-        raise Refusal(400, "Invalid request parameters", _fields(exc)) from None
-
-
-async def _body(request: Request, model: type[BaseModel]) -> Body:
-    """The body's fields as they were sent, once they are found to be of the documented types."""
-    if (
-        request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        != "application/json"
-    ):
-        raise Refusal(415, "The body must be application/json")
-    try:
-        data = json.loads(await request.body())
-        # NaN, 1e999 and a lone surrogate can be read but never answered: one that is stored breaks every list of it.
-        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        raise Refusal(400, "The body is not readable JSON") from None
-    if not isinstance(data, dict):
-        raise Refusal(400, "The body must be a JSON object")
-    try:
-        model.model_validate(data)
-    except ValidationError as exc:
-        raise Refusal(400, "Invalid request parameters", _fields(exc)) from None
-    return data
-
-
-def _fields(exc: ValidationError) -> dict[str, str]:
-    return {
-        ".".join(str(part) for part in problem["loc"]): problem["msg"]
-        for problem in exc.errors(include_url=False, include_input=False, include_context=False)
-    }
-
-
-def _error(request: Request, status: int, message: str, fields: dict[str, str] | None) -> Body:
-    error = {
-        "timestamp": spelt(utc_now()),
+def _build_error(
+    request: Request, status: int, message: str, fields: dict[str, str] | None = None
+) -> Body:
+    error: Body = {
+        "timestamp": format_timestamp(utc_now()),
         "status": status,
         "error": HTTPStatus(status).phrase,
         "message": message,
         "path": request.url.path,
     }
-    return {**error, "validationErrors": fields} if fields else error
+    if fields:
+        error["validationErrors"] = fields
+    return error
 
 
-async def _refused(request: Request, exc: Exception) -> Response:
+async def _answer_http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    fields = exc.fields if isinstance(exc, Refusal) else None
-    message = {404: "The requested resource was not found", 405: "Method not allowed"}.get(
-        exc.status_code, exc.detail
-    )
-    return JSONResponse(
-        _error(request, exc.status_code, message, fields), exc.status_code, headers=exc.headers
-    )
+    status = exc.status_code
+    fields = exc.fields if isinstance(exc, SandboxError) else None
+    messages = {404: "The requested resource was not found", 405: "Method not allowed"}
+    message = messages.get(status, exc.detail)
+    return JSONResponse(_build_error(request, status, message, fields), status, headers=exc.headers)
 
 
-async def _failed(request: Request, exc: Exception) -> Response:
-    return JSONResponse(_error(request, 500, "Unexpected server error", None), 500)
+async def _answer_crash(request: Request, exc: Exception) -> Response:
+    return JSONResponse(_build_error(request, 500, "Unexpected server error"), 500)

@@ -1,155 +1,179 @@
-"""Launching a batch run: every attempt is simulated and judged at once, and takes its time to be seen."""
+"""Launch batch runs: simulate and judge every attempt at once, and give each turn its time."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from random import Random
-from typing import Any
+from typing import NamedTuple
 
 from sigmamind_mcp.sandbox import samples
 from sigmamind_mcp.sandbox.judge import Turn, judge, read_criteria
 from sigmamind_mcp.sandbox.simulator import Behaviour, Scenario, converse
-from sigmamind_mcp.sandbox.store import Store, StoredBatch, StoredRun, TimedTurn, spelt
+from sigmamind_mcp.sandbox.store import (
+    Body,
+    Store,
+    StoredBatch,
+    StoredRun,
+    TimedTurn,
+    format_timestamp,
+)
 
 MAX_ATTEMPTS = 10_000
 LIVE_SECONDS = (1.5, 6.0)
 PAST_SECONDS = (35.0, 150.0)
-MAX_MOCK_VALUE = 200  # a value is said in many turns of many attempts
+MAX_MOCK_VALUE = 200  # many turns of many attempts repeat a value
 
 
-def attempts_of(test_cases: Sequence[dict[str, Any]]) -> int:
-    return sum(max(case.get("attempt", 1), 0) for case in test_cases)
+class Launch(NamedTuple):
+    """Hold what all attempts of a batch run share; `duration` is a range in seconds."""
+
+    batch_id: str
+    behaviour: Behaviour
+    greeting: str | None
+    at: datetime
+    duration: tuple[float, float]
 
 
-def launch(
+def count_attempts(test_cases: Sequence[Body]) -> int:
+    return sum(_get_attempts(case) for case in test_cases)
+
+
+def _get_attempts(test_case: Body) -> int:
+    attempts: int = test_case.get("attempt", 1)
+    return max(attempts, 0)
+
+
+def launch_batch_run(
     store: Store,
     agent_id: str,
-    test_cases: list[dict[str, Any]],
+    test_cases: list[Body],
     *,
     at: datetime,
-    seconds: tuple[float, float] = LIVE_SECONDS,
+    duration: tuple[float, float] = LIVE_SECONDS,
     broken: int = 0,
 ) -> StoredBatch:
-    """Store a batch run and all of its attempts, which run in parallel; the first `broken` ones never end."""
-    batch = StoredBatch(store.new_id("batch"), agent_id, spelt(at), test_cases)
-    agent, behaviour = store.find_agent(agent_id) or {}, samples.behaviour_of(agent_id, at)
-    scenarios = {case["testCaseId"]: scenario_of(case) for case in test_cases}
-    attempts = [
-        case["testCaseId"] for case in test_cases for _ in range(max(case.get("attempt", 1), 0))
-    ]
+    """Store a batch run with all its attempts; the first `broken` ones never end."""
+    batch = StoredBatch(store.new_id("batch"), agent_id, format_timestamp(at), test_cases)
+    launch = _prepare_launch(store, batch, at, duration)
     runs = []
-    for number, test_case_id in enumerate(attempts):
-        run = attempt(
-            test_case_id,
-            scenarios[test_case_id],
-            agent,
-            behaviour,
-            batch_id=batch.batch_id,
-            job_id=store.new_id("job"),
-            chat_id=store.new_id("chat"),
-            at=at,
-            seconds=seconds,
-            random=store.random("attempt"),
-        )
-        runs.append(_broken(run) if number < broken else run)
-    store.add_batch_run(batch, runs)
+    for test_case in test_cases:
+        scenario = build_scenario(test_case)
+        for _ in range(_get_attempts(test_case)):
+            runs.append(_simulate_run(store, launch, test_case["testCaseId"], scenario))
+    broken_runs = [_cut_in_half(run) for run in runs[:broken]]
+    store.add_batch_run(batch, [*broken_runs, *runs[broken:]])
     return batch
 
 
-def scenario_of(case: dict[str, Any]) -> Scenario:
+def _prepare_launch(
+    store: Store, batch: StoredBatch, at: datetime, duration: tuple[float, float]
+) -> Launch:
+    agent = store.find_agent(batch.agent_id) or {}
+    starts = agent.get("agentSettings", {}).get("aiStartsConversation")
+    return Launch(
+        batch_id=batch.batch_id,
+        behaviour=samples.behaviour_of(batch.agent_id, at),
+        greeting=agent.get("welcomeMessage") if starts else None,
+        at=at,
+        duration=duration,
+    )
+
+
+def build_scenario(test_case: Body) -> Scenario:
     mock_data = {
         mock.get("variableName", ""): mock.get("value", "")[:MAX_MOCK_VALUE]
-        for mock in case.get("mockData", [])
+        for mock in test_case.get("mockData", [])
     }
-    return Scenario.of(
-        case["userPrompt"], mock_data, read_criteria(case["successCriteria"], mock_data)
-    )
+    criteria = read_criteria(test_case["successCriteria"], mock_data)
+    return Scenario.of(test_case["userPrompt"], mock_data, criteria)
 
 
-def attempt(
-    test_case_id: str,
-    scenario: Scenario,
-    agent: dict[str, Any],
-    behaviour: Behaviour,
-    *,
-    batch_id: str,
-    job_id: str,
-    chat_id: str,
-    at: datetime,
-    seconds: tuple[float, float],
-    random: Random,
-) -> StoredRun:
-    """Simulate and judge one conversation; its turns are spread over the time that it takes."""
-    greets = agent.get("agentSettings", {}).get("aiStartsConversation")
-    greeting = agent.get("welcomeMessage") if greets else None
-    turns = converse(scenario, agent=behaviour, greeting=greeting, random=random)
+def _simulate_run(store: Store, launch: Launch, test_case_id: str, scenario: Scenario) -> StoredRun:
+    """Simulate and judge one conversation, and spread its turns over its duration."""
+    random = store.new_random("attempt")
+    turns = converse(scenario, agent=launch.behaviour, greeting=launch.greeting, random=random)
     judgement = judge(scenario.criteria, turns)
-    lasts = random.uniform(*seconds)
+    seconds = random.uniform(*launch.duration)
     return StoredRun(
-        job_id=job_id,
-        batch_id=batch_id,
+        job_id=store.new_id("job"),
+        batch_id=launch.batch_id,
         test_case_id=test_case_id,
-        chat_id=chat_id,
-        created=spelt(at),
-        completed=spelt(at + timedelta(seconds=lasts)),
+        chat_id=store.new_id("chat"),
+        created=format_timestamp(launch.at),
+        completed=format_timestamp(launch.at + timedelta(seconds=seconds)),
         is_successful=judgement.is_successful,
         remarks=judgement.remarks,
-        conversation=_timed(turns, at, lasts),
+        conversation=_spread_turns(turns, launch.at, seconds),
     )
+
+
+def _spread_turns(turns: Sequence[Turn], at: datetime, seconds: float) -> list[TimedTurn]:
+    step = seconds / (len(turns) + 1)
+    timed_turns = []
+    for number, turn in enumerate(turns, start=1):
+        spoken_at = at + timedelta(seconds=step * number)
+        timed_turns.append(TimedTurn(turn.role, turn.content, format_timestamp(spoken_at)))
+    return timed_turns
+
+
+def _cut_in_half(run: StoredRun) -> StoredRun:
+    half = run.conversation[: len(run.conversation) // 2]
+    return run._replace(completed=None, is_successful=None, remarks=None, conversation=half)
 
 
 def fill_with_samples(store: Store) -> None:
-    """Put in the documented samples and the history, once."""
+    """Store the documented samples and the history."""
     for agent_id, body in samples.AGENTS.items():
         store.put_agent(agent_id, body)
-    by_id = {case.test_case_id: _definition(case) for case in samples.CASES}
+    definitions = {case.test_case_id: _build_definition(case) for case in samples.CASES}
     for case in samples.CASES:
-        store.put_test_case(case.agent_id, by_id[case.test_case_id])
-    _add_documented_batch(store, by_id[samples.CASES[0].test_case_id])
+        store.put_test_case(case.agent_id, definitions[case.test_case_id])
+    _add_documented_batch(store, definitions[samples.CASES[0].test_case_id])
     for past in samples.past_batches():
-        cases = [by_id[test_case_id] for test_case_id in past.cases]
-        launch(store, past.agent_id, cases, at=past.at, seconds=PAST_SECONDS, broken=past.broken)
+        launch_batch_run(
+            store,
+            past.agent_id,
+            [definitions[test_case_id] for test_case_id in past.cases],
+            at=past.at,
+            duration=PAST_SECONDS,
+            broken=past.broken,
+        )
 
 
-def _add_documented_batch(store: Store, case: dict[str, Any]) -> None:
-    """The documented batch run has one documented run; chance is tried until the other four fit its counters."""
+def _add_documented_batch(store: Store, test_case: Body) -> None:
+    """Add the documented run and simulated ones that fit the documented counters."""
     at = samples.DOCUMENTED_LAUNCH
-    agent, behaviour = (
-        samples.AGENTS[samples.DOCUMENTED],
-        samples.behaviour_of(samples.DOCUMENTED, at),
+    batch = StoredBatch(
+        samples.DOCUMENTED_BATCH, samples.DOCUMENTED, format_timestamp(at), [test_case]
     )
-    scenario = scenario_of(case)
-    runs = [_documented_run(case)]
+    launch = _prepare_launch(store, batch, at, PAST_SECONDS)
+    scenario = build_scenario(test_case)
+    runs = [_build_documented_run(test_case)]
     passed = 1
-    while len(runs) < case["attempt"]:
-        run = attempt(
-            case["testCaseId"], scenario, agent, behaviour, batch_id=samples.DOCUMENTED_BATCH,
-            job_id=store.new_id("job"), chat_id=store.new_id("chat"), at=at, seconds=PAST_SECONDS,
-            random=store.random("attempt"),
-        )  # fmt: skip
+    while len(runs) < test_case["attempt"]:
+        run = _simulate_run(store, launch, test_case["testCaseId"], scenario)
+        # Keep passed runs up to the documented count, then failed ones.
         if run.is_successful == (passed < samples.DOCUMENTED_PASSED):
             runs.append(run)
             passed += bool(run.is_successful)
-    store.add_batch_run(
-        StoredBatch(samples.DOCUMENTED_BATCH, samples.DOCUMENTED, spelt(at), [case]), runs
-    )
+    store.add_batch_run(batch, runs)
 
 
-def _documented_run(case: dict[str, Any]) -> StoredRun:
-    at, run = spelt(samples.DOCUMENTED_LAUNCH), samples.DOCUMENTED_RUN
+def _build_documented_run(test_case: Body) -> StoredRun:
+    at = format_timestamp(samples.DOCUMENTED_LAUNCH)
+    run = samples.DOCUMENTED_RUN
     return StoredRun(
         job_id=run["job_id"],
         batch_id=samples.DOCUMENTED_BATCH,
-        test_case_id=case["testCaseId"],
+        test_case_id=test_case["testCaseId"],
         chat_id=run["chat_id"],
         created=at,
-        completed=spelt(samples.DOCUMENTED_END),
+        completed=format_timestamp(samples.DOCUMENTED_END),
         is_successful=True,
         remarks=run["remarks"],
         conversation=[TimedTurn("user", run["said"], at)],
     )
 
 
-def _definition(case: samples.Case) -> dict[str, Any]:
+def _build_definition(case: samples.Case) -> Body:
     return {
         "testCaseId": case.test_case_id,
         "label": case.label,
@@ -162,16 +186,3 @@ def _definition(case: samples.Case) -> dict[str, Any]:
         "attempt": case.attempt,
         "successCriteria": case.success_criteria,
     }
-
-
-def _timed(turns: Sequence[Turn], at: datetime, lasts: float) -> list[TimedTurn]:
-    step = lasts / (len(turns) + 1)
-    return [
-        TimedTurn(turn.role, turn.content, spelt(at + timedelta(seconds=step * number)))
-        for number, turn in enumerate(turns, start=1)
-    ]
-
-
-def _broken(run: StoredRun) -> StoredRun:
-    half = run.conversation[: len(run.conversation) // 2]
-    return run._replace(completed=None, is_successful=None, remarks=None, conversation=half)

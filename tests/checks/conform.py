@@ -1,23 +1,43 @@
-"""Holds the served sandbox to the OpenAPI file with schemathesis; `python -m tests.checks.conform CASES` prints its verdict."""
+"""Hold the served sandbox to the OpenAPI file: `python -m tests.checks.conform CASES`."""
 
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import yaml
 
 from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.support.processes import serving
 
 OPENAPI = Path(__file__).parents[1] / "data" / "sigmamind-simulations.openapi.yaml"
-CASES_PER_EXAMPLE = 25  # what one example of each operation comes to, all phases together
+CASES_PER_EXAMPLE = 25  # about as many as one example of each operation makes in all phases
+# The file describes them, but no tool of ours uses them, so the sandbox does not implement them.
+LEFT_OUT = ("createAgent", "updateAgent", "getChat")
 
 
-def conform(cases: int, seed: int) -> int:
-    """Try about so many cases, all checks and phases; 0 when none failed and enough were tried."""
-    with serving("sandbox") as url:
-        command = [sys.executable, "-m", "schemathesis.cli", "run", str(OPENAPI), "--url", url]
+def write_served_part(folder: Path) -> Path:
+    """Write the file without the operations left out, and return its path."""
+    # An exclusion by option is not enough: the file would still expect PATCH in an Allow header.
+    document = yaml.safe_load(OPENAPI.read_text(encoding="utf-8"))
+    for item in document["paths"].values():
+        for method in ("get", "post", "patch"):
+            if item.get(method, {}).get("operationId") in LEFT_OUT:
+                del item[method]
+    path = folder / "served.openapi.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def check_conformance(cases: int, seed: int) -> int:
+    """Try about `cases` requests with all checks; return 0 if none failed and enough were tried."""
+    examples = max(1, cases // CASES_PER_EXAMPLE)
+    with serving("sandbox") as url, tempfile.TemporaryDirectory() as folder:
+        document = write_served_part(Path(folder))
+        command = [sys.executable, "-m", "schemathesis.cli", "run", str(document), "--url", url]
         command += ["--header", f"X-API-Key: {SANDBOX_KEY}", "--seed", str(seed), "--no-color"]
-        command += ["--max-examples", str(max(1, cases // CASES_PER_EXAMPLE))]
+        command += ["--max-examples", str(examples)]
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", check=False
         )
@@ -30,4 +50,4 @@ def conform(cases: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(conform(int(sys.argv[1]), seed=1))
+    sys.exit(check_conformance(int(sys.argv[1]), seed=1))

@@ -11,7 +11,7 @@ from sigmamind_mcp.api import client
 from sigmamind_mcp.api import idempotency as recent_writes
 from sigmamind_mcp.api import pool as connections
 from sigmamind_mcp.api import transport as upstream
-from sigmamind_mcp.cli import ENVIRONMENT, _parser
+from sigmamind_mcp.cli import ENVIRONMENT, build_parser
 from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.protocol.prompts import PROMPTS
@@ -208,7 +208,7 @@ def _settings() -> Iterator[str]:
 def _commands() -> Iterator[str]:
     yield "## Command line"
     yield ""
-    parser = _parser()
+    parser = build_parser()
     [commands] = [
         action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     ]
@@ -227,8 +227,8 @@ def _commands() -> Iterator[str]:
     yield "### Exit status"
     yield ""
     rows = [
-        ("0", "done; for a server: ended by a signal or by its client; for `doctor`: all is right"),
-        ("1", "failed on the way; for `doctor`: something is to mend"),
+        ("0", "done; for a server: ended by a signal or by its client; for `doctor`: no problems"),
+        ("1", "failed on the way; for `doctor`: it found problems"),
         ("2", "could not start: an unknown option, an unusable setting, a port that is taken"),
     ]
     yield from _table(("status", "meaning"), rows)
@@ -238,6 +238,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
     formatter = argparse.HelpFormatter(parser.prog)
     for action in parser._actions:
         if not action.option_strings or action.dest in ("help", "version"):
+            continue
+        if action.help is argparse.SUPPRESS:  # for tests alone
             continue
         takes = (
             "|".join(action.choices)
