@@ -11,7 +11,13 @@ from mcp import Client
 
 from sigmamind_mcp.api.models import KNOWN_LLM_MODELS
 from sigmamind_mcp.cli import ENVIRONMENT
-from sigmamind_mcp.insight.statistics import ALPHA, Counts, attempts_to_settle, power, wilson
+from sigmamind_mcp.insight.statistics import (
+    ALPHA,
+    Counts,
+    compute_power,
+    compute_wilson_interval,
+    find_attempts_to_settle,
+)
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from sigmamind_mcp.protocol.instructions import instructions
 from sigmamind_mcp.protocol.prompts import PROMPTS
@@ -66,16 +72,16 @@ def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:
     for passed, decided, low, high in re.findall(
         r"^\| (\d+) of (\d+) \| (\d+) and (\d+) % \|$", guide, re.M
     ):
-        interval = wilson(Counts(int(passed), int(decided)))
+        interval = compute_wilson_interval(Counts(int(passed), int(decided)))
         assert (round(interval.low * 100), round(interval.high * 100)) == (int(low), int(high))
     rows = re.findall(r"^\| (\d+) \| (\d+) % \| (\d+) % \|$", guide, re.M)
     for attempts, large, small in rows:
-        assert round(power(0.95, 0.40, int(attempts), ALPHA) * 100) == int(large)
-        assert round(power(0.90, 0.70, int(attempts), ALPHA) * 100) == int(small)
+        assert round(compute_power(0.95, 0.40, int(attempts), ALPHA) * 100) == int(large)
+        assert round(compute_power(0.90, 0.70, int(attempts), ALPHA) * 100) == int(small)
     assert (
         len(rows) == 5
         and "about 70 a side" in guide
-        and attempts_to_settle(0.90, 0.70, ALPHA) == 69
+        and find_attempts_to_settle(0.90, 0.70, ALPHA) == 69
     )
 
 

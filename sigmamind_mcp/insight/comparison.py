@@ -1,25 +1,28 @@
-"""Two batch runs side by side, honest about noise: which test cases changed, what would be needed to know.
+"""Compare two batch runs case by case: what changed, and what the attempts can prove.
 
-Pure functions over models. Test cases are compared one by one with Fisher's exact test, adjusted by Holm, and all
-together with the exact conditional Cochran-Mantel-Haenszel test, which a change of mix does not deceive. Only cases
-whose definition is the same on both sides can speak about the agent.
+Each test case gets Fisher's exact test, adjusted by Holm. All cases together get the exact
+Cochran-Mantel-Haenszel test, which a change in the mix of cases does not distort. A case whose
+definition changed says nothing about the agent, so it is not tested.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, NamedTuple
 
-from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun
-from sigmamind_mcp.insight.diagnosis import assign_single_case
+from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts
 from sigmamind_mcp.insight.statistics import (
     ALPHA,
     Counts,
-    attempts_to_settle,
-    cochran_mantel_haenszel,
-    fisher,
-    holm,
-    least_p,
-    smallest_drop,
+    Stratum,
+    adjust_p_values,
+    compute_cmh_p,
+    compute_fisher_p,
+    find_attempts_to_settle,
+    find_smallest_drop,
+    find_smallest_p,
 )
 
 Change = Literal[
@@ -42,16 +45,19 @@ WORST_FIRST: tuple[Change, ...] = (
     "new",
     "unchanged",
 )
-MOST_ATTEMPTS = 100
-ALIKE = 0.45
+Direction = Literal["worse", "better", "alike"]
+DefinitionSource = Literal["test runs", "batch run"]
 
-DEFINING = ("userPrompt", "successCriteria", "mockData", "llmModel")
-"""What makes a test case another one when it changes."""
+MAX_ATTEMPTS_TO_SETTLE = 100
+ROUNDING_ERROR = 1e-9
+
+DEFINING_FIELDS = ("userPrompt", "successCriteria", "mockData", "llmModel")
+"""A test case with another value in one of these is another test."""
 
 
 @dataclass(frozen=True)
 class CaseSide:
-    """A test case as one batch run has it: its definition there, and how its attempts ended."""
+    """A test case in one batch run: its definition there, and its counts."""
 
     case: TestCase
     counts: Counts
@@ -59,14 +65,11 @@ class CaseSide:
 
 @dataclass(frozen=True)
 class Side:
-    """One batch run: its cases by id, or only `overall` where nothing tells the cases apart.
-
-    `definitions` says where the cases' definitions were read: in the test runs, or in the batch run.
-    """
+    """One batch run. `cases` has its test cases by id; it is empty if only the totals are known."""
 
     cases: Mapping[str, CaseSide]
     overall: Counts
-    definitions: Literal["test runs", "batch run"]
+    definitions: DefinitionSource
 
     @property
     def is_by_case(self) -> bool:
@@ -75,7 +78,7 @@ class Side:
 
 @dataclass(frozen=True)
 class CaseChange:
-    """What became of one test case from base to candidate."""
+    """How one test case changed from base to candidate."""
 
     change: Change
     base: CaseSide | None
@@ -94,10 +97,11 @@ class CaseChange:
 
 
 class Overall(NamedTuple):
-    """All comparable cases together; `p` is None where nothing was decided.
+    """All compared cases together; `p` is None if there is nothing to compare.
 
-    `excess` is how many more attempts of the candidate passed than would if both sides were alike in each case: it
-    has the direction of the change, which the totals may not have where the mix of attempts differs.
+    `excess` is how many more attempts of the candidate passed than if both sides were alike in
+    each case. Its sign is the direction of the change; the totals can mislead when the mix of
+    cases differs.
     """
 
     base: Counts
@@ -106,193 +110,335 @@ class Overall(NamedTuple):
     excess: float
     separates_mix: bool
 
+    @property
+    def direction(self) -> Direction:
+        if abs(self.excess) < ROUNDING_ERROR:
+            return "alike"
+        return "better" if self.excess > 0 else "worse"
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every case's change, worst first, and all of them together; `compared` is the m of the adjustment."""
+    """The change of each case, worst first, and of all compared cases together.
+
+    `compared` is the number of tests, for which p values are adjusted. `definitions_unknown`
+    counts the compared cases whose prompt or criteria one side lacks: an edit would go unseen.
+    """
 
     changes: Sequence[CaseChange]
     overall: Overall
     compared: int
     could_prove: bool
     definitions_unknown: int = 0
-    """Compared cases of which one side does not tell prompt or criteria, so that an edit cannot be seen."""
+
+    @property
+    def mix_differs(self) -> bool:
+        """Whether the share of attempts of any compared case differs between the sides."""
+        base_total, candidate_total = self.overall.base.decided, self.overall.candidate.decided
+        for change in self.changes:
+            if change.p is None or not (change.base and change.candidate):
+                continue
+            base, candidate = change.base.counts.decided, change.candidate.counts.decided
+            if candidate * base_total != base * candidate_total:
+                return True
+        return False
 
 
-def build_side(batch_run: BatchRun, runs: Sequence[TestRun] | None) -> Side:
-    """One side, from its test runs; without them from the counters, which tell one case's attempts at most."""
-    defined = {case.test_case_id: case for case in batch_run.test_cases if case.test_case_id}
-    runs = None if runs is None else assign_single_case(batch_run.test_cases, runs)
-    if runs is not None and not all(map(_tells_case, runs)):
-        return Side({}, _counts([run.verdict for run in runs]), "batch run")
-    if runs is not None:
-        verdicts: dict[str, list[str]] = {name: [] for name in defined}
-        shown: dict[str, TestCase] = {}
-        for run in runs:
-            case = run.test_case or TestCase()
-            name = case.test_case_id or case.label or ""
-            verdicts.setdefault(name, []).append(run.verdict)
-            if case.user_prompt is not None and case.success_criteria is not None:
-                shown.setdefault(name, case)
-            defined.setdefault(name, case)
-        cases = {
-            name: CaseSide(shown.get(name, defined[name]), _counts(found))
-            for name, found in verdicts.items()
-        }
-        overall = _counts([verdict for found in verdicts.values() for verdict in found])
-        return Side(cases, overall, "test runs" if shown else "batch run")
+class RunPair(NamedTuple):
+    """A passed run of the base and a failed run of the candidate, by job id."""
+
+    passed_job_id: str
+    failed_job_id: str
+
+
+def build_side_from_runs(batch_run: BatchRun, runs: Sequence[TestRun]) -> Side:
+    """Build a side from its test runs; without cases if any run does not name its own."""
+    runs = assign_single_case(batch_run.test_cases, runs)
+    overall = count_verdicts(runs)
+    if not all(map(_get_case_name, runs)):
+        return Side({}, overall, "batch run")
+
+    cases = _index_by_id(batch_run)
+    runs_by_case: dict[str, list[TestRun]] = {name: [] for name in cases}
+    for run in runs:
+        name = _get_case_name(run)
+        cases.setdefault(name, run.test_case or TestCase())
+        runs_by_case.setdefault(name, []).append(run)
+
+    sides: dict[str, CaseSide] = {}
+    source: DefinitionSource = "batch run"
+    for name, case_runs in runs_by_case.items():
+        definition = _find_definition(case_runs)
+        if definition:
+            source = "test runs"
+        sides[name] = CaseSide(definition or cases[name], count_verdicts(case_runs))
+    return Side(sides, overall, source)
+
+
+def build_side_from_counters(batch_run: BatchRun) -> Side:
+    """Build a side from the batch run's own counters; by case only if it has a single one."""
     overall = Counts(batch_run.successful_attempts or 0, batch_run.decided_attempts or 0)
-    alone = (
-        {name: CaseSide(case, overall) for name, case in defined.items()}
-        if len(batch_run.test_cases) == 1
-        else {}
-    )
-    return Side(alone, overall, "batch run")
+    cases: dict[str, CaseSide] = {}
+    if len(batch_run.test_cases) == 1:
+        for name, case in _index_by_id(batch_run).items():
+            cases[name] = CaseSide(case, overall)
+    return Side(cases, overall, "batch run")
 
 
-def _tells_case(run: TestRun) -> bool:
-    return bool(run.test_case and (run.test_case.test_case_id or run.test_case.label))
+def compare_sides(base: Side, candidate: Side) -> Comparison:
+    """Compare each test case of two batch runs, and all together; only the totals without cases."""
+    if base.is_by_case and candidate.is_by_case:
+        return _compare_cases(base, candidate)
+    return _compare_totals(base.overall, candidate.overall)
 
 
-def _counts(verdicts: Sequence[str]) -> Counts:
-    passed = verdicts.count("passed")
-    return Counts(passed, passed + verdicts.count("failed"))
+def pick_pair_to_read(
+    changes: Sequence[CaseChange], base_runs: Sequence[TestRun], candidate_runs: Sequence[TestRun]
+) -> RunPair | None:
+    """Pick a passed and a failed run of the worst case whose pass rate fell."""
+    for change in changes:
+        if not (change.base and change.candidate) or change.p is None:
+            continue
+        if change.candidate.counts.rate >= change.base.counts.rate:
+            continue
+        passed = _find_job_id(base_runs, change.base.case, "passed")
+        failed = _find_job_id(candidate_runs, change.candidate.case, "failed")
+        if passed and failed:
+            return RunPair(passed, failed)
+    return None
 
 
-def compare(base: Side, candidate: Side) -> Comparison:
-    """Pair the cases and weigh each pair, and all together.
+def find_differences(base: TestCase, candidate: TestCase) -> tuple[str, ...]:
+    """Return the names of the fields that differ. A field that one side lacks is not compared."""
+    fields = {
+        "userPrompt": (base.user_prompt, candidate.user_prompt),
+        "successCriteria": (base.success_criteria, candidate.success_criteria),
+        "mockData": (_get_mock_data(base), _get_mock_data(candidate)),
+        "llmModel": (_get_model(base), _get_model(candidate)),
+        "label": (base.label, candidate.label),
+        "attempt": (base.attempt, candidate.attempt),
+    }
+    return tuple(name for name, (before, after) in fields.items() if _differ(before, after))
 
-    Without cases on both sides only the totals are compared, which cannot tell a change of the agent from a change
-    of the mix of cases.
-    """
-    if not (base.is_by_case and candidate.is_by_case):
-        p = (
-            fisher(base.overall, candidate.overall)
-            if base.overall.decided and candidate.overall.decided
-            else None
-        )
-        can = (
-            least_p(base.overall.decided, candidate.overall.decided) <= ALPHA
-            if p is not None
-            else False
-        )
-        excess = _excess([(base.overall, candidate.overall)])
-        return Comparison(
-            [], Overall(base.overall, candidate.overall, p, excess, separates_mix=False), 0, can
-        )
-    pairs, changes = _pair_cases(base.cases, candidate.cases)
-    comparable = []
-    for one, other in pairs:
-        differs = differences(one.case, other.case)
-        if any(name in DEFINING for name in differs):
-            changes.append(CaseChange("definition changed", one, other, differs))
-        elif one.counts.decided == 0 or other.counts.decided == 0:
-            changes.append(CaseChange("not decided", one, other, differs))
+
+class _CasePair(NamedTuple):
+    """One test case on both sides, and the fields in which it differs."""
+
+    base: CaseSide
+    candidate: CaseSide
+    differs: tuple[str, ...]
+
+    @property
+    def stratum(self) -> Stratum:
+        return self.base.counts, self.candidate.counts
+
+    @property
+    def is_defined(self) -> bool:
+        return _has_definition(self.base.case) and _has_definition(self.candidate.case)
+
+
+class _Pairing(NamedTuple):
+    """The cases that both sides have, and those that only one of them has."""
+
+    pairs: list[_CasePair]
+    removed: list[CaseSide]
+    added: list[CaseSide]
+
+
+def _compare_totals(base: Counts, candidate: Counts) -> Comparison:
+    # Totals cannot tell a change of the agent from a change in the mix of cases.
+    p = None
+    could_prove = False
+    if base.decided and candidate.decided:
+        p = compute_fisher_p(base, candidate)
+        could_prove = find_smallest_p(base.decided, candidate.decided) <= ALPHA
+    excess = _compute_excess([(base, candidate)])
+    overall = Overall(base, candidate, p, excess, separates_mix=False)
+    return Comparison([], overall, compared=0, could_prove=could_prove)
+
+
+def _compare_cases(base: Side, candidate: Side) -> Comparison:
+    pairing = _pair_cases(base.cases, candidate.cases)
+    changes = [CaseChange("removed", side, None) for side in pairing.removed]
+    changes += [CaseChange("new", None, side) for side in pairing.added]
+    compared: list[_CasePair] = []
+    for pair in pairing.pairs:
+        obstacle = _find_obstacle(pair)
+        if obstacle:
+            changes.append(CaseChange(obstacle, pair.base, pair.candidate, pair.differs))
         else:
-            comparable.append((one, other, differs))
-    p_values = [fisher(one.counts, other.counts) for one, other, _ in comparable]
-    m = len(comparable)
-    for (one, other, differs), p, adjusted in zip(
-        comparable, p_values, holm(p_values), strict=True
-    ):
-        changes.append(_classify_change(one, other, differs, p, adjusted, m))
-    strata = [(one.counts, other.counts) for one, other, _ in comparable]
-    overall = Overall(
-        _sum([stratum[0] for stratum in strata]),
-        _sum([stratum[1] for stratum in strata]),
-        cochran_mantel_haenszel(strata) if strata else None,
-        _excess(strata),
-        separates_mix=True,
+            compared.append(pair)
+
+    changes += _test_pairs(compared)
+    changes.sort(key=_rank_change)
+    strata = [pair.stratum for pair in compared]
+    return Comparison(
+        changes,
+        _compute_overall(strata),
+        compared=len(compared),
+        could_prove=_can_prove_any(strata),
+        definitions_unknown=sum(not pair.is_defined for pair in compared),
     )
-    could_prove = any(least_p(one.decided, other.decided) <= ALPHA / m for one, other in strata)
-    changes.sort(key=lambda one: (WORST_FIRST.index(one.change), 2.0 if one.p is None else one.p))
-    unknown = sum(
-        not (_is_defined(one.case) and _is_defined(other.case)) for one, other, _ in comparable
-    )
-    return Comparison(changes, overall, m, could_prove, unknown)
 
 
-def _is_defined(case: TestCase) -> bool:
+def _pair_cases(base: Mapping[str, CaseSide], candidate: Mapping[str, CaseSide]) -> _Pairing:
+    """Pair cases by id, then by a label that only one case on each side has."""
+    pairs = []
+    for name, side in base.items():
+        if name in candidate:
+            pairs.append(_make_pair(side, candidate[name]))
+
+    base_only = _group_by_label(base, without=candidate)
+    candidate_only = _group_by_label(candidate, without=base)
+    removed: list[CaseSide] = []
+    for label, sides in base_only.items():
+        matches = candidate_only.get(label, [])
+        is_unique = len(sides) == len(matches) == 1
+        if label and is_unique:
+            pairs.append(_make_pair(sides[0], matches[0]))
+            del candidate_only[label]
+        else:
+            removed += sides
+    added = list(chain.from_iterable(candidate_only.values()))
+    return _Pairing(pairs, removed, added)
+
+
+def _make_pair(base: CaseSide, candidate: CaseSide) -> _CasePair:
+    return _CasePair(base, candidate, find_differences(base.case, candidate.case))
+
+
+def _group_by_label(
+    sides: Mapping[str, CaseSide], *, without: Collection[str]
+) -> dict[str, list[CaseSide]]:
+    """Group the cases by label, except those whose id is in `without`."""
+    groups: dict[str, list[CaseSide]] = {}
+    for name, side in sides.items():
+        if name not in without:
+            label = (side.case.label or "").strip()
+            groups.setdefault(label, []).append(side)
+    return groups
+
+
+def _find_obstacle(pair: _CasePair) -> Change | None:
+    """Return why the pair cannot be tested; None if it can."""
+    if set(pair.differs) & set(DEFINING_FIELDS):
+        return "definition changed"
+    if pair.base.counts.decided == 0 or pair.candidate.counts.decided == 0:
+        return "not decided"
+    return None
+
+
+def _test_pairs(pairs: Sequence[_CasePair]) -> list[CaseChange]:
+    p_values = [compute_fisher_p(*pair.stratum) for pair in pairs]
+    adjusted = adjust_p_values(p_values)
+    changes = []
+    for pair, p, adjusted_p in zip(pairs, p_values, adjusted, strict=True):
+        changes.append(_classify_change(pair, p, adjusted_p, len(pairs)))
+    return changes
+
+
+def _classify_change(pair: _CasePair, p: float, adjusted_p: float, compared: int) -> CaseChange:
+    base, candidate = pair.stratum
+    alpha = ALPHA / compared
+    change: Change = "changed, not proven"
+    attempts = drop = None
+    if base.rate == candidate.rate:
+        change = "unchanged"
+        drop = find_smallest_drop(base, candidate.decided, alpha)
+    elif adjusted_p <= ALPHA:
+        change = "improved" if candidate.rate > base.rate else "regressed"
+    else:
+        attempts = find_attempts_to_settle(
+            base.rate, candidate.rate, alpha, at_most=MAX_ATTEMPTS_TO_SETTLE
+        )
+    return CaseChange(
+        change,
+        pair.base,
+        pair.candidate,
+        pair.differs,
+        p,
+        adjusted_p,
+        attempts_to_settle=attempts,
+        smallest_drop=drop,
+    )
+
+
+def _rank_change(change: CaseChange) -> tuple[int, float]:
+    return WORST_FIRST.index(change.change), 2.0 if change.p is None else change.p
+
+
+def _compute_overall(strata: Sequence[Stratum]) -> Overall:
+    base_total = candidate_total = Counts(0, 0)
+    for base, candidate in strata:
+        base_total = base_total.plus(base)
+        candidate_total = candidate_total.plus(candidate)
+    p = compute_cmh_p(strata) if strata else None
+    excess = _compute_excess(strata)
+    return Overall(base_total, candidate_total, p, excess, separates_mix=True)
+
+
+def _compute_excess(strata: Sequence[Stratum]) -> float:
+    """Return how many more attempts of the candidate passed than expected if nothing changed."""
+    excess = 0.0
+    for base, candidate in strata:
+        both = base.plus(candidate)
+        if both.decided:
+            expected = candidate.decided * both.passed / both.decided
+            excess += candidate.passed - expected
+    return excess
+
+
+def _can_prove_any(strata: Sequence[Stratum]) -> bool:
+    """Whether any outcome in any stratum would be significant after adjustment."""
+    for base, candidate in strata:
+        if find_smallest_p(base.decided, candidate.decided) <= ALPHA / len(strata):
+            return True
+    return False
+
+
+def _index_by_id(batch_run: BatchRun) -> dict[str, TestCase]:
+    return {case.test_case_id: case for case in batch_run.test_cases if case.test_case_id}
+
+
+def _get_case_name(run: TestRun) -> str:
+    """Return the id of the run's test case, else its label; "" if it has neither."""
+    case = run.test_case or TestCase()
+    return case.test_case_id or case.label or ""
+
+
+def _find_definition(runs: Iterable[TestRun]) -> TestCase | None:
+    """Return the first test case that a run shows with prompt and criteria."""
+    for run in runs:
+        if run.test_case and _has_definition(run.test_case):
+            return run.test_case
+    return None
+
+
+def _has_definition(case: TestCase) -> bool:
     return case.user_prompt is not None and case.success_criteria is not None
 
 
-def _classify_change(
-    one: CaseSide, other: CaseSide, differs: tuple[str, ...], p: float, adjusted: float, m: int
-) -> CaseChange:
-    before, after = one.counts.rate, other.counts.rate
-    if before == after:
-        drop = smallest_drop(one.counts, other.counts.decided, ALPHA / m)
-        return CaseChange("unchanged", one, other, differs, p, adjusted, smallest_drop=drop)
-    if adjusted <= ALPHA:
-        return CaseChange(
-            "improved" if after > before else "regressed", one, other, differs, p, adjusted
-        )
-    settle = attempts_to_settle(before, after, ALPHA / m, at_most=MOST_ATTEMPTS)
-    return CaseChange(
-        "changed, not proven", one, other, differs, p, adjusted, attempts_to_settle=settle
-    )
+def _find_job_id(runs: Iterable[TestRun], case: TestCase, verdict: Verdict) -> str | None:
+    """Return the job id of the first run of this case that ended so; None if it is not valid."""
+    for run in runs:
+        is_same_case = run.test_case and run.test_case.test_case_id == case.test_case_id
+        if is_same_case and run.verdict == verdict:
+            return valid_id(run.job_id)
+    return None
 
 
-def _excess(strata: Sequence[tuple[Counts, Counts]]) -> float:
-    return sum(
-        other.passed - other.decided * (one.passed + other.passed) / (one.decided + other.decided)
-        for one, other in strata
-        if one.decided + other.decided
-    )
+def _differ(before: object, after: object) -> bool:
+    is_known = before is not None and after is not None
+    return is_known and before != after
 
 
-def _sum(counts: Sequence[Counts]) -> Counts:
-    return Counts(sum(one.passed for one in counts), sum(one.decided for one in counts))
-
-
-def _pair_cases(
-    base: Mapping[str, CaseSide], candidate: Mapping[str, CaseSide]
-) -> tuple[list[tuple[CaseSide, CaseSide]], list[CaseChange]]:
-    """The cases that are on both sides, by id and then by a label that only one case has, and those that are not."""
-    pairs = [(base[name], candidate[name]) for name in base if name in candidate]
-    gone = _by_label(side for name, side in base.items() if name not in candidate)
-    came = _by_label(side for name, side in candidate.items() if name not in base)
-    changes: list[CaseChange] = []
-    for label, sides in gone.items():
-        others = came.get(label, [])
-        if label and len(sides) == len(others) == 1:
-            pairs.append((sides[0], others[0]))
-            del came[label]
-        else:
-            changes += [CaseChange("removed", side, None) for side in sides]
-    changes += [CaseChange("new", None, side) for sides in came.values() for side in sides]
-    return pairs, changes
-
-
-def _by_label(sides: Iterable[CaseSide]) -> dict[str, list[CaseSide]]:
-    found: dict[str, list[CaseSide]] = {}
-    for side in sides:
-        found.setdefault((side.case.label or "").strip(), []).append(side)
-    return found
-
-
-def differences(one: TestCase, other: TestCase) -> tuple[str, ...]:
-    """Fields, by the API's names, that differ; one that either side does not tell cannot."""
-    fields = {
-        "userPrompt": (one.user_prompt, other.user_prompt),
-        "successCriteria": (one.success_criteria, other.success_criteria),
-        "mockData": (_mock(one), _mock(other)),
-        "llmModel": (_model(one), _model(other)),
-        "label": (one.label, other.label),
-        "attempt": (one.attempt, other.attempt),
-    }
-    return tuple(
-        name for name, (a, b) in fields.items() if a is not None and b is not None and a != b
-    )
-
-
-def _model(case: TestCase) -> str | None:
-    """The model; "" where the case says that it has none, which leaves the agent's, None where it does not say."""
+def _get_model(case: TestCase) -> str | None:
+    """Return the model; "" if the case uses the agent's, None if the API does not give it."""
     return case.llm_model or ("" if "llmModel" in case.raw else None)
 
 
-def _mock(case: TestCase) -> list[tuple[str, str]] | None:
-    """The mock data, whatever its order; None where the case as given does not have the field."""
+def _get_mock_data(case: TestCase) -> list[tuple[str, str]] | None:
+    """Return the mock data in a fixed order; None if the API does not give it."""
     if "mockData" not in case.raw:
         return None
     return sorted((mock.variable_name, mock.value) for mock in case.mock_data)

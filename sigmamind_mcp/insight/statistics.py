@@ -1,20 +1,26 @@
-"""What pass counts can and cannot show: intervals, exact tests, and the attempts it takes to settle a difference.
+"""Statistics of pass counts: intervals, exact tests, power and the attempts that a proof needs.
 
-Probabilities are computed from whole numbers where that is fast enough, so equally likely outcomes are equal here.
+Exact integers are used where they are fast enough, so equally likely outcomes compare as equal.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from operator import mul
 from typing import NamedTuple
 
 ALPHA = 0.05
+"""The significance level: the accepted risk of calling noise a change."""
 
-Z = 1.959963984540054  # the normal quantile of 0.975
-MOST_EXACT = 4_000  # attempts of both sides together, up to which whole numbers are fast enough
-TIES = 1 + 1e-7  # R's allowance for probabilities that would be equal but for rounding
+Z = 1.959963984540054
+"""The normal quantile of 0.975, for intervals of 95 %."""
+
+MAX_EXACT_ATTEMPTS = 4_000
+"""Up to this many attempts on both sides together, exact integers are fast enough."""
+
+TIE_TOLERANCE = 1 + 1e-7
+"""Probabilities within this factor are equal but for rounding (R's `fisher.test` uses the same)."""
 
 
 class Interval(NamedTuple):
@@ -23,119 +29,139 @@ class Interval(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many of the decided attempts passed."""
+    """How many attempts passed, of those with a verdict."""
 
     passed: int
     decided: int
 
     @property
     def rate(self) -> float:
-        """The share that passed; 0 when nothing was decided."""
+        """The share that passed, from 0 to 1; 0 without a verdict."""
         return self.passed / self.decided if self.decided else 0.0
 
+    def plus(self, other: "Counts") -> "Counts":
+        """Return both counts together."""
+        return Counts(self.passed + other.passed, self.decided + other.decided)
 
-def wilson(counts: Counts) -> Interval:
-    """Return the 95 % score interval of a pass rate (Wilson 1927; statsmodels' `proportion_confint`, "wilson")."""
-    if not counts.decided:
+
+Stratum = tuple[Counts, Counts]
+"""The counts of one test case: base and candidate."""
+
+
+def compute_wilson_interval(counts: Counts) -> Interval:
+    """Return the 95 % score interval of a pass rate.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    Same as statsmodels' `proportion_confint(method="wilson")`. Without a verdict: 0 to 1.
+    """
+    passed, decided = counts
+    if not decided:
         return Interval(0.0, 1.0)
-    passed, failed = counts.passed, counts.decided - counts.passed
-    margin = Z * math.sqrt(Z**2 + 4 * passed * failed / counts.decided)
-    low, high = (
-        (2 * count + Z**2 - margin) / (2 * (counts.decided + Z**2)) for count in (passed, failed)
-    )
-    return Interval(low, 1 - high)
+    failed = decided - passed
+    margin = Z * math.sqrt(Z**2 + 4 * passed * failed / decided)
+    # The upper bound is 1 minus the lower bound of the failures, so that 0 and 1 are exact.
+    scale = 2 * (decided + Z**2)
+    low = (2 * passed + Z**2 - margin) / scale
+    failed_low = (2 * failed + Z**2 - margin) / scale
+    return Interval(low, 1 - failed_low)
 
 
-def fisher(base: Counts, candidate: Counts) -> float:
-    """Return Fisher's exact two-sided p: every outcome no likelier than the one seen counts (R's `fisher.test`)."""
-    if base.decided + candidate.decided > MOST_EXACT:
-        return _fisher_by_logarithms(base, candidate)
-    ways, seen = _ways(base, candidate)
-    return sum(way for way in ways if way <= ways[seen]) / sum(ways)
+def compute_fisher_p(base: Counts, candidate: Counts) -> float:
+    """Return the two-sided p value of Fisher's exact test of two pass counts.
+
+    Source: Fisher (1935), "The logic of inductive inference"; the two-sided rule is that of R's
+    `fisher.test`: add up all outcomes that are at most as likely as the observed one.
+    """
+    if base.decided + candidate.decided > MAX_EXACT_ATTEMPTS:
+        return _sum_unlikely(_estimate_distribution(base, candidate))
+    ways, observed = _count_ways(base, candidate)
+    limit = ways[observed]
+    unlikely = sum(count for count in ways if count <= limit)
+    return unlikely / sum(ways)
 
 
-def _fisher_by_logarithms(base: Counts, candidate: Counts) -> float:
-    """The same by logarithms of the binomial coefficients, whose whole numbers outgrow every patience."""
-    chances, seen = _chances(base, candidate)
-    limit = chances[seen] * TIES
-    return min(1.0, math.fsum(chance for chance in chances if chance <= limit))
+def compute_cmh_p(strata: Iterable[Stratum]) -> float:
+    """Return the exact two-sided p value of the Cochran-Mantel-Haenszel test.
+
+    It compares base and candidate within each stratum. A stratum with an empty side, or in which
+    all attempts passed or all failed, has no effect.
+
+    Source: Agresti, "Categorical Data Analysis", exact conditional tests of 2 x 2 x K tables.
+    Same as R's `mantelhaen.test(exact = TRUE)`.
+    """
+    probabilities, observed = [1.0], 0
+    for base, candidate in strata:
+        distribution = _compute_distribution(base, candidate)
+        probabilities = _convolve(probabilities, distribution.probabilities)
+        observed += distribution.observed
+    return _sum_unlikely(_Distribution(probabilities, observed))
 
 
-def _chances(base: Counts, candidate: Counts) -> tuple[list[float], int]:
-    """Return the chance of each number of passes that base can have, if both are alike, and where the seen one is."""
-    if base.decided + candidate.decided <= MOST_EXACT:
-        ways, seen = _ways(base, candidate)
-        total = sum(ways)
-        return [way / total for way in ways], seen
-    passed = base.passed + candidate.passed
-    first, last = max(0, passed - candidate.decided), min(base.decided, passed)
-    logarithms = [
-        _choose(base.decided, k) + _choose(candidate.decided, passed - k)
-        for k in range(first, last + 1)
-    ]
-    top = max(logarithms)
-    likely = [math.exp(one - top) for one in logarithms]
-    whole = math.fsum(likely)
-    return [one / whole for one in likely], base.passed - first
+def adjust_p_values(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values for the number of tests, and return them in their order.
 
-
-def _choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values for being several, in their order (Holm 1979; R's `p.adjust`, "holm")."""
-    adjusted, worst = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = worst
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
+    Same as R's `p.adjust(method = "holm")`.
+    """
+    count = len(p_values)
+    adjusted = [0.0] * count
+    largest = 0.0
+    by_size = sorted(range(count), key=p_values.__getitem__)
+    for rank, index in enumerate(by_size):
+        factor = count - rank
+        # Never less than the adjusted value of a smaller p.
+        largest = max(largest, min(1.0, factor * p_values[index]))
+        adjusted[index] = largest
     return adjusted
 
 
-def cochran_mantel_haenszel(strata: Sequence[tuple[Counts, Counts]]) -> float:
-    """Return the exact conditional two-sided p of base against candidate over all strata together.
+def find_smallest_p(base_decided: int, candidate_decided: int) -> float:
+    """Return the smallest p value that Fisher's test can reach with this many attempts.
 
-    This is R's `mantelhaen.test(exact = TRUE)` (Agresti, Categorical Data Analysis, on 2 x 2 x K tables). A stratum
-    with an empty side, or where all passed or all failed, says nothing and changes nothing.
+    Formula: the p value of the most extreme outcome, all passed on one side and none on the other.
     """
-    chances, seen = [1.0], 0
-    for base, candidate in strata:
-        of_stratum, here = _chances(base, candidate)
-        chances, seen = _convolve(chances, of_stratum), seen + here
-    limit = chances[seen] * TIES
-    return min(1.0, math.fsum(chance for chance in chances if chance <= limit))
+    return compute_fisher_p(Counts(base_decided, base_decided), Counts(0, candidate_decided))
 
 
-def least_p(base_decided: int, candidate_decided: int) -> float:
-    """Return the smallest p of `fisher` that sides of these sizes can reach: all passed against none."""
-    return fisher(Counts(base_decided, base_decided), Counts(0, candidate_decided))
+def find_smallest_drop(base: Counts, candidate_decided: int, alpha: float) -> float | None:
+    """Return the smallest drop of the pass rate that Fisher's test proves at level `alpha`.
 
+    A difference of rates, from 0 to 1; None if these attempts cannot prove any drop.
 
-def smallest_drop(base: Counts, candidate_decided: int, alpha: float) -> float | None:
-    """Return the smallest drop from the base's pass rate for which `fisher` gives alpha or less; None if none does."""
+    Formula: base rate - x / candidate_decided, for the largest x that is a drop with p <= alpha.
+    """
     for passed in reversed(range(candidate_decided)):
-        drops = passed * base.decided < base.passed * candidate_decided
-        if drops and fisher(base, Counts(passed, candidate_decided)) <= alpha:
+        candidate = Counts(passed, candidate_decided)
+        is_drop = passed * base.decided < base.passed * candidate_decided
+        if is_drop and compute_fisher_p(base, candidate) <= alpha:
             return base.rate - passed / candidate_decided
     return None
 
 
-def power(base_rate: float, candidate_rate: float, attempts: int, alpha: float) -> float:
-    """Return how often `fisher` gives alpha or less at these true rates, with so many attempts on each side.
+def compute_power(base_rate: float, candidate_rate: float, attempts: int, alpha: float) -> float:
+    """Return the probability that Fisher's test proves a change between two true pass rates.
 
-    Exact: the sum over all outcomes of their binomial probabilities (R's `Exact::power.exact.test`, method "Fisher").
+    `attempts` is the number on each side.
+
+    Formula: the sum of binomial(x; attempts, base_rate) * binomial(y; attempts, candidate_rate)
+    over all outcomes (x, y) with a p value of at most `alpha`. It is exact.
+    Same as R's `Exact::power.exact.test(method = "Fisher")`.
     """
-    worse = _rejected_up_to(attempts, alpha)
-    base, candidate = _binomial(attempts, base_rate), _binomial(attempts, candidate_rate)
-    below = [0.0, *accumulate(candidate)]
-    above = [0.0, *accumulate(reversed(candidate))]
-    tails = (
-        below[low + 1] + above[high + 1] for low, high in zip(worse, reversed(worse), strict=True)
-    )
-    return min(1.0, math.fsum(map(mul, base, tails)))
+    base = _compute_binomial(attempts, base_rate)
+    candidate = _compute_binomial(attempts, candidate_rate)
+    at_most = [0.0, *accumulate(candidate)]
+    at_least = [0.0, *accumulate(reversed(candidate))]
+    # By symmetry, the limits for too many passes are those for too few, read from the other end.
+    too_few = _find_rejection_limits(attempts, alpha)
+    too_many = reversed(too_few)
+    terms = []
+    for chance, low, high in zip(base, too_few, too_many, strict=True):
+        rejected = at_most[low + 1] + at_least[high + 1]
+        terms.append(chance * rejected)
+    return min(1.0, math.fsum(terms))
 
 
-def attempts_to_settle(
+def find_attempts_to_settle(
     base_rate: float,
     candidate_rate: float,
     alpha: float,
@@ -143,62 +169,139 @@ def attempts_to_settle(
     at_most: int = 100,
     wanted: float = 0.8,
 ) -> int | None:
-    """Return the fewest attempts on each side whose `power` is as wanted; None when `at_most` are too few.
+    """Return the fewest attempts on each side whose power is at least `wanted`.
 
-    Each number is tried in turn, because exact power does not always grow with the attempts.
+    None if `at_most` attempts are too few.
+
+    Formula: the smallest n with compute_power(base_rate, candidate_rate, n, alpha) >= wanted.
     """
-    tried = range(1, at_most + 1)
-    return next((n for n in tried if power(base_rate, candidate_rate, n, alpha) >= wanted), None)
+    # Try each number in turn: exact power can fall when the attempts grow.
+    for attempts in range(1, at_most + 1):
+        if compute_power(base_rate, candidate_rate, attempts, alpha) >= wanted:
+            return attempts
+    return None
 
 
-def _ways(base: Counts, candidate: Counts) -> tuple[list[int], int]:
-    """Count the ways to deal the passes out, for each number that base can have, and say where the seen one is."""
+class _Distribution(NamedTuple):
+    """The probability of each outcome if both sides are alike, and the index of the observed one.
+
+    An outcome is the number of the passes that belong to the base.
+    """
+
+    probabilities: list[float]
+    observed: int
+
+
+class _Ways(NamedTuple):
+    """The number of arrangements that lead to each outcome, and the index of the observed one."""
+
+    counts: list[int]
+    observed: int
+
+
+def _sum_unlikely(distribution: _Distribution) -> float:
+    """Return the probability of all outcomes that are at most as likely as the observed one."""
+    probabilities, observed = distribution
+    limit = probabilities[observed] * TIE_TOLERANCE
+    return min(1.0, math.fsum(chance for chance in probabilities if chance <= limit))
+
+
+def _compute_distribution(base: Counts, candidate: Counts) -> _Distribution:
+    """Return the hypergeometric distribution of the base's passes, given all passes."""
+    if base.decided + candidate.decided > MAX_EXACT_ATTEMPTS:
+        return _estimate_distribution(base, candidate)
+    ways, observed = _count_ways(base, candidate)
+    total = sum(ways)
+    return _Distribution([count / total for count in ways], observed)
+
+
+def _estimate_distribution(base: Counts, candidate: Counts) -> _Distribution:
+    """Return the same distribution, from logarithms of the binomial coefficients."""
     passed = base.passed + candidate.passed
-    first, last = max(0, passed - candidate.decided), min(base.decided, passed)
-    of_base = _choices(base.decided)[first : last + 1]
-    of_candidate = _choices(candidate.decided)[passed - last : passed - first + 1]
-    return list(map(mul, of_base, reversed(of_candidate))), base.passed - first
+    outcomes = _list_outcomes(base, candidate)
+    logarithms = []
+    for k in outcomes:
+        base_ways = _log_binomial(base.decided, k)
+        candidate_ways = _log_binomial(candidate.decided, passed - k)
+        logarithms.append(base_ways + candidate_ways)
+    largest = max(logarithms)  # subtracted, so that the exponentials neither overflow nor vanish
+    weights = [math.exp(logarithm - largest) for logarithm in logarithms]
+    total = math.fsum(weights)
+    probabilities = [weight / total for weight in weights]
+    return _Distribution(probabilities, base.passed - outcomes.start)
 
 
-@lru_cache(maxsize=8)  # one side's size comes again and again, and a large row takes megabytes
-def _choices(n: int) -> list[int]:
-    """Return the binomial coefficients of n."""
-    return list(accumulate(range(n), lambda ways, k: ways * (n - k) // (k + 1), initial=1))
+def _count_ways(base: Counts, candidate: Counts) -> _Ways:
+    """Count the ways in which the passes can be split between the two sides."""
+    passed = base.passed + candidate.passed
+    outcomes = _list_outcomes(base, candidate)
+    base_ways = _list_binomials(base.decided)[outcomes.start : outcomes.stop]
+    first, last = passed - outcomes.stop + 1, passed - outcomes.start
+    candidate_ways = _list_binomials(candidate.decided)[first : last + 1]
+    # The candidate has the rest of the passes: one less for each one more of the base.
+    counts = list(map(mul, base_ways, reversed(candidate_ways)))
+    return _Ways(counts, base.passed - outcomes.start)
+
+
+def _list_outcomes(base: Counts, candidate: Counts) -> range:
+    """Return each number of passes that the base can have, given all passes."""
+    passed = base.passed + candidate.passed
+    return range(max(0, passed - candidate.decided), min(base.decided, passed) + 1)
+
+
+@lru_cache(maxsize=8)  # the same sizes come again and again, and a large row takes megabytes
+def _list_binomials(n: int) -> list[int]:
+    """Return the binomial coefficients of n, from k = 0 to n."""
+    binomials = [1]
+    for k in range(n):
+        binomials.append(binomials[-1] * (n - k) // (k + 1))
+    return binomials
+
+
+def _log_binomial(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _convolve(left: list[float], right: list[float]) -> list[float]:
-    """Return the distribution of a sum of two; without subtractions, so the smallest chances keep their digits."""
-    width, margin = len(right), [0.0] * (len(right) - 1)
-    padded, mirrored = [*margin, *left, *margin], right[::-1]
-    return [
-        sum(map(mul, padded[at : at + width], mirrored)) for at in range(len(padded) - len(margin))
-    ]
+    """Return the distribution of the sum of two independent numbers."""
+    # Additions and products only, no FFT: even the smallest probabilities keep all their digits.
+    width = len(right)
+    margin = [0.0] * (width - 1)
+    padded = [*margin, *left, *margin]
+    mirrored = right[::-1]
+    starts = range(len(padded) - len(margin))
+    return [sum(map(mul, padded[start : start + width], mirrored)) for start in starts]
 
 
-def _binomial(n: int, rate: float) -> list[float]:
-    """Return the chance of each number of passes, by logarithms because the coefficients outgrow a float."""
+def _compute_binomial(n: int, rate: float) -> list[float]:
+    """Return the binomial probabilities of 0 to n passes."""
     if rate in (0, 1):
         return [float(k == n * rate) for k in range(n + 1)]
+    # Logarithms, because the coefficients of a large n are too large for a float.
     passed, failed = math.log(rate), math.log1p(-rate)
-    return [
-        math.exp(math.log(ways) + k * passed + (n - k) * failed)
-        for k, ways in enumerate(_choices(n))
-    ]
+    probabilities = []
+    for k, ways in enumerate(_list_binomials(n)):
+        logarithm = math.log(ways) + k * passed + (n - k) * failed
+        probabilities.append(math.exp(logarithm))
+    return probabilities
 
 
 @lru_cache(maxsize=1024)
-def _rejected_up_to(attempts: int, alpha: float) -> tuple[int, ...]:
-    """Return, for each count of base, the highest lower count of candidate at which p is alpha or less, or -1.
+def _find_rejection_limits(attempts: int, alpha: float) -> tuple[int, ...]:
+    """Return, for each count of the base, the highest lower count of the candidate that is proven.
 
-    All counts below it are rejected too, and it never falls as base's count rises (Barnard's convexity, which the
-    test has when both sides are equally large). By symmetry this describes the counts that are too high as well.
+    Proven means a p value of at most `alpha`; -1 means that no lower count is.
     """
-    highest, found = -1, []
+    # All counts below a limit are rejected too, and the limit never falls when the base's count
+    # rises: Barnard's convexity (1947), which holds when both sides have the same size.
+    limits = []
+    limit = -1
     for passed in range(attempts + 1):
-        while (
-            highest + 1 < passed
-            and fisher(Counts(passed, attempts), Counts(highest + 1, attempts)) <= alpha
-        ):
-            highest += 1
-        found.append(highest)
-    return tuple(found)
+        base = Counts(passed, attempts)
+        while limit + 1 < passed:
+            candidate = Counts(limit + 1, attempts)
+            if compute_fisher_p(base, candidate) > alpha:
+                break
+            limit += 1
+        limits.append(limit)
+    return tuple(limits)

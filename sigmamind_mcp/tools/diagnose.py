@@ -1,10 +1,9 @@
-"""Diagnosis: what the test runs of a batch say together, with the turns that show it."""
+"""Diagnose a batch run: what its test runs show together, with the turns that show it."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -18,52 +17,37 @@ from sigmamind_mcp.errors import NotOffered
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import (
     CaseResult,
-    Group,
+    FailureGroup,
+    ReadingPlan,
     assign_single_case,
-    case_results,
+    choose_quotes,
+    choose_representative,
+    count_verdicts,
+    find_last_completed_date,
+    find_signals_by_job,
+    get_case_id,
+    group_by_verdict,
     group_failures,
-    order_for_reading,
-    quotes_of,
-    representative,
-    round_robin,
-    signals_of,
+    plan_reading,
+    summarize_cases,
+    tally_signals,
 )
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.tools.answers import (
-    Answer,
-    CallArguments,
-    Link,
-    NextCall,
-    Rendered,
-    fit_items,
-    pluralize,
-)
+from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, fit_items
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent
-from sigmamind_mcp.tools.parts import (
-    LABEL_CHARACTERS,
-    PROSE_CHARACTERS,
-    QUOTE_CHARACTERS,
-    ROLE_CHARACTERS,
-    JobIds,
-    Offset,
-    Part,
-    QuoteShown,
-    Rate,
-    Report,
-    truncate_line,
+from sigmamind_mcp.tools.diagnosis_answer import (
+    CaseRow,
+    DiagnosedBatchRun,
+    GroupShown,
+    SignalShown,
 )
+from sigmamind_mcp.tools.parts import JobIds, Offset, Rate, Report
 from sigmamind_mcp.uris import uri_of
 
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.signals import Signal
 
-READ_FAILED = 60
-READ_PASSED = 10
 READING_SECONDS = 45.0
-GROUPS_SHOWN = 6
-EXAMPLES = 3
-CASES_SHOWN = 5
-MORE_JOBS = 2
 
 
 class DiagnoseBatchRun(ForAgent):
@@ -76,392 +60,281 @@ class DiagnoseBatchRun(ForAgent):
     from_test_case: Annotated[Offset, Field(description="Test cases likewise.")] = 0
 
 
-class CaseRow(Part):
-    test_case_id: str | None = None
-    label: str
-    outcome: str = Field(
-        description="passing: all decided passed; failing: none; flaky: both; undecided: none yet."
-    )
-    rate: Rate
-    undecided: int
-    thin: bool | None = Field(
-        default=None, description="True when fewer than 5 attempts were decided."
-    )
-
-    @classmethod
-    def of(cls, result: CaseResult) -> "CaseRow":
-        return cls(
-            test_case_id=valid_id(result.case.test_case_id),
-            label=truncate_line(result.case.title, LABEL_CHARACTERS),
-            outcome=result.outcome,
-            rate=Rate.of(result.counts),
-            undecided=result.undecided,
-            thin=result.is_thin or None,
-        )
-
-    def line(self) -> str:
-        thin = ", thin" if self.thin else ""
-        left = f", {self.undecided} undecided" if self.undecided else ""
-        return f"{self.test_case_id or '(no id)'} {self.outcome}{thin}: {self.rate}{left}."
-
-
-class GroupShown(Part):
-    size: int
-    test_cases: dict[str, int] = Field(
-        description="How many of its runs are of which test case, most first."
-    )
-    more_test_cases: int | None = Field(
-        default=None, description="Test cases with runs in it that are not shown."
-    )
-    job_id: str | None = Field(
-        default=None, description="A run whose remarks and signals are those of most."
-    )
-    more_job_ids: list[str] = Field(default=[], description="Others of the group.")
-    remarks: str | None = None
-    success_criteria: str | None = None
-    quotes: list[QuoteShown] = Field(
-        default=[], description="Empty where its transcript was not read or is empty."
-    )
-    transcript_uri: str | None = None
-
-    def lines(self) -> list[str]:
-        cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
-        cases += (
-            f" and {pluralize(self.more_test_cases, 'more test case')}"
-            if self.more_test_cases
-            else ""
-        )
-        like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
-        alike = f"{self.size} failed alike" if self.size > 1 else "1 failed"
-        alike = alike if self.remarks else f"{self.size} failed without remarks"
-        lines = [f"{alike} ({cases}). For example {self.job_id or '(no id)'}{like}:"]
-        lines += [f"    successCriteria: {self.success_criteria}"] if self.success_criteria else []
-        lines += [f"    remarks: {self.remarks}"] if self.remarks else ["    (no remarks)"]
-        lines += [quote.line() for quote in self.quotes]
-        return [*lines, f"    {self.transcript_uri}"] if self.transcript_uri else lines
-
-
-class SignalExample(Part):
-    job_id: str
-    verdict: str
-    turn: int | None = None
-    says: str
-
-
-class SignalShown(Part):
-    kind: str
-    failed_runs: int = Field(description="Of the failedRead.")
-    passed_runs: int = Field(description="Of the passedRead.")
-    language_bound: bool | None = Field(
-        default=None, description="True when it only knows English wording."
-    )
-    examples: list[SignalExample]
-
-    def line(self, failed_read: int, passed_read: int) -> str:
-        bound = ", English wording only" if self.language_bound else ""
-        seen = "; ".join(
-            f"{one.job_id} ({one.verdict}){'' if one.turn is None else f' turn {one.turn}'}"
-            for one in self.examples
-        )
-        shares = f"{self.failed_runs} of {failed_read} failed, {self.passed_runs} of {passed_read} passed"
-        return f"{self.kind}: {shares}{bound}. {self.examples[0].says if self.examples else ''} {seen}".rstrip()
-
-
-class DiagnosedBatchRun(Answer):
-    """What failed in a batch run, and where to look."""
-
-    batch_id: str
-    agent_id: str
-    state: BatchRunState
-    rate: Rate
-    undecided: int = Field(description="Attempts without a verdict: still running, or broken.")
-    failed: int
-    failed_read: int = Field(description="Failed runs whose transcripts this call has read.")
-    failed_read_so_far: int = Field(description="Those of earlier calls among them.")
-    passed_read: int
-    test_case_count: int
-    test_cases: list[CaseRow] = Field(description="Worst first.")
-    group_count: int
-    groups: list[GroupShown] = Field(
-        description="Failed runs alike in their remarks, largest group first."
-    )
-    signals: list[SignalShown] = Field(
-        description="Hints in the transcripts that were read; never causes."
-    )
-    uri: str
-
-    def render(self) -> Rendered:
-        undecided = f" {self.undecided} undecided." if self.undecided else ""
-        before = [
-            f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}.{undecided}"
-        ]
-        data = []
-        if self.test_cases:
-            before += [
-                "",
-                f"Test cases, worst first ({len(self.test_cases)} of {self.test_case_count}):",
-            ]
-            before += [row.line() for row in self.test_cases]
-            data += [f"{row.test_case_id or '(no id)'}: {row.label}" for row in self.test_cases]
-        if self.failed:
-            so_far = f" ({self.failed_read_so_far} with earlier calls)" if self.is_continued else ""
-            read = f"{self.failed_read} of {pluralize(self.failed, 'failed run')}{so_far}, {self.passed_read} passed"
-            before += ["", f"Transcripts read: {read}."]
-        if self.signals:
-            before += ["Signals in them, which are hints and never causes:"]
-            before += [signal.line(self.failed_read, self.passed_read) for signal in self.signals]
-        if self.groups:
-            shown = (
-                f"{pluralize(self.group_count, 'group')} ({len(self.groups)} shown), alike in words"
-            )
-            data += [
-                "",
-                f"Failures in {shown}:",
-                *(line for group in self.groups for line in group.lines()),
-            ]
-        return Rendered(before, data, [f"Resource: {self.uri}"])
-
-    @property
-    def is_continued(self) -> bool:
-        return self.failed_read_so_far > self.failed_read
-
-
 async def diagnose_batch_run(
     args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
 ) -> DiagnosedBatchRun:
     """Explain a batch run: pass rates with intervals, failures grouped with quoted turns, signals.
 
-    Use it first when attempts failed; for one conversation get_test_run, for two batch runs compare_batch_runs.
-    Reads up to 70 transcripts within 45 seconds, no model calls; its next call goes on.
+    Use it first when attempts failed; for one conversation get_test_run, for two batch runs
+    compare_batch_runs. Reads up to 70 transcripts within 45 seconds, no model calls; its next call
+    continues.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    runs = assign_single_case(batch_run.test_cases, await _runs(args, api))
-    results = case_results([] if args.job_ids else batch_run.test_cases, runs)
-    failed = [run for run in runs if run.verdict == "failed"]
+    runs = assign_single_case(batch_run.test_cases, await _list_runs(args, api))
+    results = summarize_cases([] if args.job_ids else batch_run.test_cases, runs)
+    by_verdict = group_by_verdict(runs)
+    failed, passed = by_verdict["failed"], by_verdict["passed"]
     groups = await anyio.to_thread.run_sync(group_failures, failed, abandon_on_cancel=True)
-    wanted = groups[args.from_group : args.from_group + GROUPS_SHOWN]
-    readable = [run for run in order_for_reading(groups) if valid_id(run.job_id)]
-    order = readable[args.from_failure :]
-    ahead = [run for group in wanted if valid_id((run := group.runs[0]).job_id)]
-    to_read = list({id(run): run for run in [*ahead, *order]}.values())[:READ_FAILED]
-    failing = {result.case.test_case_id for result in results if result.outcome != "passing"}
-    passed = [run for run in runs if run.verdict == "passed"]
-    passed.sort(key=lambda run: (run.test_case and run.test_case.test_case_id) not in failing)
-    to_compare = round_robin(passed, lambda run: run.test_case and run.test_case.test_case_id)[
-        :READ_PASSED
-    ]
-    tried, read = await _transcripts([*to_read, *to_compare], args, api, report)
-    signals = await anyio.to_thread.run_sync(
-        signals_of, list(read.values()), abandon_on_cancel=True
-    )
-    described = await anyio.to_thread.run_sync(
-        _groups, wanted, read, signals, args, abandon_on_cancel=True
-    )
-    failed_read = [run for run in to_read if run.job_id in read]
-    passed_read = [run for run in to_compare if run.job_id in read]
-    last_completed = max((run.completed_date for run in runs if run.completed_date), default=None)
-    counts = Counts(sum(run.verdict == "passed" for run in runs), len(passed) + len(failed))
-    # What was read ahead, because a shown group is represented by it, comes again when it is its turn.
-    gone_on = args.from_failure + sum(1 for _ in takewhile(lambda run: run.job_id in tried, order))
 
-    def build(cases_shown: int, groups_shown: int) -> DiagnosedBatchRun:
-        cases = results[args.from_test_case : args.from_test_case + cases_shown]
-        answer = DiagnosedBatchRun(
-            batch_id=args.batch_id,
-            agent_id=args.agent_id,
-            state=batch_run.state(now, last_completed),
-            rate=Rate.of(counts),
-            undecided=sum(result.undecided for result in results),
-            failed=len(failed),
-            failed_read=len(failed_read),
-            failed_read_so_far=max(gone_on, len(failed_read)),
-            passed_read=len(passed_read),
-            test_case_count=len(results),
-            test_cases=[CaseRow.of(result) for result in cases],
-            group_count=len(groups),
-            groups=described[:groups_shown],
-            signals=_signals(failed_read, passed_read, signals),
-            uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
-            hint=_differs(batch_run, counts, args),
+    plan = plan_reading(
+        groups, passed, results, from_group=args.from_group, from_failure=args.from_failure
+    )
+    reading = await _read_transcripts([*plan.failed, *plan.passed], args, api, report)
+    findings = await anyio.to_thread.run_sync(
+        _show_findings, plan, reading, args, abandon_on_cancel=True
+    )
+    diagnosis = _Diagnosis(
+        args=args,
+        batch_run=batch_run,
+        state=batch_run.state(now, find_last_completed_date(runs)),
+        counts=count_verdicts(runs),
+        results=results,
+        group_count=len(groups),
+        plan=plan,
+        reading=reading,
+        findings=findings,
+    )
+    return await _fit_answer(diagnosis)
+
+
+class _Reading(NamedTuple):
+    """The job ids that were tried in time, and by job id the runs that were read."""
+
+    tried: set[str]
+    runs: dict[str, TestRun]
+
+    def select(self, runs: Sequence[TestRun]) -> list[TestRun]:
+        """Return the runs that were read."""
+        return [run for run in runs if run.job_id in self.runs]
+
+
+class _Findings(NamedTuple):
+    """What the transcripts show, ready for the answer."""
+
+    groups: list[GroupShown]
+    signals: list[SignalShown]
+
+
+class _Position(NamedTuple):
+    """How far the calls so far got in one list; `argument` continues from there."""
+
+    argument: str
+    seen: int
+    total: int
+
+
+@dataclass(frozen=True)
+class _Diagnosis:
+    """Everything that an answer is built from."""
+
+    args: DiagnoseBatchRun
+    batch_run: BatchRun
+    state: BatchRunState
+    counts: Counts
+    results: list[CaseResult]
+    group_count: int
+    plan: ReadingPlan
+    reading: _Reading
+    findings: _Findings
+
+    @property
+    def failed_count(self) -> int:
+        return self.counts.decided - self.counts.passed
+
+    @property
+    def next_failure(self) -> int:
+        return self.args.from_failure + self.plan.count_handled(self.reading.tried)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether earlier calls have shown everything."""
+        return (
+            self.args.from_failure >= self.failed_count
+            and self.args.from_group >= self.group_count
+            and self.args.from_test_case >= len(self.results)
         )
-        if (
-            min(
-                args.from_failure - len(failed),
-                args.from_group - len(groups),
-                args.from_test_case - len(results),
-            )
-            >= 0
-        ):
-            answer.hint = "Nothing is left to show: earlier calls have shown every test case, group and transcript."
-        rest = {
-            "fromFailure": (gone_on, len(readable)),
-            "fromGroup": (args.from_group + len(answer.groups), len(groups)),
-            "fromTestCase": (args.from_test_case + len(cases), len(results)),
-        }
-        answer.next_calls = _next_calls(answer, args, rest, passed_read)
-        return answer.linking(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
 
-    left = max(0, len(results) - args.from_test_case)
-    groups_shown = len(wanted)
-    while groups_shown > 1 and not build(min(left, 1), groups_shown).fits():
-        groups_shown -= 1
-    return await fit_items(left, lambda count: build(count, groups_shown))
+    def get_positions(self, group_count: int, case_count: int) -> list[_Position]:
+        """Return the positions after an answer with this many groups and test cases."""
+        from_group, from_test_case = self.args.from_group, self.args.from_test_case
+        return [
+            _Position("fromFailure", self.next_failure, self.plan.readable_count),
+            _Position("fromGroup", from_group + group_count, self.group_count),
+            _Position("fromTestCase", from_test_case + case_count, len(self.results)),
+        ]
 
 
-async def _runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> list[TestRun]:
+async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> list[TestRun]:
     if args.job_ids:
         return await read_runs(list(dict.fromkeys(args.job_ids)), args.batch_id, args.agent_id, api)
     try:
         return await list_complete_runs(args.batch_id, args.agent_id, api)
     except NotOffered as exc:
-        raise NotOffered(f"{exc} Several job ids go into jobIds here.", status=exc.status) from exc
+        message = f"{exc} This tool takes several job ids in jobIds."
+        raise NotOffered(message, status=exc.status) from exc
 
 
-async def _transcripts(
+async def _read_transcripts(
     runs: Sequence[TestRun], args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
-) -> tuple[set[str], dict[str, TestRun]]:
-    """Which job ids were tried in the time there is, and by job id the runs with their conversations."""
-    wanted = {job_id: run for run in runs if (job_id := valid_id(run.job_id))}
-    read = {job_id: run for job_id, run in wanted.items() if run.conversation is not None}
+) -> _Reading:
+    """Read the runs with their conversations, as many as READING_SECONDS allow."""
+    read: dict[str, TestRun] = {}
+    unread: dict[str, TestRun] = {}
+    for run in runs:
+        job_id = valid_id(run.job_id)
+        if job_id:
+            by_job = unread if run.conversation is None else read
+            by_job[job_id] = run
     tried = set(read)
 
     async def read_one(listed: TestRun, job_id: str) -> None:
         try:
             run = await api.get_test_run(job_id, args.batch_id, args.agent_id)
-            read[job_id] = run.model_copy(
-                update={"job_id": job_id, "test_case": run.test_case or listed.test_case}
-            )
+            known = {"job_id": job_id, "test_case": run.test_case or listed.test_case}
+            read[job_id] = run.model_copy(update=known)
         finally:
+            # After the deadline it counts as not tried, so that the next call reads it.
             if anyio.current_effective_deadline() > anyio.current_time():
                 tried.add(job_id)
         await report(len(tried), len(runs), f"{len(tried)} of {len(runs)} transcripts read")
 
+    calls = [partial(read_one, run, job_id) for job_id, run in unread.items()]
     with anyio.move_on_after(READING_SECONDS):
-        await gather_errors(
-            [partial(read_one, run, job_id) for job_id, run in wanted.items() if job_id not in read]
-        )
-    return tried, read
+        await gather_errors(calls)
+    return _Reading(tried, read)
 
 
-def _groups(
-    groups: Sequence[Group],
-    read: dict[str, TestRun],
-    signals: dict[str, list["Signal"]],
-    args: DiagnoseBatchRun,
-) -> list[GroupShown]:
-    return [_group(group, read, signals, args) for group in groups]
+def _show_findings(plan: ReadingPlan, reading: _Reading, args: DiagnoseBatchRun) -> _Findings:
+    signals = find_signals_by_job(list(reading.runs.values()))
+    tallies = tally_signals(reading.select(plan.failed), reading.select(plan.passed), signals)
+    return _Findings(
+        groups=[_show_group(group, reading.runs, signals, args) for group in plan.groups],
+        signals=list(map(SignalShown.of, tallies)),
+    )
 
 
-def _group(
-    group: Group,
-    read: dict[str, TestRun],
-    signals: dict[str, list["Signal"]],
+def _show_group(
+    group: FailureGroup,
+    read: Mapping[str, TestRun],
+    signals: Mapping[str, Sequence["Signal"]],
     args: DiagnoseBatchRun,
 ) -> GroupShown:
-    chosen = representative(group, read, signals)
-    job_id = valid_id(chosen.job_id)
-    run = read.get(chosen.job_id or "", chosen)
-    cases = Counter(
-        valid_id(run.test_case.test_case_id if run.test_case else None) or "-" for run in group.runs
-    )
-    others = [
-        name
-        for one in group.runs[: MORE_JOBS + 1]
-        if (name := valid_id(one.job_id)) and name != job_id
-    ]
-    quotes = quotes_of(run, signals.get(chosen.job_id or "", []))
-    criteria = run.test_case and run.test_case.success_criteria
-    return GroupShown(
-        size=len(group.runs),
-        test_cases=dict(cases.most_common(CASES_SHOWN)),
-        more_test_cases=max(0, len(cases) - CASES_SHOWN) or None,
-        job_id=job_id,
-        more_job_ids=others[:MORE_JOBS],
-        remarks=truncate_line(run.remarks or "", PROSE_CHARACTERS) or None,
-        success_criteria=truncate_line(criteria or "", PROSE_CHARACTERS) or None,
-        quotes=[
-            QuoteShown(
-                turn=quote.number,
-                role=truncate_line(quote.turn.role, ROLE_CHARACTERS),
-                content=truncate_line(quote.turn.content, QUOTE_CHARACTERS),
-                why=quote.why,
-            )
-            for quote in quotes
-        ],
-        transcript_uri=job_id
-        and uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id),
-    )
+    chosen = choose_representative(group, read, signals)
+    job_id = chosen.job_id or ""
+    run = read.get(job_id, chosen)
+    quotes = choose_quotes(run, signals.get(job_id, []))
+    uri = _get_transcript_uri(chosen, args)
+    return GroupShown.of(group, run, quotes, uri=uri)
 
 
-def _signals(
-    failed: Sequence[TestRun], passed: Sequence[TestRun], signals: dict[str, list["Signal"]]
-) -> list[SignalShown]:
-    """Each kind with how many runs have it, the most telling first: those that failed runs have and passed ones not."""
-
-    def having(runs: Sequence[TestRun], kind: str) -> list[tuple[TestRun, "Signal"]]:
-        found = (
-            (run, [one for one in signals.get(run.job_id or "", []) if one.kind == kind])
-            for run in runs
-        )
-        return [(run, ones[0]) for run, ones in found if ones]
-
-    shown = []
-    for kind in sorted({signal.kind for ones in signals.values() for signal in ones}):
-        in_failed, in_passed = having(failed, kind), having(passed, kind)
-        examples = (in_failed + in_passed)[:EXAMPLES]
-        shown.append(
-            SignalShown(
-                kind=kind,
-                failed_runs=len(in_failed),
-                passed_runs=len(in_passed),
-                language_bound=any(signal.language_bound for _, signal in examples) or None,
-                examples=[
-                    SignalExample(
-                        job_id=job_id, verdict=run.verdict, turn=signal.turn, says=signal.says
-                    )
-                    for run, signal in examples
-                    if (job_id := valid_id(run.job_id))
-                ],
-            )
-        )
-    return sorted(shown, key=lambda one: (one.passed_runs - one.failed_runs, one.kind))
-
-
-def _differs(batch_run: BatchRun, counts: Counts, args: DiagnoseBatchRun) -> str | None:
-    """What to know where the runs that were counted are not all that the batch run's own counters count."""
-    decided, passed = batch_run.decided_attempts, batch_run.successful_attempts
-    if decided is None or decided == counts.decided and (passed is None or passed == counts.passed):
+def _get_transcript_uri(run: TestRun, args: DiagnoseBatchRun) -> str | None:
+    job_id = valid_id(run.job_id)
+    if job_id is None:
         return None
-    which = "the given jobIds" if args.job_ids else "the listed test runs"
-    return f"These counts are of {which}; the batch run's own counters say {passed or 0} of {decided} decided passed."
+    return uri_of("transcript", agentId=args.agent_id, batchId=args.batch_id, jobId=job_id)
 
 
-def _next_calls(
-    answer: DiagnosedBatchRun,
-    args: DiagnoseBatchRun,
-    rest: dict[str, tuple[int, int]],
-    passed: Sequence[TestRun],
-) -> list[NextCall]:
+async def _fit_answer(diagnosis: _Diagnosis) -> DiagnosedBatchRun:
+    """Build the answer with as many groups as fit, then as many test cases."""
+    case_count = max(0, len(diagnosis.results) - diagnosis.args.from_test_case)
+    group_count = len(diagnosis.findings.groups)
+    while group_count > 1:
+        if _build_diagnosis(diagnosis, group_count, min(case_count, 1)).fits():
+            break
+        group_count -= 1
+    return await fit_items(case_count, partial(_build_diagnosis, diagnosis, group_count))
+
+
+def _build_diagnosis(diagnosis: _Diagnosis, group_count: int, case_count: int) -> DiagnosedBatchRun:
+    args, plan, reading = diagnosis.args, diagnosis.plan, diagnosis.reading
+    cases = diagnosis.results[args.from_test_case : args.from_test_case + case_count]
+    failed_read = len(reading.select(plan.failed))
+    answer = DiagnosedBatchRun(
+        batch_id=args.batch_id,
+        agent_id=args.agent_id,
+        state=diagnosis.state,
+        rate=Rate.of(diagnosis.counts),
+        undecided=sum(result.undecided for result in diagnosis.results),
+        failed=diagnosis.failed_count,
+        failed_read=failed_read,
+        failed_read_so_far=max(diagnosis.next_failure, failed_read),
+        passed_read=len(reading.select(plan.passed)),
+        test_case_count=len(diagnosis.results),
+        test_cases=list(map(CaseRow.of, cases)),
+        group_count=diagnosis.group_count,
+        groups=diagnosis.findings.groups[:group_count],
+        signals=diagnosis.findings.signals,
+        uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
+        hint=_write_diagnosis_hint(diagnosis),
+    )
+    answer.next_calls = _list_diagnosis_calls(answer, diagnosis)
+    return answer.linking(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
+
+
+def _write_diagnosis_hint(diagnosis: _Diagnosis) -> str | None:
+    if diagnosis.is_exhausted:
+        return (
+            "Nothing is left to show: earlier calls have shown every test case, group and"
+            " transcript."
+        )
+    counts = diagnosis.counts
+    decided = diagnosis.batch_run.decided_attempts
+    passed = diagnosis.batch_run.successful_attempts
+    if decided is None:
+        return None
+    if decided == counts.decided and passed in (None, counts.passed):
+        return None
+    source = "the given jobIds" if diagnosis.args.job_ids else "the listed test runs"
+    return (
+        f"These counts are of {source}; the batch run's own counters say"
+        f" {passed or 0} of {decided} decided passed."
+    )
+
+
+def _list_diagnosis_calls(answer: DiagnosedBatchRun, diagnosis: _Diagnosis) -> list[NextCall]:
+    args = diagnosis.args
     here: CallArguments = {"agentId": args.agent_id, "batchId": args.batch_id}
     calls = []
-    first = next((group for group in answer.groups if group.job_id), None)
-    if first and first.job_id:
-        case_id = next(iter(first.test_cases))
-        other = next(
-            (run for run in passed if run.test_case and run.test_case.test_case_id == case_id), None
-        )
-        calls.append(NextCall(tool="get_test_run", arguments={**here, "jobId": first.job_id}))
-        if other and (passed_id := valid_id(other.job_id)) and len(first.test_cases) == 1:
-            pair: CallArguments = {
-                "jobId": passed_id,
-                "otherJobId": first.job_id,
-                "otherBatchId": args.batch_id,
-            }
-            calls[0] = NextCall(tool="compare_test_runs", arguments={**here, **pair})
-    if any(seen < count for seen, count in rest.values()):
-        given: CallArguments = {"jobIds": list(args.job_ids)} if args.job_ids else {}
-        further: CallArguments = {name: min(seen, count) for name, (seen, count) in rest.items()}
-        calls.append(NextCall(tool="diagnose_batch_run", arguments={**here, **given, **further}))
+    reading_call = _make_example_call(answer, diagnosis)
+    if reading_call:
+        calls.append(reading_call)
+    further: CallArguments = dict(here)
+    if args.job_ids:
+        further["jobIds"] = list(args.job_ids)
+    is_complete = True
+    for position in diagnosis.get_positions(len(answer.groups), len(answer.test_cases)):
+        further[position.argument] = min(position.seen, position.total)
+        is_complete = is_complete and position.seen >= position.total
+    if not is_complete:
+        calls.append(NextCall(tool="diagnose_batch_run", arguments=further))
     if answer.state == "running":
         calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
     return calls
+
+
+def _make_example_call(answer: DiagnosedBatchRun, diagnosis: _Diagnosis) -> NextCall | None:
+    """Make the call that reads the first group's run, beside a passed one of its only case."""
+    group = next((group for group in answer.groups if group.job_id), None)
+    if group is None or group.job_id is None:
+        return None
+    here: CallArguments = {"agentId": answer.agent_id, "batchId": answer.batch_id}
+    passed_id = _find_passed_job_id(group, diagnosis.reading.select(diagnosis.plan.passed))
+    if passed_id is None:
+        return NextCall(tool="get_test_run", arguments={**here, "jobId": group.job_id})
+    pair: CallArguments = {
+        "jobId": passed_id,
+        "otherJobId": group.job_id,
+        "otherBatchId": answer.batch_id,
+    }
+    return NextCall(tool="compare_test_runs", arguments={**here, **pair})
+
+
+def _find_passed_job_id(group: GroupShown, passed: Sequence[TestRun]) -> str | None:
+    """Return the first passed run of the group's test case, if the group has only one."""
+    if len(group.test_cases) != 1:
+        return None
+    (case_id,) = group.test_cases
+    for run in passed:
+        if get_case_id(run) == case_id:
+            return valid_id(run.job_id)
+    return None

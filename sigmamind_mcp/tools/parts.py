@@ -1,41 +1,35 @@
 """Parts that several answers share."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.insight.statistics import Counts, wilson
+from sigmamind_mcp.insight.diagnosis import Quote
+from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.tools.arguments import Id, NotBool, SentAsList
 
-if TYPE_CHECKING:
-    pass
-from collections.abc import Awaitable, Callable
-
 QUOTE_CHARACTERS = 320
-
-
 PROSE_CHARACTERS = 500
-
-
 LABEL_CHARACTERS = 80
-
-
 ROLE_CHARACTERS = 20
 
-
 JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
-
-
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
+
+Report = Callable[[float, float | None, str], Awaitable[None]]
+"""Reports progress to the client: the amount done, the total, and a message."""
 
 
 class Part(BaseModel):
+    """The base of an object inside an answer."""
+
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
 
 
 class Rate(Part):
-    """Decided attempts that passed, with the 95 % Wilson interval of the rate behind them."""
+    """Passed and decided attempts, with the 95 % Wilson interval of the pass rate."""
 
     passed: int
     decided: int
@@ -44,7 +38,7 @@ class Rate(Part):
 
     @classmethod
     def of(cls, counts: Counts) -> "Rate":
-        low, high = wilson(counts)
+        low, high = compute_wilson_interval(counts)
         return cls(
             passed=counts.passed, decided=counts.decided, low=round(low, 3), high=round(high, 3)
         )
@@ -52,8 +46,9 @@ class Rate(Part):
     def __str__(self) -> str:
         if self.decided == 0:
             return "none decided"
-        share = f"{percent(self.passed / self.decided)}, 95 % interval {percent(self.low)} to {percent(self.high)}"
-        return f"{self.passed} of {self.decided} passed ({share})"
+        share = format_percent(self.passed / self.decided)
+        interval = f"{format_percent(self.low)} to {format_percent(self.high)}"
+        return f"{self.passed} of {self.decided} passed ({share}, 95 % interval {interval})"
 
 
 class QuoteShown(Part):
@@ -62,24 +57,29 @@ class QuoteShown(Part):
     content: str
     why: str
 
+    @classmethod
+    def of(cls, quote: Quote) -> "QuoteShown":
+        return cls(
+            turn=quote.number,
+            role=truncate_line(quote.turn.role, ROLE_CHARACTERS),
+            content=truncate_line(quote.turn.content, QUOTE_CHARACTERS),
+            why=quote.why,
+        )
+
     def line(self) -> str:
         return f"    turn {self.turn} ({self.why}) {self.role}: {self.content}"
 
 
-def percent(share: float) -> str:
-    """The share in whole percent; near nothing and near all with a decimal, so that neither is said of some."""
-    return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else f"{share:.1%}"
+def format_percent(share: float) -> str:
+    """Return a share in percent, so that only 0 reads as 0% and only 1 as 100%."""
+    is_extreme = share in (0, 1)
+    rounds_to_extreme = share < 0.005 or share >= 0.995
+    return f"{share:.1%}" if rounds_to_extreme and not is_extreme else f"{share:.0%}"
 
 
 def truncate_line(text: str, characters: int) -> str:
-    """The text on one line, and where it was longer than so many characters, how long it was."""
+    """Put the text on one line and truncate it; the mark gives the original length."""
     line = " ".join(text.split())
-    return (
-        line
-        if len(line) <= characters
-        else f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"
-    )
-
-
-Report = Callable[[float, float | None, str], Awaitable[None]]
-"""Tells a client that asked for progress: how much, of how much, in words."""
+    if len(line) <= characters:
+        return line
+    return f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"

@@ -14,14 +14,14 @@ from sigmamind_mcp.insight.statistics import (
     ALPHA,
     Counts,
     Z,
-    attempts_to_settle,
-    cochran_mantel_haenszel,
-    fisher,
-    holm,
-    least_p,
-    power,
-    smallest_drop,
-    wilson,
+    adjust_p_values,
+    compute_cmh_p,
+    compute_fisher_p,
+    compute_power,
+    compute_wilson_interval,
+    find_attempts_to_settle,
+    find_smallest_drop,
+    find_smallest_p,
 )
 
 FROM_R = json.loads(
@@ -29,11 +29,11 @@ FROM_R = json.loads(
 )
 
 
-def every(decided: int) -> list[Counts]:
+def all_counts(decided: int) -> list[Counts]:
     return [Counts(passed, decided) for passed in range(decided + 1)]
 
 
-def some_counts(random: Random, most: int) -> Counts:
+def random_counts(random: Random, most: int) -> Counts:
     decided = random.randint(0, most)
     return Counts(
         random.choice([0, decided, random.randint(0, decided), random.randint(0, decided)]), decided
@@ -51,7 +51,7 @@ def brute_power(base_rate: float, candidate_rate: float, attempts: int, alpha: f
             binom.pmf(base.passed, attempts, base_rate)
             * binom.pmf(candidate.passed, attempts, candidate_rate)
         )
-        for base, candidate in product(every(attempts), repeat=2)
+        for base, candidate in product(all_counts(attempts), repeat=2)
         if scipy_fisher(base, candidate) <= alpha
     )
 
@@ -63,22 +63,22 @@ def test_rate_is_the_share_that_passed() -> None:
 def test_wilson_equals_statsmodels() -> None:
     assert float(norm.ppf(0.975)) == Z
     for decided in (1, 2, 3, 7, 10, 50, 333):
-        for counts in every(decided):
+        for counts in all_counts(decided):
             expected = proportion_confint(counts.passed, decided, alpha=0.05, method="wilson")
-            assert wilson(counts) == pytest.approx(expected, abs=1e-12), counts
+            assert compute_wilson_interval(counts) == pytest.approx(expected, abs=1e-12), counts
 
 
 def test_wilson_stays_between_none_and_all() -> None:
-    assert wilson(Counts(0, 0)) == (0, 1)
+    assert compute_wilson_interval(Counts(0, 0)) == (0, 1)
     for decided in range(1, 200):
-        assert wilson(Counts(0, decided)).low == 0
-        assert wilson(Counts(decided, decided)).high == 1
+        assert compute_wilson_interval(Counts(0, decided)).low == 0
+        assert compute_wilson_interval(Counts(decided, decided)).high == 1
 
 
 def test_fisher_equals_scipy_on_every_small_table() -> None:
     for base_decided, candidate_decided in product(range(7), repeat=2):
-        for base, candidate in product(every(base_decided), every(candidate_decided)):
-            assert fisher(base, candidate) == pytest.approx(
+        for base, candidate in product(all_counts(base_decided), all_counts(candidate_decided)):
+            assert compute_fisher_p(base, candidate) == pytest.approx(
                 scipy_fisher(base, candidate), rel=1e-9
             ), (base, candidate)
 
@@ -87,16 +87,18 @@ def test_fisher_equals_scipy_on_every_small_table() -> None:
 def test_fisher_equals_scipy_on_large_tables(most: int) -> None:
     random = Random(most)
     for _ in range(150):
-        base, candidate = some_counts(random, most), some_counts(random, most)
-        assert fisher(base, candidate) == pytest.approx(scipy_fisher(base, candidate), rel=1e-9), (
+        base, candidate = random_counts(random, most), random_counts(random, most)
+        assert compute_fisher_p(base, candidate) == pytest.approx(
+            scipy_fisher(base, candidate), rel=1e-9
+        ), (
             base,
             candidate,
         )
 
 
 def test_fisher_counts_the_mirrored_outcome_as_equally_likely() -> None:
-    assert fisher(Counts(3, 3), Counts(0, 3)) == 2 / math.comb(6, 3)
-    assert fisher(Counts(100, 100), Counts(0, 100)) == 2 / math.comb(200, 100)
+    assert compute_fisher_p(Counts(3, 3), Counts(0, 3)) == 2 / math.comb(6, 3)
+    assert compute_fisher_p(Counts(100, 100), Counts(0, 100)) == 2 / math.comb(200, 100)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +112,11 @@ def test_fisher_counts_the_mirrored_outcome_as_equally_likely() -> None:
         ((5, 10), (5, 10)),
     ],
 )
-def test_nothing_to_tell_apart_has_a_p_of_one(
+def test_sides_without_a_difference_have_a_p_of_one(
     base: tuple[int, int], candidate: tuple[int, int]
 ) -> None:
-    assert fisher(Counts(*base), Counts(*candidate)) == 1
-    assert cochran_mantel_haenszel([(Counts(*base), Counts(*candidate))]) == 1
+    assert compute_fisher_p(Counts(*base), Counts(*candidate)) == 1
+    assert compute_cmh_p([(Counts(*base), Counts(*candidate))]) == 1
 
 
 def test_holm_equals_statsmodels() -> None:
@@ -124,17 +126,17 @@ def test_holm_equals_statsmodels() -> None:
             p_values = [
                 random.choice([0.0, 0.01, 1.0, random.random() ** exponent]) for _ in range(length)
             ]
-            assert holm(p_values) == pytest.approx(
+            assert adjust_p_values(p_values) == pytest.approx(
                 list(multipletests(p_values, method="holm")[1]), abs=1e-12
             )
 
 
 def test_holm_of_nothing_is_nothing() -> None:
-    assert holm([]) == []
+    assert adjust_p_values([]) == []
 
 
 def test_holm_never_adjusts_past_a_larger_p() -> None:
-    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert adjust_p_values([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
 
 
 @pytest.mark.parametrize(
@@ -143,10 +145,10 @@ def test_holm_never_adjusts_past_a_larger_p() -> None:
 def test_cochran_mantel_haenszel_equals_r(case: dict[str, Any]) -> None:
     strata = [(Counts(*base), Counts(*candidate)) for base, candidate in case["strata"]]
 
-    assert cochran_mantel_haenszel(strata) == pytest.approx(case["p"], rel=1e-9, abs=0)
-    assert cochran_mantel_haenszel(
-        [(candidate, base) for base, candidate in strata]
-    ) == pytest.approx(case["p"], rel=1e-9, abs=0)
+    assert compute_cmh_p(strata) == pytest.approx(case["p"], rel=1e-9, abs=0)
+    assert compute_cmh_p([(candidate, base) for base, candidate in strata]) == pytest.approx(
+        case["p"], rel=1e-9, abs=0
+    )
 
 
 def test_values_from_r_are_many_and_varied() -> None:
@@ -158,24 +160,22 @@ def test_values_from_r_are_many_and_varied() -> None:
 
 
 def test_one_stratum_is_fishers_test() -> None:
-    for base, candidate in product(every(9), every(6)):
-        assert cochran_mantel_haenszel([(base, candidate)]) == pytest.approx(
-            fisher(base, candidate), rel=1e-12
+    for base, candidate in product(all_counts(9), all_counts(6)):
+        assert compute_cmh_p([(base, candidate)]) == pytest.approx(
+            compute_fisher_p(base, candidate), rel=1e-12
         )
 
 
 def test_pairs_of_single_attempts_are_the_exact_mcnemar_test() -> None:
-    """R refuses strata this small, but the distribution is known: differing pairs are tosses of a fair coin."""
+    """R rejects strata this small, but the distribution is known: differing pairs are coin tosses."""
     yes, no = Counts(1, 1), Counts(0, 1)
     strata = [(yes, no)] * 9 + [(no, yes)] * 2 + [(yes, yes)] * 4 + [(no, no)] * 3
 
-    assert cochran_mantel_haenszel(strata) == pytest.approx(
-        float(binomtest(9, 11).pvalue), rel=1e-9
-    )
+    assert compute_cmh_p(strata) == pytest.approx(float(binomtest(9, 11).pvalue), rel=1e-9)
 
 
-def test_strata_that_say_nothing_change_nothing() -> None:
-    telling = [(Counts(9, 10), Counts(3, 12)), (Counts(4, 5), Counts(4, 9))]
+def test_strata_without_information_change_nothing() -> None:
+    informative = [(Counts(9, 10), Counts(3, 12)), (Counts(4, 5), Counts(4, 9))]
     silent = [
         (Counts(0, 0), Counts(0, 0)),
         (Counts(3, 4), Counts(0, 0)),
@@ -184,12 +184,12 @@ def test_strata_that_say_nothing_change_nothing() -> None:
         (Counts(0, 5), Counts(0, 3)),
     ]
 
-    assert cochran_mantel_haenszel([*silent, *telling, *silent]) == cochran_mantel_haenszel(telling)
-    assert cochran_mantel_haenszel(silent) == 1
-    assert cochran_mantel_haenszel([]) == 1
+    assert compute_cmh_p([*silent, *informative, *silent]) == compute_cmh_p(informative)
+    assert compute_cmh_p(silent) == 1
+    assert compute_cmh_p([]) == 1
 
 
-def test_rounding_does_not_part_equally_likely_sums() -> None:
+def test_rounding_does_not_separate_equally_likely_sums() -> None:
     random = Random(11)
     for _ in range(50):
         strata = [
@@ -205,41 +205,43 @@ def test_rounding_does_not_part_equally_likely_sums() -> None:
             }
         seen = exactly[sum(base.passed for base, _ in strata)]
         p = sum(way for way in exactly.values() if way <= seen) / sum(exactly.values())
-        assert cochran_mantel_haenszel(strata) == pytest.approx(p, rel=1e-9)
+        assert compute_cmh_p(strata) == pytest.approx(p, rel=1e-9)
 
 
 def test_no_p_is_above_one() -> None:
     random = Random(3)
     for _ in range(200):
         side = Counts(random.randint(0, 9), 9)
-        assert cochran_mantel_haenszel([(side, side)] * random.randint(1, 9)) <= 1
+        assert compute_cmh_p([(side, side)] * random.randint(1, 9)) <= 1
 
 
 def test_least_p_is_the_least_of_all_outcomes() -> None:
     for base_decided, candidate_decided in product(range(13), repeat=2):
-        outcomes = product(every(base_decided), every(candidate_decided))
-        assert least_p(base_decided, candidate_decided) == min(
-            fisher(*outcome) for outcome in outcomes
+        outcomes = product(all_counts(base_decided), all_counts(candidate_decided))
+        assert find_smallest_p(base_decided, candidate_decided) == min(
+            compute_fisher_p(*outcome) for outcome in outcomes
         )
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 1e-3])
-def test_smallest_drop_is_the_smallest_that_tells(alpha: float) -> None:
+def test_smallest_drop_is_the_smallest_that_is_proven(alpha: float) -> None:
     for base_decided, candidate_decided in product((0, 1, 4, 10, 13), (0, 1, 5, 10, 12)):
-        for base in every(base_decided):
-            telling = [
+        for base in all_counts(base_decided):
+            informative = [
                 base.rate - candidate.rate
-                for candidate in every(candidate_decided)
+                for candidate in all_counts(candidate_decided)
                 if candidate_decided
                 and base.rate > candidate.rate
-                and fisher(base, candidate) <= alpha
+                and compute_fisher_p(base, candidate) <= alpha
             ]
-            assert smallest_drop(base, candidate_decided, alpha) == min(telling, default=None)
+            assert find_smallest_drop(base, candidate_decided, alpha) == min(
+                informative, default=None
+            )
 
 
 def test_smallest_drop_may_sit_exactly_at_alpha() -> None:
-    assert smallest_drop(Counts(4, 4), 4, fisher(Counts(4, 4), Counts(0, 4))) == 1
-    assert smallest_drop(Counts(4, 4), 4, ALPHA / 2) is None
+    assert find_smallest_drop(Counts(4, 4), 4, compute_fisher_p(Counts(4, 4), Counts(0, 4))) == 1
+    assert find_smallest_drop(Counts(4, 4), 4, ALPHA / 2) is None
 
 
 @pytest.mark.parametrize("alpha", [0.3, 0.05, 0.1 / 3, 1e-4])
@@ -255,14 +257,14 @@ def test_power_equals_brute_force(alpha: float) -> None:
             (0.0, 0.0),
             (1e-9, 1.0),
         ):
-            assert power(*rates, attempts, alpha) == pytest.approx(
+            assert compute_power(*rates, attempts, alpha) == pytest.approx(
                 brute_power(*rates, attempts, alpha), abs=1e-9
             )
 
 
 def test_power_counts_an_outcome_exactly_at_alpha() -> None:
-    assert power(1.0, 0.0, 4, least_p(4, 4)) == 1
-    assert power(1.0, 0.0, 4, math.nextafter(least_p(4, 4), 0)) == 0
+    assert compute_power(1.0, 0.0, 4, find_smallest_p(4, 4)) == 1
+    assert compute_power(1.0, 0.0, 4, math.nextafter(find_smallest_p(4, 4), 0)) == 0
 
 
 @pytest.mark.parametrize("alpha", [0.7, 0.05, 1e-6])
@@ -272,34 +274,38 @@ def test_power_is_the_chance_of_what_fisher_rejects(alpha: float) -> None:
             [float(binom.pmf(k, attempts, rate)) for k in range(attempts + 1)]
             for rate in (0.8, 0.5)
         ]
-        rejected = [pair for pair in product(every(attempts), repeat=2) if fisher(*pair) <= alpha]
+        rejected = [
+            pair
+            for pair in product(all_counts(attempts), repeat=2)
+            if compute_fisher_p(*pair) <= alpha
+        ]
         chance = math.fsum(
             chances[0][base.passed] * chances[1][candidate.passed] for base, candidate in rejected
         )
-        assert power(0.8, 0.5, attempts, alpha) == pytest.approx(chance, abs=1e-12)
+        assert compute_power(0.8, 0.5, attempts, alpha) == pytest.approx(chance, abs=1e-12)
 
 
 def test_power_has_the_known_figure() -> None:
-    assert power(0.95, 0.40, 10, ALPHA) == pytest.approx(0.63, abs=0.005)
+    assert compute_power(0.95, 0.40, 10, ALPHA) == pytest.approx(0.63, abs=0.005)
 
 
 def test_power_of_many_attempts_does_not_overflow() -> None:
-    assert 0.99 < power(0.6, 0.5, 1100, ALPHA) < 1
+    assert 0.99 < compute_power(0.6, 0.5, 1100, ALPHA) < 1
 
 
 def test_power_is_never_above_one() -> None:
     for attempts in range(20, 80):
-        assert 0.99 < power(0.9967, 0.01, attempts, ALPHA) <= 1
+        assert 0.99 < compute_power(0.9967, 0.01, attempts, ALPHA) <= 1
 
 
 def test_power_at_equal_rates_is_at_most_alpha() -> None:
     for attempts, rate in product((1, 5, 10, 40), (0.0, 0.2, 0.5, 0.99, 1.0)):
-        assert 0 <= power(rate, rate, attempts, ALPHA) <= ALPHA
+        assert 0 <= compute_power(rate, rate, attempts, ALPHA) <= ALPHA
 
 
 def test_no_power_at_an_alpha_out_of_reach() -> None:
-    assert power(1.0, 0.0, 10, 1e-9) == 0
-    assert power(1.0, 0.0, 100, 0.0) == 0
+    assert compute_power(1.0, 0.0, 10, 1e-9) == 0
+    assert compute_power(1.0, 0.0, 100, 0.0) == 0
 
 
 @pytest.mark.parametrize("rates", [(1.0, 0.0), (0.95, 0.2), (0.1, 0.9), (1.0, 0.3)])
@@ -308,20 +314,26 @@ def test_attempts_to_settle_are_the_fewest(rates: tuple[float, float]) -> None:
         enough = (
             attempts for attempts in range(1, 16) if brute_power(*rates, attempts, alpha) >= wanted
         )
-        assert attempts_to_settle(*rates, alpha, at_most=15, wanted=wanted) == next(enough, None)
+        assert find_attempts_to_settle(*rates, alpha, at_most=15, wanted=wanted) == next(
+            enough, None
+        )
 
 
 def test_attempts_to_settle_may_be_all_that_are_allowed() -> None:
-    assert attempts_to_settle(1.0, 0.0, ALPHA, at_most=4, wanted=1.0) == 4
-    assert attempts_to_settle(1.0, 0.0, ALPHA, at_most=3) is None
+    assert find_attempts_to_settle(1.0, 0.0, ALPHA, at_most=4, wanted=1.0) == 4
+    assert find_attempts_to_settle(1.0, 0.0, ALPHA, at_most=3) is None
 
 
 def test_attempts_to_settle_are_a_hundred_at_most_for_a_power_of_four_fifths() -> None:
-    assert power(0.9, 0.7, 68, ALPHA) < 0.8 < power(0.9, 0.7, 69, ALPHA)
-    assert attempts_to_settle(0.9, 0.7, ALPHA) == 69
-    assert power(0.9, 0.75, 100, ALPHA) < 0.8 < power(0.9, 0.75, 120, ALPHA)
-    assert attempts_to_settle(0.9, 0.75, ALPHA) is None
+    assert compute_power(0.9, 0.7, 68, ALPHA) < 0.8 < compute_power(0.9, 0.7, 69, ALPHA)
+    assert find_attempts_to_settle(0.9, 0.7, ALPHA) == 69
+    assert compute_power(0.9, 0.75, 100, ALPHA) < 0.8 < compute_power(0.9, 0.75, 120, ALPHA)
+    assert find_attempts_to_settle(0.9, 0.75, ALPHA) is None
 
 
 def test_equal_rates_are_never_settled() -> None:
-    assert [attempts_to_settle(rate, rate, ALPHA) for rate in (0.0, 0.5, 1.0)] == [None, None, None]
+    assert [find_attempts_to_settle(rate, rate, ALPHA) for rate in (0.0, 0.5, 1.0)] == [
+        None,
+        None,
+        None,
+    ]

@@ -2,53 +2,26 @@
 
 import json
 import re
-from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.api.models import TestCase, TestRun
-from sigmamind_mcp.insight.diagnosis import (
-    case_results,
-    complaint,
-    group_failures,
-    order_for_reading,
-    quotes_of,
-    representative,
-)
-from sigmamind_mcp.insight.signals import Signal
-from sigmamind_mcp.insight.words import words_of
+from sigmamind_mcp.insight import diagnosis
 from sigmamind_mcp.tools import diagnose
 from tests.conftest import text_of
-from tests.support.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
-from tests.support.planting import PlantedBatch, planted_api, planted_batch, planted_case
+from tests.insight.test_diagnosis import NO_REFUND, NO_REFUND_TOO, RUDE, WRONG_DATE, WRONG_DATE_TOO
+from tests.support.fake_api import AGENT, BATCH, ERROR, RUN, FakeAPI
+from tests.support.planting import PlantedBatch, planted_api, planted_batch
 
 pytestmark = pytest.mark.anyio
 
+
 AGENT_ID = AGENT["agentId"]
+
+
 HERE = {"agentId": AGENT_ID, "batchId": "batch_red"}
-
-WRONG_DATE = "The agent stated a wrong delivery date, 9 May, although the order arrives on 4 May."
-WRONG_DATE_TOO = "Agent gave the customer an incorrect delivery date."
-NO_REFUND = "The refund was never confirmed by the agent."
-NO_REFUND_TOO = "The agent did not confirm the refund; the customer left without an answer."
-RUDE = "Ignored the question about opening hours."
-
-
-def failed(remarks: str | None, *said: str, job: str = "job_1", case: str = "tc_1") -> TestRun:
-    conversation = [
-        {"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)
-    ]
-    raw = {
-        **RUN,
-        "jobId": job,
-        "isSuccessful": False,
-        "remarks": remarks,
-        "conversation": conversation,
-    }
-    return TestRun.read({**raw, "testCase": {**CASE, "testCaseId": case}})
 
 
 def red_batch() -> PlantedBatch:
@@ -108,154 +81,6 @@ async def test_cases_are_judged_worst_first_with_what_is_undecided(
     assert answer["undecided"] == 2
 
 
-def test_outcomes_of_cases() -> None:
-    cases = [TestCase.read(planted_case(n, attempt)) for n, attempt in enumerate((5, 5, 5, 4, 3))]
-    verdicts = {0: [True] * 5, 1: [False] * 5, 2: [True, False] * 3, 3: [True] * 4, 4: []}
-    runs = [
-        TestRun.read({**RUN, "testCase": planted_case(n, 5), "isSuccessful": verdict})
-        for n, ones in verdicts.items()
-        for verdict in ones
-    ]
-
-    results = case_results(cases, runs)
-
-    assert [(r.case.test_case_id, r.outcome, r.is_thin, r.undecided) for r in results] == [
-        ("tc_1", "failing", False, 0),
-        ("tc_2", "flaky", False, 0),
-        ("tc_0", "passing", False, 0),
-        ("tc_3", "passing", True, 0),
-        ("tc_4", "undecided", True, 3),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "alike"),
-    [
-        (WRONG_DATE, WRONG_DATE_TOO, True),
-        (NO_REFUND, NO_REFUND_TOO, True),
-        (WRONG_DATE, NO_REFUND, False),
-        (
-            '"greets": met. "confirms the refund": not met.',
-            '"greets": not met. "confirms the refund": met.',
-            False,
-        ),
-        (
-            "The agent didn't verify the identity.",
-            "It failed to verify the caller's identity",
-            True,
-        ),
-        (
-            "El agente no confirmó el reembolso.",
-            "El agente no confirmó el reembolso del cliente.",
-            True,
-        ),
-        ("返金を確認しなかった。", "返金を確認しませんでした。", True),
-        ("返金を確認しなかった。", "配達日を間違えた。", False),
-        ("Did not say when order 4411 arrives.", "Did not say when order 4502 arrives.", True),
-    ],
-)
-def test_failures_are_alike_by_what_their_remarks_complain_of(
-    one: str, other: str, alike: bool
-) -> None:
-    groups = group_failures([failed(one, job="job_1"), failed(other, job="job_2")])
-
-    assert (len(groups) == 1) is alike
-
-
-UNMET = 'Judge: "verifies identity": {}. "offers options": {}. "confirms the booking": {}.'
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "alike"),
-    [
-        (("not met", "met at turn 4", "not met"), ("not met", "met at turn 6", "not met"), True),
-        (("not met", "not met", "not met"), ("not met", "met at turn 6", "not met"), False),
-        (("met", "not met", "met"), ("met", "met", "not met"), False),
-    ],
-)
-def test_remarks_by_clause_are_alike_when_the_same_clauses_are_unmet(
-    one: tuple[str, ...], other: tuple[str, ...], alike: bool
-) -> None:
-    groups = group_failures([failed(UNMET.format(*one)), failed(UNMET.format(*other), job="job_2")])
-
-    assert (len(groups) == 1) is alike
-
-
-def test_group_is_represented_by_a_run_whose_signals_are_those_of_most() -> None:
-    runs = [failed("No refund was offered.", "Hi.", job=f"job_{number}") for number in range(4)]
-    (group,) = group_failures(runs)
-    silent = [Signal("user_spoke_last", 1, "", False)]
-    read = {run.job_id or "": run for run in runs}
-
-    chosen = representative(
-        group, read, {"job_0": [], "job_1": silent, "job_2": silent, "job_3": silent}
-    )
-
-    assert chosen.job_id == "job_1"
-    assert representative(group, {}, {}) is group.runs[0]
-
-
-def test_group_is_represented_by_the_run_most_like_the_others() -> None:
-    odd = (
-        "The refund was not confirmed, the greeting was missing, and opening hours were never told."
-    )
-    remarks = [odd, "Refund and greeting not confirmed.", *["The refund was not confirmed."] * 3]
-
-    groups = group_failures([failed(text, job=f"job_{n}") for n, text in enumerate(remarks)])
-
-    assert (
-        max(groups, key=lambda group: len(group.runs)).runs[0].remarks
-        == "The refund was not confirmed."
-    )
-
-
-def test_runs_without_remarks_are_grouped_by_their_last_turns() -> None:
-    refused = [failed(None, "Hi.", "We cannot do that, sorry.", job=f"job_{n}") for n in range(2)]
-    silent = failed(None, job="job_9")
-
-    groups = group_failures([*refused, silent])
-
-    assert [len(group.runs) for group in groups] == [2, 1]
-
-
-def test_groups_do_not_depend_on_the_order_of_the_list() -> None:
-    runs = [
-        failed(text, job=f"job_{n}")
-        for n, text in enumerate([WRONG_DATE, NO_REFUND, RUDE, WRONG_DATE_TOO] * 3)
-    ]
-
-    def members(ordered: list[TestRun]) -> set[frozenset[str | None]]:
-        return {frozenset(run.job_id for run in group.runs) for group in group_failures(ordered)}
-
-    assert members(runs) == members(runs[::-1])
-
-
-def test_reading_goes_round_the_groups_and_reads_every_run_once() -> None:
-    remarks = [WRONG_DATE] * 5 + [NO_REFUND] * 3 + [RUDE]
-    groups = group_failures([failed(text, job=f"job_{n}") for n, text in enumerate(remarks)])
-    order = [run.remarks for run in order_for_reading(groups)]
-
-    assert set(order[:3]) == {WRONG_DATE, NO_REFUND, RUDE}
-    assert Counter(order) == Counter(remarks)
-
-
-def test_quotes_are_few_and_end_with_the_last_turns() -> None:
-    said = [f"Something about topic {n}." for n in range(30)]
-
-    assert [quote.number for quote in quotes_of(failed("No refund.", *said), [])][-2:] == [29, 30]
-    assert quotes_of(failed("No refund."), []) == []
-    assert [quote.number for quote in quotes_of(failed("No refund.", "Hi."), [])] == [1]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "....", "not", "n't", "\n\n", "a" * 50_000, "no. " * 5_000, "'" * 9_000]
-)
-def test_odd_remarks_are_words_all_the_same(text: str) -> None:
-    assert isinstance(words_of(text), frozenset) and isinstance(
-        complaint(failed(text or None, text)).words, frozenset
-    )
-
-
 async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
     mcp: Client, fake_api: FakeAPI, figures: list[str]
 ) -> None:
@@ -307,8 +132,8 @@ async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
 async def test_next_calls_read_every_failure_once(
     mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnose, "READ_FAILED", 4)
-    monkeypatch.setattr(diagnose, "READ_PASSED", 0)
+    monkeypatch.setattr(diagnosis, "MAX_FAILED_READ", 4)
+    monkeypatch.setattr(diagnosis, "MAX_PASSED_READ", 0)
     planted_api(fake_api, red_batch())
     call: Any = {"tool": "diagnose_batch_run", "arguments": HERE}
     while call:
@@ -325,7 +150,7 @@ async def test_next_calls_read_every_failure_once(
     assert read == failures
 
 
-async def test_transcript_that_cannot_be_read_is_missed_and_pluralize(
+async def test_transcript_that_cannot_be_read_is_missing_and_counted(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     planted = red_batch()
@@ -360,16 +185,18 @@ async def test_reading_stops_in_time_and_goes_on_from_there(
     assert further["arguments"]["fromFailure"] <= 3
 
 
-async def test_progress_is_told(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_progress_is_reported(mcp: Client, fake_api: FakeAPI) -> None:
     planted_api(fake_api, red_batch())
-    told: list[tuple[float, float | None]] = []
+    reported: list[tuple[float, float | None]] = []
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total))
+        reported.append((progress, total))
 
     await mcp.call_tool("diagnose_batch_run", HERE, progress_callback=on_progress)
 
-    assert told[-1] == (16, 16) and [step for step, _ in told] == sorted(step for step, _ in told)
+    assert reported[-1] == (16, 16) and [step for step, _ in reported] == sorted(
+        step for step, _ in reported
+    )
 
 
 async def test_without_a_list_it_takes_job_ids(mcp: Client, fake_api: FakeAPI) -> None:
@@ -478,7 +305,7 @@ async def test_repeated_job_ids_count_once(mcp: Client, fake_api: FakeAPI) -> No
     assert (rate["passed"], rate["decided"]) == (2, 5)
 
 
-async def test_runs_of_the_only_case_need_not_tell_it(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_runs_of_the_only_case_need_not_name_it(mcp: Client, fake_api: FakeAPI) -> None:
     batch = planted_batch("batch_red", [(2, 3)])
     for run in batch.runs:
         run["testCase"] = None
@@ -493,12 +320,3 @@ async def test_runs_of_the_only_case_need_not_tell_it(mcp: Client, fake_api: Fak
         answer["testCaseCount"],
         answer["testCases"][0]["rate"]["decided"],
     ) == (0, 1, 5)
-
-
-def test_remarks_without_a_telling_word_are_alike_only_when_they_are_equal() -> None:
-    remarks = [None, "Refused.", "Wrong.", "404", None]
-    groups = group_failures(
-        [failed(text, job=f"job_{number}") for number, text in enumerate(remarks)]
-    )
-
-    assert sorted(len(group.runs) for group in groups) == [1, 1, 1, 2]

@@ -1,0 +1,32 @@
+"""The meaningful words of a text, and how similar two texts are."""
+
+import pytest
+
+from sigmamind_mcp.insight.words import dice_similarity, extract_words, measure_similarity
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The agent confirmed the refunds.", {"confirm", "refund"}),
+        ("It was never confirmed, and isn't wrong.", {"confirm"}),
+        ("Order 4411 arrives", {"order", "arriv"}),
+        ("返金を", {"返金", "金を"}),
+        ("犬", {"犬"}),
+        ("", set()),
+    ],
+)
+def test_words_are_those_that_carry_meaning(text: str, words: set[str]) -> None:
+    assert extract_words(text) == words
+
+
+def test_no_more_words_than_the_limit() -> None:
+    assert len(extract_words("alpha bravo charlie delta", limit=2)) == 2
+
+
+def test_similarity_is_dices_coefficient() -> None:
+    first, second = frozenset("abcd"), frozenset("cdefgh")
+
+    assert measure_similarity(first, second) == dice_similarity(2, 4, 6) == 0.4
+    assert measure_similarity(first, first) == measure_similarity(frozenset(), frozenset()) == 1
+    assert measure_similarity(first, frozenset()) == dice_similarity(0, 0, 0) == 0
