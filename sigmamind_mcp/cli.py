@@ -206,10 +206,10 @@ def _execute_stdio(options: argparse.Namespace) -> None:
         )
     with _pause_garbage_collection():
         if not settings.sandbox:
-            from sigmamind_mcp.api.pool import certificates
+            from sigmamind_mcp.api.pool import load_certificates
 
             # A thread reads them during the imports below. Otherwise the first call waits for them.
-            certificates()
+            load_certificates()
         from sigmamind_mcp.commands.backend import select_api
         from sigmamind_mcp.transports.stdio import serve_stdio
     serve_stdio(settings, select_api(settings))

@@ -1,4 +1,4 @@
-"""Work on large data, done in a thread: everybody else's calls wait for what the event loop does."""
+"""Run several calls at once, and long work in a thread."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -8,39 +8,63 @@ import anyio.to_thread
 
 from sigmamind_mcp.errors import SigmaMindError
 
+# Above this size, the work takes longer than the switch to a thread.
 LARGE_BYTES = 128 * 1024
-"""From here on, reading takes longer than handing it to a thread does."""
+MAX_CONCURRENT_CALLS = 8
 
 T = TypeVar("T")
 U = TypeVar("U")
 
-READ_TOGETHER = 8
-
 
 async def run_if_large(size: int, work: Callable[[T], U], data: T) -> U:
-    """Return `work(data)`, done beside the event loop where the data was of LARGE_BYTES or more."""
+    """Return `work(data)`; use a thread if `size` is at least LARGE_BYTES."""
     if size < LARGE_BYTES:
         return work(data)
+    # Work on the event loop delays every other caller.
     return await anyio.to_thread.run_sync(work, data, abandon_on_cancel=True)
 
 
+async def gather(
+    calls: Sequence[Callable[[], Awaitable[T]]],
+    *,
+    limit: int = MAX_CONCURRENT_CALLS,
+) -> list[T]:
+    """Run at most `limit` calls at a time; return their results in order.
+
+    Raises:
+        SigmaMindError: the first error in the order of the calls, after all calls have ended.
+    """
+    return require_results(await gather_errors(calls, limit=limit))
+
+
 async def gather_errors(
-    calls: Sequence[Callable[[], Awaitable[T]]], *, limit: int = READ_TOGETHER
+    calls: Sequence[Callable[[], Awaitable[T]]],
+    *,
+    limit: int = MAX_CONCURRENT_CALLS,
 ) -> list[T | SigmaMindError]:
-    """What each call returned, or the error that it raised, in the order of the calls; at most `limit` at a time."""
+    """Run at most `limit` calls at a time; return each result or error in order."""
     outcomes: dict[int, T | SigmaMindError] = {}
-    gate = anyio.CapacityLimiter(limit)
+    limiter = anyio.CapacityLimiter(limit)
 
     async def run(number: int, call: Callable[[], Awaitable[T]]) -> None:
-        async with gate:
+        async with limiter:
             try:
                 outcomes[number] = await call()
-            except (
-                SigmaMindError
-            ) as exc:  # a task group would wrap it in a group that nobody can name
+            # Outside this function, the error would arrive inside an exception group.
+            except SigmaMindError as exc:
                 outcomes[number] = exc
 
     async with anyio.create_task_group() as group:
         for number, call in enumerate(calls):
             group.start_soon(run, number, call)
     return [outcomes[number] for number in range(len(calls))]
+
+
+def require_results(outcomes: Sequence[T | SigmaMindError]) -> list[T]:
+    """Return the outcomes if all are results; raise the first error otherwise."""
+    results: list[T] = []
+    for outcome in outcomes:
+        if isinstance(outcome, SigmaMindError):
+            raise outcome
+        results.append(outcome)
+    return results

@@ -1,13 +1,13 @@
-"""Everything this server can report, each with words that a model or a person can act on.
+"""The errors of this server; each message says what happened and what to do next.
 
 SigmaMindError
 ├── ConfigurationError     a setting is missing or malformed
-├── InvalidArguments       refused here; nothing was sent
-├── NotConfirmed           costly, and nobody has agreed to it; nothing was sent
-├── ConnectionFailed       no answer: refused, broken off, or too slow
-├── UnexpectedAnswer       an answer that is not what the API documents
-├── OutcomeUnknown         a write that may or may not have happened
-└── APIError               the API said no
+├── InvalidArguments       refused by this server; nothing was sent
+├── NotConfirmed           a costly call that no person confirmed; nothing was sent
+├── ConnectionFailed       no answer: refused, interrupted or too slow
+├── UnexpectedAnswer       an answer that the API does not document
+├── OutcomeUnknown         a write that the API may or may not have made
+└── APIError               the API refused
     ├── InvalidRequest     400, 422
     ├── NotAuthenticated   401
     ├── NotAllowed         403
@@ -21,25 +21,25 @@ from collections.abc import Mapping
 
 
 class SigmaMindError(Exception):
-    """The base of this tree. Its text is our own: no key, no conversation, no upstream words."""
+    """The base class; its message has no key, no conversation and no text from the API."""
 
 
 class ConfigurationError(SigmaMindError):
-    """A setting is missing or malformed; the text names it."""
+    """A setting is missing or malformed; the message names it."""
 
 
 class InvalidArguments(SigmaMindError):
-    """The call was refused before anything was sent; the text names the argument."""
+    """This server refused the call and sent nothing; the message names the argument."""
 
 
 class NotConfirmed(SigmaMindError):
-    """A costly call that nobody has agreed to; the text says what it would cost. Nothing was sent."""
+    """No person confirmed a costly call; the message states the cost. Nothing was sent."""
 
 
 class ConnectionFailed(SigmaMindError):
     """The API gave no answer.
 
-    `sent` is False when the request surely never left, so that a write was surely not made.
+    `sent` is False if the request certainly never left, so no write was made.
     """
 
     def __init__(self, message: str, *, sent: bool) -> None:
@@ -48,9 +48,9 @@ class ConnectionFailed(SigmaMindError):
 
 
 class UnexpectedAnswer(SigmaMindError):
-    """The API answered with something that it does not document.
+    """The API's answer is not one that it documents.
 
-    `succeeded` is True when its status was 2xx all the same, so that a write was made.
+    `succeeded` is True if its status was 2xx, so a write was made.
     """
 
     def __init__(self, message: str, *, succeeded: bool = False) -> None:
@@ -59,14 +59,14 @@ class UnexpectedAnswer(SigmaMindError):
 
 
 class OutcomeUnknown(SigmaMindError):
-    """A write left, and no answer says whether it was made; repeating it may make it twice."""
+    """A write left without an answer; a repeat may make it twice."""
 
 
 class APIError(SigmaMindError):
     """The API refused.
 
-    `upstream` is what it said of the reasons, field by field: data from outside, shown only inside a fence.
-    `retry_after` is for how many seconds it asks to be left alone.
+    `upstream` holds the API's reasons by field: text from outside, shown only inside a fence.
+    `retry_after` is how many seconds the API asks to wait.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class APIError(SigmaMindError):
 
 
 class InvalidRequest(APIError):
-    """400 or 422: the API found the arguments wrong."""
+    """400 or 422: the API rejected the arguments."""
 
 
 class NotAuthenticated(APIError):
@@ -96,7 +96,7 @@ class NotAllowed(APIError):
 
 
 class NotFound(APIError):
-    """404: nothing has that id, or the operation does not exist."""
+    """404: no object has that id, or the operation does not exist."""
 
 
 class NotOffered(APIError):
@@ -108,4 +108,4 @@ class TooManyRequests(APIError):
 
 
 class ServerFault(APIError):
-    """5xx: a failure on the API's side."""
+    """5xx: the API failed."""

@@ -1,4 +1,4 @@
-"""The form of the API's ids."""
+"""The format of the API's ids."""
 
 import re
 
@@ -6,5 +6,6 @@ ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 
 
 def valid_id(value: str | None) -> str | None:
-    """The id, if it is one: what the API sends as an id stands outside the fence."""
+    """Return the id if its format is valid, otherwise None."""
+    # Ids from the API are shown outside the fence, so their format must be checked.
     return value if value and re.fullmatch(ID_PATTERN, value) else None

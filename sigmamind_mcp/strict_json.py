@@ -11,7 +11,7 @@ def parse_json(text: str | bytes) -> Any:
     """Return the parsed value.
 
     Raises:
-        ValueError: the text is not JSON, or holds a number that JSON cannot express.
+        ValueError: the text is not JSON, or has a number that JSON cannot express.
         RecursionError: the text is nested deeper than Python can parse.
     """
     if isinstance(text, bytes):

@@ -1,4 +1,4 @@
-"""The URIs of resources: made here, read here."""
+"""Build and parse the URIs of resources."""
 
 import re
 from collections.abc import Mapping
@@ -11,19 +11,21 @@ from sigmamind_mcp.strict_json import JSONObject
 
 Kind = Literal["transcript", "test-run", "batch-run", "test-case", "guide"]
 
+_TEST_RUN = "sigmamind://agents/{agentId}/batch-runs/{batchId}/test-runs/{jobId}"
+
+# RFC 6570 templates, one for each kind of resource.
 TEMPLATES: Mapping[Kind, str] = {
-    "transcript": "sigmamind://agents/{agentId}/batch-runs/{batchId}/test-runs/{jobId}/transcript{?fromTurn,turns}",
-    "test-run": "sigmamind://agents/{agentId}/batch-runs/{batchId}/test-runs/{jobId}{?fromTurn,turns}",
+    "transcript": _TEST_RUN + "/transcript{?fromTurn,turns}",
+    "test-run": _TEST_RUN + "{?fromTurn,turns}",
     "batch-run": "sigmamind://agents/{agentId}/batch-runs/{batchId}",
     "test-case": "sigmamind://agents/{agentId}/test-cases/{testCaseId}",
     "guide": "sigmamind://guide/{topic}",
 }
-"""Each kind of resource by its RFC 6570 template."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """What a URI names: the kind of resource, and the template's variables, still as texts."""
+    """A parsed URI: the kind of resource and the template's variables, as strings."""
 
     kind: Kind
     variables: JSONObject
@@ -31,50 +33,49 @@ class Address:
 
 def uri_of(kind: Kind, **variables: str) -> str:
     """Return the URI of a resource, without a query."""
-    return _path(TEMPLATES[kind]).format(**variables)
+    return _drop_query(TEMPLATES[kind]).format(**variables)
 
 
 def read_uri(uri: str) -> Address | None:
-    """Return what the URI names, each variable decoded once, or None when it is none of ours.
+    """Parse the URI and decode its variables; return None if no template matches.
 
     Raises:
-        InvalidArguments: its query is not `fromTurn` and `turns`, each at most once, or is not asked for here.
+        InvalidArguments: the query is malformed, repeats a name, or has a name that is not allowed.
     """
-    path, _, query = uri.partition("?")
+    path, has_query, query = uri.partition("?")
     for kind, template in TEMPLATES.items():
-        if found := _pattern(_path(template)).fullmatch(path):
-            variables = {name: unquote(value) for name, value in found.groupdict().items()}
-            return Address(
-                kind, {**variables, **_read_query(template, query if "?" in uri else None)}
-            )
+        match = _compile_pattern(template).fullmatch(path)
+        if match:
+            variables = {name: unquote(value) for name, value in match.groupdict().items()}
+            if has_query:
+                variables |= _parse_uri_query(query, template)
+            return Address(kind, variables)
     return None
 
 
-def _path(template: str) -> str:
+def _drop_query(template: str) -> str:
     return template.partition("{?")[0]
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/#]+)", re.escape(path)))
+def _compile_pattern(template: str) -> re.Pattern[str]:
+    path = re.escape(_drop_query(template))
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/#]+)", path))
 
 
-def _read_query(template: str, query: str | None) -> dict[str, str]:
-    if query is None:
-        return {}
-    names = re.findall(r"\w+", template.partition("{?")[2])
+def _parse_uri_query(query: str, template: str) -> dict[str, str]:
+    allowed = re.findall(r"\w+", template.partition("{?")[2])
     try:
-        pairs = parse_qsl(
-            query, keep_blank_values=True, strict_parsing=True, max_num_fields=10
-        ) or [("", "")]
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=10)
     except ValueError:
-        pairs = [("", "")]
-    given = dict(pairs)
-    if len(given) < len(pairs) or not set(given) <= set(names):
-        takes = " and ".join(names)
+        pairs = []
+    values = dict(pairs)
+    has_repeated_name = len(values) < len(pairs)
+    if not pairs or has_repeated_name or not set(values) <= set(allowed):
+        names = " and ".join(allowed)
         raise InvalidArguments(
-            f"The URI's query takes {takes}, each once." if names else "This URI takes no query."
+            f"The URI's query takes {names}, each once." if names else "This URI takes no query."
         )
-    for name, value in given.items():
+    for name, value in values.items():
         if not re.fullmatch(r"[0-9]{1,9}", value):
             raise InvalidArguments(f"{name} must be a whole number.")
-    return given
+    return values

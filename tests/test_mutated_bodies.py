@@ -137,7 +137,7 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
     tool: str,
 ) -> None:
     """R19, R20: no internal error, nothing of the body outside of a fence, both forms of the answer bounded."""
-    monkeypatch.setattr(transport, "pause_before", lambda retry, random: 0.0)
+    monkeypatch.setattr(transport, "choose_pause", lambda retry, random: 0.0)
     random, count, kinds, longest = Random(tool), rounds(short=20, long=5_000), Counter[str](), 0
     poisoned_api(fake_api)
     method, path = OPERATIONS[tool]

@@ -458,7 +458,7 @@ async def test_what_the_api_says_in_errors_is_quoted_inside_a_fence(
     fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, rounds: Rounds, figures: list[str]
 ) -> None:
     """R12: whatever the error, our own sentence stands first, and nothing of the API's outside of a fence."""
-    monkeypatch.setattr(transport, "pause_before", lambda retry, random: 0.0)
+    monkeypatch.setattr(transport, "choose_pause", lambda retry, random: 0.0)
     random = Random("errors")
     count, quoted = rounds(short=60, long=500), 0
     poisoned_api(fake_api, spared=())

@@ -102,3 +102,21 @@ def test_settings_are_frozen_and_hide_the_key() -> None:
     assert "canary" not in repr(settings) + str(settings)
     with pytest.raises(ValidationError):
         settings.read_only = True
+
+
+HOSTILE_URLS = [
+    "http://api.sigmamind.ai", "http://127.0.0.1.evil.example", "http://localhost.evil.example", "http://localhost@evil.example",
+    "http://2130706433", "http://0x7f000001", "http://0177.0.0.1", "http://127.1", "http://0.0.0.0", "http://[::]", "http://[::ffff:7f00:1]:1",
+    "http://169.254.169.254/latest/meta-data", "http://[fd00:ec2::254]", "https://user:secret@api.sigmamind.ai", "https://secret@api.sigmamind.ai",
+    "https://api.sigmamind.ai?key=secret", "https://api.sigmamind.ai#x", "ftp://api.sigmamind.ai", "file:///etc/passwd", "javascript:alert(1)",
+    "//api.sigmamind.ai", "api.sigmamind.ai", "https://", "https://[::1", "https://:443", "https:/api.sigmamind.ai", "http://localhost:1@evil.example",
+]  # fmt: skip
+
+
+def test_no_strange_base_url_is_taken(figures: list[str]) -> None:
+    """R5: https alone, http for loopback, and nothing that hides where it goes; the refusal repeats none of it."""
+    for url in HOSTILE_URLS:
+        with pytest.raises(ConfigurationError, match="SIGMAMIND_BASE_URL") as refused:
+            Settings.from_env({"SIGMAMIND_BASE_URL": url})
+        assert "secret" not in str(refused.value) and "evil" not in str(refused.value), url
+    figures.append(f"R5 {len(HOSTILE_URLS)} of {len(HOSTILE_URLS)} hostile base URLs refused")

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
+from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
 from tests.conftest import KEY, Rounds
 from tests.support.all_transports import HTTP, SSE, WIRES, Process, open_served
 from tests.support.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
@@ -78,7 +78,7 @@ def test_mixed_load_leaves_nothing_behind(
 
     outcomes = soak.outcomes
     assert outcomes["unexpected"] == 0, list(soak.unexpected.queue)[:3]
-    assert after <= before + REQUESTS_TOGETHER  # idle connections to the API are kept
+    assert after <= before + MAX_CONCURRENT_REQUESTS  # idle connections to the API are kept
     assert max(memory.values()) - min(memory.values()) < 20
     slope = linear_regression(list(memory), list(memory.values())).slope * 3_600
     sloping = (

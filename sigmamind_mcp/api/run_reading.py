@@ -1,119 +1,170 @@
-"""Read the test runs of a batch run, and how far the batch run is."""
+"""Read the test runs of a batch run, and its progress."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun, TestRun
-from sigmamind_mcp.concurrency import gather_errors
+from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
+from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 
 MAX_READ_ONE_BY_ONE = 200
-
-
-VERDICT_FIELDS = {"isSuccessful", "isSuccesful", "completedDate", "remarks"}
-"""A listed run that has none of these tells no more than its job id."""
-
-
 READ_SECONDS = 30.0
 
-
-def counts(
-    batch_run: BatchRun, now: datetime, last_completed: datetime | None = None
-) -> dict[str, object]:
-    expected, decided = batch_run.expected_attempts, batch_run.decided_attempts
-    return {
-        "state": batch_run.state(now, last_completed),
-        "created_date": batch_run.created_date,
-        "successful_attempts": batch_run.successful_attempts,
-        "failed_attempts": batch_run.failed_attempts,
-        "expected_attempts": expected,
-        "undecided_attempts": None
-        if expected is None or decided is None
-        else max(expected - decided, 0),
-    }
+# A listed test run without any of these fields may still have a verdict: it must be read.
+VERDICT_FIELDS = {"isSuccessful", "isSuccesful", "completedDate", "remarks"}
 
 
-async def read_progress(
-    batch_id: str, agent_id: str, api: SigmaMindClient
-) -> tuple[BatchRun, dict[str, object]]:
+class Progress(NamedTuple):
+    """How far a batch run is; the numbers count attempts, and are None if unknown."""
+
+    state: BatchRunState
+    created_date: datetime | None
+    passed: int | None
+    failed: int | None
+    expected: int | None
+    undecided: int | None
+
+
+class BatchRunStatus(NamedTuple):
+    """A batch run and its progress at the time of the answer."""
+
+    batch_run: BatchRun
+    progress: Progress
+
+
+async def read_progress(batch_id: str, agent_id: str, api: SigmaMindClient) -> BatchRunStatus:
+    """Read a batch run as it is now."""
     batch_run, now = await api.get_batch_run(batch_id, agent_id)
-    return batch_run, counts(
-        batch_run, now, await find_last_completed(batch_run, batch_id, agent_id, now, api)
+    last_completed = await find_last_completed(batch_run, batch_id, agent_id, now, api)
+    return BatchRunStatus(batch_run, derive_progress(batch_run, now, last_completed))
+
+
+def derive_progress(
+    batch_run: BatchRun,
+    now: datetime,
+    last_completed: datetime | None = None,
+) -> Progress:
+    """Count the attempts of a batch run; `now` is the time by the API's clock."""
+    expected, decided = batch_run.expected_attempts, batch_run.decided_attempts
+    undecided = None
+    if expected is not None and decided is not None:
+        undecided = max(expected - decided, 0)
+    return Progress(
+        state=batch_run.state(now, last_completed),
+        created_date=batch_run.created_date,
+        passed=batch_run.successful_attempts,
+        failed=batch_run.failed_attempts,
+        expected=expected,
+        undecided=undecided,
     )
 
 
 async def find_last_completed(
-    batch_run: BatchRun, batch_id: str | None, agent_id: str, now: datetime, api: SigmaMindClient
+    batch_run: BatchRun,
+    batch_id: str | None,
+    agent_id: str,
+    now: datetime,
+    api: SigmaMindClient,
 ) -> datetime | None:
-    """When the newest attempt ended. Only a batch run that seems stalled without it is worth the asking."""
+    """Return the end of the newest attempt; None if unknown or not needed."""
+    # It costs requests, and only a batch run that seems stalled needs it.
     if batch_id is None or batch_run.state(now) != "stalled":
         return None
     try:
-        ended = [run.completed_date for run in await api.list_test_runs(batch_id, agent_id)]
+        runs = await api.list_test_runs(batch_id, agent_id)
     except SigmaMindError:
         return None
-    return max((moment for moment in ended if moment), default=None)
+    ends = [run.completed_date for run in runs if run.completed_date]
+    return max(ends, default=None)
 
 
 async def list_complete_runs(batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
-    """Every test run of a batch; those that the API lists without a verdict or an end are read one by one."""
+    """Return all test runs of a batch run; read those that are listed without a verdict.
+
+    Raises:
+        NotOffered: the API does not list them.
+        InvalidArguments: the list has ids alone, more than MAX_READ_ONE_BY_ONE.
+    """
     runs = await api.list_test_runs(batch_id, agent_id)
-    bare = [
-        job_id
-        for run in runs
-        if not VERDICT_FIELDS & set(run.raw) and (job_id := valid_id(run.job_id))
-    ]
-    if not any(set(run.raw) <= {"jobId", "testCase"} for run in runs):
-        # What is listed says something, so it stands where reading says no more.
-        read = await gather_errors(
-            [
-                partial(api.get_test_run, name, batch_id, agent_id)
-                for name in bare[:MAX_READ_ONE_BY_ONE]
-            ]
-        )
-        found = {
-            name: run for name, run in zip(bare, read, strict=False) if isinstance(run, TestRun)
-        }
-        return [found.get(run.job_id or "", run) for run in runs]
-    if len(bare) > MAX_READ_ONE_BY_ONE:
-        raise InvalidArguments(
-            f"This batch run lists {len(bare)} job ids without verdicts, too many to read one by one."
-            " Read single runs with get_test_run."
-        )
-    by_id = (
-        dict(zip(bare, await read_runs(bare, batch_id, agent_id, api), strict=True)) if bare else {}
-    )
-    return [by_id.get(run.job_id or "", run) for run in runs]
+    job_ids: list[str] = []
+    for run in runs:
+        has_verdict = bool(VERDICT_FIELDS & set(run.raw))
+        job_id = valid_id(run.job_id)
+        if job_id and not has_verdict:
+            job_ids.append(job_id)
+    if any(_has_id_alone(run) for run in runs):
+        complete = await _read_all(job_ids, batch_id, agent_id, api)
+    else:
+        # Each listed run has some content, so it stands if it cannot be read.
+        some_ids = job_ids[:MAX_READ_ONE_BY_ONE]
+        complete = await _read_some(some_ids, batch_id, agent_id, api)
+    return [complete.get(run.job_id or "", run) for run in runs]
 
 
 async def read_runs(
-    job_ids: Sequence[str], batch_id: str, agent_id: str, api: SigmaMindClient
+    job_ids: Sequence[str],
+    batch_id: str,
+    agent_id: str,
+    api: SigmaMindClient,
 ) -> list[TestRun]:
-    """These test runs of a batch, in this order.
+    """Read these test runs of a batch run, in this order.
 
     Raises:
-        InvalidArguments: the batch run has no test run of such an id; the first few are named.
-        SigmaMindError: the first other failure of a read.
+        InvalidArguments: the batch run has no test run with such an id; the first few are named.
+        ConnectionFailed: the reads take longer than READ_SECONDS.
+        SigmaMindError: the first other error of a read.
     """
-    read: list[TestRun | SigmaMindError] = []
+    outcomes: list[TestRun | SigmaMindError] = []
     with anyio.move_on_after(READ_SECONDS):
-        read = await gather_errors(
-            [partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids]
-        )
-    if len(read) < len(job_ids):
+        reads = [partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids]
+        outcomes = await gather_errors(reads)
+    if len(outcomes) < len(job_ids):
         raise ConnectionFailed(
-            f"The {len(job_ids)} test runs were not all read within {READ_SECONDS:.0f} s. Ask for fewer.",
+            f"The {len(job_ids)} test runs were not all read within {READ_SECONDS:.0f} s."
+            " Ask for fewer.",
             sent=True,
         )
-    if missing := [
-        job_id for job_id, run in zip(job_ids, read, strict=True) if isinstance(run, NotFound)
-    ]:
+    read = zip(job_ids, outcomes, strict=True)
+    missing = [job_id for job_id, outcome in read if isinstance(outcome, NotFound)]
+    if missing:
         raise InvalidArguments(f"Batch run {batch_id} has no test run {', '.join(missing[:5])}.")
-    if failures := [run for run in read if isinstance(run, SigmaMindError)]:
-        raise failures[0]
-    return [run for run in read if isinstance(run, TestRun)]
+    return require_results(outcomes)
+
+
+async def _read_all(
+    job_ids: Sequence[str],
+    batch_id: str,
+    agent_id: str,
+    api: SigmaMindClient,
+) -> dict[str, TestRun]:
+    """Read all of these test runs, by job id."""
+    if len(job_ids) > MAX_READ_ONE_BY_ONE:
+        raise InvalidArguments(
+            f"This batch run lists {len(job_ids)} job ids without verdicts, too many to read one"
+            " by one. Read single runs with get_test_run."
+        )
+    runs = await read_runs(job_ids, batch_id, agent_id, api)
+    return dict(zip(job_ids, runs, strict=True))
+
+
+async def _read_some(
+    job_ids: Sequence[str],
+    batch_id: str,
+    agent_id: str,
+    api: SigmaMindClient,
+) -> dict[str, TestRun]:
+    """Read those of these test runs that can be read, by job id."""
+    reads = [partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids]
+    outcomes = await gather_errors(reads)
+    read = zip(job_ids, outcomes, strict=True)
+    return {job_id: run for job_id, run in read if isinstance(run, TestRun)}
+
+
+def _has_id_alone(run: TestRun) -> bool:
+    return set(run.raw) <= {"jobId", "testCase"}

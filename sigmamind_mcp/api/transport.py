@@ -1,4 +1,4 @@
-"""One request to the API: its deadline, its size, its errors. Nothing here knows what an endpoint means."""
+"""Send requests to the API, with a deadline, a size limit and retries of reads."""
 
 import json
 import re
@@ -18,26 +18,28 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 from sigmamind_mcp import __version__, errors
-from sigmamind_mcp.api.models import as_text
+from sigmamind_mcp.api.models import join_text
 from sigmamind_mcp.api.pool import ConnectionPool
 from sigmamind_mcp.api.retries import (
     LONGEST_RETRY_AFTER,
-    MAX_ATTEMPTS,
+    MAX_TRIES,
     RETRIED_STATUSES,
     RetryBudget,
-    pause_before,
-    retry_after,
+    choose_pause,
+    read_retry_after,
 )
 from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
 
 DEADLINE_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-_TIMEOUT = httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS).as_dict()
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 64
 
+_TIMEOUT = httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS).as_dict()
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+
+Query = Mapping[str, str | int]
 
 _tracer = trace.get_tracer("sigmamind_mcp", __version__)
 
@@ -45,13 +47,13 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
     400: (errors.InvalidRequest, "The API refused the arguments (400)."),
     401: (
         errors.NotAuthenticated,
-        "The API does not accept the key (401). Check SIGMAMIND_API_KEY, or over HTTP the X-API-Key header,"
-        " against the dashboard (Deploy, API Keys).",
+        "The API does not accept the key (401). Check SIGMAMIND_API_KEY, or over HTTP the X-API-Key"
+        " header, against the dashboard (Deploy, API Keys).",
     ),
     403: (
         errors.NotAllowed,
-        "The API does not let this key use that object (403). Check agentId: the object may belong to another"
-        " agent or workspace.",
+        "The API does not let this key use that object (403). Check agentId: the object may belong"
+        " to another agent or workspace.",
     ),
     404: (errors.NotFound, "The API has nothing at that id for this agent (404)."),
     405: (errors.NotOffered, "The API does not offer this operation (405)."),
@@ -64,17 +66,25 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back with a 2xx: the decoded JSON (None for an empty body), the API's own clock, the body's bytes."""
+    """A 2xx answer: parsed JSON (None if empty), the API's clock, the body's size in bytes."""
 
     data: Any
     date: datetime
     size: int
 
 
-class APITransport:
-    """The API, for every caller; each request carries its own caller's key.
+@dataclass
+class SendStatus:
+    """Whether any request of a call may have left."""
 
-    `transport` stands in for the network. `pause` waits between the `attempts` of a read.
+    may_have_left: bool = False
+
+
+class APITransport:
+    """The connection to the API for all callers; each request carries its caller's key.
+
+    `transport` replaces the network. A read makes at most `tries` requests, and `pause` waits
+    between them.
     """
 
     def __init__(
@@ -82,25 +92,24 @@ class APITransport:
         base_url: str,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
-        attempts: int = MAX_ATTEMPTS,
+        tries: int = MAX_TRIES,
         pause: Callable[[float], Awaitable[None]] = anyio.sleep,
         random: Random | None = None,
     ) -> None:
         self.base_url = base_url
         self.budget = RetryBudget()
         self.api_date: datetime | None = None
-        """The newest answer's Date, where it had one."""
-        self._attempts = attempts
+        """The Date header of the newest answer, if it had one."""
+        self._tries = tries
         self._pause = pause
         self._random = random or Random()
         self._pool = ConnectionPool(transport)
 
     @classmethod
     def to_app(cls, app: Callable[..., Awaitable[None]]) -> Self:
-        """An upstream whose API is an ASGI app in this process, such as the sandbox."""
-        return cls(
-            "http://sandbox", transport=httpx2.ASGITransport(app, raise_app_exceptions=False)
-        )
+        """Return a transport to an ASGI app in this process, such as the sandbox."""
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        return cls("http://sandbox", transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,121 +122,108 @@ class APITransport:
     ) -> None:
         await self._pool.aclose()
 
-    async def get(
-        self, *path: str, key: SecretStr, query: Mapping[str, str | int] | None = None
-    ) -> Reply:
-        """GET the path made of these segments and return its 2xx answer, trying again where that may help.
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    async def get(self, *path: str, key: SecretStr, query: Query | None = None) -> Reply:
+        """GET the path of these segments, with retries, and return the 2xx answer.
 
         Raises:
-            ConnectionFailed: no whole answer within DEADLINE_SECONDS, all attempts and pauses together.
-            APIError: the API answered with a status other than 2xx.
-            UnexpectedAnswer: the answer is a redirect, too large, compressed, or not JSON.
+            ConnectionFailed: no whole answer within DEADLINE_SECONDS, retries and pauses included.
+            APIError: the status is not 2xx.
+            UnexpectedAnswer: the answer is a redirect, too large, compressed or not JSON.
         """
-        with _deadline(self.host) as left:
+        with _set_deadline(self.host) as status:
             self.budget.earn()
-            for retry in range(1, self._attempts + 1):
+            for retry in range(1, self._tries + 1):
                 try:
-                    return await self._attempt("GET", path, left, key=key, query=query)
+                    return await self._try_once("GET", path, status, key=key, query=query)
                 except (errors.APIError, errors.ConnectionFailed) as exc:
                     wait = self._wait_before(retry, exc)
                     if wait is None:
                         raise
                 await self._pause(wait)
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("the last try returns or raises")
 
     async def send(self, method: str, *path: str, key: SecretStr, body: JSONObject) -> Reply:
-        """Send a write, at most once: it is sent again only where no connection was ever made.
+        """Send a write once; retry it only if no connection was made.
 
-        A call that is cancelled meanwhile does not cut it in half: it runs to its end, or to the deadline.
+        A cancellation does not interrupt it: it runs to its end or to the deadline.
 
-        Raises: as `get`; a ConnectionFailed says whether the request may have left.
+        Raises: as `get`; `ConnectionFailed.sent` says whether the request may have left.
         """
-        with anyio.CancelScope(shield=True), _deadline(self.host) as left:
+        with anyio.CancelScope(shield=True), _set_deadline(self.host) as status:
             try:
-                return await self._attempt(method, path, left, key=key, body=body)
+                return await self._try_once(method, path, status, key=key, body=body)
             except errors.ConnectionFailed as exc:
                 if exc.sent:
                     raise
-            await self._pause(pause_before(1, self._random))
-            left.clear()
-            return await self._attempt(method, path, left, key=key, body=body)
-        raise AssertionError("the scope is shielded, so that nothing cancels it")
+            await self._pause(choose_pause(1, self._random))
+            status.may_have_left = False
+            return await self._try_once(method, path, status, key=key, body=body)
+        raise AssertionError("the scope is shielded, so nothing cancels it")
 
     def _wait_before(
-        self, retry: int, exc: errors.APIError | errors.ConnectionFailed
+        self,
+        retry: int,
+        exc: errors.APIError | errors.ConnectionFailed,
     ) -> float | None:
-        """Seconds until the retry, or None when there will be none."""
-        asked = None
-        if isinstance(exc, errors.APIError):
-            asked = exc.retry_after
-            if exc.status not in RETRIED_STATUSES or (
-                asked is not None and asked > LONGEST_RETRY_AFTER
-            ):
-                return None
-        if retry >= self._attempts or not self.budget.spend():
+        """Return the seconds until the retry, or None if there is none."""
+        asked = exc.retry_after if isinstance(exc, errors.APIError) else None
+        if isinstance(exc, errors.APIError) and exc.status not in RETRIED_STATUSES:
             return None
-        return pause_before(retry, self._random) if asked is None else asked
+        if asked is not None and asked > LONGEST_RETRY_AFTER:
+            return None
+        if retry >= self._tries or not self.budget.spend():
+            return None
+        return choose_pause(retry, self._random) if asked is None else asked
 
-    async def _attempt(
+    async def _try_once(
         self,
         method: str,
         path: Sequence[str],
-        left: list[str],
+        status: SendStatus,
         *,
         key: SecretStr,
-        query: Mapping[str, str | int] | None = None,
+        query: Query | None = None,
         body: JSONObject | None = None,
     ) -> Reply:
+        """Send one request and return its 2xx answer."""
+        # Ids of the caller were checked before. Ids from the API's own lists are checked here.
         if not all(_SEGMENT.fullmatch(segment) for segment in path):
-            # What a caller sends as an id is checked long before; the API's own lists hold ids as well.
             raise errors.UnexpectedAnswer(
-                "The API gave an id that is none: letters, digits, '_' and '-' only."
+                "The API gave an invalid id: an id has only letters, digits, '_' and '-'."
             )
-        request = httpx2.Request(
-            method,
-            "/".join([self.base_url, *path]),
-            params=query,
-            # The HTTP library spells JSON without escapes, and so cannot say half a character, as cut texts end in.
-            content=None if body is None else json.dumps(body),
-            headers={
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",  # a small compressed answer can unfold to any size
-                "User-Agent": f"sigmamind-mcp/{__version__}",
-                "X-API-Key": key.get_secret_value(),
-                **({} if body is None else {"Content-Type": "application/json"}),
-            },
-            extensions={"timeout": _TIMEOUT},
-        )
-        await self._pool.ready()
+        url = "/".join([self.base_url, *path])
+        request = _build_request(method, url, key=key, query=query, body=body)
+        await self._pool.wait_until_ready()
         try:
             async with self._pool.connection() as connection:
-                left.append(method)
-                with self._span(method, path) as span:
+                status.may_have_left = True
+                with self._start_span(method, path) as span:
                     response = await connection.handle_async_request(request)
                     span.set_attribute("http.response.status_code", response.status_code)
-                    try:
-                        raw = await _read(response)
-                    finally:
-                        with anyio.CancelScope(
-                            shield=True
-                        ):  # a cancelled call must give its connection back
-                            await response.aclose()
+                    raw = await _receive_body(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise errors.ConnectionFailed(
-                f"No connection to the API at {self.host}. Check the network and SIGMAMIND_BASE_URL.",
+                f"No connection to the API at {self.host}."
+                " Check the network and SIGMAMIND_BASE_URL.",
                 sent=False,
             ) from None
         except httpx2.TransportError:
             raise errors.ConnectionFailed(
-                f"The connection to the API at {self.host} broke off before a whole answer. Try again.",
+                f"The connection to the API at {self.host} closed before the whole answer"
+                " arrived. Try again.",
                 sent=True,
             ) from None
-        self.api_date = _sent_date(response)
-        return await _judge(response, raw)
+        self.api_date = _parse_date_header(response)
+        return await _read_reply(response, raw)
 
-    def _span(self, method: str, path: Sequence[str]) -> AbstractContextManager[trace.Span]:
-        """An OpenTelemetry span inside that of the call; its name has no id, so that there are few names."""
+    def _start_span(self, method: str, path: Sequence[str]) -> AbstractContextManager[trace.Span]:
+        """Start an OpenTelemetry span inside the call's span."""
         return _tracer.start_as_current_span(
+            # Without ids, so that there are few span names.
             f"{method} /{'/'.join(path[:2])}",
             kind=trace.SpanKind.CLIENT,
             attributes={"http.request.method": method, "server.address": self.host},
@@ -235,32 +231,67 @@ class APITransport:
             set_status_on_exception=False,
         )
 
-    @property
-    def host(self) -> str:
-        return urlsplit(self.base_url).hostname or ""
-
 
 @contextmanager
-def _deadline(host: str) -> Iterator[list[str]]:
-    """End everything inside after DEADLINE_SECONDS; a time-out of the HTTP library restarts with every byte.
-
-    Yields where each request is noted that got past the gate, and so may have left.
-    """
-    left: list[str] = []
+def _set_deadline(host: str) -> Iterator[SendStatus]:
+    """Cancel the block after DEADLINE_SECONDS; yield the status that its requests set."""
+    # A timeout of the HTTP library starts again with every byte, so it is no deadline.
+    status = SendStatus()
     try:
         with anyio.fail_after(DEADLINE_SECONDS):
-            yield left
+            yield status
     except TimeoutError:
         raise errors.ConnectionFailed(
             f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.",
-            sent=bool(left),
+            sent=status.may_have_left,
         ) from None
 
 
-async def _read(response: httpx2.Response) -> bytes:
-    if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+def _build_request(
+    method: str,
+    url: str,
+    *,
+    key: SecretStr,
+    query: Query | None,
+    body: JSONObject | None,
+) -> httpx2.Request:
+    headers = {
+        "Accept": "application/json",
+        # A small compressed answer can expand to any size.
+        "Accept-Encoding": "identity",
+        "User-Agent": f"sigmamind-mcp/{__version__}",
+        "X-API-Key": key.get_secret_value(),
+    }
+    content = None
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+        # The HTTP library's encoder fails on half a surrogate pair, which can end a truncated text.
+        content = json.dumps(body)
+    return httpx2.Request(
+        method,
+        url,
+        params=query,
+        content=content,
+        headers=headers,
+        extensions={"timeout": _TIMEOUT},
+    )
+
+
+async def _receive_body(response: httpx2.Response) -> bytes:
+    """Return the body and close the response."""
+    try:
+        return await _read_chunks(response)
+    finally:
+        # A cancelled call must release its connection too.
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+
+
+async def _read_chunks(response: httpx2.Response) -> bytes:
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
         raise errors.UnexpectedAnswer(
-            "The API's answer came compressed, which was not asked for.",
+            "The API's answer is compressed, although this server asked for an uncompressed one.",
             succeeded=response.is_success,
         )
     body = bytearray()
@@ -268,37 +299,43 @@ async def _read(response: httpx2.Response) -> bytes:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise errors.UnexpectedAnswer(
-                f"The API's answer is larger than {MAX_BODY_BYTES // 2**20} MiB. Ask for less, such as a smaller size.",
+                f"The API's answer is larger than {MAX_BODY_BYTES // 2**20} MiB."
+                " Ask for less, such as a smaller size.",
                 succeeded=response.is_success,
             )
     return bytes(body)
 
 
-async def _judge(response: httpx2.Response, raw: bytes) -> Reply:
+async def _read_reply(response: httpx2.Response, raw: bytes) -> Reply:
+    """Return the reply of a 2xx answer; raise an error for any other status."""
     status = response.status_code
+    date = _parse_date_header(response) or datetime.now(UTC)
     if 200 <= status < 300:
-        return Reply(await run_if_large(len(raw), _decode, raw), _date(response), len(raw))
+        return Reply(await run_if_large(len(raw), _decode, raw), date, len(raw))
     if 300 <= status < 400:
         raise errors.UnexpectedAnswer(
-            f"The API answered with a redirect ({status}), which is never followed. Check SIGMAMIND_BASE_URL."
+            f"The API answered with a redirect ({status}), which is never followed."
+            " Check SIGMAMIND_BASE_URL."
         )
-    kind, message = _BY_STATUS.get(
-        status, (errors.APIError, f"The API refused the request ({status}).")
-    )
-    if status >= 500 and kind is errors.APIError:
+    reasons = await run_if_large(len(raw), _parse_reasons, raw)
+    raise _choose_error(status, reasons, read_retry_after(response.headers, date))
+
+
+def _choose_error(status: int, reasons: dict[str, str], seconds: float | None) -> errors.APIError:
+    """Return the error for a status of 400 or more; `seconds` is what Retry-After asks for."""
+    if status in _BY_STATUS:
+        kind, message = _BY_STATUS[status]
+    elif status >= 500:
         kind, message = errors.ServerFault, f"The API failed ({status}). Try again in a minute."
-    after = retry_after(response.headers, _date(response))
-    if after is not None and after > LONGEST_RETRY_AFTER:
-        message = f"{message} It asks to wait {min(after, 86_400):,.0f} s."
-    raise kind(
-        message,
-        status=status,
-        upstream=await run_if_large(len(raw), _reasons, raw),
-        retry_after=after,
-    )
+    else:
+        kind, message = errors.APIError, f"The API refused the request ({status})."
+    if seconds is not None and seconds > LONGEST_RETRY_AFTER:
+        message += f" It asks to wait {min(seconds, 86_400):,.0f} s."
+    return kind(message, status=status, upstream=reasons, retry_after=seconds)
 
 
 def _decode(raw: bytes) -> Any:
+    """Parse the body as strict JSON; return None if it is empty."""
     if not raw.strip():
         return None
     try:
@@ -308,36 +345,29 @@ def _decode(raw: bytes) -> Any:
         return data
     except (ValueError, RecursionError):
         raise errors.UnexpectedAnswer(
-            "The API's answer is not JSON; something between here and it may have answered instead."
+            "The API's answer is not JSON; a proxy may have answered instead."
             " Check SIGMAMIND_BASE_URL and any proxy.",
             succeeded=True,
         ) from None
 
 
-def _reasons(raw: bytes) -> dict[str, str]:
-    """What the documented error body says is wrong, field by field; nothing for any other body."""
+def _parse_reasons(raw: bytes) -> dict[str, str]:
+    """Return the reasons by field from a documented error body; nothing from any other body."""
     try:
-        body = json.loads(raw)
+        body = parse_json(raw)
     except (ValueError, RecursionError):
         return {}
     if not isinstance(body, dict) or is_deeper_than(MAX_DEPTH, body):
         return {}
     fields = body.get("validationErrors")
-    reasons = (
-        {str(field): str(as_text(said)) for field, said in fields.items()}
-        if isinstance(fields, dict)
-        else {}
-    )
+    if isinstance(fields, dict) and fields:
+        return {str(field): str(join_text(reason)) for field, reason in fields.items()}
     message = body.get("message")
-    return reasons or ({"message": message} if isinstance(message, str) and message else {})
+    return {"message": message} if isinstance(message, str) and message else {}
 
 
-def _date(response: httpx2.Response) -> datetime:
-    """The time by the API's clock, or by ours where its Date header cannot be read."""
-    return _sent_date(response) or datetime.now(UTC)
-
-
-def _sent_date(response: httpx2.Response) -> datetime | None:
+def _parse_date_header(response: httpx2.Response) -> datetime | None:
+    """Return the time by the API's clock; None if its Date header is missing or malformed."""
     try:
         moment = parsedate_to_datetime(response.headers["Date"])
     except (KeyError, ValueError):

@@ -194,7 +194,7 @@ def _open_transport(settings: Settings) -> "APITransport":
     from sigmamind_mcp.api.transport import APITransport
 
     if not settings.sandbox:
-        return APITransport(settings.base_url, attempts=1)
+        return APITransport(settings.base_url, tries=1)
     from sigmamind_mcp.sandbox import create_app
 
     return APITransport.to_app(create_app())

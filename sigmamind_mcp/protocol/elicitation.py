@@ -9,13 +9,13 @@ from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import is_version_at_least
 
+from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS
+
 ASKS_IN_RESULTS = "2026-07-28"
 """From this revision on a server cannot send requests: the question is a result, and the call comes again with the
 answer (SEP-2322)."""
 
 QUESTION = "confirmation"
-SECONDS_TO_ANSWER = 600.0
-"""As long as the ledger remembers a write, so that one answer cannot start a second one later."""
 FORM = {
     "type": "object",
     "properties": {
@@ -95,7 +95,7 @@ def _is_ours(state: str, about: str) -> bool:
     )
     return (
         secrets.compare_digest(told, expected)
-        and monotonic() - float(asked.partition(" ")[0]) < SECONDS_TO_ANSWER
+        and monotonic() - float(asked.partition(" ")[0]) < REMEMBERED_SECONDS
     )
 
 

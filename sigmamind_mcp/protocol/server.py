@@ -250,7 +250,7 @@ class _Offer:
             result = _refusal(await _with_near_ids(exc, asked, api))
         except SigmaMindError as exc:
             result = _refusal(exc)
-        api.delivered()
+        api.mark_delivered()
         return result
 
     def _unknown_tool(self, name: str) -> str:

@@ -12,7 +12,12 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestCase
-from sigmamind_mcp.api.run_reading import counts, find_last_completed, read_progress
+from sigmamind_mcp.api.run_reading import (
+    Progress,
+    derive_progress,
+    find_last_completed,
+    read_progress,
+)
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import ConnectionFailed, ServerFault, TooManyRequests
 from sigmamind_mcp.ids import valid_id
@@ -182,7 +187,8 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
             size=size,
             total_count=page.total,
             batch_runs=[
-                _batch_run_row(run, counts(run, now, last_completed.get(id(run)))) for run in kept
+                _batch_run_row(run, derive_progress(run, now, last_completed.get(id(run))))
+                for run in kept
             ],
         )
         has_next = page.has_next and bool(page.items)  # an empty page ends any list
@@ -215,8 +221,8 @@ async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnsw
     To follow it use wait_for_batch_run; for verdicts list_test_runs; for why attempts failed diagnose_batch_run.
     Reads only.
     """
-    batch_run, counted = await read_progress(args.batch_id, args.agent_id, api)
-    answer = _batch_run_answer(BatchRunAnswer, batch_run, counted, args.agent_id, args.batch_id)
+    batch_run, progress = await read_progress(args.batch_id, args.agent_id, api)
+    answer = _batch_run_answer(BatchRunAnswer, batch_run, progress, args.agent_id, args.batch_id)
     return answer.with_raw(batch_run.raw, when=args.detail == "full")
 
 
@@ -230,14 +236,14 @@ async def wait_for_batch_run(
     """
 
     async def look() -> WaitedBatchRun:
-        batch_run, counted = await read_progress(args.batch_id, args.agent_id, api)
-        return _batch_run_answer(WaitedBatchRun, batch_run, counted, args.agent_id, args.batch_id)
+        batch_run, progress = await read_progress(args.batch_id, args.agent_id, api)
+        return _batch_run_answer(WaitedBatchRun, batch_run, progress, args.agent_id, args.batch_id)
 
     started = anyio.current_time()
     answer = await look()
     with anyio.CancelScope(deadline=started + args.max_seconds):
         for pause in _growing_pauses():
-            await report(*_progress(answer))
+            await report(*_report_of(answer))
             if answer.state != "running":
                 break
             await anyio.sleep(pause)
@@ -258,26 +264,29 @@ BatchRunAnswerT = TypeVar("BatchRunAnswerT", bound=BatchRunAnswer)
 def _batch_run_answer(
     kind: type[BatchRunAnswerT],
     batch_run: BatchRun,
-    counted: dict[str, object],
+    progress: Progress,
     agent_id: str,
     batch_id: str,
 ) -> BatchRunAnswerT:
     here: CallArguments = {"agentId": agent_id, "batchId": batch_id}
     follow = NextCall(tool="list_test_runs", arguments=here)
-    if counted["state"] == "running":
+    if progress.state == "running":
         follow = NextCall(tool="wait_for_batch_run", arguments=here)
     elif batch_run.failed_attempts:
         follow = NextCall(tool="diagnose_batch_run", arguments=here)
-    answer = kind.model_validate(
-        {
-            **counted,
-            "batch_id": batch_id,
-            "agent_id": agent_id,
-            "agent_name": batch_run.agent and batch_run.agent.name,
-            "test_cases": [_case_row(case) for case in batch_run.test_cases],
-            "uri": uri_of("batch-run", agentId=agent_id, batchId=batch_id),
-            "next_calls": [follow],
-        }
+    answer = kind(
+        state=progress.state,
+        created_date=progress.created_date,
+        successful_attempts=progress.passed,
+        failed_attempts=progress.failed,
+        expected_attempts=progress.expected,
+        undecided_attempts=progress.undecided,
+        batch_id=batch_id,
+        agent_id=agent_id,
+        agent_name=batch_run.agent.name if batch_run.agent else None,
+        test_cases=[_case_row(case) for case in batch_run.test_cases],
+        uri=uri_of("batch-run", agentId=agent_id, batchId=batch_id),
+        next_calls=[follow],
     )
     return answer.linking(_batch_run_link(agent_id, batch_id))
 
@@ -289,7 +298,7 @@ def _growing_pauses() -> Iterator[float]:
         pause = min(pause * 1.5, LONGEST_BETWEEN_LOOKS)
 
 
-def _progress(answer: BatchRunAnswer) -> tuple[float, float | None, str]:
+def _report_of(answer: BatchRunAnswer) -> tuple[float, float | None, str]:
     decided = (answer.successful_attempts or 0) + (answer.failed_attempts or 0)
     return decided, answer.expected_attempts, answer.progress()
 
@@ -308,14 +317,17 @@ def _has_label(batch_run: BatchRun, wanted: str) -> bool:
     return not wanted or any(wanted in case.title.casefold() for case in batch_run.test_cases)
 
 
-def _batch_run_row(batch_run: BatchRun, counted: dict[str, object]) -> BatchRunRow:
-    return BatchRunRow.model_validate(
-        {
-            **counted,
-            "batch_id": valid_id(batch_run.batch_id),
-            "test_case_count": len(batch_run.test_cases),
-            "labels": [case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
-        }
+def _batch_run_row(batch_run: BatchRun, progress: Progress) -> BatchRunRow:
+    return BatchRunRow(
+        state=progress.state,
+        created_date=progress.created_date,
+        successful_attempts=progress.passed,
+        failed_attempts=progress.failed,
+        expected_attempts=progress.expected,
+        undecided_attempts=progress.undecided,
+        batch_id=valid_id(batch_run.batch_id),
+        test_case_count=len(batch_run.test_cases),
+        labels=[case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
     )
 
 

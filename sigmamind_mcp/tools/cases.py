@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import Agent, TestCase
+from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, TestCase
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotFound, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.ids import valid_id
@@ -43,8 +43,6 @@ from sigmamind_mcp.uris import uri_of
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.draft_checks import Finding
 
-LARGEST = 1_000_000_000
-"""No limit of ours but that of what can be spelt: the confirmation of a launch is what guards its cost."""
 WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
@@ -81,7 +79,7 @@ class Draft(ForAgent):
     ] = []
     attempt: Annotated[
         int,
-        Field(ge=1, le=LARGEST, description="Runs in each batch run; each costs model calls."),
+        Field(ge=1, le=LARGEST_COUNT, description="Runs in each batch run; each costs model calls."),
         NotBool,
     ] = 1
 
@@ -105,7 +103,7 @@ class UpdateTestCase(ForAgent):
         int,
         Field(
             ge=1,
-            le=LARGEST,
+            le=LARGEST_COUNT,
             description="New number of runs.",
             json_schema_extra=lambda schema: schema.pop(
                 "default"

@@ -8,9 +8,15 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from sigmamind_mcp.api import idempotency as ledger_module
+from sigmamind_mcp.api import idempotency as idempotency_module
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS, RecentWrites, StoredRecord
+from sigmamind_mcp.api.idempotency import (
+    REMEMBERED_SECONDS,
+    New,
+    RecentWrites,
+    StoredRecord,
+    WriteIdentity,
+)
 from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
@@ -141,7 +147,7 @@ async def test_other_callers_are_never_matched(fake_api: FakeAPI) -> None:
         for key in ("one", "two"):
             api = SigmaMindClient(transport, check_key(key), recent_writes)
             written = await api.create_test_case(AGENT, {"userPrompt": "x"})
-            api.delivered()
+            api.mark_delivered()
             assert not written.repeated
 
     assert len(fake_api.asked) == 2
@@ -160,7 +166,7 @@ async def test_after_ten_minutes_a_call_is_new_again(fake_api: FakeAPI) -> None:
             now[0] = moment
             api = SigmaMindClient(transport, check_key(KEY), recent_writes)
             assert (await api.create_test_case(AGENT, {"userPrompt": "x"})).repeated is repeated
-            api.delivered()
+            api.mark_delivered()
 
 
 @pytest.mark.parametrize(("status", "posts"), [(400, 2), (429, 2), (500, 1)])
@@ -321,14 +327,14 @@ async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(
 async def test_of_very_many_writes_the_newest_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ledger_module, "MOST_REMEMBERED", 100)
+    monkeypatch.setattr(idempotency_module, "MOST_REMEMBERED", 100)
     recent_writes = RecentWrites()
 
-    async def send() -> StoredRecord:
-        return StoredRecord(None)
-
     for number in range(1_000):
-        await recent_writes.run_once([f"write {number}"], send)
+        identity = WriteIdentity(f"write {number}", f"write {number}")
+        async with recent_writes.claim(identity, replay_delivered=True) as claim:
+            assert isinstance(claim, New)
+            claim.write.outcome = StoredRecord(None)
 
     assert (
         recent_writes.find("write 999")

@@ -1,35 +1,43 @@
-"""Every fault of the network on every endpoint: reads try hard and stop, writes leave at most once (R21, R23-R25, R27, R28)."""
+"""Faults of the network, redirects and bombs: reads are retried, writes leave once (R4, R18, R21, R23-R25, R27)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
-from random import Random
+import gzip
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from itertools import product
 from time import monotonic
 from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 
-from sigmamind_mcp.api import client as client_module
-from sigmamind_mcp.api import pool as connections
-from sigmamind_mcp.api import transport as upstream_module
+from sigmamind_mcp.api import transport as transport_module
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun
-from sigmamind_mcp.api.pool import REQUESTS_TOGETHER
-from sigmamind_mcp.api.retries import MAX_ATTEMPTS, RetryBudget, pause_before, retry_after
+from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
+from sigmamind_mcp.api.retries import MAX_TRIES
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import (
     APIError,
     ConnectionFailed,
+    InvalidRequest,
     OutcomeUnknown,
+    ServerFault,
     SigmaMindError,
     UnexpectedAnswer,
 )
 from sigmamind_mcp.settings import check_key
-from tests.conftest import KEY, Rounds
-from tests.support.fake_api import BATCH, CASE, Asked, FakeAPI, page
-from tests.support.faulty_api import FAULTS, FaultyAPI, running_faulty_api
+from tests.api.conftest import no_pause
+from tests.conftest import KEY, Rounds, text_of
+from tests.support.all_transports import Wire
+from tests.support.fake_api import BATCH, FakeAPI, running_fake_api
+from tests.support.faulty_api import FAULTS, FaultyAPI
 
 pytestmark = pytest.mark.anyio
+
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+BATCH_ID = "batch_s0OJu2JWR8R45Fai"
+IN_BATCH = {"agentId": AGENT, "batchId": BATCH_ID}
 
 
 async def no_reads() -> list[BatchRun]:
@@ -64,23 +72,13 @@ SURELY_NOT_WRITTEN = {"429"}
 
 
 @pytest.fixture
-async def faulty() -> AsyncIterator[FaultyAPI]:
-    async with running_faulty_api() as api:
-        yield api
-
-
-@pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(transport_module, "DEADLINE_SECONDS", 0.4)
 
 
-async def built(transport: APITransport) -> None:
-    """Wait until the certificates are read, which may take longer than the short deadline on a machine under load."""
-    await transport._pool.ready()
-
-
-async def no_pause(seconds: float) -> None:
-    assert 0 <= seconds <= 30
+async def wait_for_certificates(transport: APITransport) -> None:
+    """Wait until they are loaded: on a busy machine that may take longer than the short deadline."""
+    await transport._pool.wait_until_ready()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -88,12 +86,12 @@ async def test_reads_try_hard_and_stop(faulty: FaultyAPI, short_deadline: None, 
     for call in READS.values():
         faulty.fault, faulty.received = fault, type(faulty.received)()
         async with APITransport(faulty.url, pause=no_pause) as transport:
-            await built(transport)
+            await wait_for_certificates(transport)
             started = monotonic()
             with pytest.raises(SigmaMindError):
                 await call(SigmaMindClient(transport, check_key(KEY)))
             assert monotonic() - started < 10  # the deadline is 0.4 s here; without it, hours
-        assert faulty.received["GET"] == (MAX_ATTEMPTS if fault in RETRIED else 1)
+        assert faulty.received["GET"] == (MAX_TRIES if fault in RETRIED else 1)
         assert faulty.received.total() == faulty.received["GET"]
 
 
@@ -116,7 +114,7 @@ async def test_write_leaves_once_and_its_outcome_is_told_honestly(
     for name, call in WRITES.items():
         faulty.fault, faulty.received = fault, type(faulty.received)()
         async with APITransport(faulty.url, pause=no_pause) as transport:
-            await built(transport)
+            await wait_for_certificates(transport)
             outcome = await outcome_of(call, SigmaMindClient(transport, check_key(KEY)))
         assert faulty.received.total() - faulty.received["GET"] == 1, name
         assert is_told_honestly(outcome, fault), (name, outcome)
@@ -145,7 +143,7 @@ async def test_every_fault_on_every_endpoint_many_times(
     for fault in FAULTS:
         faulty.fault = fault
         async with APITransport(faulty.url, pause=no_pause) as transport:
-            await built(transport)
+            await wait_for_certificates(transport)
             for _ in range(count):
                 api = SigmaMindClient(transport, check_key(KEY))
                 async with anyio.create_task_group() as group:
@@ -164,7 +162,7 @@ async def test_every_fault_on_every_endpoint_many_times(
         f"R24 {sent['GET'] / reads:.2f} requests a read on average; the slowest call {slowest:.2f} s, deadline 0.40 s"
     )
     assert left + never_left == writes
-    assert sent["GET"] <= (reads + lookups) * MAX_ATTEMPTS
+    assert sent["GET"] <= (reads + lookups) * MAX_TRIES
 
 
 async def test_write_that_never_got_past_the_gate_is_surely_not_made(
@@ -183,21 +181,21 @@ async def test_write_that_never_got_past_the_gate_is_surely_not_made(
         APITransport(faulty.url, pause=no_pause) as transport,
         anyio.create_task_group() as group,
     ):
-        monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 4.0)
-        for number in range(REQUESTS_TOGETHER):
+        monkeypatch.setattr(transport_module, "DEADLINE_SECONDS", 4.0)
+        for number in range(MAX_CONCURRENT_REQUESTS):
             group.start_soon(write, number, left)
         with anyio.fail_after(3):
-            while faulty.received["POST"] < REQUESTS_TOGETHER:  # noqa: ASYNC110
+            while faulty.received["POST"] < MAX_CONCURRENT_REQUESTS:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-        monkeypatch.setattr(upstream_module, "DEADLINE_SECONDS", 0.2)
+        monkeypatch.setattr(transport_module, "DEADLINE_SECONDS", 0.2)
         async with anyio.create_task_group() as waiting:
             for number in range(20):
                 waiting.start_soon(write, 1_000 + number, behind)
         assert not left
 
-    assert [type(outcome) for outcome in left] == [OutcomeUnknown] * REQUESTS_TOGETHER
+    assert [type(outcome) for outcome in left] == [OutcomeUnknown] * MAX_CONCURRENT_REQUESTS
     assert all(isinstance(outcome, ConnectionFailed) and not outcome.sent for outcome in behind)
-    assert faulty.received["POST"] == REQUESTS_TOGETHER
+    assert faulty.received["POST"] == MAX_CONCURRENT_REQUESTS
 
 
 async def outcome_of(call: Call, api: SigmaMindClient) -> object:
@@ -251,41 +249,6 @@ async def test_upstream_that_is_down_is_not_drowned_in_retries(
     figures.append(f"R25 1,000 calls to an API that is down: {faulty.received['GET']:,} requests")
 
 
-async def test_cancelled_reads_give_their_pool_back(
-    faulty: FaultyAPI, rounds: Rounds, figures: list[str]
-) -> None:
-    """R28: after many cancelled reads the pool is as good as new."""
-    count = rounds(short=5, long=10)
-    faulty.answer(BATCH)
-    async with APITransport(faulty.url, pause=no_pause) as transport:
-        api = SigmaMindClient(transport, check_key(KEY))
-        faulty.fault = "byte-drip"
-        for _ in range(count):
-            with anyio.move_on_after(0.1):
-                async with anyio.create_task_group() as group:
-                    for _ in range(100):
-                        group.start_soon(api.get_batch_run, "b", "a")
-        faulty.fault = None
-        with anyio.fail_after(5):
-            await api.get_batch_run("b", "a")
-            while faulty.open_connections > 1:  # noqa: ASYNC110 - sockets close without an event
-                await anyio.sleep(0.01)
-    figures.append(
-        f"R28 {count * 100:,} reads cancelled: {faulty.open_connections - 1} connections leaked"
-    )
-
-
-@pytest.mark.parametrize(
-    ("asked", "seconds"),
-    [("7", 7.0), ("0", 0.0), (" 3 ", 3.0), ("Sat, 21 Nov 2026 12:00:10 GMT", 10.0), ("Sat, 21 Nov 2020 12:00:00 GMT", 0.0),
-     ("-1", None), ("NaN", None), ("1e9", None), ("soon", None), ("", None), ("9" * 10_000, float("9" * 64)), ("١", None)],
-)  # fmt: skip
-async def test_retry_after_is_read_in_both_forms_and_never_believed_blindly(
-    asked: str, seconds: float | None
-) -> None:
-    assert retry_after({"Retry-After": asked}, datetime(2026, 11, 21, 12, tzinfo=UTC)) == seconds
-
-
 async def test_short_retry_after_is_obeyed_and_a_long_one_is_told(faulty: FaultyAPI) -> None:
     pauses: list[float] = []
 
@@ -304,69 +267,6 @@ async def test_short_retry_after_is_obeyed_and_a_long_one_is_told(faulty: Faulty
     assert pauses == [7.0, 7.0]
 
 
-async def test_pauses_have_full_jitter_within_doubling_limits() -> None:
-    random = Random(1)
-    first = [pause_before(1, random) for _ in range(500)]
-    tenth = [pause_before(10, random) for _ in range(500)]
-
-    assert 0 <= min(first) < 0.05 and 0.45 < max(first) <= 0.5
-    assert 0 <= min(tenth) < 0.8 and 7.2 < max(tenth) <= 8
-
-
-async def test_budget_is_a_fifth_of_the_calls_and_ten() -> None:
-    budget = RetryBudget()
-    spent = 0
-    for _ in range(1000):
-        budget.earn()
-        spent += budget.spend()
-
-    assert spent <= 210
-
-
-async def test_cookie_of_one_caller_goes_to_nobody(fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
-    fake_api.headers["Set-Cookie"] = "SESSION=first; Path=/"
-    async with APITransport(fake_api.url) as transport:
-        for key in ("first", "second", "first"):
-            await SigmaMindClient(transport, check_key(key)).get_batch_run("b", "a")
-
-    assert not any("cookie" in asked.headers for asked in fake_api.asked)
-
-
-async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
-    async with APITransport(fake_api.url) as transport:
-        api = SigmaMindClient(transport, check_key(KEY))
-        async with anyio.create_task_group() as group:
-            for _ in range(300):
-                group.start_soon(api.get_batch_run, "b", "a")
-
-    assert len(fake_api.asked) == 300
-    assert fake_api.connections <= REQUESTS_TOGETHER
-
-
-async def test_connection_that_nobody_uses_is_closed(
-    fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
-    fake_api.stall.clear()
-    async with APITransport(fake_api.url) as transport:
-        api = SigmaMindClient(transport, check_key(KEY))
-        async with anyio.create_task_group() as group:
-            for _ in range(10):
-                group.start_soon(api.get_batch_run, "b", "a")
-            while fake_api.connections < 10:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
-            fake_api.stall.set()
-        assert len(fake_api.open) == 10
-
-        monkeypatch.setattr(connections, "KEPT_SECONDS", 0.0)
-        await api.get_batch_run("b", "a")
-        with anyio.fail_after(5):
-            while fake_api.open:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
-
-
 async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: FaultyAPI) -> None:
     faulty.fault = "HTML"
     async with APITransport(faulty.url, pause=no_pause) as transport:
@@ -376,27 +276,89 @@ async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: Faulty
     assert faulty.received["GET"] == 1
 
 
-@pytest.mark.parametrize("slow", [False, True])
-async def test_list_that_never_ends_is_given_up(
-    fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch, slow: bool
-) -> None:
-    """R27: after so many pages, or after so many seconds, whichever comes first."""
+REDIRECTS = (301, 302, 303, 307, 308)
 
-    def another(asked: Asked) -> dict[str, Any]:
-        if slow and len(fake_api.asked) > 3:
-            fake_api.stall.clear()
-        return page([CASE], hasNext=True)
 
-    fake_api.answer("GET", "/v1/test-cases", another)
-    monkeypatch.setattr(client_module, "WALK_SECONDS", 1 if slow else 45)
-    async with APITransport(fake_api.url) as transport:
-        with pytest.raises(ConnectionFailed if slow else UnexpectedAnswer) as raised:
-            await SigmaMindClient(transport, check_key(KEY)).list_test_cases("a")
-    fake_api.stall.set()
-
-    asked = len(fake_api.asked)
-    assert (asked, str(raised.value)) == (
-        (4, "The API did not give its whole list of test-cases within 1 s. Try again.")
-        if slow
-        else (201, "The API's list of test-cases did not end after 200 pages.")
+async def test_no_redirect_is_followed(mcp: Client, fake_api: FakeAPI, figures: list[str]) -> None:
+    """R4: reads and writes, to another host as to the same one; the answer names only the status."""
+    writing = {"agentId": "a", "userPrompt": "x", "successCriteria": "y"}
+    tools: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("GET", f"/v1/batch-runs/{BATCH_ID}", "get_batch_run", IN_BATCH),
+        ("POST", "/v1/test-cases", "create_test_case", writing),
+    ]
+    with running_fake_api() as elsewhere:
+        for status, (method, path, tool, arguments) in product(REDIRECTS, tools):
+            fake_api.asked.clear()
+            fake_api.headers["Location"] = f"{elsewhere.url}{path}"
+            fake_api.answer(method, path, b"", status)
+            fresh = {"label": str(status)} if method == "POST" else {}
+            result = await mcp.call_tool(tool, {**arguments, **fresh})
+            assert result.is_error and elsewhere.url not in text_of(result)
+            assert method == "POST" or f"redirect ({status})" in text_of(result)
+            assert fake_api.paths == [f"{method} {path}"]
+        assert elsewhere.connections == 0
+    figures.append(
+        f"R4 {len(REDIRECTS) * 2} of {len(REDIRECTS) * 2} redirects not followed, {elsewhere.connections} requests elsewhere"
     )
+
+
+@pytest.mark.parametrize("kind", ["300 MB in gzip", "100 MB as they are"])
+async def test_answer_that_would_fill_the_memory_is_refused(
+    wires: tuple[FakeAPI, dict[str, Wire]], wired_api: FakeAPI, figures: list[str], kind: str
+) -> None:
+    """R18: compressed answers are refused unread, others at 8 MiB, in less than a second."""
+    wire = wires[1]["HTTP 2026-07-28"]
+    blank = b" " * 100_000_000
+    bomb = gzip.compress(blank, 1) * 3 if "gzip" in kind else blank
+    wired_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", bomb)
+    wired_api.headers |= {"Content-Encoding": "gzip"} if "gzip" in kind else {}
+    before, began = wire.server.memory(), monotonic()
+
+    answer = wire.call("get_batch_run", IN_BATCH)
+
+    took, grown = monotonic() - began, wire.server.memory() - before
+    assert answer.is_error and ("compressed" in answer.said or "larger than 8 MiB" in answer.said)
+    assert grown < 16
+    assert all(asked.headers["accept-encoding"] == "identity" for asked in wired_api.asked)
+    figures.append(f"R18 an answer of {kind}: memory {grown:+.1f} MB, refused in {took:.2f} s")
+
+
+async def test_error_body_as_documented(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+    fake_api.answer(
+        "GET", "/v1/batch-runs", {"status": 400, "validationErrors": {"size": "too large"}}, 400
+    )
+
+    with pytest.raises(InvalidRequest) as refused:
+        await client.list_batch_runs(AGENT)
+
+    assert refused.value.upstream == {"size": "too large"}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><h1>Bad gateway</h1></html>", b"[1", b'"text"', b"null"]
+)
+async def test_error_body_empty_or_from_a_proxy(
+    client: SigmaMindClient, fake_api: FakeAPI, body: bytes
+) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", body, 502)
+    fake_api.answer("GET", "/v1/test-cases", body, 418)
+
+    with pytest.raises(ServerFault, match="502"):
+        await client.list_batch_runs(AGENT)
+    with pytest.raises(APIError, match="418"):
+        await client.list_test_cases(AGENT)
+
+
+@pytest.mark.parametrize(
+    "date", ["soon", "", "Sat, 21 Nov 2026 12:00:00", "Sat, 21 Nov 2026 12:00:00 GMT, twice"]
+)
+async def test_unreadable_clock_of_the_api_is_replaced_by_ours(
+    client: SigmaMindClient, fake_api: FakeAPI, date: str
+) -> None:
+    fake_api.headers["Date"] = date
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "failedAttempts": 0})
+
+    found, now = await client.get_batch_run(BATCH_ID, AGENT)
+
+    assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)
+    assert found.state(now) == "stalled"

@@ -262,7 +262,7 @@ def _limits() -> Iterator[str]:
         ("an answer with `detail: \"full\"`", f"{FULL_BYTES:,} bytes, the same"),
         ("a request to the API", f"{upstream.DEADLINE_SECONDS:.0f} s with all its retries, {upstream.CONNECT_SECONDS:.0f} s to connect"),
         ("an answer of the API", f"{upstream.MAX_BODY_BYTES // 2**20} MiB"),
-        ("requests to the API at once", f"{connections.REQUESTS_TOGETHER}, for all callers of a process"),
+        ("requests to the API at once", f"{connections.MAX_CONCURRENT_REQUESTS}, for all callers of a process"),
         ("a list that is read to its end", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}, {client.WALK_SECONDS:.0f} s"),
         ("the body of a request to `serve`", f"{guard.MAX_BODY_BYTES // 1024:,} KiB (413), whole within {guard.BODY_SECONDS:.0f} s (408)"),
         ("calls in flight in `serve`", f"{guard.MAX_CALLS} (503)"),

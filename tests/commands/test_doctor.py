@@ -133,7 +133,7 @@ def test_malformed_key_is_not_shown() -> None:
         (
             200,
             b"<html>Sign in to the guest network</html>",
-            "not JSON; something between here and it",
+            "not JSON; a proxy may have answered",
         ),
         (200, {"agents": []}, "neither a list nor a page"),
         (302, b"", "a redirect (302), which is never followed"),

@@ -8,9 +8,8 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.protocol import resources
-from sigmamind_mcp.uris import Address, read_uri, uri_of
+from sigmamind_mcp.uris import uri_of
 from tests.conftest import KEY, connected
 from tests.support.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
 
@@ -170,24 +169,6 @@ async def test_every_guide_is_listed_and_readable(mcp: Client) -> None:
     ]
     for entry in listed:
         assert (await read(mcp, str(entry.uri))).text.startswith("# ")
-
-
-async def test_templates_read_back_what_they_make() -> None:
-    for kind, variables in {
-        "transcript": {"agentId": "a", "batchId": "b", "jobId": "j"},
-        "test-run": {"agentId": "a", "batchId": "b", "jobId": "j"},
-        "batch-run": {"agentId": "a", "batchId": "b"},
-        "test-case": {"agentId": "a", "testCaseId": "t"},
-        "guide": {"topic": "results"},
-    }.items():
-        assert read_uri(uri_of(kind, **variables)) == Address(kind, variables)  # type: ignore[arg-type]  # keys of a dict
-    assert read_uri(
-        uri_of("transcript", agentId="a", batchId="b", jobId="j") + "?turns=2&fromTurn=3"
-    ) == Address(
-        "transcript", {"agentId": "a", "batchId": "b", "jobId": "j", "turns": "2", "fromTurn": "3"}
-    )
-    with pytest.raises(InvalidArguments):
-        read_uri(uri_of("batch-run", agentId="a", batchId="b") + "?")
 
 
 async def test_templates_are_advertised(mcp: Client) -> None:

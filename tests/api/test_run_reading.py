@@ -1,0 +1,104 @@
+"""How far a batch run is, and its test runs with verdicts, in whichever form the API lists them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sigmamind_mcp.api import run_reading
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.api.run_reading import (
+    Progress,
+    derive_progress,
+    list_complete_runs,
+    read_progress,
+    read_runs,
+)
+from sigmamind_mcp.errors import InvalidArguments
+from tests.support.fake_api import BATCH, RUN, FakeAPI, page
+
+pytestmark = pytest.mark.anyio
+
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+BATCH_ID = "batch_s0OJu2JWR8R45Fai"
+CREATED = datetime(2026, 3, 26, 10, 52, 45, 565_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("changes", "numbers"),
+    [
+        ({}, ("finished", 4, 1, 5, 0)),
+        ({"successfulAttempts": 1, "failedAttempts": 0}, ("running", 1, 0, 5, 4)),
+        ({"successfulAttempts": 9}, ("finished", 9, 1, 5, 0)),
+        ({"successfulAttempts": None, "failedAttempts": None}, ("running", None, None, 5, None)),
+        ({"testCases": None, "totalAttempts": None}, ("running", 4, 1, None, None)),
+    ],
+)
+async def test_progress_counts_what_the_api_tells(
+    changes: dict[str, Any], numbers: tuple[Any, ...]
+) -> None:
+    batch_run = BatchRun.read({**BATCH, **changes})
+    state, *counts = numbers
+
+    progress = derive_progress(batch_run, CREATED + timedelta(minutes=1))
+
+    assert progress == Progress(state, CREATED, *counts)
+
+
+async def test_batch_run_whose_newest_attempt_just_ended_is_not_stalled(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "failedAttempts": 0})
+    ended = datetime.now(UTC).isoformat()
+    fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "completedDate": ended}]))
+
+    batch_run, progress = await read_progress(BATCH_ID, AGENT, client)
+
+    assert batch_run.batch_id == BATCH_ID
+    assert progress == Progress("running", CREATED, passed=4, failed=0, expected=5, undecided=1)
+
+
+async def test_runs_listed_without_a_verdict_are_read(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", "/v1/test-runs", [{"jobId": "job_1"}, {**RUN, "jobId": "job_2"}])
+    fake_api.answer("GET", "/v1/test-runs/job_1", {**RUN, "jobId": "job_1", "isSuccessful": False})
+
+    runs = await list_complete_runs(BATCH_ID, AGENT, client)
+
+    assert [(run.job_id, run.verdict) for run in runs] == [("job_1", "failed"), ("job_2", "passed")]
+
+
+async def test_listed_run_with_content_stands_where_it_cannot_be_read(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    listed = [{"jobId": name, "chatId": "chat_1"} for name in ("job_1", "job_2")]
+    fake_api.answer("GET", "/v1/test-runs", listed)
+    fake_api.answer("GET", "/v1/test-runs/job_2", {**RUN, "jobId": "job_2"})
+
+    runs = await list_complete_runs(BATCH_ID, AGENT, client)
+
+    assert [(run.job_id, run.verdict) for run in runs] == [
+        ("job_1", "undecided"),
+        ("job_2", "passed"),
+    ]
+
+
+async def test_too_many_bare_job_ids_are_refused_before_any_is_read(
+    client: SigmaMindClient, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_reading, "MAX_READ_ONE_BY_ONE", 2)
+    fake_api.answer("GET", "/v1/test-runs", [{"jobId": f"job_{number}"} for number in range(3)])
+
+    with pytest.raises(InvalidArguments, match="3 job ids without verdicts"):
+        await list_complete_runs(BATCH_ID, AGENT, client)
+
+    assert fake_api.paths == ["GET /v1/test-runs"]
+
+
+async def test_unknown_job_ids_are_named(client: SigmaMindClient, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+
+    with pytest.raises(InvalidArguments, match="has no test run job_2, job_3."):
+        await read_runs(["job_1", "job_2", "job_3"], BATCH_ID, AGENT, client)
