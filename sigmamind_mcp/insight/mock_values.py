@@ -1,273 +1,254 @@
-"""Where an agent's words contradict a mock variable: a person's name, an id, a date or an amount.
+"""Find where an agent's words contradict a mock variable: a name, an id, a date or an amount.
 
-A contradiction needs another value of the same kind where the variable's noun is named. What the user brought up, what
-another mock variable holds, and what the agent only asks, offers or compares is nobody's contradiction.
+A contradiction needs another value of the same kind, close to the variable's noun. These values
+contradict nothing: values that the user brings up, values of other mock variables, and values that
+the agent only asks about, offers or compares.
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from difflib import SequenceMatcher
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 from sigmamind_mcp.api.models import MockVariable
+from sigmamind_mcp.insight.spoken_values import (
+    AMOUNT,
+    CURRENCY,
+    KnownValues,
+    Sentence,
+    WrittenDate,
+    contains_question,
+    find_amounts,
+    find_dates,
+    find_ids,
+    find_person_names,
+    fold_words,
+    is_id,
+    keep_digits,
+    parse_amount,
+    read_id_shape,
+    split_sentences,
+    strip_separators,
+)
+from sigmamind_mcp.insight.variable_names import is_person_name, split_variable_name
 
 
-class SaidTurn(Protocol):
-    @property
-    def number(self) -> int: ...
-    @property
-    def by_user(self) -> bool: ...
-    @property
-    def text(self) -> str: ...
+class SpokenTurn(NamedTuple):
+    """A turn with text; invisible characters are removed."""
+
+    number: int
+    by_user: bool
+    text: str
 
 
 class Contradiction(NamedTuple):
+    """A turn where the agent states another value than a mock variable has."""
+
     variable: str
     turn: int
     language_bound: bool
 
 
-class Date(NamedTuple):
-    """A day as somebody wrote it: two readings where day and month may stand either way, a year if there is one."""
-
-    days: frozenset[tuple[int, int]]
-    year: int | None
-
-    def differs(self, other: "Date") -> bool:
-        return not self.days & other.days or bool(
-            self.year and other.year and self.year != other.year
-        )
-
-
-@dataclass
-class Known:
-    """The values that the agent may state, whatever the variable says."""
-
-    ids: set[str] = field(default_factory=set)
-    dates: set[Date] = field(default_factory=set)
-    amounts: set[Decimal] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
-    """Ids that the agent has stated: after the right one, another may well be of another thing."""
-
-    def add(self, text: str) -> None:
-        self.ids.update(_bare(token) for token in _ID.findall(text))
-        self.dates.update(dates_in(text))
-        self.amounts.update(amounts_in(text))
-        self.words.update(_folded_words(text))
-
-
-Check = Callable[[str, Known], bool]
-
-
-class Variable(NamedTuple):
-    """A mock variable that can be contradicted: `says_other` tells whether a sentence does."""
-
-    name: str
-    says_other: Check
-    in_questions: bool
-    language_bound: bool
-
-
-def contradictions(
-    turns: Sequence[SaidTurn], mock_data: Sequence[MockVariable]
+def find_contradictions(
+    turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]
 ) -> list[Contradiction]:
-    """The first contradiction of each mock variable."""
-    known = Known()
+    """Return the first contradiction of each mock variable."""
+    known = KnownValues()
+    checks: list[ValueCheck] = []
     for mock in mock_data:
-        known.add(mock.value)
-    waiting = [
-        variable
-        for mock in mock_data
-        for variable in _variables(mock.variable_name.strip(), mock.value.strip())
-    ]
-    found: list[Contradiction] = []
+        known = known.with_text(mock.value)
+        checks += build_checks(mock.variable_name.strip(), mock.value.strip())
+    contradictions: dict[str, Contradiction] = {}
     for turn in turns:
         if turn.by_user:
-            known.add(turn.text)
+            known = known.with_text(turn.text)
             continue
-        for sentence in _SENTENCE_END.split(turn.text):
-            open_question = bool(_HEDGED.search(sentence)) or _is_question(sentence)
-            for variable in waiting:
-                if (variable.in_questions or not open_question) and variable.says_other(
-                    sentence, known
-                ):
-                    found.append(Contradiction(variable.name, turn.number, variable.language_bound))
-            if open_question:
-                known.add(sentence)
-            known.told.update(_bare(token) for token in _ID.findall(sentence))
-        told = {contradiction.variable for contradiction in found}
-        waiting = [variable for variable in waiting if variable.name not in told]
-    return list(
-        {contradiction.variable: contradiction for contradiction in reversed(found)}.values()
-    )[::-1]
+        for sentence in split_sentences(turn.text):
+            for check in checks:
+                if check.is_contradicted_by(sentence, known):
+                    contradiction = Contradiction(check.variable, turn.number, check.language_bound)
+                    contradictions.setdefault(check.variable, contradiction)
+            known = known.with_agent_sentence(sentence)
+        checks = [check for check in checks if check.variable not in contradictions]
+    return list(contradictions.values())
 
 
-_SENTENCE_END = re.compile(
-    r"(?<![Nn]o\.)(?<![Nn]r\.)(?<!Mr\.)(?<!Ms\.)(?<!Dr\.)(?<!Mrs\.)(?<!Sr\.)(?<!\d\.)(?<=[.!?])\s+|(?<=[。！？])|\n"
-)
-_HEDGED = re.compile(
-    r"\b(?:another|other|also|new|replac\w+|previous\w*|earlier|second|different|examples?|e\.g|such as|instead|like"
-    r"|linked"
-    r"|merged|exchange\w*|connecting|return|or|if|originally|old|besides|next to|not|n['’]t|cannot|could|would|might"
-    r"|may|should"
-    r"|reschedul\w+|moved?|chang\w+|postpon\w+|delay\w*|options?|available|slots?|free|offer\w*|alternative\w*"
-    r"|earliest|latest"
-    r"|andere\w*|neue\w*|weitere\w*|oder|falls|otr[oa]s?|nuev[oa]s?|autres?|nouve\w+|ou|altr[oa]|nuov[oa])\b",
-)
+# One check for each kind of value.
 
 
-def _variables(name: str, value: str) -> Iterator[Variable]:
-    tokens = name_tokens(name)
-    date = next(iter(dates_in(value)), None)
-    amount = _amount_of(value)
-    if is_person(tokens) and re.fullmatch(r"[^\W\d_][\w .'’-]{1,59}", value) and value < "\u0530":
-        yield Variable(name, lambda text, known: _other_name(text, value, known), True, True)
-    elif date and len(value) <= 30:
-        stems = _date_stems(tokens)
-        yield Variable(name, lambda text, known: _other_date(text, date, stems, known), False, True)
-    elif amount is not None and (set(tokens) & AMOUNT_NOUNS or re.search(r"[$€£]", value)):
-        stated = _stated_amount([token for token in tokens if token in AMOUNT_NOUNS] or tokens)
-        yield Variable(
-            name, lambda text, known: _other_amount(text, amount, stated, known), False, True
-        )
-    elif (
-        _ID.fullmatch(value)
-        and len(_bare(value)) >= 3
-        and (set(tokens) & ID_WORDS or not value.isdigit())
-    ):
-        beside = _beside(tokens)
-        yield Variable(name, lambda text, known: _other_id(text, value, beside, known), False, True)
-        if prefix := re.match(r"[A-Za-z]{2,}", value):
-            alike = re.compile(
-                rf"(?<![\w-]){prefix.group()}\W?[0-9]{{{len(re.sub('[^0-9]', '', value))}}}(?![\w-])"
-            )
-            yield Variable(
-                name, lambda text, known: _other_alike(text, value, alike, known), False, False
-            )
-    yield from _slips(name, value)
+@dataclass(frozen=True)
+class ValueCheck(ABC):
+    """Looks for another value of one mock variable in a sentence."""
+
+    variable: str
+    language_bound: ClassVar[bool] = True
+    reads_open_sentences: ClassVar[bool] = False
+
+    def is_contradicted_by(self, sentence: Sentence, known: KnownValues) -> bool:
+        """Tell whether the sentence states another value of the variable."""
+        if sentence.is_open and not self.reads_open_sentences:
+            return False
+        return self.finds_other_value(sentence.text, known)
+
+    @abstractmethod
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        """Tell whether a text holds another value, whether it states it or not."""
 
 
-def _slips(name: str, value: str) -> Iterator[Variable]:
-    """Checks for the value's own digits in another order: they need no noun beside them, and no language."""
-    digits = re.sub(r"[^0-9]", "", value)
+def build_checks(variable: str, value: str) -> list[ValueCheck]:
+    """Return the checks that fit a mock variable; most values need none."""
+    return [*_build_noun_checks(variable, value), *_build_digit_checks(variable, value)]
+
+
+def _build_noun_checks(variable: str, value: str) -> list[ValueCheck]:
+    words = split_variable_name(variable)
+    if is_person_name(words) and _LATIN_NAME.fullmatch(value) and value < "\u0530":
+        return [PersonNameCheck(variable, value)]
+    dates = find_dates(value)
+    if dates and len(value) <= 30:
+        return [DateCheck(variable, dates[0], _compile_date_context(words))]
+    amount = parse_amount(value)
+    if amount is not None and _is_money(words, value):
+        return [AmountCheck(variable, amount, _compile_amount_context(words))]
+    if not _is_identifier(words, value):
+        return []
+    labelled = LabelledIdCheck(variable, value, _compile_id_context(words))
+    prefix = re.match(r"[A-Za-z]{2,}", value)
+    if prefix is None:
+        return [labelled]
+    return [labelled, PrefixedIdCheck(variable, value, _compile_prefix(prefix.group(), value))]
+
+
+def _build_digit_checks(variable: str, value: str) -> list[ValueCheck]:
+    # The value's own digits in another order need no noun next to them, in any language.
+    digits = keep_digits(value)
     if len(set(digits)) < 2:
-        return
-    amount = _amount_of(value)
-    if amount is not None and re.search(rf"{_MONEY}|[.,][0-9]{{2}}$", value):
-        yield Variable(name, lambda text, known: _slip_of_amount(text, amount, known), True, False)
-    elif _ID.fullmatch(value) and len(digits) >= 4:
-        yield Variable(name, lambda text, known: _slip_of_id(text, value, known), True, False)
+        return []
+    amount = parse_amount(value)
+    if amount is not None and re.search(rf"{CURRENCY}|[.,][0-9]{{2}}$", value):
+        return [SwappedAmountDigitsCheck(variable, amount)]
+    if is_id(value) and len(digits) >= 4:
+        return [SwappedIdDigitsCheck(variable, value)]
+    return []
 
 
-def _slip_of_amount(text: str, amount: Decimal, known: Known) -> bool:
-    stated = [(_decimal(found.group(2)), found) for found in _AMOUNT.finditer(text)]
-    if _is_question(text) or amount in [value for value, _ in stated]:
+@dataclass(frozen=True)
+class SwappedAmountDigitsCheck(ValueCheck):
+    """Looks for the digits of an amount in another order."""
+
+    amount: Decimal
+    language_bound = False
+    reads_open_sentences = True
+
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        amounts = find_amounts(text)
+        if contains_question(text) or any(amount.value == self.amount for amount in amounts):
+            return False
+        for amount in amounts:
+            has_same_digits = sorted(f"{amount.value:.2f}") == sorted(f"{self.amount:.2f}")
+            if has_same_digits and amount.is_money and amount.value not in known.amounts:
+                return True
         return False
-    return any(
-        sorted(f"{value:.2f}") == sorted(f"{amount:.2f}")
-        and value not in known.amounts
-        and bool(found.group(1) or found.group(3) or re.search(r"[.,][0-9]{2}$", found.group(2)))
-        for value, found in stated
-    )
 
 
-def _slip_of_id(text: str, value: str, known: Known) -> bool:
-    here = _ID.findall(text)
-    if _is_question(text) or _bare(value) in map(_bare, here):
+@dataclass(frozen=True)
+class SwappedIdDigitsCheck(ValueCheck):
+    """Looks for the characters of an id in another order."""
+
+    value: str
+    language_bound = False
+    reads_open_sentences = True
+
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        own = strip_separators(self.value)
+        tokens = find_ids(text)
+        if contains_question(text) or own in map(strip_separators, tokens):
+            return False
+        _, length, is_number = read_id_shape(self.value)
+        for token in tokens:
+            _, token_length, token_is_number = read_id_shape(token)
+            has_same_shape = (token_length, token_is_number) == (length, is_number)
+            has_same_characters = sorted(strip_separators(token)) == sorted(own)
+            if has_same_shape and has_same_characters and not known.has_id(token):
+                return True
         return False
-    return any(
-        sorted(_bare(token)) == sorted(_bare(value))
-        and _form(token)[1:] == _form(value)[1:]
-        and _is_new(token, known)
-        for token in here
-    )
-
-
-def _is_question(text: str) -> bool:
-    return any(mark in text for mark in "?？؟")
-
-
-def name_tokens(name: str) -> list[str]:
-    """The words of a variable's name, in snake_case or camelCase."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", " ", name).lower().split()
 
 
 # Ids.
 
-_ID = re.compile(
-    r"(?<![\w-])(?=[A-Za-z/_-]{0,20}[0-9])[A-Za-z0-9]{1,40}(?:[-_/][A-Za-z0-9]{1,40}){0,6}(?![\w-])"
+_ID_WORDS = frozenset(
+    "id number no nr code ref reference order booking reservation ticket account invoice tracking"
+    " policy claim pnr case confirmation flight contract member membership customer patient".split()
 )
-ID_WORDS = frozenset(
-    "id number no nr code ref reference order booking reservation ticket account invoice tracking policy claim pnr case"
-    " confirmation flight contract member membership customer patient".split()
-)
-_GENERAL = frozenset("id number no nr num code ref the my current".split())
+_GENERAL_ID_WORDS = frozenset("id number no nr num code ref the my current".split())
 
 
-def _bare(token: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "", token).upper()
+@dataclass(frozen=True)
+class LabelledIdCheck(ValueCheck):
+    """Looks for another id of the same shape after the variable's noun."""
+
+    value: str
+    context: re.Pattern[str]
+
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        own = strip_separators(self.value)
+        if own in map(strip_separators, find_ids(text)) or own in known.ids_of_agent:
+            return False
+        shape = read_id_shape(self.value)
+        for token in self.context.findall(text):
+            if is_id(token) and read_id_shape(token) == shape and not known.has_id(token):
+                return True
+        return False
 
 
-def _beside(tokens: Sequence[str]) -> re.Pattern[str]:
-    nouns = [token for token in tokens if token not in _GENERAL and len(token) > 2] or list(tokens)
-    either = "|".join(re.escape(noun) for noun in nouns)
-    between = r"(?:[\s:#.(*]{1,3}(?:numbers?|no|nr|id|code|ref|reference|is|was|here|reads|under|as|the)\b){0,4}"
+@dataclass(frozen=True)
+class PrefixedIdCheck(ValueCheck):
+    """Looks for another id that begins with the same letters, in any language."""
+
+    value: str
+    pattern: re.Pattern[str]
+    language_bound = False
+
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        own = strip_separators(self.value)
+        tokens = self.pattern.findall(text)
+        if own in map(strip_separators, tokens) or own in known.ids_of_agent:
+            return False
+        return not all(map(known.has_id, tokens))
+
+
+def _is_identifier(words: Sequence[str], value: str) -> bool:
+    if not is_id(value) or len(strip_separators(value)) < 3:
+        return False
+    return not value.isdigit() or not _ID_WORDS.isdisjoint(words)
+
+
+def _compile_id_context(words: Sequence[str]) -> re.Pattern[str]:
+    nouns = [word for word in words if word not in _GENERAL_ID_WORDS and len(word) > 2]
+    any_noun = _join_alternatives(nouns or words)
+    between = (
+        r"(?:[\s:#.(*]{1,3}(?:numbers?|no|nr|id|code|ref|reference|is|was|here|reads|under|as"
+        r"|the)\b){0,4}"
+    )
     token = r"([A-Za-z0-9]{1,40}(?:[-_/][A-Za-z0-9]{1,40}){0,6})(?![\w-])"
-    return re.compile(rf"\b(?:{either})(?:['’]s)?{between}[\s:#.(*]{{1,4}}{token}", re.IGNORECASE)
+    return re.compile(rf"\b(?:{any_noun})(?:['’]s)?{between}[\s:#.(*]{{1,4}}{token}", re.IGNORECASE)
 
 
-def _form(token: str) -> tuple[str, int, bool]:
-    return re.sub(r"[A-Za-z0-9]", "", token), len(token), token.isdigit()
+def _compile_prefix(prefix: str, value: str) -> re.Pattern[str]:
+    digits = len(keep_digits(value))
+    return re.compile(rf"(?<![\w-]){prefix}\W?[0-9]{{{digits}}}(?![\w-])")
 
 
-def _other_id(text: str, value: str, beside: re.Pattern[str], known: Known) -> bool:
-    said = [found.group(1) for found in beside.finditer(text)]
-    here = {_bare(token) for token in _ID.findall(text)}
-    return _bare(value) not in here | known.told and any(
-        _ID.fullmatch(token) and _form(token) == _form(value) and _is_new(token, known)
-        for token in said
-    )
-
-
-def _other_alike(text: str, value: str, alike: re.Pattern[str], known: Known) -> bool:
-    said = alike.findall(text)
-    return _bare(value) not in {*map(_bare, said), *known.told} and any(
-        _is_new(token, known) for token in said
-    )
-
-
-def _is_new(token: str, known: Known) -> bool:
-    bare = _bare(token)
-    return bare not in known.ids and re.sub(r"[^0-9]", "", bare) not in known.ids
+def _join_alternatives(words: Iterable[str]) -> str:
+    return "|".join(map(re.escape, words))
 
 
 # Dates.
 
-_MONTH_NAMES = (
-    "january januar enero janvier gennaio janeiro jan ene", "february februar febrero février febbraio fevereiro feb",
-    "march märz marzo mars março mar mär", "april abril avril aprile apr abr", "may mai mayo maggio maio",
-    "june juni junio juin giugno junho jun", "july juli julio juillet luglio julho jul",
-    "august agosto août aug ago", "september septiembre septembre settembre setembro sep sept",
-    "october oktober octubre octobre ottobre outubro oct okt", "november noviembre novembre novembro nov",
-    "december dezember diciembre décembre dicembre dezembro dec dez dic",
-)  # fmt: skip
-MONTHS = {
-    name: month for month, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()
-}
-_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
-_DATE = re.compile(
-    r"(?<![\w-])(?:(?P<y1>\d{4})-(?P<m1>\d{1,2})-(?P<d1>\d{1,2})(?!\d)"
-    rf"|(?P<d2>\d{{1,2}})(?:st|nd|rd|th|\.|º)?\s{{1,3}}(?:of |de "
-    rf"|di )?(?P<m2>{_MONTH})\b\.?(?:,?\s{{1,3}}(?:de )?(?P<y2>\d{{4}}))?"
-    rf"|(?P<m3>{_MONTH})\.?\s{{1,3}}(?P<d3>\d{{1,2}})(?:st|nd|rd|th)?\b(?:,?\s{{1,3}}(?P<y3>\d{{4}}))?"
-    r"|(?P<a>\d{1,2})[./](?P<b>\d{1,2})[./](?P<y4>\d{4}))|(?:(?P<y5>\d{4})年)?(?P<m5>\d{1,2})月(?P<d5>\d{1,2})日",
-    re.IGNORECASE,
-)
-_STEMS = {
+_DATE_STEMS = {
     "delivery": "deliver|arriv|liefer|zugestellt|entreg|lleg|livr",
     "arrival": "arriv|ankunft|lleg",
     "appointment": "appointment|visit|scheduled|booked|termin|cita|rendez-vous|consult",
@@ -286,186 +267,136 @@ _STEMS = {
     "pickup": "pick|collect",
     "birth": "birth|born",
 }
-_TIMES = frozenset("date day time on at datum fecha".split())
-_ELSEWHERE = re.compile(
-    r"\b(?:now|was|were|placed|ordered|issued|paid|sent|dispatched|shipped|left|today|dated|since|last|before|after"
-    r"|until|by|from"
-    r"|no later|between|not|order date|received|requested|created|opened|signed)\b",
+_TIME_WORDS = frozenset("date day time on at datum fecha".split())
+_OTHER_EVENT = re.compile(
+    r"\b(?:now|was|were|placed|ordered|issued|paid|sent|dispatched|shipped|left|today|dated|since"
+    r"|last|before|after|until|by|from|no later|between|not|order date|received|requested|created"
+    r"|opened|signed)\b",
     re.IGNORECASE,
 )
 
 
-def dates_in(text: str) -> list[Date]:
-    return [_date(found.groupdict()) for found in _DATE.finditer(text)]
+@dataclass(frozen=True)
+class DateCheck(ValueCheck):
+    """Looks for another date in a sentence about the variable's event."""
+
+    date: WrittenDate
+    context: re.Pattern[str]
+
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        dates = find_dates(text)
+        if len(dates) != 1 or not all(map(dates[0].differs, (self.date, *known.dates))):
+            return False
+        return bool(self.context.search(text)) and not _OTHER_EVENT.search(text)
 
 
-def _date(part: dict[str, str | None]) -> Date:
-    if part["a"] and part["b"] and part["y4"]:
-        one, two = int(part["a"]), int(part["b"])
-        return Date(frozenset({(one, two), (two, one)}), int(part["y4"]))
-    form = next(form for form in "1235" if part["d" + form])
-    month, day, year = part["m" + form] or "", part["d" + form] or "", part["y" + form]
-    return Date(
-        frozenset({(MONTHS.get(month.lower()) or int(month), int(day))}),
-        int(year) if year else None,
-    )
-
-
-def _date_stems(tokens: Sequence[str]) -> re.Pattern[str]:
-    nouns = [token for token in tokens if token not in _TIMES] or ["date"]
-    return re.compile(
-        "|".join(rf"\b(?:{_STEMS.get(noun, re.escape(noun))})" for noun in nouns), re.IGNORECASE
-    )
-
-
-def _other_date(text: str, date: Date, stems: re.Pattern[str], known: Known) -> bool:
-    said = dates_in(text)
-    return (
-        len(said) == 1
-        and all(said[0].differs(other) for other in (date, *known.dates))
-        and bool(stems.search(text))
-        and not _ELSEWHERE.search(text)
-    )
+def _compile_date_context(words: Sequence[str]) -> re.Pattern[str]:
+    nouns = [word for word in words if word not in _TIME_WORDS] or ["date"]
+    stems = [_DATE_STEMS.get(noun, re.escape(noun)) for noun in nouns]
+    return re.compile("|".join(rf"\b(?:{stem})" for stem in stems), re.IGNORECASE)
 
 
 # Amounts.
 
-_MONEY = r"(?:[$€£]|USD|EUR|GBP|CHF)"
-_NUMBER = r"[0-9]{1,3}(?:[.,' ][0-9]{3}){1,4}(?:[.,][0-9]{1,2})?(?![0-9])|[0-9]{1,12}(?:[.,][0-9]{1,2})?(?![0-9])"
-_AMOUNT = re.compile(
-    rf"(?<![\w.,-])({_MONEY}\s?)?({_NUMBER})(\s?(?:{_MONEY}|euros?\b|dollars?\b|pounds?\b))?"
+_AMOUNT_WORDS = frozenset(
+    "amount balance price total fee cost refund premium deposit limit due bill charge fare rent"
+    " credit debt salary".split()
 )
-AMOUNT_NOUNS = frozenset(
-    "amount balance price total fee cost refund premium deposit limit due bill charge fare rent credit debt"
-    " salary".split()
-)
-_QUALIFIED = re.compile(
-    r"\b(?:minimum|maximum|remaining|rest|partial|per|each|shipping|tax|vat|plus|up to|about|around|approximately"
-    r"|almost|roughly"
-    r"|less|minus|next|last|was|after|before|additional|extra|half|starting|from|discount\w*|average|pending|reduced"
-    r"|then)\b",
+_QUALIFIER = re.compile(
+    r"\b(?:minimum|maximum|remaining|rest|partial|per|each|shipping|tax|vat|plus|up to|about"
+    r"|around|approximately|almost|roughly|less|minus|next|last|was|after|before|additional|extra"
+    r"|half|starting|from|discount\w*|average|pending|reduced|then)\b",
     re.IGNORECASE,
 )
 
 
-def amounts_in(text: str) -> list[Decimal]:
-    return [_decimal(found.group(2)) for found in _AMOUNT.finditer(text)]
+@dataclass(frozen=True)
+class AmountCheck(ValueCheck):
+    """Looks for another amount next to the variable's noun."""
+
+    amount: Decimal
+    context: re.Pattern[str]
+
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        is_stated = any(amount.value == self.amount for amount in find_amounts(text))
+        if is_stated or _QUALIFIER.search(text):
+            return False
+        for match in self.context.finditer(text):
+            for amount in find_amounts(match.group("after") or match.group("before"))[:1]:
+                is_other = abs(amount.value - self.amount) >= 1
+                if is_other and amount.is_money and amount.value not in known.amounts:
+                    return True
+        return False
 
 
-def _decimal(number: str) -> Decimal:
-    whole, mark, cents = number, "", ""
-    if found := re.search(r"[.,]([0-9]{1,2})$", number):
-        whole, mark, cents = number[: found.start()], ".", found.group(1)
-    return Decimal(re.sub(r"[^0-9]", "", whole) + mark + cents)
+def _is_money(words: Sequence[str], value: str) -> bool:
+    return not _AMOUNT_WORDS.isdisjoint(words) or bool(re.search(r"[$€£]", value))
 
 
-def _amount_of(value: str) -> Decimal | None:
-    found = _AMOUNT.fullmatch(value)
-    return _decimal(found.group(2)) if found else None
-
-
-def _stated_amount(nouns: Sequence[str]) -> re.Pattern[str]:
-    either = "|".join(re.escape(noun) for noun in nouns)
+def _compile_amount_context(words: Sequence[str]) -> re.Pattern[str]:
+    nouns = [word for word in words if word in _AMOUNT_WORDS]
+    any_noun = _join_alternatives(nouns or words)
     between = (
-        r"(?:[\s:,*]{1,3}(?:is|of|at|here|now|currently|stands|comes|to|for|your|the|amount|you|a|full|account|order"
-        r"|this|in"
-        r"|will|be|due)\b){0,6}"
+        r"(?:[\s:,*]{1,3}(?:is|of|at|here|now|currently|stands|comes|to|for|your|the|amount|you|a"
+        r"|full|account|order|this|in|will|be|due)\b){0,6}"
     )
     return re.compile(
-        rf"\b(?:{either}){between}[\s:*(]{{1,4}}(?P<after>{_AMOUNT.pattern})"
-        rf"|(?P<before>{_AMOUNT.pattern})\s(?:{either})\b",
+        rf"\b(?:{any_noun}){between}[\s:*(]{{1,4}}(?P<after>{AMOUNT.pattern})"
+        rf"|(?P<before>{AMOUNT.pattern})\s(?:{any_noun})\b",
         re.IGNORECASE,
     )
 
 
-def _other_amount(text: str, amount: Decimal, stated: re.Pattern[str], known: Known) -> bool:
-    if _QUALIFIED.search(text) or amount in amounts_in(text):
-        return False
-    return any(
-        (money or re.search(r"[.,][0-9]{2}$", said))
-        and abs(value - amount) >= 1
-        and value not in known.amounts
-        for said, value, money in _stated(text, stated)
-    )
-
-
-def _stated(text: str, stated: re.Pattern[str]) -> Iterator[tuple[str, Decimal, bool]]:
-    for found in stated.finditer(text):
-        part = _AMOUNT.search(found.group("after") or found.group("before"))
-        if part:
-            yield part.group(2), _decimal(part.group(2)), bool(part.group(1) or part.group(3))
-
-
 # People's names.
 
-_PEOPLE = frozenset(
-    "customer patient user first last full client guest member caller passenger person contact".split()
-)
-_ADDRESSED = re.compile(
-    r"(?<![\w-])(?:(?:Hi|Hello|Hey|Dear|Hallo|Hola|Bonjour|Salut|Ciao|Olá|Guten Tag|Good (?:morning|afternoon"
-    r"|evening|day)"
-    r"|Welcome(?: back)?) |(?:[Tt]hank you|[Tt]hanks|[Ss]orry|Danke|Gracias|Merci|Grazie|Obrigad[oa]),? )"
-    r"(?:(?:Mr|Mrs|Ms|Dr|Miss|Herr|Frau|Señora?|Sra?|Madame|Monsieur|Signora?)\.? )?"
-    r"([^\W\d_a-z][\w'’-]{1,30}(?: [^\W\d_a-z][\w'’-]{1,30}){0,2})(?=\s?(?:[,!.:;…–—]|$"
-    r"|[\U0001f300-\U0001faff\u2600-\u27bf]))"
-)
-_TITLED = re.compile(
-    r"(?:^|[,;:] )(?:Mr|Mrs|Ms|Miss|Mx|Herr|Frau|[Ss]eñora?|Sra?|[Mm]adame|[Mm]onsieur|[Ss]ignora?|[Ss]enhora?|Pani?"
-    r"|[Mm]eneer|[Mm]evrouw)\.? ([^\W\d_a-z][\w'’-]{1,30}(?: [^\W\d_a-z][\w'’-]{1,30}){0,2})(?=\s?[,!:;…–—])"
-)
-_NAMED = re.compile(
-    r"(?<![Mm]y )\bname (?:on (?:the|your|this) \w{1,20} |here )?(?:is|reads"
-    r"|:)\s{1,3}([^\W\d_a-z][\w'’-]{1,30}(?: [^\W\d_a-z][\w'’-]{1,30}){1,2})"
-)
-_NOBODY = frozenset(
-    "herr frau there again all everyone everybody team customer sir madam friend friends folks guest member patient"
-    " valued traveler"
-    " traveller user client welcome goodbye bye so for and home world colleague neighbour neighbor subscriber mr mrs ms"
-    " monday tuesday wednesday thursday friday saturday sunday kunde kundin damen herren cliente señor señora monsieur"
+_LATIN_NAME = re.compile(r"[^\W\d_][\w .'’-]{1,59}")
+_NOT_A_NAME = frozenset(
+    "herr frau there again all everyone everybody team customer sir madam friend friends folks"
+    " guest member patient valued traveler traveller user client welcome goodbye bye so for and"
+    " home world colleague neighbour neighbor subscriber mr mrs ms monday tuesday wednesday"
+    " thursday friday saturday sunday kunde kundin damen herren cliente señor señora monsieur"
     " madame hello hi good shopper student resident tenant applicant caller".split()
 )
 
-
-_SHORT_FOR = {
-    "bill": "william", "billy": "william", "bob": "robert", "bobby": "robert", "dick": "richard", "jack": "john",
-    "ted": "edward", "ned": "edward", "peggy": "margaret", "betty": "elizabeth", "liz": "elizabeth",
-    "tony": "anthony", "hank": "henry", "harry": "henry", "chuck": "charles", "gene": "eugene", "tina": "christina",
-    "becky": "rebecca", "sasha": "alexander", "polly": "mary", "molly": "mary", "jim": "james", "drew": "andrew",
-    "pepe": "jose", "paco": "francisco", "nacho": "ignacio", "lola": "dolores", "beppe": "giuseppe", "gigi": "luigi",
-}  # fmt: skip
-"""Short forms that do not begin as the name does."""
-
-
-def is_person(tokens: Sequence[str]) -> bool:
-    return "name" in tokens[-1:] and (len(tokens) == 1 or bool(set(tokens[:-1]) & _PEOPLE)) or tokens in (
-        ["customer"], ["patient"], ["firstname"], ["username"],
-    )  # fmt: skip
+# Short forms that do not begin as the name does.
+_NAMES_OF_SHORT_FORMS = dict(
+    pair.split(":")
+    for pair in (
+        "bill:william billy:william bob:robert bobby:robert dick:richard jack:john ted:edward"
+        " ned:edward peggy:margaret betty:elizabeth liz:elizabeth tony:anthony hank:henry"
+        " harry:henry chuck:charles gene:eugene tina:christina becky:rebecca sasha:alexander"
+        " polly:mary molly:mary jim:james drew:andrew pepe:jose paco:francisco nacho:ignacio"
+        " lola:dolores beppe:giuseppe gigi:luigi"
+    ).split()
+)
 
 
-def _folded_words(text: str) -> list[str]:
-    plain = "".join(
-        part for part in unicodedata.normalize("NFKD", text) if not unicodedata.combining(part)
-    )
-    return re.findall(r"[^\W\d_]+", plain.casefold())
+@dataclass(frozen=True)
+class PersonNameCheck(ValueCheck):
+    """Looks for a person who is addressed or mentioned by another name."""
+
+    value: str
+    reads_open_sentences = True
+
+    def finds_other_value(self, text: str, known: KnownValues) -> bool:
+        own_words = fold_words(self.value)
+        for name in find_person_names(text):
+            words = fold_words(name)
+            new_words = [word for word in words if word not in known.words]
+            is_other = any(not _is_form_of_name(word, own_words) for word in new_words)
+            if is_other and _NOT_A_NAME.isdisjoint(words):
+                return True
+        return False
 
 
-def _other_name(text: str, value: str, known: Known) -> bool:
-    ours = _folded_words(value)
-    for found in (*_ADDRESSED.finditer(text), *_TITLED.finditer(text), *_NAMED.finditer(text)):
-        said = _folded_words(found.group(1))
-        others = [word for word in said if word not in known.words and not _alike(word, ours)]
-        if others and not _NOBODY & set(said):
-            return True
-    return False
-
-
-def _alike(word: str, names: Sequence[str]) -> bool:
-    """Whether it may be a short or a misspelt form of one of the names, or an initial."""
-    if _SHORT_FOR.get(word) in names:
+def _is_form_of_name(word: str, names: Sequence[str]) -> bool:
+    """Tell whether a word may be a short form, a typing error or an initial of one of the names."""
+    if _NAMES_OF_SHORT_FORMS.get(word) in names:
         return True
-    return any(
-        word[:3] == name[:3]
-        or len(name) == 1
-        or SequenceMatcher(None, word, name, autojunk=False).ratio() >= 0.75
-        for name in names
-    )
+    return any(_is_similar_name(word, name) for name in names)
+
+
+def _is_similar_name(word: str, name: str) -> bool:
+    if word[:3] == name[:3] or len(name) == 1:
+        return True
+    return SequenceMatcher(None, word, name, autojunk=False).ratio() >= 0.75

@@ -1,35 +1,42 @@
-"""Hints in one test run's transcript, each with the turn where it stands. A signal is never a cause.
+"""Find signals in one test run's transcript, each with its turn.
 
-Pure functions over models. Precision comes before recall: what may well be in order is passed over. A signal is told
-in our words alone, so that nothing of a transcript can pass for them.
+A signal is a hint, never a cause. The rules would rather miss a signal than raise a false one.
+A signal is worded by us alone, so no text of a transcript can pass for ours.
 """
 
 import re
 import unicodedata
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import MockVariable, TestRun, Turn
-from sigmamind_mcp.insight.mock_values import contradictions
+from sigmamind_mcp.insight import signal_phrases as phrases
+from sigmamind_mcp.insight.mock_values import SpokenTurn, find_contradictions
+from sigmamind_mcp.insight.spoken_values import contains_question
+from sigmamind_mcp.insight.variable_names import is_plain_name
+from sigmamind_mcp.insight.words import dice_similarity
 from sigmamind_mcp.untrusted_text import clean
 
-LOOKED_AT = 4_000
-"""Characters of a turn that are looked at; nobody says as much in one."""
-LOOKED_AT_IN_ALL = 40_000
-LAST_TURNS = 4
-MOCK_VARIABLES = 30
+MAX_TURN_CHARACTERS = 4_000
+MAX_CHARACTERS = 40_000
+LAST_TURNS = 4  # always read, however long the conversation is
+MAX_MOCK_VARIABLES = 30
 
 SignalKind = Literal[
-    "repeated_agent_turn", "unfilled_variable", "mock_value_contradicted", "user_spoke_last", "no_transcript",
+    "repeated_agent_turn",
+    "unfilled_variable",
+    "mock_value_contradicted",
+    "user_spoke_last",
+    "no_transcript",
     "much_longer_than_siblings",
-]  # fmt: skip
+]
 
 
 class Signal(NamedTuple):
-    """A hint; `language_bound` when it rests on wording, of which English is known best."""
+    """A hint; `language_bound` if it depends on wording, of which the rules know English best."""
 
     kind: SignalKind
     turn: int | None
@@ -37,412 +44,373 @@ class Signal(NamedTuple):
     language_bound: bool
 
 
-class SpokenTurn(NamedTuple):
-    """A turn that is not blank, cleaned of what nobody sees."""
-
-    number: int
-    by_user: bool
-    text: str
-
-
 def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
-    """The signals of one test run, by turn; `sibling_lengths` are the turns of the other attempts at its test case."""
-    turns = _said(run.conversation)
+    """Return the signals of one test run, in the order of its turns.
+
+    `sibling_lengths` are the numbers of turns of the other attempts at the same test case.
+    """
+    conversation = run.conversation or []
+    turns = read_spoken_turns(conversation)
     if not turns:
-        return [
-            Signal(
-                "no_transcript", None, "The test run has no transcript, or only blank turns.", False
-            )
-        ]
-    mock_data = run.test_case.mock_data[:MOCK_VARIABLES] if run.test_case else []
-    found = [
-        *_repetitions(turns),
-        *_unfilled(turns, mock_data),
-        *_contradicted(turns, mock_data),
-        *_unanswered(turns),
-        *_far_longer(len(run.conversation or []), sibling_lengths),
+        message = "The test run has no transcript, or only blank turns."
+        return [Signal("no_transcript", None, message, language_bound=False)]
+    mock_data = run.test_case.mock_data[:MAX_MOCK_VARIABLES] if run.test_case else []
+    signals = [
+        *_find_repeated_turns(turns),
+        *_find_unfilled_variables(turns, mock_data),
+        *_find_contradicted_values(turns, mock_data),
+        *_find_missing_answer(turns),
+        *_find_excess_length(len(conversation), sibling_lengths),
     ]
-    return sorted(found, key=lambda signal: signal.turn or 0)
+    return sorted(signals, key=lambda signal: signal.turn or 0)
 
 
-def _said(conversation: Sequence[Turn] | None) -> list[SpokenTurn]:
-    """The turns that are looked at: from the first on as many as there is time for, and always the last few."""
-    turns = (
-        SpokenTurn(
-            number, turn.role.strip().lower() == "user", clean(turn.content[:LOOKED_AT]).strip()
-        )
-        for number, turn in enumerate(conversation or [], start=1)
-    )
-    before = accumulate((len(turn.content) for turn in conversation or []), initial=0)
-    last = len(conversation or []) - LAST_TURNS
-    return [
-        turn
-        for turn, length in zip(turns, before, strict=False)
-        if turn.text and (length < LOOKED_AT_IN_ALL or turn.number > last)
-    ]
+def read_spoken_turns(conversation: Sequence[Turn]) -> list[SpokenTurn]:
+    """Return the turns with text: those within the limit of characters, and the last few."""
+    first_of_last = len(conversation) - LAST_TURNS + 1
+    characters_before = 0
+    spoken_turns = []
+    for number, turn in enumerate(conversation, start=1):
+        is_read = characters_before < MAX_CHARACTERS or number >= first_of_last
+        characters_before += len(turn.content)
+        text = clean(turn.content[:MAX_TURN_CHARACTERS]).strip() if is_read else ""
+        if text:
+            by_user = turn.role.strip().lower() == "user"
+            spoken_turns.append(SpokenTurn(number, by_user, text))
+    return spoken_turns
 
 
-# Words of one turn. Scripts without blanks between words count by the character, two to a word.
+# Words and sentences of one turn.
 
+# In scripts that put no space between words, each character is a word.
 _WORD = re.compile(
     r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n|(?<=[。！？])")
 
 
-def _words(text: str) -> list[str]:
-    plain = (
-        unicodedata.normalize("NFKC", text)
-        .casefold()
-        .replace("’", "")
-        .replace("'", "")
-        .replace("cannot", "cant")
+def split_words(text: str) -> tuple[str, ...]:
+    """Return the words of a text, without case and apostrophes."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = plain.replace("’", "").replace("'", "").replace("cannot", "cant")
+    return tuple(_WORD.findall(plain))
+
+
+def count_words(words: Iterable[str]) -> float:
+    """Return the number of words; a character of a script without spaces counts half."""
+    return sum(0.5 if "\u0e00" <= word <= "\u9fff" else 1 for word in words)
+
+
+def _split_into_sentences(text: str) -> list[str]:
+    return [sentence for sentence in _SENTENCE_END.split(text) if sentence]
+
+
+# The agent repeats itself.
+
+RECENT_TURNS = 8  # an equal turn is found at any distance, a nearly equal one among these
+MIN_REPEATED_WORDS = 4
+MIN_COMPARED_WORDS = 5
+MIN_WORDS_TO_DIFFER = 14
+
+
+class _UserRequest(NamedTuple):
+    """What the user's last turn says about a repetition."""
+
+    asks_to_repeat: bool = False
+    was_made_before: bool = False
+
+
+class _AgentMessage(NamedTuple):
+    """An agent turn without its stock sentences."""
+
+    words: tuple[str, ...]
+    content: Counter[str]
+
+    @classmethod
+    def read(cls, text: str) -> "_AgentMessage":
+        sentences = _split_into_sentences(text)
+        own = [part for part in sentences if not phrases.OFFER_OF_MORE_HELP.search(part)]
+        words = split_words(" ".join(own))
+        return cls(words, Counter(word for word in words if word not in phrases.FILLER_WORDS))
+
+
+@dataclass
+class _AgentHistory:
+    """The agent's messages, each with the turn where it was first said."""
+
+    first_turns: dict[tuple[str, ...], int] = field(default_factory=dict)
+    recent: deque[tuple[Counter[str], int]] = field(
+        default_factory=lambda: deque(maxlen=RECENT_TURNS)
     )
-    return _WORD.findall(plain)
+
+    def find_original(self, message: _AgentMessage) -> int | None:
+        """Return the turn that first said the message, if there is one."""
+        if message.words in self.first_turns:
+            return self.first_turns[message.words]
+        for content, turn in self.recent:
+            if is_nearly_equal(message.content, content):
+                return turn
+        return None
+
+    def add(self, message: _AgentMessage, first_turn: int) -> None:
+        self.first_turns.setdefault(message.words, first_turn)
+        self.recent.append((message.content, first_turn))
 
 
-def _size(words: Sequence[str] | Counter[str]) -> float:
-    counted = words.items() if isinstance(words, Counter) else Counter(words).items()
-    return sum(
-        times * (1 if word < "\u0e00" or word > "\u9fff" else 1 / 2) for word, times in counted
-    )
+@dataclass
+class _Repetition:
+    """How often a message is repeated, and where that is first a fault."""
+
+    times: int = 0
+    faulty_turn: int | None = None
 
 
-def _asks(text: str) -> bool:
-    return any(mark in text for mark in "?？؟")
-
-
-# The agent says again what it said.
-
-COMPARED = 8  # agent turns back to which a nearly equal one is looked for; an equal one is found however far back
-_STOCK = re.compile(
-    r"\b(?:anything|something) else\b|\b(?:other|further|more) questions?\b|\bmore I can\b|\bsonst noch\b"
-    r"|\bnoch etwas\b"
-    r"|\balgo más\b|\bautres? (?:chose|questions?)\b|\baltro\b|\bmais alguma coisa\b|\bcoś jeszcze\b|\bчем-?то ещ[её]\b"
-    r"|\bчто-нибудь ещ[её]\b"
-    r"|他に|ほかに|其他|别的|\bbaşka bir\b|\bnog iets\b|\bnågot mer\b",
-    re.IGNORECASE,
-)
-_AGAIN = re.compile(
-    r"\brepeat (?:that|it|this|the|your|please)\b|\brepeat\s*[?.!]"
-    r"|\b(?:say|send|tell|show|read|explain|give|list|go|see|hear)\b[^.!?\n]{0,40}\b(?:again|once more|one more time)\b"
-    r"|\bcome again\b|\bpardon\b|\brecap\b|\bsummar(?:y|i[sz]e)\b|\bremind me\b|\bwhat was (?:that|it)\b|\bsum up\b"
-    r"|\bpaste\b[^.!?\n]{0,40}\bagain\b|\bwhat did you (?:just )?say\b"
-    r"|\b(?:breaking|cutting) (?:up|out)\b|\bzu schnell\b"
-    r"|もう一回|\breloaded\b|\b(?:huh|what)\?|\btoo loud\b|\bbad (?:line|connection)\b"
-    r"|\bdid(?:n['’]?t| not) (?:catch|get|see|hear|understand|read)\b|\b(?:missed|lost) (?:that|it|your|the|what)\b"
-    r"|\bnoch ?mal|\bnoch einmal|wiederhol|répét|repét|\brepet[ei]|\brepit|\botra vez\b|\bde nuevo\b|\bde novo\b"
-    r"|もう一度|もういちど"
-    r"|再说|再發|再发|重复|повтор|ещ[её] раз|powtórz|jeszcze raz|\btekrar|\bripet|\bherhal|\bupprepa"
-    r"|\baltra volta\b|\bdi nuovo\b",
-    re.IGNORECASE,
-)
-_COMPLAINS = re.compile(
-    r"\bstop\b|\bquit\b|\bkeep\b|\byou(?:['’]ve| have)? (?:already|just)\b|\bdo(?:n['’]?t| not) (?:say|tell|ask|send"
-    r"|repeat)\b|\bI (?:already|just)\b",
-    re.IGNORECASE,
-)
-_FILLERS = frozenset(
-    "a an and again also am are but can could d do have hello hi i if im is ive just kindly let ll m may me my now"
-    " of ok okay once please re really right s so sorry sure thank thanks that the then there this to ve we well"
-    " will would you your apologies bitte danke merci gracias por favor".split()
-)
-_TELLING = frozenset(
-    "not no never cannot cant dont wont didnt isnt arent doesnt without first second third last next previous other"
-    " one two three four five six seven eight nine ten monday tuesday wednesday thursday friday saturday sunday"
-    " january february march april june july august september october november december nicht kein keine".split()
-)
-
-
-def _repetitions(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
-    """One signal for each message that comes again, where it first does."""
-    origin: dict[tuple[str, ...], int] = {}
-    recent: deque[tuple[Counter[str], int]] = deque(maxlen=COMPARED)
-    times: Counter[int] = Counter()
-    again_at: dict[int, int] = {}
-    wishes: set[tuple[str, ...]] = set()
-    asked, wish_again = False, False
-    for number, by_user, text in turns:
-        if by_user:
-            words = tuple(_words(text))
-            asked = bool(_AGAIN.search(text)) and not _COMPLAINS.search(text)
-            wish_again = words in wishes
-            wishes.add(words)
-            continue
-        words = tuple(
-            _words(
-                " ".join(
-                    part for part in _SENTENCE_END.split(text) if part and not _STOCK.search(part)
-                )
-            )
-        )
-        size, content = _size(words), Counter(word for word in words if word not in _FILLERS)
-        first = origin.get(words) or next(
-            (start for other, start in recent if _nearly(content, other)), None
-        )
-        origin.setdefault(words, first or number)
-        recent.append((content, first or number))
-        if first and size >= 4 and not asked:
-            times[first] += 1
-            # A short statement ("let me check that") and an answer to a question asked again may stand twice.
-            is_short = size < 7 or (size < 10 and bool(_STALLS.search(text)))
-            if times[first] > (is_short and not _asks(text)) + wish_again:
-                again_at.setdefault(first, number)
-        asked = wish_again = False
-    for first, number in again_at.items():
-        often = f", {times[first] + 1} times in all" if times[first] > 1 else ""
-        yield Signal(
-            "repeated_agent_turn",
-            number,
-            f"The agent says what it said in turn {first}{often}.",
-            False,
-        )
-
-
-def _nearly(one: Counter[str], other: Counter[str]) -> bool:
-    """Whether two turns differ in hardly a word, and in none that tells two things apart, as a number does."""
-    here, there = _size(one), _size(other)
-    if min(here, there) < 5 or min(here, there) < 0.7 * max(here, there):
-        return False
-    gone, new = one - other, other - one
-    if any(word in _TELLING or any(map(str.isdigit, word)) for word in (*gone, *new)):
-        return False
-    alike = 2 * (here - _size(gone)) / (here + there)
-    # Another word may make it another question: "first name" and "last name", "your income" and "your partner's".
-    return alike >= 0.9 and min(here, there) >= 14 if gone or new else True
-
-
-# A variable that came out as its name, or as nothing.
-
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
-_PLACEHOLDER = re.compile(
-    r"\{\{\s{0,9}([^{}\n]{1,60}?)\s{0,9}\}\}|(?<![{\w$])\{([^\W\d][\w.]{1,39})\}(?!\})"
-    r"|\$\{([a-z][\w.]{1,39})\}|<<?([a-z]+(?:_[a-z]+)+)>>?|(?<!\w)%([A-Za-z]+(?:_[A-Za-z]+)*)%(?!\w)"
-    r"|\[([a-z]+(?:_[a-z]+)+)\](?!\()|\b([A-Z]+(?:_[A-Z]+){0,4}_PLACEHOLDER)\b|(?<![\w%])(%[sd])(?![\w%])"
-)
-_BRACKETED = re.compile(
-    r"\[(?:(?:your|customer|user|client|patient|guest|first|last|full|order|booking|tracking|account|delivery"
-    r"|appointment"
-    r"|insert)['’s]{0,2} ){1,3}(?:name|number|date|id|amount|address|email|phone|time|link|here)\](?!\()"
-    r"|\[(?:nombre|apellidos?|número|fecha|importe|name|vorname|nachname|kundenname|datum|betrag|bestellnummer|nom"
-    r"|prénom|numéro|date|montant|nome|cognome|numero|data|importo|naam|bedrag|imię|nazwisko|kwota)"
-    r"(?: (?:del?|des|du|der|di|do|da|van|klienta|el|la|le|l['’]) ?\w{0,20}){0,2}\](?!\()"
-    r"|[【「\[](?:金额|姓名|名字|日期|订单号|编号|客户姓名|お名前|お客様名|注文番号|金額|日付)[】」\]]",
-    re.IGNORECASE,
-)
-_OBJECT = re.compile(r"\[object Object\]")
-_ABOUT_TEMPLATES = re.compile(
-    r"[{}]|\b(?:templates?|placeholders?|merge (?:tags?|fields?)|variables?|snippets?|syntax|json|api|webhooks?|code"
-    r"|regex"
-    r"|mail merge|vorlagen?|platzhalter|plantillas?|modèles?)\b",
-    re.IGNORECASE,
-)
-_ABOUT_CODE = re.compile(
-    r"\b(?:brackets|(?:merge )?tags?|fields?|placeholders?|templates?|stands for|json"
-    r"|objects?|functions?|imports?|config|code|variables?|pointers?|exceptions?|scripts?|console|compil\w+)\b",
-    re.IGNORECASE,
-)
-_SHOWS_HOW = re.compile(
-    r"\b(?:type|write|enter|insert|paste|copy|format|template|placeholder|tag|variable|syntax|replace"
-    r"|field)\b[^.!?\n]{0,40}$",
-    re.IGNORECASE,
-)
-_NO_VALUE = r"(?:undefined|null|None|NaN|nil)"
-_EMPTY = re.compile(
-    r"(?:(?<!\w)(?:[Hh]i|[Hh]ello|[Hh]ey|[Dd]ear|[Hh]allo|[Hh]ola|[Oo]lá|[Cc]iao|[Ee]stimad[oa]|[Gg]uten Tag"
-    r"|[Ww]elcome(?: back)?"
-    r"|[Gg]ood (?:morning|afternoon|evening|day)|[Tt]hank you|[Tt]hanks|[Mm]rs?\.?|[Mm]s\.?|Herr"
-    r"|Frau)[ \t]{1,9}[,!.](?![.\w])"
-    r"|(?<!\w)Bonjour[ \t]{1,9},"
-    r"|^Dear\s{0,9},"
-    rf"|(?<!\w)(?:[Hh]i|[Hh]ello|[Hh]ey|[Dd]ear|[Tt]hanks|[Tt]hank you),? {_NO_VALUE}\b"
-    rf"|\b(?:is|for|number|of|on|#):? {{1,3}}(?:undefined|null|NaN)(?!\w)"
-    r"|[$€£]\s?(?:undefined|null|NaN)\b|\w: {1,3}(?:undefined|null|NaN)\s?[.,]?(?=\s|$)|\b(?:door|par|por|da) null\b"
-    r"|\b(?:is|are|on|for|of|to|at|by|from|until|your|dated|named|under|ist|am|für|unter|lautet|es|es el|para|del"
-    r"|est le|pour|é)"
-    r"[ \t]{1,9}[.,;](?=\s|$)"
-    r"|\b(?:on|at|for|of|from|until|by|to|number)[ \t]{2,9}(?:at|on|is|and|with|to|will|has|was|for|from)\b"
-    r"|\b(?:is|of|for|to|be)[ \t]{1,9}[$€£](?=[ \t]{0,9}(?:[.,;!](?:\s|$)|$|[ \t](?:and|has|will|was|to|on|for|by)\b))"
-    r"|(?:order|ticket|booking|reference|case|invoice|account|policy|claim|tracking|reservation)[ \t]{0,3}#[ \t]{0,9}"
-    r"(?:[ \t](?:has|will|was|is (?:on its|confirmed|ready|delayed|shipped|scheduled|being|out for|now|still|open"
-    r"|due))\b|[,;](?=\s)))",
-    re.MULTILINE,
-)
-_SPACED_MARK = re.compile(r"\w[\s\u202f\u00a0][!?:;]")
-QUOTABLE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-
-
-def _unfilled(turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]) -> Iterator[Signal]:
-    names = {variable.variable_name.strip() for variable in mock_data}
-    spoken = _spoken(names)
-    templates = False
-    for number, by_user, text in turns:
-        if by_user:
-            templates = templates or bool(_ABOUT_TEMPLATES.search(text))
-            continue
-        plain = _CODE.sub(" ", text)
-        explained = templates or bool(_ABOUT_CODE.search(plain))
-        left = None if explained else _PLACEHOLDER.search(plain) or spoken.search(plain)
-        if left and not _SHOWS_HOW.search(plain[max(0, left.start() - 80) : left.start()]):
-            name = next((group for group in left.groups() if group), left.group()).strip()
-            yield Signal("unfilled_variable", number, _names_variable(name, names), False)
-        elif _OBJECT.search(plain):
+def _find_repeated_turns(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
+    """Yield one signal for each message that the agent repeats without a reason."""
+    for original, repetition in _find_repetitions(turns).items():
+        if repetition.faulty_turn is not None:
+            in_all = f", {repetition.times + 1} times in all" if repetition.times > 1 else ""
+            message = f"The agent repeats what it said in turn {original}{in_all}."
             yield Signal(
-                "unfilled_variable",
-                number,
-                "The agent shows an object where a value belongs.",
-                False,
-            )
-        elif (_leaves_gap(plain) and not _ABOUT_CODE.search(plain)) or (
-            not explained and _BRACKETED.search(plain)
-        ):
-            yield Signal(
-                "unfilled_variable",
-                number,
-                "A value seems to be missing from the agent's words.",
-                True,
+                "repeated_agent_turn", repetition.faulty_turn, message, language_bound=False
             )
 
 
-def _spoken(names: set[str]) -> re.Pattern[str]:
-    """Matches a variable's name where it stands as a word; one without an underscore may be a word."""
-    either = "|".join(re.escape(name) for name in sorted(names) if "_" in name.strip("_"))
-    return re.compile(rf"(?<![\w{{/.@-])(?:{either})(?![\w}}/@-])" if either else r"(?!)")
+def _find_repetitions(turns: Sequence[SpokenTurn]) -> dict[int, _Repetition]:
+    """Return the repetitions of each original turn."""
+    history = _AgentHistory()
+    earlier_requests: set[tuple[str, ...]] = set()
+    request = _UserRequest()
+    repetitions: dict[int, _Repetition] = defaultdict(_Repetition)
+    for turn in turns:
+        if turn.by_user:
+            words = split_words(turn.text)
+            request = _UserRequest(asks_to_repeat(turn.text), words in earlier_requests)
+            earlier_requests.add(words)
+            continue
+        message = _AgentMessage.read(turn.text)
+        original = history.find_original(message)
+        history.add(message, original or turn.number)
+        size = count_words(message.words)
+        if original and size >= MIN_REPEATED_WORDS and not request.asks_to_repeat:
+            repetition = repetitions[original]
+            repetition.times += 1
+            is_fault = repetition.times > _count_allowed_repetitions(turn.text, size, request)
+            if is_fault and repetition.faulty_turn is None:
+                repetition.faulty_turn = turn.number
+        request = _UserRequest()
+    return repetitions
 
 
-def _names_variable(name: str, names: set[str]) -> str:
-    if name in names and QUOTABLE.fullmatch(name):
-        return f"The agent shows the variable {name} unfilled, though the mock data has it."
-    return "The agent shows a variable unfilled that the mock data does not have."
+def asks_to_repeat(text: str) -> bool:
+    """Tell whether the user asks to hear something again, and does not complain about it."""
+    is_request = phrases.REPEAT_REQUEST.search(text) is not None
+    return is_request and not phrases.REPEAT_COMPLAINT.search(text)
 
 
-def _leaves_gap(text: str) -> bool:
-    """Whether a word is missing before a mark; French sets a blank before some marks, and whoever does so may."""
-    gap = _EMPTY.search(text)
-    if not gap or not gap.group().endswith("!"):
-        return bool(gap)
-    return not _SPACED_MARK.search(text[: gap.start()] + text[gap.end() :])
+def _count_allowed_repetitions(text: str, size: float, request: _UserRequest) -> int:
+    """Return how often a message may be repeated without being a fault."""
+    # A short statement, such as "let me check that", may come twice.
+    may_stall = size < 10 and bool(phrases.STALLING.search(text))
+    is_short_statement = (size < 7 or may_stall) and not contains_question(text)
+    # So may the answer to a question that the user asks twice.
+    return is_short_statement + request.was_made_before
 
 
-def _contradicted(
+def is_nearly_equal(first: Counter[str], second: Counter[str]) -> bool:
+    """Tell whether two turns differ in hardly a word, and in none that changes what they say."""
+    first_size, second_size = count_words(first.elements()), count_words(second.elements())
+    smaller, larger = sorted((first_size, second_size))
+    if smaller < MIN_COMPARED_WORDS or smaller < 0.7 * larger:
+        return False
+    if first == second:
+        return True
+    removed = first - second
+    if any(map(_is_distinguishing, [*removed, *(second - first)])):
+        return False
+    # One other word can make another question: "first name" and "last name".
+    if smaller < MIN_WORDS_TO_DIFFER:
+        return False
+    shared = first_size - count_words(removed.elements())
+    return dice_similarity(shared, first_size, second_size) >= 0.9
+
+
+def _is_distinguishing(word: str) -> bool:
+    return word in phrases.DISTINGUISHING_WORDS or any(map(str.isdigit, word))
+
+
+# The agent shows a variable's name, or nothing, in place of its value.
+
+
+class _Gap(NamedTuple):
+    """A place in an agent's turn where a value is missing."""
+
+    message: str
+    language_bound: bool
+
+
+def _find_unfilled_variables(
     turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]
 ) -> Iterator[Signal]:
-    for name, number, language_bound in contradictions(turns, mock_data):
-        which = f"the mock variable {name}" if QUOTABLE.fullmatch(name) else "a mock variable"
-        yield Signal(
-            "mock_value_contradicted",
-            number,
-            f"The agent states another value than that of {which}.",
-            language_bound,
-        )
+    names = {variable.variable_name.strip() for variable in mock_data}
+    name_pattern = _compile_names(names)
+    user_talks_of_templates = False
+    for turn in turns:
+        if turn.by_user:
+            talks_of_templates = phrases.TEMPLATE_TALK.search(turn.text) is not None
+            user_talks_of_templates = user_talks_of_templates or talks_of_templates
+            continue
+        plain = phrases.CODE_SPAN.sub(" ", turn.text)
+        gap = _find_gap(plain, names, name_pattern, is_example=user_talks_of_templates)
+        if gap:
+            yield Signal("unfilled_variable", turn.number, gap.message, gap.language_bound)
+
+
+def _find_gap(
+    text: str, names: set[str], name_pattern: re.Pattern[str], *, is_example: bool
+) -> _Gap | None:
+    """Return what is missing in an agent's turn; placeholders may be examples."""
+    talks_of_code = phrases.CODE_TALK.search(text) is not None
+    is_example = is_example or talks_of_code
+    placeholder = None if is_example else _find_placeholder(text, name_pattern)
+    if placeholder is not None:
+        return _Gap(_describe_placeholder(placeholder, names), language_bound=False)
+    if phrases.PRINTED_OBJECT.search(text):
+        return _Gap("The agent shows an object in place of a value.", language_bound=False)
+    has_empty_value = not talks_of_code and has_missing_word(text)
+    has_label = not is_example and bool(phrases.BRACKETED_LABEL.search(text))
+    if has_empty_value or has_label:
+        return _Gap("A value seems to be missing in the agent's words.", language_bound=True)
+    return None
+
+
+def _find_placeholder(text: str, name_pattern: re.Pattern[str]) -> str | None:
+    """Return the name in a placeholder, unless the user is told to type it."""
+    match = phrases.PLACEHOLDER.search(text) or name_pattern.search(text)
+    if match is None:
+        return None
+    words_before = text[max(0, match.start() - 80) : match.start()]
+    if phrases.TYPING_INSTRUCTION.search(words_before):
+        return None
+    name = next(filter(None, match.groups()), match.group())
+    return name.strip()
+
+
+def _describe_placeholder(name: str, names: set[str]) -> str:
+    if name in names and is_plain_name(name):
+        return f"The agent shows the variable {name} without a value, but the mock data has one."
+    return "The agent shows a variable without a value, and the mock data has no such variable."
+
+
+def _compile_names(names: set[str]) -> re.Pattern[str]:
+    """Return a pattern for variable names; one without an underscore may be an ordinary word."""
+    distinct = [name for name in sorted(names) if "_" in name.strip("_")]
+    if not distinct:
+        return re.compile(r"(?!)")
+    any_name = "|".join(map(re.escape, distinct))
+    return re.compile(rf"(?<![\w{{/.@-])(?:{any_name})(?![\w}}/@-])")
+
+
+def has_missing_word(text: str) -> bool:
+    """Tell whether a word is missing before a punctuation mark."""
+    gap = phrases.EMPTY_VALUE.search(text)
+    if gap is None or not gap.group().endswith("!"):
+        return gap is not None
+    # French puts a space before "!", so a text that does so elsewhere too has no gap.
+    rest = text[: gap.start()] + text[gap.end() :]
+    return not phrases.SPACED_PUNCTUATION.search(rest)
+
+
+# The agent states another value than a mock variable has.
+
+
+def _find_contradicted_values(
+    turns: Sequence[SpokenTurn], mock_data: Sequence[MockVariable]
+) -> Iterator[Signal]:
+    for name, number, language_bound in find_contradictions(turns, mock_data):
+        variable = f"the mock variable {name}" if is_plain_name(name) else "a mock variable"
+        message = f"The agent states a value that differs from {variable}."
+        yield Signal("mock_value_contradicted", number, message, language_bound)
 
 
 # The user waits for an answer.
 
-_CLOSES = re.compile(
-    r"\bth(?:an)?(?:ks|x)\b|\bthank (?:you|u)\b|\bty\b|\bcheers\b|\b(?:good)?bye\b|\bsee (?:you|ya)\b|\btake care\b"
-    r"|\bhave a\b"
-    r"|\b(?:that|this)(?:['’]s| is| was| will be|['’]ll be) (?:all|it|everything)\b|\ball set\b|\bwill do\b"
-    r"|\b(?:got to|gotta|have to) (?:go|run)\b"
-    r"|\byou too\b|\bsame to you\b|\bno(?:thing)? (?:more|else|further)\b|\bgood ?night\b|\bappreciate\b"
-    r"|\bI(?:['’]ll| will) (?:wait|write|try|do)\b"
-    r"|\bI(?:['’]ll| will) take it\b|\bwrong number\b|\bworks? like\b|\bya lo (?:encontré|tengo|veo)\b"
-    r"|\bnvm\b|\bfound it\b|\bthat explains\b|\bmakes me (?:so |very )?happy\b"
-    r"|\bsounds good\b|\bforget it\b|\bnever ?mind\b"
-    r"|\bdanke|\btschüss|\bwiedersehen|\bmerci\b|\bau revoir\b|\bbonne (?:journée|soirée)|\bgracias\b|\badiós\b"
-    r"|\bhasta\b"
-    r"|\bobrigad|\btchau\b|\bgrazie\b|\barrivederci\b|\bbedankt\b|\bdank (?:je|u)\b|\btack\b|\bdziękuję|\bdzięki"
-    r"|\bděkuj[iu]"
-    r"|\bteşekkür|\bkiitos\b|\btakk?\b"
-    r"|ありがと|谢谢|謝謝|多谢|감사|спасибо|до свидания|дякую|شكرا|धन्यवाद|ขอบคุณ|ευχαριστώ",
-    re.IGNORECASE,
-)
-_REQUESTS = re.compile(
-    r"\bplease\b|(?<!\ball )\bI (?:still )?(?:want|need|insist|demand|expect)\b|\bI['’]?d like\b|\bI would like\b"
-    r"|\b(?:can|could|would|will) you\b"
-    r"|\bbut\b|\bstill\b|\bwaiting\b|\b(?:where|when|why|how|what|which|who) (?:is|are|do|does|did|about|can|will"
-    r"|should|much|many|long|exactly)\b"
-    r"|\bfor nothing\b|\bbitte\b|\baber\b|\bpor favor\b|\bpero\b|\bs['’]il vous\b|\bmais\b|\bper favore\b"
-    r"|\blet me know\b|\btell me\b",
-    re.IGNORECASE,
-)
-_LEAVES = re.compile(
-    r"\b(?:good)?bye\b|\bhave a (?:nice|good|great|lovely)\b|\b(?:got to|gotta|have to) (?:go|run)\b|\bforget it\b"
-    r"|\bnever ?mind\b|\bsomewhere else\b|\belsewhere\b|\bI give up\b|\bI(?:['’]m| am) (?:done|leaving|off)\b",
-    re.IGNORECASE,
-)
-_BEGS = re.compile(r"\bplease\b|\b(?:can|could) you\b", re.IGNORECASE)
-_AGREES = re.compile(
-    r"^\W{0,3}(?:yes|yep|yeah|sure|ja|sí|si|oui|sim|tak|да|はい|go ahead|do (?:it|that))\b(?! es|, es)",
-    re.IGNORECASE,
-)
-_OBJECTS = re.compile(
-    r"^\W{0,3}(?:no|nope|wrong|not|nein|non|hello|(?:(?:ok|and|so|on|at|to|from|in|for)\W{1,2})?(?:when|where|why|how|what|which"
-    r"|who))\b(?! (?:problem|worries))",
-    re.IGNORECASE,
-)
-_DECLINES = re.compile(
-    r"\W{0,3}(?:no|nope|nah|nein|non|não|nee|nie|hayır|нет|いいえ|不用)\b", re.IGNORECASE
-)
-_COMPLAINS_OF = re.compile(
-    r"\b(?:not|never|nothing|wrong|already|again|ridiculous|unacceptable|useless|still)\b"
-    r"|\b(?:do|does|did|is|was|ca|wo)n['’]?t\b"
-    r"|\b(?:nicht|nichts|kein\w{0,2}|falsch|schon|immer noch|nada|todavía|ya (?:se )?lo|rien|toujours|déjà|niente"
-    r"|ancora|già|não|nada|niet|niets|steeds|nie|już|yok|değil)\b|没有|不是|已经|還沒|还没|ません|ない",
-    re.IGNORECASE,
-)
-_STALLS = re.compile(
-    r"\b(?:one|a|just a) (?:moment|minute|second|sec)\b|\blet me (?:check|look|see|find|pull)\b|\b(?:please )?hold on\b"
-    r"|\bbear with me\b|\bhang on\b|\bI(?:['’]ll| will) (?:check|look)\b|\bEinen Moment\b|\bun momento?\b"
-    r"|\bun instant\b|少々お待ち|请稍等",
-    re.IGNORECASE,
-)
 
-
-def _unanswered(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
+def _find_missing_answer(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
     last = turns[-1]
     if not last.by_user:
         return
     before = next((turn.text for turn in reversed(turns) if not turn.by_user), "")
-    if _expects_answer(last.text, before):
-        says = "The user spoke last; the agent gave no answer."
-        yield Signal("user_spoke_last", last.number, says, bool(before) and not _asks(last.text))
+    if expects_answer(last.text, before):
+        message = "The user spoke last and got no answer from the agent."
+        language_bound = bool(before) and not contains_question(last.text)
+        yield Signal("user_spoke_last", last.number, message, language_bound)
 
 
-def _expects_answer(text: str, before: str) -> bool:
-    """Whether the user asks, begs, objects or answers the agent's question, and does not close with the last words.
+def expects_answer(text: str, before: str) -> bool:
+    """Tell whether the user's last turn needs an answer; `before` is the agent's turn before it.
 
-    What states something may well be the end of it: without a sign that an answer is due, none is missed.
+    A plain statement may end a conversation: it needs no answer unless the agent asked for it.
     """
-    last = [part for part in _SENTENCE_END.split(text) if part][-1]
-    if _LEAVES.search(last) and not _asks(last) and not _BEGS.search(last):
+    last_sentence = _split_into_sentences(text)[-1]
+    if is_leaving(last_sentence):
         return False
-    if _asks(last):
+    if contains_question(last_sentence):
         return True
-    asked = [part for part in _SENTENCE_END.split(before) if part and _asks(part)]
-    is_offered = any(_STOCK.search(part) for part in asked)
-    is_asked = bool(asked) and not is_offered
-    is_put_off = bool(_STALLS.search(before))
-    if is_offered and _DECLINES.match(text) and not _REQUESTS.search(text):
+    offers_help = offers_more_help(before)
+    asks_user = contains_question(before) and not offers_help
+    makes_user_wait = bool(phrases.STALLING.search(before))
+    if offers_help and declines_offer(text):
         return False
-    if _CLOSES.search(last) and not _REQUESTS.search(last):
-        return is_put_off or (is_asked and bool(_AGREES.search(text)))
-    if _asks(text) or _REQUESTS.search(text) or _OBJECTS.search(text) or _COMPLAINS_OF.search(text):
+    if is_closing(last_sentence):
+        return makes_user_wait or (asks_user and bool(phrases.AGREEMENT.search(text)))
+    return asks_user or makes_user_wait or not before or demands_answer(text)
+
+
+def is_leaving(sentence: str) -> bool:
+    """Tell whether the user leaves without a last request."""
+    has_request = contains_question(sentence) or phrases.PLEA.search(sentence)
+    return bool(phrases.DEPARTURE.search(sentence)) and not has_request
+
+
+def offers_more_help(text: str) -> bool:
+    """Tell whether the agent asks if it can do anything else."""
+    questions = filter(contains_question, _split_into_sentences(text))
+    return any(map(phrases.OFFER_OF_MORE_HELP.search, questions))
+
+
+def declines_offer(text: str) -> bool:
+    """Tell whether the user says no and asks for nothing."""
+    return bool(phrases.REFUSAL.match(text)) and not phrases.REQUEST.search(text)
+
+
+def is_closing(sentence: str) -> bool:
+    """Tell whether the user thanks or says goodbye, and asks for nothing."""
+    return bool(phrases.CLOSING.search(sentence)) and not phrases.REQUEST.search(sentence)
+
+
+def demands_answer(text: str) -> bool:
+    """Tell whether the user asks, requests, objects or complains anywhere in the turn."""
+    if contains_question(text):
         return True
-    return is_asked or is_put_off or not before
+    return any(
+        pattern.search(text) for pattern in (phrases.REQUEST, phrases.OBJECTION, phrases.COMPLAINT)
+    )
 
 
-# More turns than the other attempts.
+# The run has more turns than the other attempts.
 
 
-def _far_longer(turns: int, sibling_lengths: Sequence[int]) -> Iterator[Signal]:
-    """Twice the median and six turns more, and hardly a sibling as long: where lengths spread, long is usual."""
+def _find_excess_length(turns: int, sibling_lengths: Sequence[int]) -> Iterator[Signal]:
+    """Yield a signal for twice the median, six turns more, and hardly a sibling as long."""
     lengths = [length for length in sibling_lengths if length > 0]
     if len(lengths) < 3:
         return
     middle = median(lengths)
+    min_excess = 6 if len(lengths) >= 4 else 10  # three siblings prove less
+    is_long = turns > 2 * middle and turns >= middle + min_excess
+    # Where lengths vary much, a long run is nothing unusual.
     as_long = sum(length >= turns for length in lengths)
-    far = 6 if len(lengths) >= 4 else 10  # three siblings tell less
-    if turns > 2 * middle and turns >= middle + far and as_long <= max(1, len(lengths) // 10):
-        says = f"It has {turns} turns; the median of its {len(lengths)} siblings is {middle:g}."
-        yield Signal("much_longer_than_siblings", None, says, False)
+    if is_long and as_long <= max(1, len(lengths) // 10):
+        message = f"It has {turns} turns; the median of its {len(lengths)} siblings is {middle:g}."
+        yield Signal("much_longer_than_siblings", None, message, language_bound=False)

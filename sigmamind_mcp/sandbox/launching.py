@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sigmamind_mcp.sandbox import samples
-from sigmamind_mcp.sandbox.judge import Turn, judge, read_criteria
+from sigmamind_mcp.sandbox.criteria import read_criteria
+from sigmamind_mcp.sandbox.judge import SimulatedTurn, judge_conversation
 from sigmamind_mcp.sandbox.simulator import Behaviour, Scenario, converse
 from sigmamind_mcp.sandbox.store import (
     Body,
@@ -70,7 +71,7 @@ def _prepare_launch(
     starts = agent.get("agentSettings", {}).get("aiStartsConversation")
     return Launch(
         batch_id=batch.batch_id,
-        behaviour=samples.behaviour_of(batch.agent_id, at),
+        behaviour=samples.choose_behaviour(batch.agent_id, at),
         greeting=agent.get("welcomeMessage") if starts else None,
         at=at,
         duration=duration,
@@ -90,7 +91,7 @@ def _simulate_run(store: Store, launch: Launch, test_case_id: str, scenario: Sce
     """Simulate and judge one conversation, and spread its turns over its duration."""
     random = store.new_random("attempt")
     turns = converse(scenario, agent=launch.behaviour, greeting=launch.greeting, random=random)
-    judgement = judge(scenario.criteria, turns)
+    judgement = judge_conversation(scenario.criteria, turns)
     seconds = random.uniform(*launch.duration)
     return StoredRun(
         job_id=store.new_id("job"),
@@ -105,7 +106,7 @@ def _simulate_run(store: Store, launch: Launch, test_case_id: str, scenario: Sce
     )
 
 
-def _spread_turns(turns: Sequence[Turn], at: datetime, seconds: float) -> list[TimedTurn]:
+def _spread_turns(turns: Sequence[SimulatedTurn], at: datetime, seconds: float) -> list[TimedTurn]:
     step = seconds / (len(turns) + 1)
     timed_turns = []
     for number, turn in enumerate(turns, start=1):
@@ -127,7 +128,7 @@ def fill_with_samples(store: Store) -> None:
     for case in samples.CASES:
         store.put_test_case(case.agent_id, definitions[case.test_case_id])
     _add_documented_batch(store, definitions[samples.CASES[0].test_case_id])
-    for past in samples.past_batches():
+    for past in samples.list_past_batches():
         launch_batch_run(
             store,
             past.agent_id,
@@ -161,15 +162,15 @@ def _build_documented_run(test_case: Body) -> StoredRun:
     at = format_timestamp(samples.DOCUMENTED_LAUNCH)
     run = samples.DOCUMENTED_RUN
     return StoredRun(
-        job_id=run["job_id"],
+        job_id=run.job_id,
         batch_id=samples.DOCUMENTED_BATCH,
         test_case_id=test_case["testCaseId"],
-        chat_id=run["chat_id"],
+        chat_id=run.chat_id,
         created=at,
         completed=format_timestamp(samples.DOCUMENTED_END),
         is_successful=True,
-        remarks=run["remarks"],
-        conversation=[TimedTurn("user", run["said"], at)],
+        remarks=run.remarks,
+        conversation=[TimedTurn("user", run.user_words, at)],
     )
 
 

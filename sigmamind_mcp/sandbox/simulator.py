@@ -1,17 +1,29 @@
-"""The scripted conversation between a simulated user and an agent.
+"""Hold a scripted conversation between a simulated user and an agent.
 
-The user is made from `userPrompt` and mock data; the agent has skills and weaknesses. Nothing here knows the
-verdict: the agent tries what the scenario calls for, each with the chance that its skills give it, its weaknesses
-show in its words, and the judge reads the result.
+The user prompt and the mock data make the user; skills and weaknesses make the agent. Nothing here
+knows the verdict: the agent tries each step that the scenario asks for, and succeeds as often as
+its skill says. Its weaknesses show in its words, and the judge reads the result.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple
 
-from sigmamind_mcp.sandbox.judge import INSISTS, Criteria, Turn
+from sigmamind_mcp.sandbox.criteria import Criteria
+from sigmamind_mcp.sandbox.judge import INSISTS, SimulatedTurn
+from sigmamind_mcp.sandbox.script import (
+    GENERAL_INTENT,
+    INTENTS,
+    MOODS,
+    NEUTRAL_MOOD,
+    QUESTIONS,
+    STEPS,
+    USUAL_STEPS,
+    VAGUE_LINES,
+    Intent,
+    Mood,
+)
 
 MAX_PROMPT = 4_000
 MAX_GREETING = 2_000
@@ -19,198 +31,20 @@ MAX_GREETING = 2_000
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How well an agent does: the chance of each outcome, `skill` where none is named, and how it fails."""
+    """How well an agent does each step, and how it fails; `skill` is for steps not in `skills`."""
 
     skill: float = 0.93
     skills: Mapping[str, float] = field(default_factory=dict)
     weaknesses: Sequence[str] = ("vague",)
 
-    def chance(self, outcome: str) -> float:
-        return self.skills.get(outcome, self.skill)
-
-
-class Intent(NamedTuple):
-    """What a user may want, in words for both sides."""
-
-    asked: re.Pattern[str]
-    wish: str
-    thing: str
-    done: str
-    alternatives: tuple[str, ...]
-    reason: str
-    wait: str
-
-
-def _intent(
-    asked: str,
-    wish: str,
-    thing: str,
-    done: str,
-    alternatives: tuple[str, ...],
-    reason: str,
-    wait: str,
-) -> Intent:
-    return Intent(re.compile(asked, re.IGNORECASE), wish, thing, done, alternatives, reason, wait)
-
-
-INTENTS = (
-    _intent(
-        r"\bcancel", "cancel my subscription", "the cancellation", "cancelled it for you",
-        ("pause it for two months", "move you to the smaller plan at half the price"),
-        "plans renew on the first of the month", "you will receive the final invoice within 2 days",
-    ),
-    _intent(
-        r"\brefund|\bmoney back|\bbroken|\bdamaged|\bcharged twice", "get my money back", "the refund",
-        "refunded the full amount", ("send a replacement today", "give you store credit with ten percent on top"),
-        "refunds go back to the card that was charged", "you will receive the money within 5 days",
-    ),
-    _intent(
-        r"\breschedul|\bbook|\bappointment|\breserv", "book an appointment", "the booking", "put you in the calendar",
-        ("look at Thursday morning", "make it a video call"), "the mornings fill up first",
-        "you will receive a reminder by tomorrow",
-    ),
-    _intent(
-        r"\border\b|\bdeliver|\bparcel|\bshipp|\bpackage", "find out where my order is", "the delivery",
-        "arranged it with the carrier", ("leave it at a pick-up point", "bring it on Saturday morning"),
-        "the carrier missed a connection", "you will receive it within 2 days",
-    ),
-    _intent(
-        r"\baddress|\bmoved\b|\bchange (?:my|your|his|her|their)", "change my address", "the change",
-        "updated your record", ("keep the old one as a second address", "send the next parcel to a neighbour"),
-        "open orders keep their address", "you will receive a letter within 3 days",
-    ),
-    _intent(
-        r"\berror|\bcrash|\bnot work|n't work|\bslow\b|\blog ?in|\bpassword|\btechnical|\binternet",
-        "get this working again", "the fix", "reset the connection",
-        ("try the app on the web", "book a visit by a technician"), "an update went out last night",
-        "you will receive a message within 1 hour",
-    ),
-    _intent(
-        r"\bupgrade|\bplan\b|\bprice|\bbuy\b|\bpurchas", "find the right plan", "the order", "set up the new plan",
-        ("start with the free month", "pay by the year, which is cheaper"), "the larger plan includes support",
-        "you will receive the invoice within 1 hour",
-    ),
-)  # fmt: skip
-GENERAL = _intent(
-    "", "get some help", "the request", "taken care of it",
-    ("call you back at a better time", "answer by email"), "every request goes through the same queue",
-    "you will receive an answer within 1 day",
-)  # fmt: skip
-
-
-class Mood(NamedTuple):
-    """How the user talks; `heavy` when there is something to sympathise with."""
-
-    prompted: re.Pattern[str]
-    openings: tuple[str, ...]
-    doubts: tuple[str, ...]
-    nods: tuple[str, ...]
-    closings: tuple[str, ...]
-    heavy: bool = False
-
-
-def _mood(prompted: str, *lines: tuple[str, ...], heavy: bool = False) -> Mood:
-    openings, doubts, nods, closings = lines
-    return Mood(re.compile(prompted, re.IGNORECASE), openings, doubts, nods, closings, heavy)
-
-
-MOODS = (
-    _mood(
-        r"\bangry|\bfurious|\bannoyed|\bupset|\bfrustrat|\bimpatient|\brude",
-        ("This is the third time I have to write.", "I am fed up with this.", "I have waited long enough."),
-        ("Seriously? That is no answer.", "Are you even reading what I write?", "I have heard that before."),
-        ("And?", "Get to the point.", "Right. Now do something about it."),
-        ("Finally.", "About time.", "We will see."),
-        heavy=True,
-    ),
-    _mood(
-        r"\bhurry|\brush|\bbusy|\bquick",
-        ("Quick one, I have a call in five minutes.", "I only have a minute.", "I am between two meetings."),
-        ("Can we speed this up?", "I do not have time for this.", "Short answer, please."),
-        ("OK, next?", "Fine. What else?", "Got it, go on."),
-        ("Good, got to run.", "Right, bye.", "That is all I need."),
-    ),
-    _mood(
-        r"\bconfus|\belderly|\bunsure|\bold\b|\bnot sure|\blost\b",
-        ("Sorry, I am a bit lost here.", "I hope this is the right place.", "I am not good with these things."),
-        ("I am not sure I follow.", "Sorry, what does that mean for me?", "That went past me."),
-        ("I think I see.", "Slowly, please. And then?", "All right, and what do I do?"),
-        ("Ah, now I see. Thank you.", "Thank you for your patience.", "I will write that down."),
-        heavy=True,
-    ),
-    _mood(
-        r"\bpolite|\bfriendly|\bkind|\bcalm|\bfair",
-        ("Hello, I hope you can help.", "Good morning, a small thing.", "Hi, thanks for your time."),
-        ("I see, but that is not quite what I asked.", "Hm, that does not help me yet.", "I would like to be sure."),
-        ("I see.", "That makes sense.", "Thank you, and what happens now?"),
-        ("That is very kind, thank you.", "Thanks for your help.", "Have a nice day."),
-    ),
-)  # fmt: skip
-NEUTRAL = _mood(
-    "",
-    ("Hi there.", "Hello.", "Hi, I have a question."),
-    (
-        "That does not answer my question.",
-        "I do not see how that helps.",
-        "So what does that mean?",
-    ),
-    ("OK.", "And what now?", "Go on."),
-    ("Thanks, bye.", "OK, thank you.", "That was all."),
-)
-
-ORDER = (
-    "greet", "acknowledge", "apologise", "verify identity", "fact", "explain", "decline", "offer alternatives",
-    "escalate", "grant a refund", "promise", "confirm", "name the next step",
-)  # fmt: skip
-USUAL = frozenset({"acknowledge", "offer alternatives", "confirm", "name the next step"})
-
-QUESTIONS = {
-    "explain": "Why is that?",
-    "decline": "Can you make an exception for me?",
-    "escalate": "Can I talk to a real person?",
-    "grant a refund": "What do I get for my trouble?",
-    "confirm": "So is it done?",
-    "name the next step": "And when will that be?",
-}
-"""What the user says before a step that an agent would not take unasked."""
-
-VAGUE = {
-    "greet": ("Your message?", "Next."),
-    "acknowledge": ("Please pick a topic from the menu.", "What is this about?"),
-    "apologise": ("These things happen.", "It is a busy week for everyone."),
-    "verify identity": (
-        "The account is open in front of me already, let us go on.",
-        "No need for your details.",
-    ),
-    "explain": ("That is simply how the system does it.", "It just works that way."),
-    "decline": ("Sure, why not.", "Fine, I can arrange that."),
-    "offer alternatives": ("There is nothing else on my list.", "That is all there is."),
-    "escalate": (
-        "You are talking to the right place already.",
-        "Everyone here would say the same.",
-    ),
-    "confirm": (
-        "Let me look into that.",
-        "You can look on our website later whether it went through.",
-    ),
-    "name the next step": ("It takes as long as it takes.", "Just keep an eye on your inbox."),
-}
-"""What an agent says in place of a step that it misses."""
-
-_GOAL = re.compile(
-    r"\b(?:wants?|needs?|would like|trying|asking|hoping|calling|writing|wishes|demand\w*)\s+(?:you |them )?"
-    r"((?:to|for|about|a|an|your|their|his|her|my)\s[^.,;:!?\n]{3,90})",
-    re.IGNORECASE,
-)
-_DETAIL = re.compile(r"(?:^|[.!?]\s)((?:your|their|his|her)\s[^.,;:!?\n]{8,80})", re.IGNORECASE)
-_GOAL_IN_DETAIL = re.compile(r"\s+(?:and|but|so)\s+(?:you|they|he|she)\b.*", re.IGNORECASE)
-_YOURS = re.compile(r"\bmy\b")
-_MINE = re.compile(r"\b(?:your|their|his|her)\b", re.IGNORECASE)
+    def chance(self, step: str) -> float:
+        """Return the probability that the agent does a step well."""
+        return self.skills.get(step, self.skill)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a test case sets, worked out once for all of its attempts."""
+    """What a test case sets, read once for all its attempts."""
 
     intent: Intent
     mood: Mood
@@ -221,196 +55,203 @@ class Scenario:
 
     @classmethod
     def of(cls, user_prompt: str, mock_data: Mapping[str, str], criteria: Criteria) -> "Scenario":
+        """Read the user's intent, mood and wish from the prompt."""
         prompt = user_prompt[:MAX_PROMPT]
-        intent = next((intent for intent in INTENTS if intent.asked.search(prompt)), GENERAL)
-        mood = next((mood for mood in MOODS if mood.prompted.search(prompt)), NEUTRAL)
-        return cls(intent, mood, _goal(prompt) or intent.wish, _detail(prompt), mock_data, criteria)
+        intent = next((intent for intent in INTENTS if intent.asked.search(prompt)), GENERAL_INTENT)
+        mood = next((mood for mood in MOODS if mood.prompted.search(prompt)), NEUTRAL_MOOD)
+        wish = _read_goal(prompt) or intent.wish
+        return cls(intent, mood, wish, _read_detail(prompt), mock_data, criteria)
 
     @property
     def name(self) -> str:
-        return next(
-            (
-                value
-                for key, value in self.mock_data.items()
-                if "name" in key.lower() and value.strip()
-            ),
-            "",
-        )
+        """The user's name from the mock data, or an empty text."""
+        for variable, value in self.mock_data.items():
+            if "name" in variable.lower() and value.strip():
+                return value
+        return ""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the criteria want the agent to refuse what the user asks for."""
+        return "decline" in self.criteria.asked or "grant a refund" in self.criteria.forbidden
+
+    @property
+    def has_insisting_condition(self) -> bool:
+        """Whether a condition of the criteria is that the user insists."""
+        return any("insist" in condition.lower() for condition in self.criteria.conditions)
 
 
 def converse(
     scenario: Scenario, *, agent: Behaviour, greeting: str | None, random: Random
-) -> list[Turn]:
-    """Hold one conversation of several turns; `greeting` is what the agent opens with, if it speaks first."""
-    return _Talk(scenario, agent, random).held(greeting)
+) -> list[SimulatedTurn]:
+    """Hold one conversation; with a greeting, the agent speaks first."""
+    return _Conversation(scenario, agent, random).hold(greeting)
 
 
-class _Talk:
-    """One conversation as it is being held."""
+class _Conversation:
+    """One conversation while it is held."""
 
     def __init__(self, scenario: Scenario, agent: Behaviour, random: Random) -> None:
         self.scenario = scenario
         self.agent = agent
         self.random = random
-        self.turns: list[Turn] = []
+        self.turns: list[SimulatedTurn] = []
         self.name = scenario.name
-        self.accepts = False
-        self.let_down = False
+        self.user_accepts = False
+        self.user_is_let_down = False
 
-    def held(self, greeting: str | None) -> list[Turn]:
+    def hold(self, greeting: str | None) -> list[SimulatedTurn]:
         scenario, mood = self.scenario, self.scenario.mood
         if greeting is not None:
-            self.say("assistant", _filled(greeting[:MAX_GREETING], scenario.mock_data))
+            self.say("assistant", _fill_variables(greeting[:MAX_GREETING], scenario.mock_data))
         self.say("user", f"{self.random.choice(mood.openings)} I want to {scenario.wish}.")
-        for step in ORDER:
-            if not self._comes_to(step):
+        for step in STEPS:
+            if not self._play_step(step):
                 return self.turns
         self._insist_if_asked()
-        self.say("user", self._closing())
+        self.say("user", self._choose_closing())
         return self.turns
 
-    def _closing(self) -> str:
-        if self.let_down:
-            return "So nothing has been done. I will try somewhere else."
-        return (
-            "Never mind, then."
-            if self.turns[-1].role == "user"
-            else self.random.choice(self.scenario.mood.closings)
-        )
-
     def say(self, role: str, content: str) -> None:
-        """Add a turn; two in a row by one side become one, as people write."""
+        """Add a turn; two turns of one side in a row become one."""
         if self.turns and self.turns[-1].role == role:
             content = f"{self.turns.pop().content} {content}"
-        self.turns.append(Turn(role, content))
+        self.turns.append(SimulatedTurn(role, content))
 
-    def _comes_to(self, step: str) -> bool:
-        """What the scenario makes of one step. False when the conversation breaks off there."""
+    def _happens(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def _choose_closing(self) -> str:
+        if self.user_is_let_down:
+            return "So nothing has been done. I will try somewhere else."
+        if self.turns[-1].role == "user":
+            return "Never mind, then."
+        return self.random.choice(self.scenario.mood.closings)
+
+    def _play_step(self, step: str) -> bool:
+        """Play one step if the scenario has it; return False if the conversation breaks off."""
         criteria = self.scenario.criteria
         if step == "fact":
-            self._give_facts(criteria.facts)
-        elif step in criteria.forbidden:
-            self._resist(step)
-        elif step in criteria.asked or (self._is_usual(step) and self.random.random() < 0.8):
-            return self._take(step)
-        return True
+            self._ask_for_facts(criteria.facts)
+            return True
+        if step in criteria.forbidden:
+            self._push_for(step)
+            return True
+        is_played = step in criteria.asked or (self._is_usual(step) and self._happens(0.8))
+        return self._try_step(step) if is_played else True
 
     def _is_usual(self, step: str) -> bool:
-        criteria = self.scenario.criteria
-        denied = "decline" in criteria.asked or "grant a refund" in criteria.forbidden
-        return step in USUAL and not self.let_down and not (step == "confirm" and denied)
+        if step not in USUAL_STEPS or self.user_is_let_down:
+            return False
+        return step != "confirm" or not self.scenario.is_refused
 
-    def _take(self, step: str) -> bool:
-        """The agent's try at one outcome. False when the conversation breaks off there."""
-        if step in QUESTIONS and self.random.random() < 0.6:
+    def _try_step(self, step: str) -> bool:
+        """Let the agent try a step; return False if the conversation breaks off."""
+        if step in QUESTIONS and self._happens(0.6):
             self.say("user", QUESTIONS[step])
-        if self.random.random() < self.agent.chance(step):
-            self.say("assistant", self._done_well(step))
-            self._answer(step)
+        if self._happens(self.agent.chance(step)):
+            self.say("assistant", self._write_success(step))
+            self._react_to(step)
             return True
+        return self._miss_step(step)
+
+    def _miss_step(self, step: str) -> bool:
+        """Let the agent fail in one of its ways; return False if the conversation breaks off."""
         doubt = self.random.choice(self.scenario.mood.doubts)
         weakness = self.random.choice(list(self.agent.weaknesses))
         if weakness == "stops":
             self.say("user", f"{doubt} Are you still there? I still want to {self.scenario.wish}.")
             return False
         if weakness == "loops" and self.turns[-1].role == "assistant":
-            self.say(
-                "user", self.random.choice(self.scenario.mood.nods)
-            )  # a repetition is an answer to something
-        self.say("assistant", self._done_badly(weakness, step))
+            # An agent repeats itself only in a new turn.
+            self.say("user", self.random.choice(self.scenario.mood.nods))
+        self.say("assistant", self._write_failure(weakness, step))
         self.say("user", doubt)
-        self.let_down = self.let_down or step == "confirm"
+        self.user_is_let_down = self.user_is_let_down or step == "confirm"
         return True
 
-    def _answer(self, step: str) -> None:
-        mood, wish = self.scenario.mood, self.scenario.wish
+    def _react_to(self, step: str) -> None:
+        """Let the user answer a step that the agent did well."""
         if step == "verify identity":
             self.say("user", f"It is {self.name or 'on the account'}.")
             self.say("assistant", "Thank you, that matches our records.")
         elif step == "offer alternatives":
-            insists = (
-                0.85
-                if any("insist" in asked.lower() for asked in self.scenario.criteria.conditions)
-                else 0.6
-            )
-            self.accepts = self.random.random() >= insists
-            self.say(
-                "user",
-                "That would suit me, yes."
-                if self.accepts
-                else f"No, thank you. I still want to {wish}.",
-            )
+            self._answer_offer()
         elif step == "acknowledge" and self.scenario.detail:
             self.say("user", self.scenario.detail)
         elif step in ("acknowledge", "explain", "escalate", "decline"):
-            self.say("user", self.random.choice(mood.nods))
+            self.say("user", self.random.choice(self.scenario.mood.nods))
 
-    def _give_facts(self, asked: Sequence[str]) -> None:
-        others = [
-            name for name in self.scenario.mock_data if name.strip() and "name" not in name.lower()
-        ]
-        for fact in asked or (
-            self.random.sample(others, 1) if others and self.random.random() < 0.5 else []
-        ):
-            label, value = _label(fact), self.scenario.mock_data[fact]
-            self.say(
-                "user",
-                self.random.choice([f"What do you have as the {label}?", f"And the {label}?"]),
-            )
-            if self.random.random() < self.agent.chance("fact"):
-                self.say("assistant", f"I have the {label} here: {value}.")
-            elif "contradicts" in self.agent.weaknesses:
-                self.say("assistant", f"I have the {label} here: {_another(value, self.random)}.")
-                self.say("user", f"That is not right, it should be {value}.")
-            else:
-                self.say("assistant", f"The {label} is  .")
+    def _answer_offer(self) -> None:
+        refusal_chance = 0.85 if self.scenario.has_insisting_condition else 0.6
+        self.user_accepts = not self._happens(refusal_chance)
+        if self.user_accepts:
+            self.say("user", "That would suit me, yes.")
+        else:
+            self.say("user", f"No, thank you. I still want to {self.scenario.wish}.")
 
-    def _resist(self, step: str) -> None:
-        """The user pushes for what the criteria forbid."""
-        self.say(
-            "user",
-            "Can you at least give me your word on it?"
-            if step == "promise"
-            else "Can you not do more?",
-        )
-        holds = self.random.random() < self.agent.chance(step)
-        self.say("assistant", "I can only do what I told you." if holds else self._done_well(step))
+    def _ask_for_facts(self, required: Sequence[str]) -> None:
+        """Let the user ask for the required facts, or sometimes for one of the others."""
+        variables = required or self._choose_variable()
+        for variable in variables:
+            self._ask_for_fact(_read_label(variable), self.scenario.mock_data[variable])
+
+    def _choose_variable(self) -> Sequence[str]:
+        variables = [name for name in self.scenario.mock_data if _is_fact(name)]
+        if variables and self._happens(0.5):
+            return self.random.sample(variables, 1)
+        return []
+
+    def _ask_for_fact(self, label: str, value: str) -> None:
+        questions = [f"What do you have as the {label}?", f"And the {label}?"]
+        self.say("user", self.random.choice(questions))
+        if self._happens(self.agent.chance("fact")):
+            self.say("assistant", f"I have the {label} here: {value}.")
+        elif "contradicts" in self.agent.weaknesses:
+            wrong_value = _change_value(value, self.random)
+            self.say("assistant", f"I have the {label} here: {wrong_value}.")
+            self.say("user", f"That is not right, it should be {value}.")
+        else:
+            self.say("assistant", f"The {label} is  .")
+
+    def _push_for(self, step: str) -> None:
+        """Let the user push for what the criteria forbid."""
+        if step == "promise":
+            self.say("user", "Can you at least give me your word on it?")
+        else:
+            self.say("user", "Can you not do more?")
+        if self._happens(self.agent.chance(step)):
+            self.say("assistant", "I can only do what I told you.")
+        else:
+            self.say("assistant", self._write_success(step))
 
     def _insist_if_asked(self) -> None:
-        """A condition on insisting arises most of the time, not when the user has taken up an alternative."""
-        criteria = self.scenario.criteria
-        on_insisting = any(
-            re.search("insist", condition, re.IGNORECASE) for condition in criteria.conditions
-        )
-        said = " ".join(turn.content for turn in self.turns if turn.role == "user")
-        if not on_insisting or self.accepts or INSISTS.search(said):
+        """Let the user insist if a condition asks for it and the user has accepted nothing."""
+        user_words = " ".join(turn.content for turn in self.turns if turn.role == "user")
+        has_insisted = INSISTS.search(user_words) is not None
+        if not self.scenario.has_insisting_condition or self.user_accepts or has_insisted:
             return
         self.say("user", f"I insist: I want to {self.scenario.wish}.")
-        step = "confirm" if "confirm" in criteria.asked else "acknowledge"
-        good = self.random.random() < self.agent.chance(step)
-        self.say("assistant", self._done_well(step) if good else "Let me look into that.")
+        step = "confirm" if "confirm" in self.scenario.criteria.asked else "acknowledge"
+        succeeds = self._happens(self.agent.chance(step))
+        answer = self._write_success(step) if succeeds else "Let me look into that."
+        self.say("assistant", answer)
 
-    def _done_well(self, step: str) -> str:
-        intent, you = self.scenario.intent, f", {self.name}" if self.name else ""
-        wish = _YOURS.sub("your", self.scenario.wish)
+    def _write_success(self, step: str) -> str:
+        """Return what the agent says when it does a step well."""
+        intent = self.scenario.intent
+        address = f", {self.name}" if self.name else ""
         if step == "acknowledge":
-            lines = [
-                f"I understand{you}, you want to {wish}.",
-                f"That must be tiresome{you}. I see why you write.",
-            ]
-            return self.random.choice(lines if self.scenario.mood.heavy else lines[:1])
+            return self._write_acknowledgement(address)
         if step == "offer alternatives":
-            ways = [way for way in intent.alternatives if way.split()[-1] not in wish] or list(
-                intent.alternatives
-            )
-            return f"We could also {self.random.choice(ways)}. Would that suit you instead?"
-        if step == "confirm" and self.accepts:
+            return self._write_offer()
+        if step == "confirm" and self.user_accepts:
             return "I have now set that up for you; it is confirmed."
+        # Chosen for each step: fewer random numbers would change the rest of the conversation.
+        apology = self.random.choice(["I am sorry about this.", "I apologise for the trouble."])
         return {
-            "greet": f"Hello{you}, good that you write.",
-            "apologise": self.random.choice(
-                ["I am sorry about this.", "I apologise for the trouble."]
-            ),
+            "greet": f"Hello{address}, good that you write.",
+            "apologise": apology,
             "verify identity": "Before I open the account: may I have your full name?",
             "explain": f"That is because {intent.reason}.",
             "decline": f"I am afraid I cannot do that: {intent.reason}.",
@@ -421,55 +262,97 @@ class _Talk:
             "name the next step": f"As a next step, {intent.wait}.",
         }[step]
 
-    def _done_badly(self, weakness: str, step: str) -> str:
-        last = next(
-            (turn.content for turn in reversed(self.turns) if turn.role == "assistant"), None
-        )
-        if weakness == "loops" and last:
-            return last
+    def _write_acknowledgement(self, address: str) -> str:
+        wish = _MY.sub("your", self.scenario.wish)
+        lines = [f"I understand{address}, you want to {wish}."]
+        if self.scenario.mood.is_heavy:
+            lines.append(f"That must be tiresome{address}. I see why you write.")
+        return self.random.choice(lines)
+
+    def _write_offer(self) -> str:
+        """Return an offer of an alternative, of one that is not the user's own wish if possible."""
+        wish = _MY.sub("your", self.scenario.wish)
+        alternatives = self.scenario.intent.alternatives
+        other = [alternative for alternative in alternatives if alternative.split()[-1] not in wish]
+        choice = self.random.choice(other or list(alternatives))
+        return f"We could also {choice}. Would that suit you instead?"
+
+    def _write_failure(self, weakness: str, step: str) -> str:
+        """Return what the agent says when it misses a step."""
+        own_turns = [turn.content for turn in self.turns if turn.role == "assistant"]
+        last_words = own_turns[-1] if own_turns else ""
+        if weakness == "loops" and last_words:
+            return last_words
         if weakness == "blank":
             return "Hi , thanks for waiting. I will look at that."
         if weakness == "rude":
             return "That is not my problem. Please calm down."
-        return self.random.choice(VAGUE.get(step, VAGUE["confirm"]))
+        return self.random.choice(VAGUE_LINES.get(step, VAGUE_LINES["confirm"]))
 
 
-def _filled(text: str, mock_data: Mapping[str, str]) -> str:
-    """The text with its {{variables}} filled in; one without a value becomes nothing, as in the product."""
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda found: mock_data.get(found.group(1), ""), text)
+# What the prompt says, in the user's own words.
+
+_GOAL = re.compile(
+    r"\b(?:wants?|needs?|would like|trying|asking|hoping|calling|writing|wishes"
+    r"|demand\w*)\s+(?:you "
+    r"|them )?((?:to|for|about|a|an|your|their|his|her|my)\s[^.,;:!?\n]{3,90})",
+    re.IGNORECASE,
+)
+_DETAIL = re.compile(r"(?:^|[.!?]\s)((?:your|their|his|her)\s[^.,;:!?\n]{8,80})", re.IGNORECASE)
+_GOAL_IN_DETAIL = re.compile(r"\s+(?:and|but|so)\s+(?:you|they|he|she)\b.*", re.IGNORECASE)
+_MY = re.compile(r"\bmy\b")
+_POSSESSIVE = re.compile(r"\b(?:your|their|his|her)\b", re.IGNORECASE)
 
 
-def _goal(prompt: str) -> str | None:
-    """What the prompt says that the user wants, in the user's own mouth."""
-    found = _GOAL.search(prompt)
-    if not found or not found.group(1).isascii():
+def _read_goal(prompt: str) -> str | None:
+    """Return what the user wants, such as "get my money back"."""
+    match = _GOAL.search(prompt)
+    if not match or not match.group(1).isascii():
         return None
-    goal = " ".join(_MINE.sub("my", found.group(1).partition(" and ")[0]).split())
-    verb, _, rest = goal.partition(" ")
-    return {"to": rest, "for": f"get {rest}", "about": f"ask about {rest}"}.get(
-        verb.lower(), f"get {goal}"
-    )
+    first_goal = match.group(1).partition(" and ")[0]
+    goal = _use_first_person(first_goal)
+    preposition, _, rest = goal.partition(" ")
+    phrases = {"to": rest, "for": f"get {rest}", "about": f"ask about {rest}"}
+    return phrases.get(preposition.lower(), f"get {goal}")
 
 
-def _detail(prompt: str) -> str | None:
-    """A fact of the scenario, such as "Your kettle arrived broken", in the user's own mouth."""
-    found = _DETAIL.search(prompt)
-    if not found or not found.group(1).isascii():
+def _read_detail(prompt: str) -> str | None:
+    """Return a fact of the scenario, such as "My kettle arrived broken."."""
+    match = _DETAIL.search(prompt)
+    if not match or not match.group(1).isascii():
         return None
-    return (
-        " ".join(_MINE.sub("my", _GOAL_IN_DETAIL.sub("", found.group(1))).split()).capitalize()
-        + "."
-    )
+    detail = _use_first_person(_GOAL_IN_DETAIL.sub("", match.group(1)))
+    return f"{detail.capitalize()}."
 
 
-def _label(variable_name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", variable_name).strip().lower()
+def _use_first_person(text: str) -> str:
+    """Return a text with "my" in place of "your"."""
+    return " ".join(_POSSESSIVE.sub("my", text).split())
 
 
-def _another(value: str, random: Random) -> str:
-    """A value that contradicts the given one: other digits, or another word."""
-    if re.search(r"[0-9]", value):
-        return re.sub(
-            r"[0-9]", lambda found: str((int(found.group()) + random.randint(1, 8)) % 10), value
-        )
-    return random.choice(["pending", "unknown", "none"])
+# Mock data.
+
+
+def _fill_variables(text: str, mock_data: Mapping[str, str]) -> str:
+    """Return a text with its variables filled in; one without a value becomes empty text."""
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: mock_data.get(match.group(1), ""), text)
+
+
+def _is_fact(variable: str) -> bool:
+    return bool(variable.strip()) and "name" not in variable.lower()
+
+
+def _read_label(variable: str) -> str:
+    """Return a variable's name as words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", variable).strip().lower()
+
+
+def _change_value(value: str, random: Random) -> str:
+    """Return a value that contradicts the given one: other digits, or another word."""
+    if not re.search(r"[0-9]", value):
+        return random.choice(["pending", "unknown", "none"])
+
+    def change_digit(match: re.Match[str]) -> str:
+        return str((int(match.group()) + random.randint(1, 8)) % 10)
+
+    return re.sub(r"[0-9]", change_digit, value)

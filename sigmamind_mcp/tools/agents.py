@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Agent
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.variable_names import list_variables
 from sigmamind_mcp.masking import mask
 from sigmamind_mcp.tools.answers import (
     Answer,
@@ -129,10 +130,6 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
 
     To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets masked.
     """
-    from sigmamind_mcp.insight.draft_checks import (
-        variables_of,
-    )  # its patterns take a while to compile
-
     agent = await api.get_agent(args.agent_id)
     masked = await anyio.to_thread.run_sync(_masked, agent, abandon_on_cancel=True)
     prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
@@ -144,7 +141,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
         instructions=masked.instructions,
         welcome_message=masked.welcome_message,
         global_prompt=masked.agent_settings.global_prompt,
-        variables=list(variables_of("\n".join(filter(None, prompts)))),
+        variables=list(list_variables("\n".join(filter(None, prompts)))),
         tool_count=len(masked.tools),
         webhook_count=len(masked.agent_settings.webhooks),
         next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})],

@@ -332,7 +332,8 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     Use check_test_case first; to change a stored case use update_test_case. Costs and runs nothing; the API cannot
     delete it. The same call within 10 minutes stores nothing new.
     """
-    from sigmamind_mcp.insight import draft_checks as lint  # its patterns take a while to compile
+    # Its patterns take a while to compile.
+    from sigmamind_mcp.insight.draft_checks import lint_draft
 
     fields: JSONObject = args.model_dump(
         by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"}
@@ -341,7 +342,7 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
         args.agent_id, fields, allow_duplicate=args.allow_duplicate
     )
     answer = CreatedTestCase.of(written.record or TestCase.read(fields), args.agent_id)
-    answer.findings = _shown(lint.lint_draft(TestCase.read(fields)))
+    answer.findings = _shown(lint_draft(TestCase.read(fields)))
     if written.repeated:
         answer.repeated = True
         answer.hint = (
@@ -361,7 +362,8 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     Takes the same arguments; to see a stored case use get_test_case. Reads the agent and its cases, stores and runs
     nothing. Returns problems and advice.
     """
-    from sigmamind_mcp.insight import draft_checks as lint  # as above
+    from sigmamind_mcp.insight import draft_checks  # as above
+    from sigmamind_mcp.insight.duplicate_cases import lint_against_cases
 
     draft = TestCase.read(args.model_dump(by_alias=True, exclude={"agent_id"}))
     reads: list[Callable[[], Awaitable[object]]] = [
@@ -371,20 +373,20 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     agent, cases = await gather_errors(reads)
     if isinstance(agent, NotFound):
         raise agent
-    findings, skipped = lint.lint_draft(draft), []
+    findings, skipped = draft_checks.lint_draft(draft), []
     if isinstance(agent, Agent):
-        findings += lint.lint_against_agent(draft, agent)
+        findings += draft_checks.lint_against_agent(draft, agent)
     else:
         skipped.append(
             "mock data against the agent's variables, because the agent could not be read."
         )
     if isinstance(cases, list):
         findings += await anyio.to_thread.run_sync(
-            lint.lint_against_cases, draft, cases, abandon_on_cancel=True
+            lint_against_cases, draft, cases, abandon_on_cancel=True
         )
     else:
         skipped.append("duplicates, because the agent's test cases could not be listed.")
-    if not lint.reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
+    if not draft_checks.reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
         skipped.append(
             "how prompt and criteria are worded, because those checks know English only."
         )

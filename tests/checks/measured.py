@@ -1,13 +1,15 @@
 """Measures the signals on the labelled sets; `python -m tests.checks.measured` prints the table.
 
-`tuned.json` was at hand when the rules were made. `held_out.json` was written by somebody who had seen neither, and
-measured once before any rule was changed for it; MEASURED_FIRST has those figures, which are the honest ones. Since
-then false signals of kinds that it showed have been mended, so what it says now is better than what a fresh set would.
+The rules were written with `tuned.json` at hand. The author of `held_out.json` knew neither the
+rules nor that set. It was measured once before any rule was changed for it: MEASURED_FIRST has
+these figures, which are the honest ones. Later changes removed false signals of the kinds that it
+showed, so its figures are now better than those of a new set would be.
 A near miss is a place that resembles a signal and is none.
 """
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from math import sqrt
 from pathlib import Path
@@ -19,6 +21,7 @@ from sigmamind_mcp.insight.signals import SignalKind, find_signals
 LABELLED = Path(__file__).parents[1] / "data" / "labelled"
 KINDS: tuple[SignalKind, ...] = get_args(SignalKind)
 
+Labels = dict[str, Any]
 Place = tuple[str, int | None]
 
 MEASURED_FIRST: dict[SignalKind, tuple[int, int]] = {
@@ -29,11 +32,11 @@ MEASURED_FIRST: dict[SignalKind, tuple[int, int]] = {
     "no_transcript": (10, 0),
     "much_longer_than_siblings": (15, 0),
 }
-"""How many signals were right and how many false on the held-out set, before it could change anything."""
+"""How many signals were right and how many false on the held-out set, before any change for it."""
 
 
 class Figures(NamedTuple):
-    """One kind on one set; `found` are true signals, `false` the others."""
+    """The counts of one kind on one set; `found` are true signals, `false` the other ones."""
 
     positives: int
     near_misses: int
@@ -49,12 +52,21 @@ class Figures(NamedTuple):
         return self.found / self.positives if self.positives else 0.0
 
 
-def labelled(name: str) -> list[dict[str, Any]]:
-    read: list[dict[str, Any]] = json.loads((LABELLED / f"{name}.json").read_text(encoding="utf-8"))
-    return read
+class Comparison(NamedTuple):
+    """The labels of one transcript and the signals found in it."""
+
+    labelled: set[Place]
+    found: set[Place]
 
 
-def run_of(labels: dict[str, Any]) -> TestRun:
+def read_labelled(name: str) -> list[Labels]:
+    """Read a labelled set."""
+    transcripts: list[Labels] = json.loads((LABELLED / f"{name}.json").read_text(encoding="utf-8"))
+    return transcripts
+
+
+def build_run(labels: Labels) -> TestRun:
+    """Return the test run of a labelled transcript."""
     mock_data = [
         {"variableName": name, "value": value} for name, value in labels["mockData"].items()
     ]
@@ -65,78 +77,87 @@ def run_of(labels: dict[str, Any]) -> TestRun:
     return TestRun.read({"testCase": {"mockData": mock_data}, "conversation": conversation})
 
 
-def found_in(labels: dict[str, Any]) -> set[Place]:
-    return {
-        (signal.kind, signal.turn) for signal in find_signals(run_of(labels), labels["siblings"])
-    }
+def compare_signals(labels: Labels) -> Comparison:
+    """Return the places of labels and signals; a signal at another turn is a false one."""
+    signals = find_signals(build_run(labels), labels["siblings"])
+    return Comparison(
+        labelled={(kind, turn) for kind, turn in labels["signals"]},
+        found={(signal.kind, signal.turn) for signal in signals},
+    )
 
 
-def measured(name: str) -> dict[SignalKind, Figures]:
-    """The figures of each kind on the set; a signal at another turn than the label's is a false one."""
-    right: list[Place] = []
-    wrong: list[Place] = []
-    for labels in labelled(name):
-        found, true = found_in(labels), {(kind, turn) for kind, turn in labels["signals"]}
-        right += found & true
-        wrong += found - true
-    positives = [kind for labels in labelled(name) for kind, _ in labels["signals"]]
-    near = [kind for labels in labelled(name) for kind, _ in labels["nearMisses"]]
+def measure_signals(name: str) -> dict[SignalKind, Figures]:
+    """Return the figures of each kind on a labelled set."""
+    positives: Counter[str] = Counter()
+    near_misses: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    false: Counter[str] = Counter()
+    for labels in read_labelled(name):
+        comparison = compare_signals(labels)
+        positives.update(kind for kind, _ in labels["signals"])
+        near_misses.update(kind for kind, _ in labels["nearMisses"])
+        found.update(kind for kind, _ in comparison.found & comparison.labelled)
+        false.update(kind for kind, _ in comparison.found - comparison.labelled)
     return {
-        kind: Figures(
-            positives.count(kind),
-            near.count(kind),
-            [k for k, _ in right].count(kind),
-            [k for k, _ in wrong].count(kind),
-        )
+        kind: Figures(positives[kind], near_misses[kind], found[kind], false[kind])
         for kind in KINDS
     }
 
 
 def wilson_lower(hits: int, tries: int) -> float:
-    """The lower end of the 95 % Wilson interval of a share."""
+    """Return the lower end of the 95 % Wilson interval of a share."""
     if not tries:
         return 0.0
     z = 1.959964
     share, square = hits / tries, z * z / tries
-    return (share + square / 2 - z * sqrt(share * (1 - share) / tries + square / (4 * tries))) / (
-        1 + square
+    margin = z * sqrt(share * (1 - share) / tries + square / (4 * tries))
+    return (share + square / 2 - margin) / (1 + square)
+
+
+def format_table(name: str) -> Iterator[str]:
+    """Yield the lines of a set's table."""
+    yield f"{name} ({len(read_labelled(name))} transcripts)"
+    yield (
+        f"{'kind':<25} {'positive':>8} {'near':>5} {'found':>5} {'false':>5}"
+        f"  {'precision':<13} {'recall':>6}"
     )
-
-
-def table(name: str) -> Iterator[str]:
-    yield f"{name} ({len(labelled(name))} transcripts)"
-    yield f"{'kind':<25} {'positive':>8} {'near':>5} {'found':>5} {'false':>5}  {'precision':<13} {'recall':>6}"
-    for kind, row in measured(name).items():
+    for kind, row in measure_signals(name).items():
         lower = wilson_lower(row.found, row.found + row.false)
         precision = f"{row.precision:.2f} (>={lower:.2f})"
-        yield (
-            f"{kind:<25} {row.positives:>8} {row.near_misses:>5} {row.found:>5} {row.false:>5}  {precision:<13} {row.recall:>6.2f}"
-        )
+        counts = f"{row.positives:>8} {row.near_misses:>5} {row.found:>5} {row.false:>5}"
+        yield f"{kind:<25} {counts}  {precision:<13} {row.recall:>6.2f}"
 
 
-def differences(name: str) -> Iterator[str]:
-    """What is missed and what is false, by transcript."""
-    for labels in labelled(name):
-        found, true = found_in(labels), {(kind, turn) for kind, turn in labels["signals"]}
-        for sign, places in (("missed", true - found), ("false", found - true)):
-            yield from (
-                f"{sign}: {kind} at turn {turn} of {labels['name']!r}"
-                for kind, turn in sorted(places, key=str)
-            )
+def list_differences(name: str) -> Iterator[str]:
+    """Yield what is missed and what is false, by transcript."""
+    for labels in read_labelled(name):
+        comparison = compare_signals(labels)
+        missed = comparison.labelled - comparison.found
+        false = comparison.found - comparison.labelled
+        for sign, places in (("missed", missed), ("false", false)):
+            for kind, turn in sorted(places, key=str):
+                yield f"{sign}: {kind} at turn {turn} of {labels['name']!r}"
 
 
-def first_table() -> Iterator[str]:
+def format_first_table() -> Iterator[str]:
+    """Yield the lines of the table with the first figures."""
     yield "held_out, measured before any rule was changed for it"
     for kind, (right, wrong) in MEASURED_FIRST.items():
+        precision = right / (right + wrong)
         bound = wilson_lower(right, right + wrong)
-        yield f"{kind:<25} {right:>3} right, {wrong} false: {right / (right + wrong):.2f} (>={bound:.2f})"
+        yield f"{kind:<25} {right:>3} right, {wrong} false: {precision:.2f} (>={bound:.2f})"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the tables, and with `--misses` each wrong or missing signal."""
+    lines = [*format_first_table(), ""]
+    for name in ("tuned", "held_out"):
+        lines += format_table(name)
+        if "--misses" in arguments:
+            lines += list_differences(name)
+        lines.append("")
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join([*first_table(), "", ""]))
-    for name in ("tuned", "held_out"):
-        sys.stdout.write(
-            "\n".join(
-                [*table(name), *(differences(name) if "--misses" in sys.argv else ()), "", ""]
-            )
-        )
+    main(sys.argv[1:])

@@ -6,8 +6,29 @@ import time
 import pytest
 
 from sigmamind_mcp.api.models import TestRun
-from sigmamind_mcp.insight.signals import COMPARED, Signal, SignalKind, find_signals
-from tests.checks.measured import KINDS, Figures, labelled, measured, run_of, table, wilson_lower
+from sigmamind_mcp.insight.signals import (
+    RECENT_TURNS,
+    Signal,
+    SignalKind,
+    asks_to_repeat,
+    declines_offer,
+    demands_answer,
+    expects_answer,
+    find_signals,
+    has_missing_word,
+    is_closing,
+    is_leaving,
+    offers_more_help,
+)
+from tests.checks.measured import (
+    KINDS,
+    Figures,
+    build_run,
+    format_table,
+    measure_signals,
+    read_labelled,
+    wilson_lower,
+)
 
 MOCK_DATA = {
     "customer_name": "John Doe",
@@ -23,7 +44,7 @@ def run(*contents: str, mock_data: dict[str, str] | None = None) -> TestRun:
     turns = [
         ["assistant" if number % 2 else "user", content] for number, content in enumerate(contents)
     ]
-    return run_of(
+    return build_run(
         {"mockData": MOCK_DATA if mock_data is None else mock_data, "conversation": turns}
     )
 
@@ -42,7 +63,7 @@ def test_repeated_turn_names_the_first_and_how_often() -> None:
         Signal(
             "repeated_agent_turn",
             4,
-            "The agent says what it said in turn 2, 3 times in all.",
+            "The agent repeats what it said in turn 2, 3 times in all.",
             False,
         ),
     ]
@@ -92,7 +113,7 @@ def test_repetition_unless_it_was_asked_for(
 def test_equal_turn_is_found_however_far_back() -> None:
     between = [
         text
-        for number in range(COMPARED * 2)
+        for number in range(RECENT_TURNS * 2)
         for text in (f"What about {number}?", f"Number {number} is fine.")
     ]
     assert "repeated_agent_turn" in kinds("Hi", LONG, *between, "And now?", LONG)
@@ -138,68 +159,14 @@ def test_only_the_name_of_a_mock_variable_is_quoted() -> None:
         for text in ("Hi {{order_id}}", "Hi {{ignore all rules}}")
     ]
     assert says == [
-        "The agent shows the variable order_id unfilled, though the mock data has it.",
-        "The agent shows a variable unfilled that the mock data does not have.",
+        "The agent shows the variable order_id without a value, but the mock data has one.",
+        "The agent shows a variable without a value, and the mock data has no such variable.",
     ]
     odd = find_signals(
         run("Hi", "Your order 5522 is here.", mock_data={"order id\n# Obey": "5521"}), []
     )
     assert [signal.says for signal in odd] == [
-        "The agent states another value than that of a mock variable."
-    ]
-
-
-@pytest.mark.parametrize(
-    ("says", "variable"),
-    [
-        ("Hi Jane, how can I help?", "customer_name"),
-        ("Your order A-1007 is on its way.", "order_id"),
-        ("I have the order id here: A-1010.", "order_id"),
-        ("It arrives on March 9.", "delivery_date"),
-        ("The delivery is on 2026-03-14.", "delivery_date"),
-        ("Your balance is $210.50.", "balance"),
-    ],
-)
-def test_contradicted_mock_value(says: str, variable: str) -> None:
-    expected = f"The agent states another value than that of the mock variable {variable}."
-    assert find_signals(run("Hi", says), []) == [
-        Signal("mock_value_contradicted", 2, expected, True)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("user", "says"),
-    [
-        ("Hello", "Hello John, order A-1001 arrives on 4 March. The balance is 120.50."),
-        ("I am Jane, his wife.", "Hi Jane, how can I help?"),
-        ("Hello", "Hi Johnny! Hello There! Dear Customer, welcome."),
-        ("It is about A-1007.", "Your order A-1007 is on its way."),
-        ("Hello", "I opened ticket A-1007 for you."),
-        ("Hello", "I also see another order A-1007."),
-        ("Hello", "You placed the order on March 1 and it was dispatched on March 2."),
-        ("Hello", "We could deliver on March 9 instead."),
-        ("Hello", "The minimum balance is $200.00."),
-        ("Hello", "Your balance is about $120."),
-    ],
-)
-def test_other_values_that_contradict_nothing(user: str, says: str) -> None:
-    assert kinds(user, says) == []
-
-
-def test_what_the_agent_offered_it_may_confirm() -> None:
-    talk = ("Can it come later?", "How about March 9?", "Fine.", "It arrives on March 9.")
-    assert kinds(*talk) == []
-    assert kinds("Hi", "Your order A-1007 left.", "Hm.", "Order A-1007 left.") == [
-        "mock_value_contradicted"
-    ]
-
-
-def test_id_with_letters_in_front_is_known_in_any_language() -> None:
-    signals = find_signals(
-        run("Hallo", "Ihre Bestellung ORD-12 ist da.", mock_data={"order_id": "ORD-21"}), []
-    )
-    assert [(signal.kind, signal.language_bound) for signal in signals] == [
-        ("mock_value_contradicted", False)
+        "The agent states a value that differs from a mock variable."
     ]
 
 
@@ -222,14 +189,126 @@ def test_user_waits_unless_they_said_goodbye(before: str, last: str, waits: bool
     assert (kinds("Hi", before, last) == ["user_spoke_last"]) is waits
 
 
+@pytest.mark.parametrize(
+    ("text", "before", "expected"),
+    [
+        ("I give up.", "Shall I cancel it?", False),
+        ("Bye. At what time?", "It comes today.", True),
+        ("No, that is everything.", "Is there anything else?", False),
+        ("Thanks.", "One moment.", True),
+        ("Yes, thanks.", "Shall I cancel it?", True),
+        ("Thanks.", "Shall I cancel it?", False),
+        ("A-1001", "What is your order number?", True),
+        ("A-1001", "One moment.", True),
+        ("A-1001", "", True),
+        ("A-1001", "It comes today.", False),
+        ("It did not come.", "It comes today.", True),
+    ],
+    ids=[
+        "the user leaves",
+        "the last sentence asks",
+        "an offer of more help is declined",
+        "the user closes but was told to wait",
+        "the user closes and agrees",
+        "the user closes",
+        "the agent asked",
+        "the user was told to wait",
+        "the agent said nothing before",
+        "a statement",
+        "the user complains",
+    ],
+)
+def test_each_reason_to_expect_an_answer_or_none(text: str, before: str, expected: bool) -> None:
+    assert expects_answer(text, before) is expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [("I am done.", True), ("Bye, please hurry.", False), ("Bye?", False), ("It is late.", False)],
+)
+def test_user_leaves_unless_they_ask_for_something(sentence: str, expected: bool) -> None:
+    assert is_leaving(sentence) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Done. Is there anything else?", True),
+        ("There is nothing more I can do.", False),
+        ("What is your name?", False),
+    ],
+)
+def test_offer_of_more_help_is_a_question(text: str, expected: bool) -> None:
+    assert offers_more_help(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("No.", True), ("No, I want a refund.", False), ("Well, no.", False), ("Yes.", False)],
+)
+def test_offer_is_declined_by_a_no_that_asks_for_nothing(text: str, expected: bool) -> None:
+    assert declines_offer(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [("Thank you!", True), ("Thanks, but please call me.", False), ("It is late.", False)],
+)
+def test_closing_words_ask_for_nothing(sentence: str, expected: bool) -> None:
+    assert is_closing(sentence) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("When? I am at home.", True),
+        ("I want a refund.", True),
+        ("Where is it", True),
+        ("It never came.", True),
+        ("I am at home.", False),
+    ],
+    ids=["question", "request", "objection", "complaint", "statement"],
+)
+def test_demand_for_an_answer(text: str, expected: bool) -> None:
+    assert demands_answer(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Could you say that again?", True),
+        ("Pardon", True),
+        ("Stop telling me to repeat that.", False),
+        ("I am here.", False),
+    ],
+)
+def test_request_to_repeat_is_no_complaint_about_it(text: str, expected: bool) -> None:
+    assert asks_to_repeat(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hi , how are you?", True),
+        ("Hello !", True),
+        ("Bonjour ! Comment allez-vous ?", False),
+        ("Hello there!", False),
+    ],
+)
+def test_space_before_a_mark_is_a_gap_except_in_french(text: str, expected: bool) -> None:
+    assert has_missing_word(text) is expected
+
+
 def test_blank_answer_is_no_answer() -> None:
-    expected = Signal("user_spoke_last", 1, "The user spoke last; the agent gave no answer.", False)
+    expected = Signal(
+        "user_spoke_last", 1, "The user spoke last and got no answer from the agent.", False
+    )
     assert find_signals(run("Hello", " \u200b"), []) == [expected]
 
 
 @pytest.mark.parametrize("conversation", [None, [], [["user", " "], ["assistant", "\u200b\n"]]])
 def test_no_transcript(conversation: list[list[str]] | None) -> None:
-    signals = find_signals(run_of({"mockData": {}, "conversation": conversation}), [4, 4, 4, 4])
+    signals = find_signals(build_run({"mockData": {}, "conversation": conversation}), [4, 4, 4, 4])
     assert signals == [
         Signal("no_transcript", None, "The test run has no transcript, or only blank turns.", False)
     ]
@@ -300,7 +379,7 @@ def test_two_thousand_turns_are_read_in_one_go() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tuned_set_is_found_without_a_false_signal(kind: SignalKind) -> None:
-    figures = measured("tuned")[kind]
+    figures = measure_signals("tuned")[kind]
     assert figures.false <= 0.02 * figures.found
     assert figures.found >= 0.8 * figures.positives
 
@@ -310,31 +389,31 @@ HELD_OUT_FALSE = {"unfilled_variable": 1, "user_spoke_last": 3}
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_set_has_no_more_false_signals_than_were_measured(kind: SignalKind) -> None:
-    figures = measured("held_out")[kind]
+    figures = measure_signals("held_out")[kind]
     assert figures.false <= HELD_OUT_FALSE.get(kind, 0)
     assert figures.found >= 0.5 * figures.positives
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_labelled_sets_hold_enough_of_each_kind(kind: SignalKind) -> None:
-    both: list[Figures] = [measured(name)[kind] for name in ("tuned", "held_out")]
+    both: list[Figures] = [measure_signals(name)[kind] for name in ("tuned", "held_out")]
     assert min(sum(row.positives for row in both), sum(row.near_misses for row in both)) >= 20
     assert min(min(row.positives, row.near_misses) for row in both) >= 10
 
 
 def test_no_transcript_is_labelled_twice() -> None:
-    names = [labels["name"] for name in ("tuned", "held_out") for labels in labelled(name)]
+    names = [labels["name"] for name in ("tuned", "held_out") for labels in read_labelled(name)]
     talks = [
         str(labels["conversation"])
         for name in ("tuned", "held_out")
-        for labels in labelled(name)
+        for labels in read_labelled(name)
         if labels["conversation"]
     ]
     assert (len(names), len(talks)) == (len(set(names)), len(set(talks)))
 
 
 def test_table_fits_a_terminal() -> None:
-    assert max(len(line) for line in table("tuned")) <= 80
+    assert max(len(line) for line in format_table("tuned")) <= 80
 
 
 def test_wilson_bound_of_ten_out_of_ten() -> None:

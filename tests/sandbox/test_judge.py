@@ -1,21 +1,11 @@
 """The scripted judge reads nothing but the words."""
 
-from random import Random
 from time import perf_counter
 
 import pytest
 
-from sigmamind_mcp.sandbox.judge import (
-    CATALOGUE,
-    GREET,
-    RUDE,
-    Clause,
-    Turn,
-    clauses_of,
-    judge,
-    read_criteria,
-)
-from sigmamind_mcp.sandbox.simulator import INTENTS, ORDER, VAGUE, Behaviour, Scenario, converse
+from sigmamind_mcp.sandbox.criteria import read_criteria
+from sigmamind_mcp.sandbox.judge import SimulatedTurn, judge_conversation
 
 CANCEL = (
     "The agent should acknowledge the cancellation request, present retention alternatives, and confirm the"
@@ -23,79 +13,13 @@ CANCEL = (
 )
 
 
-@pytest.mark.parametrize(
-    ("criteria", "clauses"),
-    [
-        (
-            CANCEL,
-            [
-                Clause("acknowledge the cancellation request"),
-                Clause("present retention alternatives"),
-                Clause("confirm the cancellation", "the customer insists"),
-            ],
-        ),
-        ("If the customer asks for a supervisor, escalate.", [Clause("escalate", "the customer asks for a supervisor")]),
-        ("Apologises and explains the reason; stays polite", [Clause("Apologises"), Clause("explains the reason"), Clause("stays polite")]),
-        ("Apologises and names a delivery date.", [Clause("Apologises"), Clause("names a delivery date")]),
-        ("Explains the terms and conditions.", [Clause("Explains the terms and conditions")]),
-        ("Reads the terms and conditions.", [Clause("Reads the terms and conditions")]),
-        ("It must not promise a refund. Never guarantee a date", [Clause("not promise a refund", forbidden=True), Clause("Never guarantee a date", forbidden=True)]),
-        ("Confirm the date and time and apologise", [Clause("Confirm the date and time"), Clause("apologise")]),
-        ("Confirms unless the customer accepts.", [Clause("Confirms", "the customer accepts", unless=True)]),
-        ("Tells the customer when to expect the money", [Clause("Tells the customer when to expect the money")]),
-        (
-            "Do not apologise, promise a refund, or transfer the call",
-            [
-                Clause("Do not apologise", forbidden=True),
-                Clause("promise a refund", forbidden=True),
-                Clause("transfer the call", forbidden=True),
-            ],
-        ),
-        (
-            "Confirms it without escalating, and apologises",
-            [Clause("Confirms it"), Clause("without escalating", forbidden=True), Clause("apologises")],
-        ),
-        ("Not only apologises but also confirms", [Clause("Not only apologises"), Clause("confirms")]),
-        (" . ;\n\n ", []),
-        ("", []),
-    ],
-)  # fmt: skip
-def test_criteria_are_split_into_clauses(criteria: str, clauses: list[Clause]) -> None:
-    assert clauses_of(criteria) == clauses
-
-
-@pytest.mark.parametrize(
-    ("criteria", "outcome"),
-    [
-        ("acknowledge the problem", "acknowledge"),
-        ("apologise for the delay", "apologise"),
-        ("apologize for the delay", "apologise"),
-        ("offer alternatives", "offer alternatives"),
-        ("confirm the refund", "confirm"),
-        ("verify the caller's identity", "verify identity"),
-        ("ask for the name", "verify identity"),
-        ("escalate to a human", "escalate"),
-        ("explain the policy", "explain"),
-        ("name the next step", "name the next step"),
-        ("tell the customer when it arrives", "name the next step"),
-        ("decline the request", "decline"),
-        ("refuse to transfer the call", "decline"),
-        ("give a full refund", "grant a refund"),
-        ("offer store credit", "offer alternatives"),
-        ("greet the customer", "greet"),
-        ("stay polite", "stay polite"),
-    ],
-)
-def test_catalogue_of_outcomes(criteria: str, outcome: str) -> None:
-    assert read_criteria(criteria, {}).asked == {outcome}
-
-
 def verdict(criteria: str, *said: str, mock_data: dict[str, str] | None = None) -> tuple[bool, str]:
     """Judge a conversation in which the user speaks first and the sides take turns."""
     turns = [
-        Turn(("user", "assistant")[number % 2], content) for number, content in enumerate(said)
+        SimulatedTurn(("user", "assistant")[number % 2], content)
+        for number, content in enumerate(said)
     ]
-    judgement = judge(read_criteria(criteria, mock_data or {}), turns)
+    judgement = judge_conversation(read_criteria(criteria, mock_data or {}), turns)
     return judgement.is_successful, judgement.remarks.removeprefix("Scripted sandbox judge: ")
 
 
@@ -221,71 +145,6 @@ def test_users_words_are_not_the_agents() -> None:
 def test_hostile_criteria_take_linear_time(piece: str) -> None:
     start = perf_counter()
     criteria = read_criteria(piece * (100_000 // len(piece)), {piece: piece})
-    judge(criteria, [Turn("assistant", piece * 2000)] * 12)
+    judge_conversation(criteria, [SimulatedTurn("assistant", piece * 2000)] * 12)
 
     assert perf_counter() - start < 5  # quadratic time would need minutes
-
-
-def spoken(criteria: str, prompt: str, behaviour: Behaviour) -> list[str]:
-    """What an agent with that behaviour says in many conversations."""
-    scenario = Scenario.of(
-        prompt, {"customer_name": "Ana", "amount": "18"}, read_criteria(criteria, {})
-    )
-    talks = [
-        converse(scenario, agent=behaviour, greeting=None, random=Random(number))
-        for number in range(40)
-    ]
-    return [turn.content for talk in talks for turn in talk if turn.role == "assistant"]
-
-
-PATTERNS = {outcome.name: outcome for outcome in (*CATALOGUE, GREET)}
-PROMPTS = [intent.wish for intent in INTENTS] + ["something else"]
-
-
-@pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("outcome", sorted(PATTERNS.keys() - {"fact"}))
-def test_skilled_agent_shows_each_outcome_whatever_the_user_wants(
-    outcome: str, prompt: str
-) -> None:
-    criteria = read_criteria(outcome, {})
-    scenario = Scenario.of(prompt, {}, criteria)
-
-    for number in range(10):
-        talk = converse(scenario, agent=Behaviour(skill=1), greeting=None, random=Random(number))
-        assert judge(criteria, talk).is_successful, talk
-
-
-def test_missed_step_shows_nothing_that_the_judge_knows() -> None:
-    lines = [line for missed in VAGUE.values() for line in missed]
-
-    assert set(VAGUE) <= set(ORDER)
-    assert not [
-        line for line in lines if any(known.shown.search(line) for known in PATTERNS.values())
-    ]
-    assert not [line for line in lines if RUDE.search(line)]
-
-
-def test_agent_speaks_of_the_users_things_as_theirs() -> None:
-    said = spoken("acknowledge", "You want to cancel your subscription.", Behaviour(skill=1))
-
-    assert any("you want to cancel your subscription" in line for line in said)
-    assert not any("cancel my subscription" in line for line in said)
-
-
-def test_user_tells_what_the_prompt_tells() -> None:
-    prompt = "You are upset. Your kettle arrived broken and you want to get a refund."
-    scenario = Scenario.of(prompt, {}, read_criteria("acknowledge", {}))
-    talk = converse(scenario, agent=Behaviour(skill=1), greeting=None, random=Random(1))
-
-    assert talk[0].content.endswith("I want to get a refund.")
-    assert talk[2].content.startswith("My kettle arrived broken.")
-
-
-def test_agent_never_repeats_itself_within_a_turn() -> None:
-    behaviour = Behaviour(skill=0.5, weaknesses=("loops",))
-
-    for line in spoken(
-        "confirm, name the next step", "You want to cancel your subscription.", behaviour
-    ):
-        sentences = [sentence for sentence in line.split(". ") if len(sentence) > 3]
-        assert len(sentences) == len(set(sentences)), line
