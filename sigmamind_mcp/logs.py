@@ -1,4 +1,4 @@
-"""The log: JSON lines on stderr that say what happened, and nothing of what was said."""
+"""The log: JSON lines on stderr, without keys and conversations."""
 
 import json
 import logging
@@ -17,15 +17,16 @@ FLUSH_SECONDS = 1.0
 
 
 class JSONLines(logging.Formatter):
-    """One line for each record. Of other packages' records only the place is shown.
+    """Formats each record as one line of JSON.
 
-    Their texts may hold a whole message, a URL or a key. An exception is told by its type and places alike.
+    Texts of other packages' records and of exceptions may hold a message, a URL or a key, so the
+    line shows only where they come from.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC)
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, object] = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": time.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
         }
         if record.name.partition(".")[0] == OURS:
@@ -42,10 +43,10 @@ class JSONLines(logging.Formatter):
         return json.dumps(line)
 
 
-class Stderr(logging.Handler):
-    """Writes in a thread of its own: a client that starts us and never reads our stderr would hold up every call.
+class StderrHandler(logging.Handler):
+    """Writes in its own thread, and drops lines while LINES_WAITING are waiting.
 
-    While LINES_WAITING wait, further ones are lost.
+    Otherwise a client that never reads stderr would block every call.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class Stderr(logging.Handler):
             self._lines.put_nowait(self.format(record))
 
     def flush(self) -> None:
-        """Wait until the lines are written, for FLUSH_SECONDS at most; logging calls it at the end."""
+        """Wait at most FLUSH_SECONDS until all lines are written; logging calls this at exit."""
         with self._lines.all_tasks_done:
             self._lines.all_tasks_done.wait_for(
                 lambda: not self._lines.unfinished_tasks, FLUSH_SECONDS
@@ -67,17 +68,16 @@ class Stderr(logging.Handler):
     def _write(self) -> None:
         while True:
             line = self._lines.get()
-            with suppress(OSError, ValueError):  # nobody reads any more
-                sys.stderr.write(
-                    f"{line}\n"
-                )  # at once, or what others print gets between the line and its end
+            with suppress(OSError, ValueError):  # stderr is closed
+                # One write, so that no other output splits the line.
+                sys.stderr.write(f"{line}\n")
                 sys.stderr.flush()
             self._lines.task_done()
 
 
 def set_up(level: str) -> None:
-    """Send every log of this process to stderr as JSON lines: ours from `level` on, others' from warning on."""
-    handler = Stderr()
+    """Log to stderr: our records from `level` up, those of other packages from warning up."""
+    handler = StderrHandler()
     handler.setFormatter(JSONLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(OURS).setLevel(level.upper())

@@ -313,6 +313,6 @@ async def test_error_of_our_own_making_is_told_without_its_words(
     (failed,) = (
         record
         for record in caplog.records
-        if record.name == "sigmamind_mcp.protocol.server" and record.exc_info
+        if record.name == "sigmamind_mcp.protocol.middleware" and record.exc_info
     )
     assert "canary" not in JSONLines().format(failed)

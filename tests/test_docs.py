@@ -19,11 +19,12 @@ from sigmamind_mcp.insight.statistics import (
     find_attempts_to_settle,
 )
 from sigmamind_mcp.protocol.catalogue import TOOLS
-from sigmamind_mcp.protocol.instructions import instructions
+from sigmamind_mcp.protocol.instructions import write_instructions
 from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import read_guide
 from sigmamind_mcp.settings import Settings
-from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES, MAX_CALLS, MAX_STREAMS
+from sigmamind_mcp.transports.sse import MAX_STREAMS
+from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES, MAX_CALLS
 from tests.checks import reference
 from tests.conftest import connected, text_of
 
@@ -210,7 +211,7 @@ def test_every_line_of_a_baseline_has_its_reason_above_it(path: Path) -> None:
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_instructions_fit_150_words_and_name_only_tools_on_offer(read_only: bool) -> None:
-    told = instructions(Settings(sandbox=True, read_only=read_only))
+    told = write_instructions(Settings(sandbox=True, read_only=read_only))
 
     assert len(told.split()) <= 150
     assert ("create_" in told) is not read_only

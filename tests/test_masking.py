@@ -31,7 +31,7 @@ from tests.test_poison import (
     poisoned_api,
     texts_in,
 )
-from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
+from tests.transports.raw_http import ACCEPT, CALL, IN_BATCH
 
 SPELT = {
     "as it is": KEY,

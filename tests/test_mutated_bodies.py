@@ -22,7 +22,7 @@ from tests.support.fake_api import BATCH, RUN, FakeAPI
 from tests.support.processes import environment, served
 from tests.test_poison import FULL, READS, WRITES, poisoned_api
 from tests.test_untrusted_text import outside_of_fences
-from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
+from tests.transports.raw_http import ACCEPT, CALL, IN_BATCH
 
 pytestmark = pytest.mark.anyio
 

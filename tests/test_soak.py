@@ -21,7 +21,7 @@ from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
 from tests.conftest import KEY, Rounds
 from tests.support.all_transports import HTTP, SSE, WIRES, Process, open_served
 from tests.support.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
-from tests.transports.test_http import ACCEPT, CALL
+from tests.transports.raw_http import ACCEPT, CALL
 
 WORKERS = 6
 FAULTS: list[tuple[int, Any]] = [

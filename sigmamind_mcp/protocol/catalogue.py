@@ -13,15 +13,20 @@ from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools import agents, batch_runs, cases, compare, diagnose, launch, runs
 from sigmamind_mcp.tools.answers import Answer
 from sigmamind_mcp.tools.arguments import Arguments, input_schema, tidy_schema
+from sigmamind_mcp.tools.call_context import CallContext
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A function on offer; its types are the arguments and the answer, its docstring the description."""
+    """A tool on offer; its function gives its name, description and schemas.
+
+    The function takes the arguments and the API, and with `takes_context` also a CallContext.
+    """
 
     function: Callable[..., Awaitable[Answer]]
     title: str
     effect: Literal["reads", "creates", "changes"] = "reads"
+    takes_context: bool = False
 
     @property
     def writes(self) -> bool:
@@ -33,7 +38,8 @@ class Tool:
 
     @property
     def description(self) -> str:
-        """The docstring, each of its paragraphs on one line: a line break costs a model as much as a word."""
+        """The function's docstring, with one line for each paragraph."""
+        # A line break costs a model as much as a word.
         paragraphs = inspect.cleandoc(self.function.__doc__ or "").split("\n\n")
         return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
@@ -42,19 +48,18 @@ class Tool:
         model: type[Arguments] = get_type_hints(self.function)["args"]
         return model
 
-    async def call(self, args: Arguments, api: SigmaMindClient, **offered: object) -> Answer:
-        """Run the function with what it names of `offered`: a way to report progress, or to ask the person."""
-        wanted = get_type_hints(self.function)
-        return await self.function(
-            args, api, **{name: value for name, value in offered.items() if name in wanted}
-        )
-
     @cached_property
     def output_schema(self) -> JSONObject:
         answer: type[Answer] = get_type_hints(self.function)["return"]
         return tidy_schema(answer.model_json_schema(by_alias=True, mode="serialization"))
 
-    def advertised(self, default_agent_id: str | None) -> mcp.Tool:
+    async def call(self, args: Arguments, api: SigmaMindClient, context: CallContext) -> Answer:
+        if self.takes_context:
+            return await self.function(args, api, context)
+        return await self.function(args, api)
+
+    def advertise(self, default_agent_id: str | None) -> mcp.Tool:
+        """Return the tool as clients see it in tools/list."""
         return mcp.Tool(
             name=self.name,
             title=self.title,
@@ -79,13 +84,13 @@ TOOLS = (
     Tool(cases.get_test_case, "Read a test case"),
     Tool(cases.list_test_cases, "List test cases"),
     Tool(cases.update_test_case, "Change a test case", effect="changes"),
-    Tool(launch.create_batch_run, "Start a batch run", effect="creates"),
+    Tool(launch.create_batch_run, "Start a batch run", effect="creates", takes_context=True),
     Tool(batch_runs.list_batch_runs, "List batch runs"),
     Tool(batch_runs.get_batch_run, "Read a batch run"),
-    Tool(batch_runs.wait_for_batch_run, "Wait for a batch run"),
+    Tool(batch_runs.wait_for_batch_run, "Wait for a batch run", takes_context=True),
     Tool(runs.list_test_runs, "List test runs"),
     Tool(runs.get_test_run, "Read a test run"),
-    Tool(diagnose.diagnose_batch_run, "Diagnose a batch run"),
+    Tool(diagnose.diagnose_batch_run, "Diagnose a batch run", takes_context=True),
     Tool(compare.compare_batch_runs, "Compare batch runs"),
     Tool(compare.compare_test_runs, "Compare test runs"),
 )

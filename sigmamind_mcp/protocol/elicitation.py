@@ -1,4 +1,4 @@
-"""Putting a question to the person behind the client, the way its protocol revision does that."""
+"""Ask the person behind the client to confirm, as its protocol revision allows."""
 
 import hashlib
 import secrets
@@ -12,10 +12,14 @@ from mcp_types.version import is_version_at_least
 from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS
 
 ASKS_IN_RESULTS = "2026-07-28"
-"""From this revision on a server cannot send requests: the question is a result, and the call comes again with the
-answer (SEP-2322)."""
+"""From this revision on a server cannot send requests (SEP-2322).
+
+The question is the result of the call, and the client repeats the call with the answer.
+"""
 
 QUESTION = "confirmation"
+# A write is remembered for this long, so one answer can never start a second one.
+ANSWER_SECONDS = REMEMBERED_SECONDS
 FORM = {
     "type": "object",
     "properties": {
@@ -28,78 +32,86 @@ FORM = {
     "required": ["start"],
 }
 
-
 _SECRET = secrets.token_bytes(32)
 
 
 class Unanswered(Exception):
-    """The question travels as the result of this call."""
+    """The question is the result of this call."""
 
     def __init__(self, result: mcp.InputRequiredResult) -> None:
         super().__init__()
         self.result = result
 
 
-def answer_brought(params: mcp.CallToolRequestParams) -> str | None:
-    """What tells the answer that this call brings from every other, if it brings one."""
-    return (
-        params.request_state
-        if params.request_state and QUESTION in (params.input_responses or {})
-        else None
-    )
+def get_answer_state(params: mcp.CallToolRequestParams) -> str | None:
+    """Return the unique state of the answer that this call carries, if any."""
+    has_answer = QUESTION in (params.input_responses or {})
+    return params.request_state or None if has_answer else None
 
 
-async def ask(
-    question: str, about: str, session: ServerSession, params: mcp.CallToolRequestParams
+async def confirm(
+    question: str, subject: str, session: ServerSession, params: mcp.CallToolRequestParams
 ) -> bool | None:
-    """Whether the person says yes to doing `about`; None where this client, or its transport, cannot ask anybody.
+    """Ask the person to confirm `subject`; return None if the client cannot ask.
 
-    An answer that the call brings counts for the very thing that was asked about, and for ten minutes.
+    An answer is valid for this exact subject, and for ten minutes.
 
     Raises:
-        Unanswered: the question is to be handed back as the call's result.
+        Unanswered: its result must be returned as the result of the call.
     """
-    if not _has_forms(session.client_capabilities):
+    if not _supports_forms(session.client_capabilities):
         return None
-    request = mcp.ElicitRequest(
-        params=mcp.ElicitRequestFormParams(message=question, requested_schema=FORM)
-    )
     if is_version_at_least(session.protocol_version, ASKS_IN_RESULTS):
-        answer = (params.input_responses or {}).get(QUESTION)
-        if not isinstance(answer, mcp.ElicitResult) or not _is_ours(
-            params.request_state or "", about
-        ):
-            state = _sealed(f"{monotonic():.0f} {secrets.token_hex(16)}", about)
-            raise Unanswered(
-                mcp.InputRequiredResult(input_requests={QUESTION: request}, request_state=state)
-            )
-    elif session.can_send_request:
-        try:
-            answer = await session.elicit_form(question, FORM)
-        except MCPError:
-            return None
-    else:
+        answer = _find_answer(params, subject)
+        if answer is None:
+            raise Unanswered(_build_question(question, subject))
+        return _is_yes(answer)
+    if not session.can_send_request:
         return None
+    try:
+        return _is_yes(await session.elicit_form(question, FORM))
+    except MCPError:
+        return None
+
+
+def _supports_forms(capabilities: mcp.ClientCapabilities | None) -> bool:
+    elicitation = capabilities.elicitation if capabilities else None
+    if elicitation is None:
+        return False
+    # `elicitation: {}` meant forms before there was another kind.
+    return elicitation.form is not None or elicitation.url is None
+
+
+def _find_answer(params: mcp.CallToolRequestParams, subject: str) -> mcp.ElicitResult | None:
+    answer = (params.input_responses or {}).get(QUESTION)
+    if not isinstance(answer, mcp.ElicitResult):
+        return None
+    return answer if _is_valid_state(params.request_state or "", subject) else None
+
+
+def _is_yes(answer: mcp.ElicitResult) -> bool:
     return answer.action == "accept" and (answer.content or {}).get("start") is True
 
 
-def _sealed(asked: str, about: str) -> str:
-    told = f"{asked} {about}".encode("utf-8", "surrogatepass")
-    return f"{asked} {hashlib.blake2b(told, key=_SECRET, digest_size=16).hexdigest()}"
-
-
-def _is_ours(state: str, about: str) -> bool:
-    asked = state.rpartition(" ")[0]
-    told, expected = (
-        text.encode("utf-8", "surrogatepass") for text in (state, _sealed(asked, about))
-    )
-    return (
-        secrets.compare_digest(told, expected)
-        and monotonic() - float(asked.partition(" ")[0]) < REMEMBERED_SECONDS
+def _build_question(question: str, subject: str) -> mcp.InputRequiredResult:
+    form = mcp.ElicitRequestFormParams(message=question, requested_schema=FORM)
+    state = _sign_state(f"{monotonic():.0f} {secrets.token_hex(16)}", subject)
+    return mcp.InputRequiredResult(
+        input_requests={QUESTION: mcp.ElicitRequest(params=form)}, request_state=state
     )
 
 
-def _has_forms(capabilities: mcp.ClientCapabilities | None) -> bool:
-    elicitation = capabilities.elicitation if capabilities else None
-    # `elicitation: {}` is how clients declared forms before there was another kind.
-    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+def _sign_state(nonce: str, subject: str) -> str:
+    """Append a signature of the nonce (time and random part) and the subject."""
+    signed = f"{nonce} {subject}".encode("utf-8", "surrogatepass")
+    signature = hashlib.blake2b(signed, key=_SECRET, digest_size=16).hexdigest()
+    return f"{nonce} {signature}"
+
+
+def _is_valid_state(state: str, subject: str) -> bool:
+    nonce = state.rpartition(" ")[0]
+    expected = _sign_state(nonce, subject)
+    is_ours = secrets.compare_digest(
+        state.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
+    )
+    return is_ours and monotonic() - float(nonce.partition(" ")[0]) < ANSWER_SECONDS

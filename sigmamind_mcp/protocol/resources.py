@@ -1,24 +1,37 @@
-"""What can be read by URI. Each resource is the answer of the tool that reads the same thing."""
+"""resources/list, resources/templates/list and resources/read.
+
+Each resource is the answer of the tool that reads the same object.
+"""
 
 import json
+import logging
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import NamedTuple
 
 import anyio
+import mcp_types as mcp
+from mcp.shared.exceptions import MCPError
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.errors import InvalidArguments, SigmaMindError
+from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.protocol.api_access import APIAccess, Request
+from sigmamind_mcp.protocol.error_results import add_suggestions
+from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
 from sigmamind_mcp.tools.arguments import ArgumentsT, read_arguments
 from sigmamind_mcp.tools.batch_runs import GetBatchRun, get_batch_run
 from sigmamind_mcp.tools.cases import GetTestCase, get_test_case
 from sigmamind_mcp.tools.runs import GetTestRun, get_test_run
-from sigmamind_mcp.uris import Address, Kind, uri_of
+from sigmamind_mcp.uris import TEMPLATES, Address, Kind, read_uri, uri_of
+
+logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 5.0
 TRANSCRIPTS_PER_PAGE = 50
-FINISHED_TTL_MS = 3_600_000
+FINAL_TTL_MS = 3_600_000
 
 GUIDES = {
     "getting-started": "The loop: author, run, read",
@@ -29,37 +42,43 @@ GUIDES = {
     "sandbox": "What the sandbox is, and what it is not",
 }
 
-TITLES: dict[Kind, tuple[str, str, str]] = {
-    "transcript": (
+
+class ResourceKind(NamedTuple):
+    title: str
+    description: str
+    mime_type: str
+
+
+KINDS: dict[Kind, ResourceKind] = {
+    "transcript": ResourceKind(
         "Transcript",
         "A test run's verdict, remarks and conversation, by ranges of turns.",
         "text/markdown",
     ),
-    "test-run": (
+    "test-run": ResourceKind(
         "Test run",
         "Every field of a test run, its conversation by ranges of turns.",
         "application/json",
     ),
-    "batch-run": (
+    "batch-run": ResourceKind(
         "Batch run",
         "Every field of a batch run, and its derived state.",
         "application/json",
     ),
-    "test-case": ("Test case", "Every field of a test case.", "application/json"),
-    "guide": ("Guide", "This server's own short guides.", "text/markdown"),
+    "test-case": ResourceKind("Test case", "Every field of a test case.", "application/json"),
+    "guide": ResourceKind("Guide", "This server's own short guides.", "text/markdown"),
 }
-"""Title, description and MIME type of each kind of resource."""
 
 
 class Contents(NamedTuple):
-    """A resource as read; `ttl_ms` is how long it will stay the same, 0 when that is not known."""
+    """The text of a resource, and for how many milliseconds it will not change (0: unknown)."""
 
     text: str
     ttl_ms: int
 
 
-class Listed(NamedTuple):
-    """One entry of the list of resources."""
+class ResourceEntry(NamedTuple):
+    """One entry of resources/list."""
 
     uri: str
     name: str
@@ -67,107 +86,222 @@ class Listed(NamedTuple):
     mime_type: str
 
 
-class Listing(NamedTuple):
-    entries: list[Listed]
+class ResourcePage(NamedTuple):
+    """One page of resources/list."""
+
+    entries: list[ResourceEntry]
     next_cursor: str | None
 
 
-async def read_resource(address: Address, api: SigmaMindClient) -> Contents:
-    """Read what the address names.
+class ResourceHandlers:
+    """Lists the resources and reads them."""
+
+    def __init__(self, settings: Settings, access: APIAccess) -> None:
+        self._settings = settings
+        self._access = access
+
+    async def list_resources(
+        self, ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListResourcesResult:
+        cursor = params.cursor if params else None
+        guides = [] if cursor else list_guides()
+        transcripts = await self._list_transcripts(ctx, cursor)
+        resources = [
+            mcp.Resource(
+                uri=entry.uri, name=entry.name, title=entry.title, mime_type=entry.mime_type
+            )
+            for entry in guides + transcripts.entries
+        ]
+        return mcp.ListResourcesResult(resources=resources, next_cursor=transcripts.next_cursor)
+
+    async def _list_transcripts(self, ctx: Request, cursor: str | None) -> ResourcePage:
+        agent_id = self._settings.agent_id
+        if not agent_id:
+            if cursor:
+                raise MCPError(code=mcp.INVALID_PARAMS, message="This list has one page.")
+            return ResourcePage([], None)
+        try:
+            api = self._access.open_client(ctx)
+            return await list_transcripts(cursor or "0:0", agent_id, api)
+        except InvalidArguments as exc:
+            raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc)) from exc
+        except SigmaMindError:
+            logger.warning("resources/list: no transcripts, because there is no usable key")
+            return ResourcePage([], None)
+
+    async def list_resource_templates(
+        self, ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListResourceTemplatesResult:
+        templates = [
+            mcp.ResourceTemplate(
+                uri_template=template,
+                name=kind,
+                title=KINDS[kind].title,
+                description=KINDS[kind].description,
+                mime_type=KINDS[kind].mime_type,
+            )
+            for kind, template in TEMPLATES.items()
+        ]
+        return mcp.ListResourceTemplatesResult(resource_templates=templates)
+
+    async def read_resource(
+        self, ctx: Request, params: mcp.ReadResourceRequestParams
+    ) -> mcp.ReadResourceResult:
+        uri = str(params.uri)
+        try:
+            address = _parse_uri(uri)
+            contents = await self._read(address, ctx)
+        except (InvalidArguments, NotFound) as exc:
+            raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc), data={"uri": uri}) from exc
+        except SigmaMindError as exc:
+            raise MCPError(code=mcp.INTERNAL_ERROR, message=str(exc)) from exc
+        mime_type = KINDS[address.kind].mime_type
+        text = mcp.TextResourceContents(uri=uri, text=contents.text, mime_type=mime_type)
+        return mcp.ReadResourceResult(
+            contents=[text],
+            ttl_ms=contents.ttl_ms,
+            cache_scope="public" if address.kind == "guide" else "private",
+        )
+
+    async def _read(self, address: Address, ctx: Request) -> Contents:
+        if address.kind == "guide":
+            guide = read_guide(address.variables["topic"])
+            if guide is None:
+                raise InvalidArguments("No guide has that name. resources/list shows all guides.")
+            return Contents(guide, FINAL_TTL_MS)
+        api = self._access.open_client(ctx)
+        try:
+            return await read_object(address, api)
+        except (NotAllowed, NotFound) as exc:
+            raise await add_suggestions(exc, address.variables, api) from exc
+
+
+def _parse_uri(uri: str) -> Address:
+    address = read_uri(uri)
+    if address is None:
+        raise InvalidArguments(
+            "No resource has that URI. resources/templates/list shows the valid forms."
+        )
+    return address
+
+
+async def read_object(address: Address, api: SigmaMindClient) -> Contents:
+    """Read an object of the API.
 
     Raises:
         InvalidArguments: an id or a range is malformed.
-        SigmaMindError: the API did not give it.
+        SigmaMindError: the API did not return it.
     """
     match address.kind:
         case "transcript":
-            run = await shorten_to_budget(await get_test_run(_arguments(GetTestRun, address), api))
-            run.next_calls = []  # a reader of resources goes on by URI
-            return Contents(run.text(), _ttl(decided=run.verdict != "undecided"))
+            run = await get_test_run(_build_arguments(GetTestRun, address), api)
+            run = await shorten_to_budget(run)
+            run.next_calls = []  # a reader of resources continues by URI
+            return Contents(run.text(), _choose_ttl(run.verdict))
         case "test-run":
-            run = await get_test_run(_arguments(GetTestRun, address, detail="full"), api)
-            return Contents(await _json(run), _ttl(decided=run.verdict != "undecided"))
+            run = await get_test_run(_build_arguments(GetTestRun, address, detail="full"), api)
+            return Contents(await _format_json(run), _choose_ttl(run.verdict))
         case "batch-run":
-            return Contents(
-                await _json(
-                    await get_batch_run(_arguments(GetBatchRun, address, detail="full"), api)
-                ),
-                0,
-            )
+            args = _build_arguments(GetBatchRun, address, detail="full")
+            return Contents(await _format_json(await get_batch_run(args, api)), 0)
         case "test-case":
-            return Contents(
-                await _json(
-                    await get_test_case(_arguments(GetTestCase, address, detail="full"), api)
-                ),
-                0,
-            )
+            case_args = _build_arguments(GetTestCase, address, detail="full")
+            return Contents(await _format_json(await get_test_case(case_args, api)), 0)
         case "guide":
-            raise AssertionError("guides are read without the API")
+            raise AssertionError("a guide is not an object of the API")
 
 
 def read_guide(topic: str) -> str | None:
-    """Return one of our guides, as Markdown, or None for a topic that we have none on."""
+    """Return the guide in Markdown, or None for an unknown topic."""
     if topic not in GUIDES:
         return None
     return files("sigmamind_mcp").joinpath("guides", f"{topic}.md").read_text(encoding="utf-8")
 
 
-def list_guides() -> list[Listed]:
+def list_guides() -> list[ResourceEntry]:
     return [
-        Listed(uri_of("guide", topic=topic), f"guide/{topic}", title, "text/markdown")
+        ResourceEntry(uri_of("guide", topic=topic), f"guide/{topic}", title, "text/markdown")
         for topic, title in GUIDES.items()
     ]
 
 
-async def list_transcripts(cursor: str, agent_id: str, api: SigmaMindClient) -> Listing:
-    """List transcripts of the agent's test runs, newest batch run first; empty where the API gives none in time.
+async def list_transcripts(cursor: str, agent_id: str, api: SigmaMindClient) -> ResourcePage:
+    """List the transcripts of an agent, newest batch run first.
 
-    The cursor counts batch runs and, within one, test runs: `batch-run:test-run`.
+    The cursor is `batch-run:test-run`, two positions. The page is empty if the API fails.
     """
-    batch_number, first = _read_cursor(cursor)
+    position = _read_cursor(cursor)
     with anyio.move_on_after(LIST_SECONDS):
         try:
-            page, _ = await api.list_batch_runs(agent_id, page=batch_number, size=1)
-            batch_ids = [batch_id for run in page.items if (batch_id := valid_id(run.batch_id))]
-            runs = [
-                (batch_id, run)
-                for batch_id in batch_ids
-                for run in await api.list_test_runs(batch_id, agent_id)
-            ]
+            page, _ = await api.list_batch_runs(agent_id, page=position.batch_run, size=1)
+            runs = await _list_page_runs(page.items, agent_id, api)
         except SigmaMindError:
-            return Listing([], None)
+            return ResourcePage([], None)
+        end = position.test_run + TRANSCRIPTS_PER_PAGE
         entries = [
-            Listed(
-                uri_of("transcript", agentId=agent_id, batchId=batch_id, jobId=job_id),
-                f"{batch_id}/{job_id}",
-                f"Transcript of {job_id} ({run.verdict})",
-                "text/markdown",
-            )
-            for batch_id, run in runs[first : first + TRANSCRIPTS_PER_PAGE]
-            if (job_id := valid_id(run.job_id))
+            _describe_transcript(agent_id, run)
+            for run in runs[position.test_run : end]
+            if valid_id(run.job_id)
         ]
-        if first + TRANSCRIPTS_PER_PAGE < len(runs):
-            return Listing(entries, f"{batch_number}:{first + TRANSCRIPTS_PER_PAGE}")
-        return Listing(entries, f"{batch_number + 1}:0" if page.has_next else None)
-    return Listing([], None)
+        if end < len(runs):
+            return ResourcePage(entries, f"{position.batch_run}:{end}")
+        return ResourcePage(entries, f"{position.batch_run + 1}:0" if page.has_next else None)
+    return ResourcePage([], None)
 
 
-def _read_cursor(cursor: str) -> tuple[int, int]:
-    batch_number, _, first = cursor.partition(":")
-    if not (batch_number.isdecimal() and first.isdecimal() and len(cursor) < 20):
+class ListedRun(NamedTuple):
+    batch_id: str
+    job_id: str
+    verdict: str
+
+
+async def _list_page_runs(
+    batch_runs: Iterable[BatchRun], agent_id: str, api: SigmaMindClient
+) -> list[ListedRun]:
+    listed: list[ListedRun] = []
+    for batch_run in batch_runs:
+        batch_id = valid_id(batch_run.batch_id)
+        if batch_id:
+            runs = await api.list_test_runs(batch_id, agent_id)
+            listed += [ListedRun(batch_id, run.job_id or "", run.verdict) for run in runs]
+    return listed
+
+
+def _describe_transcript(agent_id: str, run: ListedRun) -> ResourceEntry:
+    return ResourceEntry(
+        uri_of("transcript", agentId=agent_id, batchId=run.batch_id, jobId=run.job_id),
+        f"{run.batch_id}/{run.job_id}",
+        f"Transcript of {run.job_id} ({run.verdict})",
+        "text/markdown",
+    )
+
+
+class CursorPosition(NamedTuple):
+    """Where a page of transcripts starts: which batch run, and which of its test runs."""
+
+    batch_run: int
+    test_run: int
+
+
+def _read_cursor(cursor: str) -> CursorPosition:
+    batch_run, _, test_run = cursor.partition(":")
+    is_ours = batch_run.isdecimal() and test_run.isdecimal() and len(cursor) < 20
+    if not is_ours:
         raise InvalidArguments("That cursor did not come from this server's list of resources.")
-    return int(batch_number), int(first)
+    return CursorPosition(int(batch_run), int(test_run))
 
 
-def _arguments(model: type[ArgumentsT], address: Address, **more: str) -> ArgumentsT:
+def _build_arguments(model: type[ArgumentsT], address: Address, **more: str) -> ArgumentsT:
     return read_arguments(
         model, {**address.variables, **more}, tool="This resource", default_agent_id=None
     )
 
 
-async def _json(answer: Answer) -> str:
-    return json.dumps((await shorten_to_budget(answer)).structured(), ensure_ascii=False, indent=1)
+async def _format_json(answer: Answer) -> str:
+    short = await shorten_to_budget(answer)
+    return json.dumps(short.structured(), ensure_ascii=False, indent=1)
 
 
-def _ttl(*, decided: bool) -> int:
-    return FINISHED_TTL_MS if decided else 0
+def _choose_ttl(verdict: str) -> int:
+    # A verdict is final once it is there.
+    return 0 if verdict == "undecided" else FINAL_TTL_MS

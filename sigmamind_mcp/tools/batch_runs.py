@@ -42,8 +42,8 @@ from sigmamind_mcp.tools.arguments import (
     Paged,
     PageSize,
 )
+from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.cases import TestCaseRow
-from sigmamind_mcp.tools.parts import Report
 from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
@@ -227,7 +227,7 @@ async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnsw
 
 
 async def wait_for_batch_run(
-    args: WaitForBatchRun, api: SigmaMindClient, report: Report
+    args: WaitForBatchRun, api: SigmaMindClient, context: CallContext
 ) -> WaitedBatchRun:
     """Wait until a batch run ends, at most maxSeconds; returns its state and counts then.
 
@@ -243,7 +243,7 @@ async def wait_for_batch_run(
     answer = await look()
     with anyio.CancelScope(deadline=started + args.max_seconds):
         for pause in _growing_pauses():
-            await report(*_report_of(answer))
+            await context.report_progress(*_report_of(answer))
             if answer.state != "running":
                 break
             await anyio.sleep(pause)

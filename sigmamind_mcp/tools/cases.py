@@ -79,7 +79,9 @@ class Draft(ForAgent):
     ] = []
     attempt: Annotated[
         int,
-        Field(ge=1, le=LARGEST_COUNT, description="Runs in each batch run; each costs model calls."),
+        Field(
+            ge=1, le=LARGEST_COUNT, description="Runs in each batch run; each costs model calls."
+        ),
         NotBool,
     ] = 1
 

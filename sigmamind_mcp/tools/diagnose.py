@@ -35,13 +35,14 @@ from sigmamind_mcp.insight.diagnosis import (
 from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, fit_items
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent
+from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.diagnosis_answer import (
     CaseRow,
     DiagnosedBatchRun,
     GroupShown,
     SignalShown,
 )
-from sigmamind_mcp.tools.parts import JobIds, Offset, Rate, Report
+from sigmamind_mcp.tools.parts import JobIds, Offset, Rate
 from sigmamind_mcp.uris import uri_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class DiagnoseBatchRun(ForAgent):
 
 
 async def diagnose_batch_run(
-    args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
+    args: DiagnoseBatchRun, api: SigmaMindClient, context: CallContext
 ) -> DiagnosedBatchRun:
     """Explain a batch run: pass rates with intervals, failures grouped with quoted turns, signals.
 
@@ -79,7 +80,9 @@ async def diagnose_batch_run(
     plan = plan_reading(
         groups, passed, results, from_group=args.from_group, from_failure=args.from_failure
     )
-    reading = await _read_transcripts([*plan.failed, *plan.passed], args, api, report)
+    reading = await _read_transcripts(
+        [*plan.failed, *plan.passed], args, api, context.report_progress
+    )
     findings = await anyio.to_thread.run_sync(
         _show_findings, plan, reading, args, abandon_on_cancel=True
     )
@@ -175,7 +178,7 @@ async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> list[TestR
 
 
 async def _read_transcripts(
-    runs: Sequence[TestRun], args: DiagnoseBatchRun, api: SigmaMindClient, report: Report
+    runs: Sequence[TestRun], args: DiagnoseBatchRun, api: SigmaMindClient, report: ProgressReport
 ) -> _Reading:
     """Read the runs with their conversations, as many as READING_SECONDS allow."""
     read: dict[str, TestRun] = {}

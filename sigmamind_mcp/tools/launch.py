@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, NamedTuple
 
@@ -25,6 +24,7 @@ from sigmamind_mcp.tools.answers import (
     pluralize,
 )
 from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
+from sigmamind_mcp.tools.call_context import CallContext, Confirmation
 from sigmamind_mcp.tools.suggestions import suggest_ids
 from sigmamind_mcp.untrusted_text import clean, fence
 from sigmamind_mcp.uris import uri_of
@@ -44,18 +44,6 @@ class CreateBatchRun(ForAgent):
         Field(ge=1, description="Total of attempts that a person agreed to; asked for when high."),
         NotBool,
     ] = None
-
-
-@dataclass(frozen=True)
-class Confirmation:
-    """From how many attempts on a launch needs a yes, and how a person is asked: None where nobody can be.
-
-    `ask` takes the question and, to the letter, what it is about; `brought` names an answer that the call brings.
-    """
-
-    limit: int
-    ask: Callable[[str, str], Awaitable[bool | None]]
-    brought: str | None
 
 
 class CreatedBatchRun(Answer):
@@ -114,7 +102,7 @@ class Plan(NamedTuple):
 
 
 async def create_batch_run(
-    args: CreateBatchRun, api: SigmaMindClient, confirmation: Confirmation
+    args: CreateBatchRun, api: SigmaMindClient, context: CallContext
 ) -> CreatedBatchRun:
     """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
 
@@ -130,7 +118,7 @@ async def create_batch_run(
     async def prepare() -> Sequence[BatchRun] | None:
         plan, there = await _plan(args, api)
         # A person may take minutes to answer, and what they agreed to has to be what starts.
-        while await _agree(plan, args, confirmation):
+        while await _agree(plan, args, context.confirmation):
             agreed = plan.about(args)
             plan, there = await _plan(args, api)
             if plan.about(args) == agreed:
@@ -140,7 +128,7 @@ async def create_batch_run(
 
     call = f"{args.confirm_attempts or ''}"
     written = await api.create_batch_run(
-        args.agent_id, args.test_cases, prepare, call=call, yes=confirmation.brought
+        args.agent_id, args.test_cases, prepare, call=call, yes=context.confirmation.answer_state
     )
     batch_run = written.record or BatchRun()
     batch_id = valid_id(batch_run.batch_id)
@@ -243,7 +231,7 @@ async def _agree(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -
         raise NotConfirmed(
             f"The person was asked about {total:,} attempts and did not say yes. Nothing was started."
         )
-    return agreed is True and confirmation.brought is None
+    return agreed is True and confirmation.answer_state is None
 
 
 def _question(plan: Plan, args: CreateBatchRun) -> str:

@@ -1,6 +1,5 @@
 """Parts that several answers share."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,9 +16,6 @@ ROLE_CHARACTERS = 20
 
 JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
-
-Report = Callable[[float, float | None, str], Awaitable[None]]
-"""Reports progress to the client: the amount done, the total, and a message."""
 
 
 class Part(BaseModel):

@@ -12,32 +12,32 @@ from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.settings import check_key
 
 RETRY_AFTER_SECONDS = 2
-
-
 MISSING_KEY = "Send your SigmaMind API key in the X-API-Key header, exactly once."
 
-
-# What MCP clients in browsers send and read beyond what CORS allows by itself.
-_SENT = "Content-Type, Accept, X-API-Key, Last-Event-ID, Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name"
-
-
-_READ = "Mcp-Session-Id, Mcp-Protocol-Version, Retry-After"
+# The headers of MCP clients in browsers, beyond those that CORS always allows.
+_REQUEST_HEADERS = (
+    "Content-Type, Accept, X-API-Key, Last-Event-ID,"
+    " Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name"
+)
+_RESPONSE_HEADERS = "Mcp-Session-Id, Mcp-Protocol-Version, Retry-After"
 
 
 class RequestRefused(Exception):
-    """A request that is not handed on: the status, and a sentence that says why."""
+    """A request that is refused with a status and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
-        self.response = _refusal(status, sentence)
+        self.response = _build_refusal(status, sentence)
 
 
-class AllowListed:
-    """Answers only requests whose Host, and Origin where there is one, are on the lists, letter by letter.
+class AllowList:
+    """Passes on requests whose Host and Origin are listed exactly; Origin may be absent.
 
-    A page in the user's browser can send requests to loopback (DNS rebinding), so this holds on every bind. Pages of
-    an allowed origin get their preflight and CORS headers; nobody else does.
+    Pages of a listed origin get an answer to their preflight, and CORS headers.
     """
+
+    # A page in the user's browser can send requests to loopback (DNS rebinding), so the lists
+    # hold on every address.
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str], origins: frozenset[str]) -> None:
         self.app = app
@@ -49,29 +49,36 @@ class AllowListed:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        refusal = self._find_refusal(headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        origin = headers.get("origin")
+        if origin is None:
+            await self.app(scope, receive, send)
+            return
+        asks_method = "access-control-request-method" in headers
+        is_preflight = scope["method"] == "OPTIONS" and asks_method
+        app = _build_preflight_answer() if is_preflight else self.app
+        await app(scope, receive, _add_cors_headers(origin, send))
+
+    def _find_refusal(self, headers: Headers) -> Response | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
-            refusal = _refusal(
+            return _build_refusal(
                 421,
                 "This host name is not served here. The operator can add it with --allowed-host.",
             )
-            await refusal(scope, receive, send)
-        elif not origins:
-            await self.app(scope, receive, send)
-        elif len(origins) != 1 or origins[0].lower() not in self.origins:
-            refusal = _refusal(
+        if origins and (len(origins) != 1 or origins[0].lower() not in self.origins):
+            return _build_refusal(
                 403,
                 "This origin is not allowed here. The operator can add it with --allowed-origin.",
             )
-            await refusal(scope, receive, send)
-        elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            await _preflight()(scope, receive, _for_origin(origins[0], send))
-        else:
-            await self.app(scope, receive, _for_origin(origins[0], send))
+        return None
 
 
 class RequireKey:
-    """Hands on only requests with one well-formed X-API-Key, and binds sessions to it."""
+    """Passes on requests with one well-formed X-API-Key, and binds sessions to it."""
 
     def __init__(self, app: ASGIApp, key_for_keyless: SecretStr | None) -> None:
         self.app = app
@@ -79,53 +86,52 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            key = self._key(Headers(scope=scope).getlist("x-api-key"))
+            key = self._read_key(Headers(scope=scope).getlist("x-api-key"))
         except ConfigurationError as exc:
-            await _refusal(401, str(exc))(scope, receive, send)
+            await _build_refusal(401, str(exc))(scope, receive, send)
             return
-        # The SDK lets only this user go on with a session; the key itself stays out of the token.
+        # The SDK lets only this user continue a session; the token does not hold the key.
         user = AuthenticatedUser(AccessToken(token="", client_id=fingerprint(key), scopes=[]))
         await self.app({**scope, CALLER_KEY: key, "user": user}, receive, send)
 
-    def _key(self, sent: list[str]) -> SecretStr:
-        if not sent and self.key_for_keyless is not None:
+    def _read_key(self, values: list[str]) -> SecretStr:
+        if not values and self.key_for_keyless is not None:
             return self.key_for_keyless
-        if len(sent) != 1 or not sent[0]:
+        if len(values) != 1 or not values[0]:
             raise ConfigurationError(MISSING_KEY)
-        return check_key(sent[0])
+        return check_key(values[0])
 
 
-def caller_of(scope: Scope) -> str:
-    """Whom RequireKey has let in, told without the key."""
+def get_caller(scope: Scope) -> str:
+    """Return the caller's fingerprint."""
     user: AuthenticatedUser = scope["user"]
     return user.username
 
 
-def _for_origin(origin: str, send: Send) -> Send:
-    """Let pages of this origin read the answer."""
-
+def _add_cors_headers(origin: str, send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Expose-Headers"] = _READ
+            headers["Access-Control-Expose-Headers"] = _RESPONSE_HEADERS
             headers.add_vary_header("Origin")
         await send(message)
 
     return send_with_headers
 
 
-def _preflight() -> Response:
-    allowed = {"Allow-Methods": "GET, POST", "Allow-Headers": _SENT, "Max-Age": "600"}
-    return Response(
-        status_code=204,
-        headers={f"Access-Control-{name}": value for name, value in allowed.items()},
-    )
+def _build_preflight_answer() -> Response:
+    headers = {
+        "Access-Control-Allow-Methods": "GET, POST",
+        "Access-Control-Allow-Headers": _REQUEST_HEADERS,
+        "Access-Control-Max-Age": "600",
+    }
+    return Response(status_code=204, headers=headers)
 
 
-def _refusal(status: int, sentence: str) -> Response:
-    # The body may be unread, and a connection that is kept would have to be read to its end.
-    headers = {"Connection": "close"} | (
-        {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {}
-    )
+def _build_refusal(status: int, sentence: str) -> Response:
+    # The body may be unread; to keep the connection, it would have to be read to its end.
+    headers = {"Connection": "close"}
+    if status in (429, 503):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return JSONResponse({"error": sentence}, status_code=status, headers=headers)

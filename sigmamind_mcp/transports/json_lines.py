@@ -1,12 +1,13 @@
-"""What a client writes, line by line: read into messages, or refused in words under the id of the request.
+"""Parse newline-delimited JSON-RPC from stdin.
 
-The SDK drops a line that it cannot read, and the client waits for an answer until it gives up.
+Invalid lines get a JSON-RPC error with the request's id. The SDK drops a line that it cannot
+parse, and the client waits for an answer until it gives up.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcp_types import (
     INVALID_REQUEST,
@@ -20,55 +21,62 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from sigmamind_mcp.strict_json import is_deeper_than, parse_json
+from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 100
 _START_BYTES = 64 * 1024
 _END_BYTES = 2 * 1024
 
-_RESPONSE = {"result", "error"}
+_RESPONSE_KEYS = {"result", "error"}
 
-_NO_JSON = (
+
+class LineProblem(NamedTuple):
+    """Why a line is not a message."""
+
+    code: int
+    sentence: str
+
+
+_NOT_JSON = LineProblem(
     PARSE_ERROR,
-    "This line is not JSON. Send each message as one line of JSON in UTF-8, its numbers finite.",
+    "This line is not JSON. Send each message as one line of JSON in UTF-8, with finite numbers.",
 )
-_TOO_LONG = (
+_TOO_LONG = LineProblem(
     INVALID_REQUEST,
     f"A message has at most {MAX_LINE_BYTES // 2**20} MiB. Send less in one call.",
 )
-_TOO_DEEP = (
+_TOO_DEEP = LineProblem(
     INVALID_REQUEST,
     f"A message is nested at most {MAX_DEPTH} deep. Send flatter arguments.",
 )
-_BATCH = (INVALID_REQUEST, "Batches are not served. Send each message on a line of its own.")
-_NO_MESSAGE = (
+_BATCH = LineProblem(INVALID_REQUEST, "Batches are not served. Send each message on its own line.")
+_NOT_A_MESSAGE = LineProblem(
     INVALID_REQUEST,
-    'Send a JSON-RPC request: an object with "jsonrpc": "2.0", an id that is a text or a whole number, a method,'
-    " and params, if any, as an object.",
+    'Send a JSON-RPC request: an object with "jsonrpc": "2.0", an id (a text or a whole number),'
+    " a method and, optionally, params as an object.",
 )
 
 
 class InvalidLine(Exception):
-    """A line that is no message."""
+    """A line that is not a message."""
 
-    def __init__(self, why: tuple[int, str], *request_ids: RequestId | None) -> None:
-        self._code, sentence = why
+    def __init__(self, problem: LineProblem, *request_ids: RequestId | None) -> None:
+        super().__init__(problem.sentence)
+        self._code = problem.code
         self._request_ids = request_ids
-        super().__init__(sentence)
 
     @property
     def answers(self) -> Iterator[JSONRPCError]:
-        """What the client is told, nothing where it expects nothing; of a batch there may be very many."""
+        """One error for each request of the line; a batch may hold very many."""
+        error = ErrorData(code=self._code, message=str(self))
         for request_id in self._request_ids:
-            yield JSONRPCError(
-                jsonrpc="2.0", id=request_id, error=ErrorData(code=self._code, message=str(self))
-            )
+            yield JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
 
 
 @dataclass
 class Line:
-    """One line, whole; or of one that is too long, how it starts and ends."""
+    """One line, or only its start and its end if it is too long."""
 
     start: bytearray = field(default_factory=bytearray)
     end: bytes = b""
@@ -86,11 +94,11 @@ class Line:
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
-    """Cut a stream of bytes into lines, of which blank ones are left out."""
+    """Split a stream of bytes into lines, without the blank ones."""
     line = Line()
     for chunk in chunks:
-        *ends, rest = chunk.split(b"\n")
-        for piece in ends:
+        *pieces, rest = chunk.split(b"\n")
+        for piece in pieces:
             line.add(piece)
             if line.start.strip():
                 yield line
@@ -101,72 +109,75 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
 
 
 def read_message(line: Line) -> JSONRPCMessage:
-    """The message on this line; what is no UTF-8, or half a character, is replaced.
+    """Parse one line; invalid UTF-8 and lone surrogates are replaced.
 
     Raises:
-        InvalidLine: it is no message, or one larger or deeper than any that makes sense.
+        InvalidLine: the line is not a message, or it is too long or too deep.
     """
     if not line.is_whole:
-        raise _unread(_TOO_LONG, bytes(line.start), line.end)
+        raise _refuse_unparsed(_TOO_LONG, bytes(line.start), line.end)
     try:
-        data = parse_json(_mend(line.start.decode("utf-8", "replace")))
-    except RecursionError:
-        raise _unread(
-            _TOO_DEEP, bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
-        ) from None
-    except ValueError:
-        raise _unread(
-            _NO_JSON, bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
-        ) from None
+        data = parse_json(_replace_surrogates(line.start.decode("utf-8", "replace")))
+    except (RecursionError, ValueError) as exc:
+        problem = _TOO_DEEP if isinstance(exc, RecursionError) else _NOT_JSON
+        start, end = bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
+        raise _refuse_unparsed(problem, start, end) from None
     if isinstance(data, list):
-        raise InvalidLine(_BATCH, *(_request_ids(data) or [None]))
+        raise InvalidLine(_BATCH, *(_find_request_ids(data) or [None]))
     if not isinstance(data, dict):
-        raise InvalidLine(_NO_MESSAGE, None)
+        raise InvalidLine(_NOT_A_MESSAGE, None)
     if is_deeper_than(MAX_DEPTH, data):
-        raise InvalidLine(_TOO_DEEP, *_request_ids([data]))
+        raise InvalidLine(_TOO_DEEP, *_find_request_ids([data]))
     try:
         message = jsonrpc_message_adapter.validate_python(data)
     except ValidationError:
-        raise InvalidLine(_NO_MESSAGE, *_request_ids([data])) from None
-    if "id" in data and "method" in data and not isinstance(message, JSONRPCRequest):
-        # A request whose id cannot be one would pass for a notification, and never be answered.
-        raise InvalidLine(_NO_MESSAGE, *_request_ids([data]))
+        raise InvalidLine(_NOT_A_MESSAGE, *_find_request_ids([data])) from None
+    is_request = "id" in data and "method" in data
+    if is_request and not isinstance(message, JSONRPCRequest):
+        # Its id is invalid. The SDK would take it for a notification and never answer.
+        raise InvalidLine(_NOT_A_MESSAGE, *_find_request_ids([data]))
     return message
 
 
-def _request_ids(data: list[Any]) -> list[RequestId | None]:
-    """What answers to these go under: null for an id that cannot be one, nothing for a notification or a response."""
-    requests = [item for item in data if isinstance(item, dict) and not (_RESPONSE & item.keys())]
-    return [_as_id(item.get("id")) for item in requests if "id" in item or "method" not in item]
+def _find_request_ids(data: list[Any]) -> list[RequestId | None]:
+    """Return the ids to answer: null for an invalid id, none for notifications and responses."""
+    request_ids: list[RequestId | None] = []
+    for item in data:
+        if not isinstance(item, dict) or _RESPONSE_KEYS & item.keys():
+            continue
+        if "id" in item or "method" not in item:
+            request_ids.append(_read_id(item.get("id")))
+    return request_ids
 
 
-def _as_id(value: object) -> RequestId | None:
+def _read_id(value: object) -> RequestId | None:
     return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair
-    r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
     r"|\\."
 )
 
 
-def _mend(text: str) -> str:
-    """Replace escapes of half a character, which no answer and no request to the API could spell."""
-    if not _HALF.search(text):
+def _replace_surrogates(text: str) -> str:
+    """Replace escapes of lone surrogates, which UTF-8 cannot encode."""
+    if not _SURROGATE.search(text):
         return text
-    return _ESCAPE.sub(lambda found: r"\ufffd" if found["half"] else found[0], text)
+    return _ESCAPE.sub(lambda escape: r"\ufffd" if escape["lone"] else escape[0], text)
 
 
+# The rest finds the id of a line that does not parse as a whole.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _ATOM = rb"(?:" + _STRING + rb"|[-+.\w]++)"
-_OPENED = re.compile(rb"\s*\{")
+_OPEN = re.compile(rb"\s*\{")
 _NAME = re.compile(rb"\s*(" + _STRING + rb")\s*:\s*", re.DOTALL)
 _VALUE = re.compile(rb"(" + _ATOM + rb")\s*[,}]", re.DOTALL)
 _BRACKET = re.compile(_STRING + rb"|([\[{])|([\]}])|(\")", re.DOTALL)
 _NEXT = re.compile(rb"\s*[,}]")
-# Up to the brace that ends the line there are only atoms, so the id is the message's own.
+# Between this id and the last brace are only atoms, so the id belongs to the message itself.
 _LAST_ID = re.compile(
     rb'.*[{,]\s*"id"\s*:\s*('
     + _ATOM
@@ -179,43 +190,48 @@ _LAST_ID = re.compile(
 )
 
 
-def _unread(why: tuple[int, str], start: bytes, end: bytes) -> InvalidLine:
-    """The refusal of a line that cannot be read as a whole, under the id that its start or its end shows."""
-    members = _members(start)
+def _refuse_unparsed(problem: LineProblem, start: bytes, end: bytes) -> InvalidLine:
+    """Return the refusal of a line, with the id found in its start or its end."""
+    members = _read_members(start)
     method = members.get("method")
-    if _RESPONSE & members.keys() or (
-        isinstance(method, str) and method.startswith("notifications/")
-    ):
-        return InvalidLine(why)
-    last = _LAST_ID.match(end)
-    value = members["id"] if "id" in members else _atom(last[1]) if last else None
-    return InvalidLine(why, _as_id(value))
+    is_notification = isinstance(method, str) and method.startswith("notifications/")
+    if is_notification or _RESPONSE_KEYS & members.keys():
+        return InvalidLine(problem)  # the client expects no answer
+    if "id" in members:
+        return InvalidLine(problem, _read_id(members["id"]))
+    last_id = _LAST_ID.match(end)
+    return InvalidLine(problem, _read_id(_parse_atom(last_id[1])) if last_id else None)
 
 
-def _members(start: bytes) -> dict[str, Any]:
-    """The members of an object as far as they can be read, those that hold objects or lists as None."""
-    members: dict[str, Any] = {}
-    place = _OPENED.match(start)
-    while place and (name := _NAME.match(start, place.end())):
+def _read_members(start: bytes) -> JSONObject:
+    """Return the members of an object as far as they parse; nested values are None."""
+    members: JSONObject = {}
+    position = _OPEN.match(start)
+    while position:
+        name = _NAME.match(start, position.end())
+        if not name:
+            break
         value = _VALUE.match(start, name.end())
-        members[str(_atom(name[1]))] = _atom(value[1]) if value else None
-        place = value or _after_nested(start, name.end())
+        members[str(_parse_atom(name[1]))] = _parse_atom(value[1]) if value else None
+        position = value or _skip_nested(start, name.end())
     return members
 
 
-def _after_nested(start: bytes, position: int) -> re.Match[bytes] | None:
+def _skip_nested(start: bytes, position: int) -> re.Match[bytes] | None:
+    """Return what follows the nested value at `position`, or None if it does not end here."""
     depth = 0
-    for bracket in _BRACKET.finditer(start, position):
-        if bracket[3]:  # a text that does not end here
+    for match in _BRACKET.finditer(start, position):
+        opening, closing, open_quote = match.groups()
+        if open_quote:  # a string that does not end here
             return None
-        depth += bool(bracket[1]) - bool(bracket[2])
+        depth += bool(opening) - bool(closing)
         if depth <= 0:
-            return _NEXT.match(start, bracket.end())
+            return _NEXT.match(start, match.end())
     return None
 
 
-def _atom(raw: bytes) -> Any:
+def _parse_atom(raw: bytes) -> Any:
     try:
-        return parse_json(_mend(raw.decode("utf-8", "replace")))
+        return parse_json(_replace_surrogates(raw.decode("utf-8", "replace")))
     except ValueError:
         return None

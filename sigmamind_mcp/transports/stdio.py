@@ -1,7 +1,7 @@
 """MCP over stdin and stdout, as desktop clients and editors start it.
 
-Reading and writing are our own, not the SDK's `stdio_server`: that waits for a read that nothing can cancel, so that
-no signal ends it, and it drops lines that it cannot read.
+This module reads and writes itself. The SDK's `stdio_server` waits for a read that nothing can
+cancel, so no signal ends it, and it drops lines that it cannot parse.
 """
 
 import os
@@ -21,11 +21,12 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.protocol.server import explain_end, open_server
 from sigmamind_mcp.settings import Settings
-from sigmamind_mcp.transports.json_lines import InvalidLine, read_message, split_lines
+from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message, split_lines
 
 END_SECONDS = 5.0
 _CHUNK_BYTES = 64 * 1024
-_ENDED_ALREADY = (
+# A call into the event loop raises one of these once it has ended.
+_LOOP_ENDED = (
     anyio.ClosedResourceError,
     anyio.BrokenResourceError,
     CancelledError,
@@ -34,15 +35,15 @@ _ENDED_ALREADY = (
 
 
 def serve_stdio(settings: Settings, transport: APITransport) -> None:
-    """Serve one client until it closes our stdin or stdout, or a signal comes: the last thing that this process does.
+    """Serve one client until it closes stdin or stdout, or until a signal; then end the process.
 
-    Then reads are cancelled, and a write that is under way has END_SECONDS to end.
+    At the end, reads are cancelled; a write in flight has END_SECONDS to finish.
     """
     stdin, stdout = _claim_streams()
-    anyio.run(_serve, settings, transport, _Client(stdin, stdout))
+    anyio.run(_serve_client, settings, transport, _Client(stdin, stdout))
 
 
-async def _serve(settings: Settings, transport: APITransport, client: "_Client") -> None:
+async def _serve_client(settings: Settings, transport: APITransport, client: "_Client") -> None:
     async with anyio.create_task_group() as signals:
         signals.start_soon(client.end_on_signal)
         async with (
@@ -62,7 +63,7 @@ async def _serve(settings: Settings, transport: APITransport, client: "_Client")
 
 
 class _Client:
-    """The client's two pipes as streams of messages, for the server to run on."""
+    """The client's two pipes, as streams of messages for the server."""
 
     def __init__(self, stdin: int, stdout: int) -> None:
         self._stdin, self._stdout = stdin, stdout
@@ -74,20 +75,24 @@ class _Client:
         self._has_ended = False
 
     def read(self, portal: BlockingPortal) -> None:
-        """Pass on what the client writes, until it ends. Runs in a daemon thread: nothing can cut a read short."""
-        with suppress(*_ENDED_ALREADY):
+        """Pass each message on until stdin ends."""
+        # This runs in a daemon thread, because nothing can cancel a read.
+        with suppress(*_LOOP_ENDED):
             try:
-                for line in split_lines(_chunks(self._stdin)):
-                    try:
-                        portal.call(self._to_server.send, SessionMessage(read_message(line)))
-                    except InvalidLine as refused:
-                        for answer in refused.answers:
-                            portal.call(self._refusals.send, SessionMessage(answer))
+                for line in split_lines(_read_chunks(self._stdin)):
+                    self._pass_on(line, portal)
             finally:
                 portal.call(self.end)
 
+    def _pass_on(self, line: Line, portal: BlockingPortal) -> None:
+        try:
+            portal.call(self._to_server.send, SessionMessage(read_message(line)))
+        except InvalidLine as invalid:
+            for answer in invalid.answers:
+                portal.call(self._refusals.send, SessionMessage(answer))
+
     async def write(self) -> None:
-        """Write what the server and we answer, each a line; to nobody once the client has closed our stdout."""
+        """Write each answer on a line, until the client closes stdout."""
         is_open = True
         async with self._outgoing:
             async for message in self._outgoing:
@@ -96,64 +101,66 @@ class _Client:
                 answer = explain_end(message).message
                 line = answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
                 try:
-                    await anyio.to_thread.run_sync(_write, self._stdout, line)
+                    await anyio.to_thread.run_sync(_write_all, self._stdout, line)
                 except OSError:
                     is_open = False
                     self.end()
 
     async def end_on_signal(self) -> None:
-        """End at the first SIGTERM or SIGINT; the system itself ends the process at the second."""
+        """End at the first SIGTERM or SIGINT; the second one kills the process."""
         asked_to_end = (signal.SIGTERM, signal.SIGINT)
         try:
             with anyio.open_signal_receiver(*asked_to_end) as received:
                 async for _ in received:
                     break
         except NotImplementedError:
-            return  # Windows has no receivers. There Ctrl+C cancels anyio.run, and nothing else is sent.
+            return  # Windows has no receivers; there Ctrl+C cancels anyio.run
         for number in asked_to_end:
             signal.signal(number, signal.SIG_DFL)
         self.end()
 
     def end(self) -> None:
-        """Have the server find its input ended, and this process gone in END_SECONDS."""
+        """End the server's input, and the process after END_SECONDS."""
         if self._has_ended:
             return
         self._has_ended = True
-        # Neither a write to the API, nor one to a client that does not read, nor the system's look-up of a host can be
-        # cancelled. Nothing of ours is buffered, so leaving cuts nothing else.
-        leave = threading.Timer(END_SECONDS, os._exit, (0,))
-        leave.daemon = True
-        leave.start()
+        # Nothing can cancel a write to the API, a write to a client that does not read, or a DNS
+        # lookup. No output is buffered, so an exit loses nothing else.
+        exit_timer = threading.Timer(END_SECONDS, os._exit, (0,))
+        exit_timer.daemon = True
+        exit_timer.start()
         self._to_server.close()
         self._refusals.close()
 
 
 def _claim_streams() -> tuple[int, int]:
-    """Move stdin and stdout to where only we reach them: what others print goes to stderr, what they read is empty.
+    """Return private copies of stdin and stdout.
+
+    After that, other code reads an empty stdin, and its prints go to stderr.
 
     Raises:
-        ConfigurationError: this process was started without them.
+        ConfigurationError: the process has no stdin or stdout.
     """
     if sys.stdin is None or sys.stdout is None:
         raise ConfigurationError(
             "stdin or stdout is closed. Start sigmamind-mcp from an MCP client, which opens both."
         )
-    nothing = os.open(os.devnull, os.O_RDWR)  # on descriptor 2 where stderr is closed
+    devnull = os.open(os.devnull, os.O_RDWR)  # becomes descriptor 2 if stderr is closed
     stdin, stdout = os.dup(0), os.dup(1)
-    os.dup2(nothing, 0)
+    os.dup2(devnull, 0)
     os.dup2(2, 1)
     return stdin, stdout
 
 
-def _chunks(descriptor: int) -> Iterator[bytes]:
+def _read_chunks(descriptor: int) -> Iterator[bytes]:
     try:
         while chunk := os.read(descriptor, _CHUNK_BYTES):
             yield chunk
-    except OSError:  # such as a terminal that is gone
+    except OSError:  # for example, the terminal was closed
         return
 
 
-def _write(descriptor: int, line: bytes) -> None:
+def _write_all(descriptor: int, line: bytes) -> None:
     rest = memoryview(line)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -1,4 +1,4 @@
-"""An ASGI app on a port: bound first, so that its address is known, then served until a signal."""
+"""Bind a port, so that its address is known, then serve an ASGI app on it until a signal."""
 
 import asyncio
 import os
@@ -18,33 +18,34 @@ HARD_SECONDS = 10.0
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; port 0 picks a free one.
+    """Return a listening socket; port 0 picks a free port.
 
     Raises:
         ConfigurationError: the address cannot be bound.
     """
     try:
-        bound = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
-        # asyncio does this only for sockets whose protocol is named; without it every answer waits 40 ms for an ACK.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = socket.create_server((host, port), family=family)
+        # asyncio sets this only on sockets with a named protocol. Without it each answer waits
+        # 40 ms for an ACK.
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return bound
     except (OSError, OverflowError) as exc:
-        # The error names the address once more, in brackets of its own.
-        said = exc.strerror if isinstance(exc, OSError) else "a port is a number from 0 to 65535"
-        why = (said or str(exc)).partition(" (")[0]
+        text = exc.strerror if isinstance(exc, OSError) else "a port is a number from 0 to 65535"
+        # The error repeats the address, in brackets.
+        reason = (text or str(exc)).partition(" (")[0]
         raise ConfigurationError(
-            f"Port {port} on {host} cannot be used ({why}). Choose another with --port; 0 picks a free one."
+            f"Port {port} on {host} cannot be used ({reason})."
+            " Choose another with --port; 0 picks a free one."
         ) from None
 
 
 async def serve(
     app: ASGIApp, bound: socket.socket, before_end: Callable[[], Awaitable[None]] | None = None
 ) -> None:
-    """Serve until a signal; then await `before_end` while requests are still answered, and end in HARD_SECONDS.
+    """Serve until a signal, then end within HARD_SECONDS; a second signal ends at once.
 
-    A second signal ends at once.
+    `before_end` runs after the first signal, while requests are still answered.
     """
     config = uvicorn.Config(
         app,
@@ -53,7 +54,7 @@ async def serve(
         server_header=False,
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
-    server = _Server(config)
+    server = _SignalledServer(config)
 
     async def end_when_asked() -> None:
         await server.asked_to_end.wait()
@@ -67,8 +68,8 @@ async def serve(
         group.cancel_scope.cancel()
 
 
-class _Server(uvicorn.Server):
-    """Leaves the end to `serve`, and its exit status to us: uvicorn would raise the signal again."""
+class _SignalledServer(uvicorn.Server):
+    """Leaves the end to `serve`; uvicorn itself would raise the signal again at the end."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -78,7 +79,7 @@ class _Server(uvicorn.Server):
         if self.asked_to_end.is_set():
             self.force_exit = self.should_exit = True
             return
-        self.asked_to_end.set()  # uvicorn's loop turns ten times a second, so it is seen without being woken
+        self.asked_to_end.set()  # uvicorn's loop runs ten times a second, so nothing has to wake it
         hard_limit = threading.Timer(HARD_SECONDS, os._exit, [1])
         hard_limit.daemon = True
         hard_limit.start()

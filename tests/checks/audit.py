@@ -18,7 +18,8 @@ from mcp.server.lowlevel import Server
 
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.cli import main
-from sigmamind_mcp.protocol.server import Request, open_server
+from sigmamind_mcp.protocol.api_access import Request
+from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings
 from tests.support.processes import serving
 

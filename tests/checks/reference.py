@@ -15,7 +15,7 @@ from sigmamind_mcp.cli import ENVIRONMENT, build_parser
 from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.protocol.prompts import PROMPTS
-from sigmamind_mcp.protocol.resources import GUIDES, TITLES
+from sigmamind_mcp.protocol.resources import GUIDES, KINDS
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES
 from sigmamind_mcp.transports import sse, stdio
@@ -66,7 +66,7 @@ def _tools() -> Iterator[str]:
 
 
 def _tool(tool: Tool) -> Iterator[str]:
-    advertised = tool.advertised(None)
+    advertised = tool.advertise(None)
     arguments, answer = advertised.input_schema, tool.output_schema
     yield f"### {tool.name}"
     yield ""
@@ -184,7 +184,8 @@ def _resources() -> Iterator[str]:
     yield "`fromTurn` counts from 1; `turns` is how many of them."
     yield ""
     rows = [
-        (f"`{template}`", TITLES[kind][2], TITLES[kind][1]) for kind, template in TEMPLATES.items()
+        (f"`{template}`", KINDS[kind].mime_type, KINDS[kind].description)
+        for kind, template in TEMPLATES.items()
     ]
     yield from _table(("URI", "type", "holds"), rows)
     yield from _table(
@@ -266,9 +267,9 @@ def _limits() -> Iterator[str]:
         ("a list that is read to its end", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}, {client.WALK_SECONDS:.0f} s"),
         ("the body of a request to `serve`", f"{guard.MAX_BODY_BYTES // 1024:,} KiB (413), whole within {guard.BODY_SECONDS:.0f} s (408)"),
         ("calls in flight in `serve`", f"{guard.MAX_CALLS} (503)"),
-        ("calls in flight by SSE in `serve`", f"{guard.MAX_SSE_CALLS} for a key (429), answers that nobody takes among them"),
+        ("calls in flight by SSE in `serve`", f"{sse.MAX_SSE_CALLS} for a key (429), answers that nobody takes among them"),
         ("an answer of `serve`", f"taken within {guard.TAKE_SECONDS:.0f} s, or its client is let go"),
-        ("open SSE streams in `serve`", f"{guard.MAX_STREAMS} (503)"),
+        ("open SSE streams in `serve`", f"{sse.MAX_STREAMS} (503)"),
         ("writes that are remembered", f"those of {recent_writes.REMEMBERED_SECONDS / 60:.0f} minutes, {recent_writes.MOST_REMEMBERED:,} at most"),
         ("the end of `serve`", f"{guard.DRAIN_SECONDS:.0f} s for calls in flight, {serving.HARD_SECONDS:.0f} s at most"),
         ("the end of the stdio server", f"{stdio.END_SECONDS:.0f} s for a write under way"),

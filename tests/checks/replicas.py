@@ -31,8 +31,15 @@ from mcp.client.sse import sse_client
 from tests.conftest import KEY, Rounds
 from tests.support.fake_api import BATCH, CASE, FakeAPI, running_fake_api
 from tests.support.processes import Served, environment, served
-from tests.transports.test_http import ACCEPT, CALL, IN_BATCH
-from tests.transports.test_traffic import Exchanged, authority, exchange, opened
+from tests.transports.raw_http import (
+    ACCEPT,
+    CALL,
+    IN_BATCH,
+    Exchanged,
+    authority,
+    exchange,
+    opened,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,9 @@ from mcp.shared.exceptions import MCPError
 
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.cli import main
-from sigmamind_mcp.protocol.elicitation import Unanswered, ask
-from sigmamind_mcp.protocol.server import Request, open_server
+from sigmamind_mcp.protocol.api_access import Request
+from sigmamind_mcp.protocol.elicitation import Unanswered, confirm
+from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -75,7 +76,7 @@ async def asks_as_we_do(
     ctx: Request, params: mcp.CallToolRequestParams
 ) -> mcp.CallToolResult | mcp.InputRequiredResult:
     try:
-        answer = await ask("May it go on?", "it", ctx.session, params)
+        answer = await confirm("May it go on?", "it", ctx.session, params)
     except Unanswered as question:
         return question.result
     return mcp.CallToolResult(content=[mcp.TextContent(text=f"state-ok, the answer is {answer}")])

@@ -1,0 +1,54 @@
+"""Each request reaches the API with its own caller's key."""
+
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from pydantic import SecretStr
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.idempotency import RecentWrites
+from sigmamind_mcp.api.transport import APITransport
+from sigmamind_mcp.callers import CALLER_KEY, fingerprint
+from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.masking import OwnKey
+from sigmamind_mcp.settings import Settings
+
+Request = ServerRequestContext[Any, Any]
+
+
+class APIAccess:
+    """Finds the key of a request and opens the API with it."""
+
+    def __init__(self, settings: Settings, transport: APITransport) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._recent_writes = RecentWrites()
+
+    def open_client(self, ctx: Request) -> SigmaMindClient:
+        """Return a client that uses the caller's key.
+
+        Raises:
+            ConfigurationError: the key is missing or malformed.
+        """
+        return SigmaMindClient(self._transport, self._find_key(ctx), self._recent_writes)
+
+    def identify_caller(self, ctx: Request, size: int = 16) -> str | None:
+        """Return the caller's fingerprint of `size` bytes, or None without a valid key."""
+        try:
+            return fingerprint(self._find_key(ctx), size)
+        except SigmaMindError:
+            return None
+
+    def hide_key(self, ctx: Request, data: Any) -> Any:
+        """Return decoded JSON with the caller's key replaced."""
+        try:
+            key = self._find_key(ctx)
+        except SigmaMindError:
+            return data
+        return OwnKey(key.get_secret_value()).hide(data)
+
+    def _find_key(self, ctx: Request) -> SecretStr:
+        if ctx.request is None:  # stdio has no HTTP request
+            return self._settings.key()
+        key: SecretStr = ctx.request.scope[CALLER_KEY]
+        return key

@@ -1,0 +1,120 @@
+"""tools/list and tools/call."""
+
+from difflib import get_close_matches
+
+import mcp_types as mcp
+from mcp.shared.exceptions import MCPError
+from mcp_types.version import is_version_at_least
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.errors import NotAllowed, NotFound, SigmaMindError
+from sigmamind_mcp.protocol.api_access import APIAccess, Request
+from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
+from sigmamind_mcp.protocol.elicitation import Unanswered, confirm, get_answer_state
+from sigmamind_mcp.protocol.error_results import add_suggestions, refuse_call
+from sigmamind_mcp.settings import Settings
+from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
+from sigmamind_mcp.tools.arguments import Arguments, read_arguments
+from sigmamind_mcp.tools.call_context import CallContext, Confirmation
+
+LINKS_SINCE = "2026-07-28"
+"""Results hold resource links from this revision on; the text names the URIs in any case.
+
+2025-06-18 introduced links, but clients of that time (LangChain's and Anthropic's among them) fail
+such a call, or pass the link to their model's API as a file, which refuses it.
+"""
+
+
+class ToolHandlers:
+    """Lists the tools and calls them."""
+
+    def __init__(self, settings: Settings, access: APIAccess) -> None:
+        self._settings = settings
+        self._access = access
+        offered = [tool for tool in TOOLS if not (tool.writes and settings.read_only)]
+        self._tools = {tool.name: tool for tool in offered}
+        self._advertised = {tool.name: tool.advertise(settings.agent_id) for tool in offered}
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._tools)
+
+    def input_schema(self, name: str) -> JSONObject | None:
+        tool = self._advertised.get(name)
+        return tool.input_schema if tool else None
+
+    async def list_tools(
+        self, ctx: Request, params: mcp.PaginatedRequestParams | None
+    ) -> mcp.ListToolsResult:
+        return mcp.ListToolsResult(tools=list(self._advertised.values()))
+
+    async def call_tool(
+        self, ctx: Request, params: mcp.CallToolRequestParams
+    ) -> mcp.CallToolResult | mcp.InputRequiredResult:
+        tool = self._tools.get(params.name)
+        if tool is None:
+            message = self._explain_unknown_tool(params.name)
+            raise MCPError(code=mcp.INVALID_PARAMS, message=message)
+        try:
+            args = read_arguments(
+                tool.arguments,
+                params.arguments,
+                tool=tool.name,
+                default_agent_id=self._settings.agent_id,
+            )
+            api = self._access.open_client(ctx)
+        except SigmaMindError as exc:
+            return refuse_call(exc)
+        try:
+            result = await self._run(tool, args, api, ctx, params)
+        except Unanswered as question:
+            return question.result
+        except SigmaMindError as exc:
+            result = refuse_call(exc)
+        api.mark_delivered()
+        return result
+
+    async def _run(
+        self,
+        tool: Tool,
+        args: Arguments,
+        api: SigmaMindClient,
+        ctx: Request,
+        params: mcp.CallToolRequestParams,
+    ) -> mcp.CallToolResult:
+        try:
+            answer = await tool.call(args, api, self._build_context(ctx, params))
+            return _build_result(await shorten_to_budget(answer), ctx.protocol_version)
+        except (NotAllowed, NotFound) as exc:
+            arguments = args.model_dump(by_alias=True, exclude_unset=True)
+            raise await add_suggestions(exc, arguments, api) from exc
+
+    def _build_context(self, ctx: Request, params: mcp.CallToolRequestParams) -> CallContext:
+        async def ask(question: str, launch: str) -> bool | None:
+            hidden = self._access.hide_key(ctx, question)
+            subject = f"{self._access.identify_caller(ctx) or ''} {launch}"
+            return await confirm(hidden, subject, ctx.session, params)
+
+        confirmation = Confirmation(
+            limit=self._settings.confirm_attempts,
+            ask=ask,
+            answer_state=get_answer_state(params),
+        )
+        return CallContext(ctx.session.report_progress, confirmation)
+
+    def _explain_unknown_tool(self, name: str) -> str:
+        if any(tool.name == name for tool in TOOLS):
+            return f"{name} writes, and this server was started read-only."
+        nearest = ", ".join(get_close_matches(name[:100], self._tools, n=3, cutoff=0))
+        return f"There is no such tool; the nearest are {nearest}, and tools/list shows all."
+
+
+def _build_result(answer: Answer, revision: str) -> mcp.CallToolResult:
+    content: list[mcp.ContentBlock] = [mcp.TextContent(text=answer.text())]
+    if is_version_at_least(revision, LINKS_SINCE):
+        content += [
+            mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type)
+            for link in answer.links
+        ]
+    return mcp.CallToolResult(content=content, structured_content=answer.structured())

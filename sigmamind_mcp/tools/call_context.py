@@ -1,0 +1,28 @@
+"""What a tool can use besides its arguments and the API."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+ProgressReport = Callable[[float, float | None, str], Awaitable[None]]
+"""Takes what is done, the total if known, and a short text."""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Say when a launch needs a person's yes, and ask for it.
+
+    `ask` takes the question and the exact launch; it returns None if nobody can be asked.
+    `answer_state` identifies the answer that this call carries.
+    """
+
+    limit: int
+    ask: Callable[[str, str], Awaitable[bool | None]]
+    answer_state: str | None
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """One call of a tool that reports progress or asks a person."""
+
+    report_progress: ProgressReport
+    confirmation: Confirmation
