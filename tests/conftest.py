@@ -1,4 +1,4 @@
-"""What tests share: a fake of the hosted API, the server before it, and a client that we did not write."""
+"""Options of the test run, and fixtures: a fake of the hosted API, our server, an MCP client."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,49 +15,68 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.commands.backend import select_api
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
-from tests.support.all_transports import WIRES, Wire, open_wires
+from tests.support.all_transports import TRANSPORTS, Connection, open_all_transports
 from tests.support.fake_api import FakeAPI, running_fake_api
 
 KEY = "key_canary.4f1d2c"
 SPIKY_KEY = 'key_Zq7/w+"x\\Y%41.Vn5kTb0RmLc3hQe9'
-"""Written differently in a URL, in JSON, in base64 and by Python."""
+"""A key that a URL, JSON, base64 and Python each encode differently."""
 
-
-class Rounds(Protocol):
-    """How many rounds a test makes: few in the suite, many under `scripts/soak`."""
-
-    def __call__(self, *, short: int, long: int) -> int: ...
-
+MEASURING_FIXTURES = {"rounds", "figures"}
+SLOW_FIXTURES = MEASURING_FIXTURES | {"all_transports"}
+"""A test that uses one of these measures something, or runs on every transport."""
 
 FIGURES: list[str] = []
 
 
+class RoundCount(Protocol):
+    """The type of `rounds`: few rounds in the suite, many under `scripts/soak`."""
+
+    def __call__(self, *, short: int, long: int) -> int: ...
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="leave out tests marked slow and tests that measure something: about two minutes",
+    )
     parser.addoption(
         "--long",
         action="store_true",
-        help="only the tests that measure something, in their long version",
+        help="run only the tests that measure something, in their long version",
     )
     parser.addoption(
         "--minutes",
         type=float,
         default=3.0,
-        help="how long the mixed load of the long version lasts",
+        help="minutes of mixed load in the long version",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --long, keep the tests that count rounds or print a figure."""
+    """Select tests for --fast and --long."""
+    if config.getoption("--fast"):
+        _select(config, items, [item for item in items if not _is_slow(item)])
     if config.getoption("--long"):
-        measuring = [
-            item for item in items if {"rounds", "figures"} & set(getattr(item, "fixturenames", ()))
-        ]
-        config.hook.pytest_deselected(items=[item for item in items if item not in measuring])
-        items[:] = measuring
+        _select(config, items, [item for item in items if _uses_any(item, MEASURING_FIXTURES)])
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None or _uses_any(item, SLOW_FIXTURES)
+
+
+def _uses_any(item: pytest.Item, fixtures: set[str]) -> bool:
+    return not fixtures.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _select(config: pytest.Config, items: list[pytest.Item], kept: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was measured."""
+    """Print the measured figures."""
     if FIGURES:
         terminalreporter.section("figures")
         for line in FIGURES:
@@ -65,41 +84,47 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def rounds(request: pytest.FixtureRequest) -> Rounds:
+def rounds(request: pytest.FixtureRequest) -> RoundCount:
+    """Choose the number of rounds of a test."""
     is_long = request.config.getoption("--long")
     return lambda *, short, long: long if is_long else short
 
 
 @pytest.fixture
 def figures() -> list[str]:
-    """Where a test says what it measured, each on a line that begins with the requirement."""
+    """Collect measured figures, a line each, that begins with the requirement's number."""
     return FIGURES
 
 
 @pytest.fixture(scope="session")
-def wires(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeAPI, dict[str, Wire]]]:
-    """An API, and the server before it on every transport, logging all that it logs."""
-    with (
-        running_fake_api() as api,
-        open_wires(tmp_path_factory.mktemp("wires"), api.url, SPIKY_KEY) as opened,
-    ):
-        yield api, opened
+def session_api() -> Iterator[FakeAPI]:
+    with running_fake_api() as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def all_transports(
+    tmp_path_factory: pytest.TempPathFactory, session_api: FakeAPI
+) -> Iterator[dict[str, Connection]]:
+    """Connect to the server on every transport, with everything logged."""
+    folder = tmp_path_factory.mktemp("all_transports")
+    with open_all_transports(folder, session_api.url, SPIKY_KEY) as connections:
+        yield connections
 
 
 @pytest.fixture
-def wired_api(wires: tuple[FakeAPI, dict[str, Wire]]) -> Iterator[FakeAPI]:
-    """The API behind the wires, which knows nothing yet."""
-    api, _ = wires
-    yield api
-    api.stall.set()
-    for remembered in (api.answers, api.headers, api.asked):
-        remembered.clear()
+def shared_api(session_api: FakeAPI, all_transports: dict[str, Connection]) -> Iterator[FakeAPI]:
+    """Serve the API behind all transports; each test starts with no answers."""
+    yield session_api
+    session_api.stall.set()
+    for record in (session_api.answers, session_api.headers, session_api.asked):
+        record.clear()
 
 
-@pytest.fixture(params=WIRES)
-def wire(request: pytest.FixtureRequest, wires: tuple[FakeAPI, dict[str, Wire]]) -> Wire:
-    """Each transport in turn: what a test does with it is written once."""
-    return wires[1][request.param]
+@pytest.fixture(params=TRANSPORTS)
+def connection(request: pytest.FixtureRequest, all_transports: dict[str, Connection]) -> Connection:
+    """Run the test once on each transport."""
+    return all_transports[request.param]
 
 
 @pytest.fixture
@@ -115,7 +140,7 @@ def fake_api() -> Iterator[FakeAPI]:
 
 @pytest.fixture
 async def client(fake_api: FakeAPI) -> AsyncIterator[SigmaMindClient]:
-    """Our API client, in front of the fake API."""
+    """Connect our API client to the fake API."""
     async with APITransport(fake_api.url) as transport:
         yield SigmaMindClient(transport, check_key(KEY))
 
@@ -123,7 +148,7 @@ async def client(fake_api: FakeAPI) -> AsyncIterator[SigmaMindClient]:
 def connected(
     *, mode: str = "auto", elicitation_callback: Any = None, **settings: Any
 ) -> AbstractAsyncContextManager[Client]:
-    """A client of the server with these settings, connected without a transport."""
+    """Connect an MCP client, in memory, to a server with these settings."""
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Client]:
@@ -140,20 +165,21 @@ def connected(
 
 @pytest.fixture
 async def mcp(fake_api: FakeAPI) -> AsyncIterator[Client]:
-    """A client of the server, which is in front of the fake API."""
+    """Connect an MCP client to the server in front of the fake API."""
     async with connected(base_url=fake_api.url, api_key=KEY) as client:
         yield client
 
 
 @pytest.fixture
 async def sandbox_mcp() -> AsyncIterator[Client]:
-    """A client of the server, which has the sandbox embedded."""
+    """Connect an MCP client to the server with its sandbox."""
     async with connected(sandbox=True) as client:
         yield client
 
 
 async def let_cancellation_arrive() -> None:
-    """Let a cancellation reach the server, which in memory takes it a few turns of the event loop."""
+    """Wait until a cancellation has reached the server."""
+    # In memory it takes a few turns of the event loop.
     with anyio.CancelScope(shield=True):
         for _ in range(50):
             await anyio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""What is published: the bundle's files, server.json, one version, and what is said about privacy."""
+"""Check what is published: the bundle, server.json, the version, the privacy text."""
 
 import json
 import pkgutil
@@ -14,7 +14,7 @@ import sigmamind_mcp
 from sigmamind_mcp import __version__
 from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.protocol.resources import list_guides
-from tests.checks.bundle import BESIDE_THE_PACKAGE, ROOT, pack
+from tests.checks.bundle import FILES_OUTSIDE_PACKAGE, ROOT, pack
 from tests.test_docs import MANIFEST, README
 
 SERVER = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
@@ -25,30 +25,37 @@ def names_in(bundle: Path) -> list[str]:
         return archive.namelist()
 
 
-def copied(tmp_path: Path) -> Path:
+def copy_project(tmp_path: Path) -> Path:
     project = tmp_path / "project"
     shutil.copytree(ROOT / "sigmamind_mcp", project / "sigmamind_mcp")
-    for name in BESIDE_THE_PACKAGE:
+    for name in FILES_OUTSIDE_PACKAGE:
         shutil.copy(ROOT / name, project)
     return project
 
 
-def test_bundle_has_the_package_its_guides_and_six_files_more(tmp_path: Path) -> None:
+def test_bundle_has_the_package_its_guides_and_six_other_files(tmp_path: Path) -> None:
     pack(ROOT, tmp_path / "a.mcpb")
 
-    beside = {"CHANGELOG.md", "LICENSE", "README.md", "icon.png", "manifest.json", "pyproject.toml"}
-    found = list(pkgutil.walk_packages(sigmamind_mcp.__path__, "sigmamind_mcp."))
+    outside = {
+        "CHANGELOG.md",
+        "LICENSE",
+        "README.md",
+        "icon.png",
+        "manifest.json",
+        "pyproject.toml",
+    }
+    packages = list(pkgutil.walk_packages(sigmamind_mcp.__path__, "sigmamind_mcp."))
     modules = {
-        f"{name.replace('.', '/')}{'/__init__' * is_package}.py" for _, name, is_package in found
+        f"{name.replace('.', '/')}{'/__init__' * is_package}.py" for _, name, is_package in packages
     }
     guides = {f"sigmamind_mcp/guides/{entry.uri.rpartition('/')[2]}.md" for entry in list_guides()}
-    also = {"sigmamind_mcp/__init__.py", "sigmamind_mcp/py.typed"}
-    assert set(names_in(tmp_path / "a.mcpb")) == beside | modules | guides | also
+    data = {"sigmamind_mcp/__init__.py", "sigmamind_mcp/py.typed"}
+    assert set(names_in(tmp_path / "a.mcpb")) == outside | modules | guides | data
 
 
-def test_bundle_is_the_same_bytes_whatever_lies_about(tmp_path: Path) -> None:
+def test_stray_files_do_not_change_the_bundle(tmp_path: Path) -> None:
     pack(ROOT, tmp_path / "a.mcpb")
-    project = copied(tmp_path)
+    project = copy_project(tmp_path)
     for stray in (".env", "uv.lock", ".venv/pyvenv.cfg", "tests/test_it.py", "sigmamind_mcp/.env", "server.log",
                   "sigmamind_mcp/__pycache__/cli.cpython-311.pyc", "sigmamind_mcp/.idea/x.md"):  # fmt: skip
         (project / stray).parent.mkdir(exist_ok=True)
@@ -59,11 +66,11 @@ def test_bundle_is_the_same_bytes_whatever_lies_about(tmp_path: Path) -> None:
     assert (tmp_path / "b.mcpb").read_bytes() == (tmp_path / "a.mcpb").read_bytes()
 
 
-def test_file_of_an_unknown_kind_is_not_packed_unseen(tmp_path: Path) -> None:
-    project = copied(tmp_path)
+def test_file_with_an_unknown_suffix_stops_the_packing(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
     (project / "sigmamind_mcp" / "sandbox.db").touch()
 
-    with pytest.raises(SystemExit, match=r"sandbox\.db is of no kind"):
+    with pytest.raises(SystemExit, match=r"sandbox\.db has an unknown suffix"):
         pack(project, tmp_path / "a.mcpb")
 
 
@@ -106,6 +113,6 @@ def test_registry_entry_asks_for_the_settings_there_are_and_hides_the_key() -> N
 
 def test_manifest_says_of_privacy_what_the_readme_says() -> None:
     section = README.partition("## Privacy\n")[2].partition("\n## ")[0]
-    told = MANIFEST["long_description"].partition("Privacy: ")[2]
+    privacy = MANIFEST["long_description"].partition("Privacy: ")[2]
 
-    assert told and " ".join(section.split()).startswith(told)
+    assert privacy and " ".join(section.split()).startswith(privacy)

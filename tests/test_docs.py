@@ -1,4 +1,4 @@
-"""README, manifest and package say the same as the server."""
+"""README, guides, manifest and requirements agree with the code."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def test_readme_names_every_prompt_with_its_arguments() -> None:
     }
 
 
-def test_guide_on_test_cases_lists_the_models_that_a_draft_is_checked_against() -> None:
+def test_guide_on_test_cases_lists_the_known_models() -> None:
     listed = re.findall(r"\b(?:gpt|claude|gemini)-[\w.-]*\w", read_guide("test-cases") or "")
     fast = {
         f"{name}-fast-tier" for name in listed if name.startswith("gpt") and name != "gpt-5-nano"
@@ -68,7 +68,7 @@ def test_guide_on_test_cases_lists_the_models_that_a_draft_is_checked_against() 
     assert {*listed, *fast} == set(KNOWN_LLM_MODELS)
 
 
-def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:
+def test_guide_on_attempts_has_the_figures_of_the_statistics() -> None:
     guide = read_guide("attempts") or ""
     for passed, decided, low, high in re.findall(
         r"^\| (\d+) of (\d+) \| (\d+) and (\d+) % \|$", guide, re.M
@@ -86,8 +86,7 @@ def test_guide_on_attempts_has_the_figures_that_the_tests_give() -> None:
     )
 
 
-def test_every_requirement_has_its_figure_and_tests_that_carry_its_number() -> None:
-    """Those that are left out say so."""
+def test_every_requirement_has_a_figure_and_tests_with_its_number() -> None:
     rows = re.findall(r"^\| (R\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", SECURITY, re.M)
     assert [row[0] for row in rows] == [f"R{number}" for number in range(1, 41)]
     for number, _, reached, tests in rows:
@@ -107,10 +106,10 @@ def test_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> Non
     assert reference.main() == 0, "run scripts/reference"
 
 
-def test_manifest_asks_for_what_it_passes_on_and_keeps_the_key_secret() -> None:
-    passed = MANIFEST["server"]["mcp_config"]["env"]
+def test_manifest_asks_for_every_variable_it_passes_and_hides_the_key() -> None:
+    variables = MANIFEST["server"]["mcp_config"]["env"]
 
-    assert set(re.findall(r"\$\{user_config\.(\w+)\}", json.dumps(passed))) == set(
+    assert set(re.findall(r"\$\{user_config\.(\w+)\}", json.dumps(variables))) == set(
         MANIFEST["user_config"]
     )
     assert MANIFEST["user_config"]["api_key"]["sensitive"] is True
@@ -118,18 +117,18 @@ def test_manifest_asks_for_what_it_passes_on_and_keeps_the_key_secret() -> None:
 
 
 def test_readme_help_and_settings_name_the_same_variables() -> None:
-    named = set(re.findall(r"^\| `(SIGMAMIND_\w+)`", README, re.M))
+    in_readme = set(re.findall(r"^\| `(SIGMAMIND_\w+)`", README, re.M))
 
-    assert named == set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT))
+    assert in_readme == set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT))
 
 
-def test_installers_that_do_not_compile_unasked_are_asked_to() -> None:
+def test_uv_is_told_to_compile_bytecode() -> None:
     uv = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
 
-    assert uv["compile-bytecode"] is True  # for the bundle; scripts/bundle looks at what it leaves
+    assert uv["compile-bytecode"] is True  # for the bundle; scripts/bundle checks the result
     pages = [README, *(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))]
-    shown = re.findall(r"(?:uv tool install|uvx|uv pip) [^`\n]+", "\n".join(pages))
-    assert shown and all("--compile-bytecode" in command for command in shown)
+    commands = re.findall(r"(?:uv tool install|uvx|uv pip) [^`\n]+", "\n".join(pages))
+    assert commands and all("--compile-bytecode" in command for command in commands)
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
@@ -145,7 +144,7 @@ def test_requirements_are_hashed_and_without_urls(name: str) -> None:
     assert len(pins) == len(re.findall(r"^[a-z0-9-]+==", locked, re.M))
 
 
-def test_what_is_deployed_has_the_pins_that_were_tested() -> None:
+def test_deployed_versions_are_the_tested_ones() -> None:
     deployed, tested = (
         set(re.findall(r"^\S+==[^ ;]+", (ROOT / name).read_text(encoding="utf-8"), re.M))
         for name in ("requirements.txt", "requirements-dev.txt")
@@ -154,33 +153,32 @@ def test_what_is_deployed_has_the_pins_that_were_tested() -> None:
     assert deployed < tested
 
 
-def test_caps_of_the_nginx_file_lie_below_the_servers_own() -> None:
-    """Or nginx takes a server that is full for one that ends."""
+def test_limits_of_the_nginx_file_are_below_the_servers_own() -> None:
+    """Otherwise nginx takes a full server for one that is shutting down."""
     conf = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
-    each = [int(count) for count in re.findall(r"max_conns=(\d+)", conf)]
-    (in_all,) = re.findall(r"limit_conn sigmamind_mcp_all (\d+);", conf)
+    per_server = [int(count) for count in re.findall(r"max_conns=(\d+)", conf)]
+    (total,) = re.findall(r"limit_conn sigmamind_mcp_all (\d+);", conf)
 
-    assert max(each) < MAX_CALLS and max(each) <= MAX_STREAMS and int(in_all) < sum(each)
+    assert max(per_server) < MAX_CALLS and max(per_server) <= MAX_STREAMS
+    assert int(total) < sum(per_server)
     assert MAX_BODY_BYTES == 1024 * 1024 and "client_max_body_size 1m;" in conf
 
 
 @pytest.mark.parametrize(("package", "floor"), [("mcp", (2, 3, 0)), ("starlette", (1, 3, 1))])
-def test_packages_with_known_holes_are_newer_than_those(
-    package: str, floor: tuple[int, ...]
-) -> None:
-    """R40: what may be installed, and what is."""
+def test_packages_are_newer_than_their_known_holes(package: str, floor: tuple[int, ...]) -> None:
+    """R40: both the allowed and the locked version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     allowed = re.search(rf"^{package}>=([\d.]+)", "\n".join(project["dependencies"]), re.M)
     locked = re.search(
         rf"^{package}==([\d.]+)", (ROOT / "requirements-dev.txt").read_text(encoding="utf-8"), re.M
     )
 
-    for found in (allowed, locked):
-        assert found and (*map(int, found[1].split(".")), 0)[:3] >= floor
+    for version in (allowed, locked):
+        assert version and (*map(int, version[1].split(".")), 0)[:3] >= floor
 
 
 @pytest.mark.parametrize("name", ["interop", "audit"])
-def test_tools_of_the_judges_are_hashed_and_without_urls(name: str) -> None:
+def test_requirements_of_the_checks_are_hashed_and_without_urls(name: str) -> None:
     locked = (ROOT / f"requirements-{name}.txt").read_text(encoding="utf-8")
 
     assert "://" not in locked
@@ -188,22 +186,22 @@ def test_tools_of_the_judges_are_hashed_and_without_urls(name: str) -> None:
     assert len(hashed) == len(re.findall(r"^\S+==", locked, re.M)) > 0
 
 
-def test_packages_of_the_judges_are_pinned_and_without_urls() -> None:
-    wanted = json.loads((ROOT / "interop" / "package.json").read_text(encoding="utf-8"))[
+def test_npm_packages_are_pinned_and_without_urls() -> None:
+    required = json.loads((ROOT / "interop" / "package.json").read_text(encoding="utf-8"))[
         "dependencies"
     ]
     text = (ROOT / "interop" / "package-lock.json").read_text(encoding="utf-8")
     locked = json.loads(text)["packages"]
 
     assert "://" not in text
-    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in required} == required
     assert all(package.get("integrity") for name, package in locked.items() if name)
 
 
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "interop").glob("baseline-*.yml")), ids=lambda path: path.stem
 )
-def test_every_line_of_a_baseline_has_its_reason_above_it(path: Path) -> None:
+def test_every_line_of_a_baseline_has_a_reason(path: Path) -> None:
     _, entries = path.read_text(encoding="utf-8").split("server:\n")
 
     assert re.fullmatch(r"((  # .+\n)+(  - [\w-]+:[\w-]+\n)+)+", entries)
@@ -211,15 +209,15 @@ def test_every_line_of_a_baseline_has_its_reason_above_it(path: Path) -> None:
 
 @pytest.mark.parametrize("read_only", [False, True])
 def test_instructions_fit_150_words_and_name_only_tools_on_offer(read_only: bool) -> None:
-    told = write_instructions(Settings(sandbox=True, read_only=read_only))
+    text = write_instructions(Settings(sandbox=True, read_only=read_only))
 
-    assert len(told.split()) <= 150
-    assert ("create_" in told) is not read_only
+    assert len(text.split()) <= 150
+    assert ("create_" in text) is not read_only
 
 
 @pytest.mark.parametrize("agent_id", [None, "agent_mine"])
 async def test_every_description_names_the_next_or_the_sibling_tool(agent_id: str | None) -> None:
     async with connected(sandbox=True, agent_id=agent_id) as mcp:
         for tool in (await mcp.list_tools()).tools:
-            others = {other.name for other in TOOLS} - {tool.name}
-            assert any(name in (tool.description or "") for name in others), tool.name
+            siblings = {sibling.name for sibling in TOOLS} - {tool.name}
+            assert any(name in (tool.description or "") for name in siblings), tool.name

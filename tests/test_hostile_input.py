@@ -1,4 +1,7 @@
-"""Hostile ids, sizes at and over each limit, and fuzzed calls, over the wire on every transport (R14-R17)."""
+"""Hostile ids, sizes at and over each limit, and fuzzed calls on every transport (R14-R17).
+
+Cross-cutting: transport, protocol and arguments together must let nothing through.
+"""
 
 import json
 import re
@@ -12,8 +15,8 @@ from urllib.parse import quote
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.uris import TEMPLATES
-from tests.conftest import Rounds
-from tests.support.all_transports import Answer, Wire
+from tests.conftest import RoundCount
+from tests.support.all_transports import Answer, Connection
 from tests.support.fake_api import Asked, FakeAPI
 from tests.test_poison import READS, WRITES, poisoned_api
 
@@ -43,33 +46,33 @@ NOT_TEXTS: list[Any] = [0, 7, -1, 1.5, True, False, [], {}, [".."], {"a": ".."},
 
 
 def hostile_id(random: Random) -> str:
-    """Something that is no id, built around one."""
+    """Build an invalid id from pieces of valid ones and special characters."""
     while True:
         pieces = [
             random.choice(PIECES + ["agent_1", "b1", "a"]) for _ in range(random.randint(1, 4))
         ]
-        made = random.choice(["", "b1"]) + "".join(pieces) + random.choice(["", "", "a", "\n"])
+        candidate = random.choice(["", "b1"]) + "".join(pieces) + random.choice(["", "", "a", "\n"])
         if random.random() < 0.02:
-            made = random.choice(["a" * 129, "a" * 1_000, "a" * 1_000_000, "../" * 300_000])
-        if not GOOD_ID.fullmatch(made):
-            return made
+            candidate = random.choice(["a" * 129, "a" * 1_000, "a" * 1_000_000, "../" * 300_000])
+        if not GOOD_ID.fullmatch(candidate):
+            return candidate
 
 
 def ask_each(
-    wire: Wire, calls: Iterator[tuple[Any, ...]]
+    connection: Connection, calls: Iterator[tuple[Any, ...]]
 ) -> Iterator[tuple[tuple[Any, ...], Answer]]:
-    """Ask several at once; each gets its answer, or this raises."""
-    asked = list(calls)
+    """Send requests concurrently; yield each with its answer."""
+    requests = list(calls)
 
     def ask(call: tuple[Any, ...]) -> Answer:
-        return wire.read(*call) if len(call) == 1 else wire.call(*call)
+        return connection.read(*call) if len(call) == 1 else connection.call(*call)
 
     with ThreadPoolExecutor(6) as pool:
-        yield from zip(asked, pool.map(ask, asked), strict=True)
+        yield from zip(requests, pool.map(ask, requests), strict=True)
 
 
-def test_every_id_is_known_here() -> None:
-    """R14: an id argument that is new gets into these tests, and is checked by the one pattern."""
+def test_every_id_argument_is_tested_here() -> None:
+    """R14: a new id argument is included here, and all have the same pattern."""
     for tool, name in ID_ARGUMENTS:
         schema = SCHEMAS[tool][name]
         assert schema.get("items", schema)["pattern"] == "^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$", (
@@ -80,11 +83,11 @@ def test_every_id_is_known_here() -> None:
 
 
 def test_no_hostile_id_in_an_argument_reaches_the_api(
-    wire: Wire, wired_api: FakeAPI, rounds: Rounds, figures: list[str]
+    connection: Connection, shared_api: FakeAPI, rounds: RoundCount, figures: list[str]
 ) -> None:
-    """R14: in each id argument of each tool, among ids that are good, alone and in a list."""
-    random, count = Random(f"ids {wire.name}"), rounds(short=150, long=2_500)
-    poisoned_api(wired_api)
+    """R14: in each id argument of each tool, next to valid ids, alone and in a list."""
+    random, count = Random(f"ids {connection.name}"), rounds(short=150, long=2_500)
+    poisoned_api(shared_api)
 
     def calls() -> Iterator[tuple[Any, ...]]:
         for number in range(count):
@@ -101,21 +104,21 @@ def test_no_hostile_id_in_an_argument_reaches_the_api(
                 bad = "."
             yield tool, {**CALLS[tool], name: bad}
 
-    for (tool, arguments), answer in ask_each(wire, calls()):
+    for (tool, arguments), answer in ask_each(connection, calls()):
         assert answer.is_error, (tool, arguments)
-        assert len(answer.said) < 2_000, (tool, len(answer.said))
-    assert wired_api.paths == []
+        assert len(answer.text) < 2_000, (tool, len(answer.text))
+    assert shared_api.paths == []
     figures.append(
-        f"R14 {wire.name}: {count:,} hostile ids in {len(ID_ARGUMENTS)} arguments, {len(wired_api.asked)} reached the API"
+        f"R14 {connection.name}: {count:,} hostile ids in {len(ID_ARGUMENTS)} arguments, {len(shared_api.asked)} reached the API"
     )
 
 
 def test_no_hostile_id_in_a_uri_reaches_the_api(
-    wire: Wire, wired_api: FakeAPI, rounds: Rounds, figures: list[str]
+    connection: Connection, shared_api: FakeAPI, rounds: RoundCount, figures: list[str]
 ) -> None:
-    """R15: in each variable of each URI, as it is, encoded once, and encoded twice."""
-    random, count = Random(f"uris {wire.name}"), rounds(short=150, long=2_500)
-    poisoned_api(wired_api)
+    """R15: in each variable of each URI: raw, encoded once, encoded twice."""
+    random, count = Random(f"uris {connection.name}"), rounds(short=150, long=2_500)
+    poisoned_api(shared_api)
     good = {"agentId": "a", "batchId": "b1", "jobId": "j1", "testCaseId": "t1"}
     paths = [
         template.partition("{?")[0] for template in TEMPLATES.values() if "guide" not in template
@@ -127,29 +130,29 @@ def test_no_hostile_id_in_a_uri_reaches_the_api(
             path, name = places[number % len(places)]
             bad = hostile_id(random)[:5_000]
             once = quote(bad.encode("utf-8", "surrogatepass"), safe="")
-            spelt = random.choice([bad, once, once.lower(), quote(once, safe=""), "".join(f"%{byte:02x}" for byte in bad.encode("utf-8", "surrogatepass"))])  # fmt: skip
-            yield (path.format(**{**good, name: spelt}),)
+            encoded = random.choice([bad, once, once.lower(), quote(once, safe=""), "".join(f"%{byte:02x}" for byte in bad.encode("utf-8", "surrogatepass"))])  # fmt: skip
+            yield (path.format(**{**good, name: encoded}),)
 
-    for (uri,), answer in ask_each(wire, uris()):
-        assert answer.is_error and "Traceback" not in answer.said, uri
-    assert wired_api.paths == []
+    for (uri,), answer in ask_each(connection, uris()):
+        assert answer.is_error and "Traceback" not in answer.text, uri
+    assert shared_api.paths == []
     figures.append(
-        f"R15 {wire.name}: {count:,} hostile URIs in {len(places)} variables, {len(wired_api.asked)} reached the API"
+        f"R15 {connection.name}: {count:,} hostile URIs in {len(places)} variables, {len(shared_api.asked)} reached the API"
     )
 
 
-def test_good_ids_stand_in_the_path_that_was_meant(wire: Wire, wired_api: FakeAPI) -> None:
-    """R14, R15: the shortest and the longest, with and without the usual prefix, by a tool and by its resource."""
+def test_valid_ids_reach_the_right_path(connection: Connection, shared_api: FakeAPI) -> None:
+    """R14, R15: shortest and longest, with and without prefix, by a tool and by its resource."""
     for good in ("a", "0", "a" * 128, "agent_D5D0p7TUs66TTAEAx", "A-_-0"):
-        wired_api.asked.clear()
-        wire.call("get_test_run", {"agentId": good, "batchId": "b", "jobId": good})
-        wire.read(f"sigmamind://agents/{good}/batch-runs/b/test-runs/{good}")
-        wire.read(
+        shared_api.asked.clear()
+        connection.call("get_test_run", {"agentId": good, "batchId": "b", "jobId": good})
+        connection.read(f"sigmamind://agents/{good}/batch-runs/b/test-runs/{good}")
+        connection.read(
             f"sigmamind://agents/{good}/batch-runs/b/test-runs/{quote(good)}".replace(
                 "-runs/a", "-runs/%61"
             )
         )
-        read = [asked for asked in wired_api.asked if asked.path == f"/v1/test-runs/{good}"]
+        read = [asked for asked in shared_api.asked if asked.path == f"/v1/test-runs/{good}"]
         assert [asked.query for asked in read] == [{"agentId": good, "batchId": "b"}] * 3
 
 
@@ -201,33 +204,33 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
 ]  # fmt: skip
 
 
-def test_each_limit_is_kept_to_the_last_character(
-    wire: Wire, wired_api: FakeAPI, figures: list[str]
+def test_each_limit_is_exact(
+    connection: Connection, shared_api: FakeAPI, figures: list[str]
 ) -> None:
-    """R16: what is at the limit is taken, whatever the API then says; what is beyond is refused unsent, in words."""
-    poisoned_api(wired_api)
+    """R16: a value at the limit is accepted; one beyond is refused in a sentence, and not sent."""
+    poisoned_api(shared_api)
 
     for (tool, arguments), answer in ask_each(
-        wire, ((row[0], {**CALLS[row[0]], row[1]: row[2]}) for row in LIMITS)
+        connection, ((row[0], {**CALLS[row[0]], row[1]: row[2]}) for row in LIMITS)
     ):
-        refused = re.match(r"\S+ (must (be|have|not be)|does not take|is missing)", answer.said)
-        assert not refused and answer.result, (tool, list(arguments), answer.said[:200])
-    wired_api.asked.clear()
+        refused = re.match(r"\S+ (must (be|have|not be)|does not take|is missing)", answer.text)
+        assert not refused and answer.result, (tool, list(arguments), answer.text[:200])
+    shared_api.asked.clear()
     calls = ((tool, {**CALLS[tool], name: beyond}) for tool, name, _, beyond, _ in LIMITS)
     for (_, answer), (tool, name, _, _, sentence) in zip(
-        ask_each(wire, calls), LIMITS, strict=True
+        ask_each(connection, calls), LIMITS, strict=True
     ):
-        assert answer.is_error and answer.said.startswith(sentence), (tool, name, answer.said[:200])
+        assert answer.is_error and answer.text.startswith(sentence), (tool, name, answer.text[:200])
     for tool in SCHEMAS:
-        answer = wire.call(tool, {**CALLS[tool], "unknown": 1})
-        assert answer.said.startswith(f"{tool} does not take unknown."), answer.said[:200]
+        answer = connection.call(tool, {**CALLS[tool], "unknown": 1})
+        assert answer.text.startswith(f"{tool} does not take unknown."), answer.text[:200]
 
-    assert wired_api.paths == []
-    figures.append(f"R16 {wire.name}: {len(LIMITS)} limits taken, {len(LIMITS)} beyond and {len(SCHEMAS)} unknown arguments refused unsent")  # fmt: skip
+    assert shared_api.paths == []
+    figures.append(f"R16 {connection.name}: {len(LIMITS)} limits taken, {len(LIMITS)} beyond and {len(SCHEMAS)} unknown arguments refused unsent")  # fmt: skip
 
 
 HUGE = "@huge@"
-"""Replaced in the bytes by a number of 5,000 digits, which Python would not write."""
+"""Replaced in the bytes by a number of 5,000 digits, which Python refuses to write."""
 ODD: list[Any] = [
     None, True, False, 0, -1, 1.5, 1e308, -0.0, 10**30, HUGE, float("nan"), float("inf"), "", " ", "null", "[]", "{}", "0", "1e3", "NaN",
     "[1,", '["a"', "[" * 3_000, "\x00", "\u202e", "\ud800", "\udfff\ud800", "\uff11", "a" * 300, "a" * 40_000, "{{name}}", "</data>",
@@ -254,15 +257,15 @@ NAMES = [
 ]
 
 
-def nested(depth: int) -> Any:
+def nest(depth: int) -> Any:
     data: Any = "deep"
     for _ in range(depth):
         data = [data] if depth % 2 else {"a": data}
     return data
 
 
-def fuzzed(random: Random) -> tuple[str, bytes, bool]:
-    """A tool, the bytes of params, and whether these are a call: a good one with one to three things wrong, or none."""
+def make_fuzzed_call(random: Random) -> tuple[str, bytes, bool]:
+    """Return a tool, the bytes of params with one to three faults, and whether they form a call."""
     tool = random.choice(list(CALLS))
     arguments: dict[str, Any] = dict(CALLS[tool])
     for _ in range(random.choice([1, 1, 1, 2, 3])):
@@ -273,75 +276,76 @@ def fuzzed(random: Random) -> tuple[str, bytes, bool]:
             case 1:
                 arguments[random.choice(NAMES)] = random.choice(ODD)
             case 2:
-                arguments[name] = nested(random.choice([1, 10, 60, 90]))
+                arguments[name] = nest(random.choice([1, 10, 60, 90]))
             case 3:
                 arguments[name] = "".join(chr(random.randrange(1, 0x2FFF)) for _ in range(30))
             case _:
                 arguments[name] = random.choice(ODD)
     if tool == "wait_for_batch_run":
-        arguments["maxSeconds"] = random.choice([0, "0", -1, 1.5, None, "soon"])  # never long
+        arguments["maxSeconds"] = random.choice(
+            [0, "0", -1, 1.5, None, "soon"]
+        )  # never a long wait
     is_call = random.random() > 0.05
     params = {
         "name": tool,
         "arguments": arguments if is_call else random.choice(ODD),
         "more": random.choice([1, {}]),
     }
-    spelt = json.dumps(params)
-    raw = (
-        spelt
-        if "\\ud" in spelt or random.random() < 0.5
-        else json.dumps(params, ensure_ascii=False)
-    )
+    raw = json.dumps(params)
+    has_surrogates = "\\ud" in raw
+    if not has_surrogates and random.random() >= 0.5:
+        raw = json.dumps(params, ensure_ascii=False)
     if random.random() < 0.05:
         raw = raw.replace('{"', '{"agentId": "twice", "', 2)
     return tool, raw.replace(f'"{HUGE}"', "1" * 5_000).encode(), is_call
 
 
-OUR_PLACES = re.compile(
+INTERNALS = re.compile(
     r"Traceback|File \"|site-packages|\.py\b|pydantic|/usr/|/home/|Internal|Error executing|-32603"
 )
 NO_CALL = "Invalid request parameters"
-"""What the SDK says of params that are no call, and of a fault of ours that pydantic found."""
+"""The SDK's message for params that form no call, and for a validation error of our own."""
 
 
 def test_fuzzed_calls_are_all_answered_and_break_nothing(
-    wire: Wire, wired_api: FakeAPI, rounds: Rounds, figures: list[str]
+    connection: Connection, shared_api: FakeAPI, rounds: RoundCount, figures: list[str]
 ) -> None:
-    """R17: none unanswered, no word of our insides, no more memory, and the next call works."""
-    random, count = Random(f"calls {wire.name}"), rounds(short=150, long=10_000)
-    poisoned_api(wired_api)
+    """R17: every call is answered, no internals are shown, memory stays, and the next call works."""
+    random, count = Random(f"calls {connection.name}"), rounds(short=150, long=10_000)
+    poisoned_api(shared_api)
     good = ("get_batch_run", CALLS["get_batch_run"])
     kinds: Counter[str] = Counter()
 
     def ask(tool: str, raw: bytes, is_call: bool) -> None:
-        answer = wire.ask("tools/call", wire.complete_params(raw), tool)
-        assert not OUR_PLACES.search(answer.said), (tool, raw[:2_000], answer.said[:500])
+        answer = connection.ask("tools/call", connection.complete_params(raw), tool)
+        assert not INTERNALS.search(answer.text), (tool, raw[:2_000], answer.text[:500])
         assert len(answer.raw) < 256_000, (tool, raw[:2_000], len(answer.raw))
-        assert not is_call or NO_CALL not in answer.said, (tool, raw[:2_000])
+        assert not is_call or NO_CALL not in answer.text, (tool, raw[:2_000])
         kinds["ok" if not answer.is_error else "refused" if answer.result else "no call"] += 1
 
     def ask_many(number: int) -> None:
         with ThreadPoolExecutor(6) as pool:
-            for answered in [pool.submit(ask, *fuzzed(random)) for _ in range(number)]:
+            for answered in [pool.submit(ask, *make_fuzzed_call(random)) for _ in range(number)]:
                 answered.result()
 
-    ask_many(min(count, 500))  # until whatever is made once is made
-    warm = wire.server.memory()
+    ask_many(min(count, 500))  # allocate what is allocated once
+    warm = connection.server.memory()
     kinds.clear()
     for _ in range(count // 50):
         ask_many(50)
-        check_paths(wired_api.asked)
-        wired_api.asked.clear()
-    grown = wire.server.memory() - warm
+        check_paths(shared_api.asked)
+        shared_api.asked.clear()
+    grown = connection.server.memory() - warm
 
-    assert not wire.call(*good).is_error
+    assert not connection.call(*good).is_error
     assert grown < 20
     figures.append(
-        f"R17 {wire.name}: {count:,} fuzzed calls ({', '.join(f'{n:,} {kind}' for kind, n in kinds.most_common())}):"
-        f" 0 crashes, 0 unanswered, 0 of our places shown, memory {grown:+.1f} MB"
+        f"R17 {connection.name}: {count:,} fuzzed calls ({', '.join(f'{n:,} {kind}' for kind, n in kinds.most_common())}):"
+        f" 0 crashes, 0 unanswered, 0 internals shown, memory {grown:+.1f} MB"
     )
 
 
-def check_paths(asked: list[Asked]) -> None:
-    """R14: whatever was sent, what left stood below the one prefix that is meant."""
-    assert [one.path for one in asked if not GOOD_PATH.fullmatch(one.path)] == []
+def check_paths(requests: list[Asked]) -> None:
+    """R14: every request to the API has an expected path."""
+    paths = [request.path for request in requests]
+    assert [path for path in paths if not GOOD_PATH.fullmatch(path)] == []

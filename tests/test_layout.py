@@ -1,8 +1,9 @@
-"""The architecture, as imports: what each package may know."""
+"""Check the architecture: which package may import which, and that one name means one thing."""
 
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -10,84 +11,95 @@ import pytest
 import sigmamind_mcp
 
 ROOT = Path(sigmamind_mcp.__file__).parent
-MODULES = {
-    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in ROOT.rglob("*.py")
-}
 LEAVES = "leaves"
 LAYERS = ("transports", "protocol", "tools", "insight", "api", LEAVES)
-"""An import may only go right. `commands` and the entry points may import any layer; `sandbox` stands alone."""
+"""An import may only go right. `commands` and the entry points may import any layer."""
 ENTRY_POINTS = {"sigmamind_mcp.cli", "sigmamind_mcp.__main__"}
+SHARED_NAMES = {
+    "create_app": "Starlette's word for what builds an app: the server's and the sandbox's.",
+}
+"""Names that two modules may define, each with the reason. At most eight."""
 
 
-def package_of(module: str) -> str:
-    """Return the package a module belongs to; a module outside any is a leaf, if it is no entry point."""
+def name_module(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+TREES = {
+    name_module(path): ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.rglob("*.py")
+}
+
+
+def find_package(module: str) -> str:
+    """Return the package of a module. One outside any package is an entry point or a leaf."""
     if module in ENTRY_POINTS:
         return "entry points"
     parts = module.split(".")
-    is_package = len(parts) > 1 and (ROOT / parts[1]).is_dir()
-    return parts[1] if is_package else LEAVES
+    is_in_package = len(parts) > 1 and (ROOT / parts[1]).is_dir()
+    return parts[1] if is_in_package else LEAVES
 
 
-def imported(path: Path) -> set[str]:
-    """Return every module that the file imports, those inside functions too."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def list_imports(tree: ast.Module) -> set[str]:
+    """Return every imported module, including imports inside functions."""
+    imports: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
-            is_package_alone = len(submodules) == len(node.names)
-            found |= submodules if is_package_alone else {*submodules, node.module}
-    return found
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(TREES)
+            imports |= submodules
+            if len(submodules) < len(node.names):
+                imports.add(node.module)
+    return imports
 
 
+IMPORTS = {module: list_imports(tree) for module, tree in TREES.items()}
 OWN_IMPORTS = {
-    name: imported(path) & set(MODULES) - {"sigmamind_mcp"} for name, path in MODULES.items()
+    module: imports & set(TREES) - {"sigmamind_mcp"} for module, imports in IMPORTS.items()
 }
 
 
-def imported_packages(package: str) -> set[str]:
-    """Return the packages of ours that the modules of this package import."""
-    modules = [name for name in MODULES if package_of(name) == package]
-    return {package_of(target) for name in modules for target in OWN_IMPORTS[name]}
+def modules_of(package: str) -> list[str]:
+    return [module for module in TREES if find_package(module) == package]
+
+
+def packages_imported_by(package: str) -> set[str]:
+    targets = set().union(*(OWN_IMPORTS[module] for module in modules_of(package)))
+    return {find_package(target) for target in targets}
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_imports_go_one_way(layer: str) -> None:
-    assert imported_packages(layer) <= set(LAYERS[LAYERS.index(layer) :])
+    assert packages_imported_by(layer) <= set(LAYERS[LAYERS.index(layer) :])
 
 
-def test_insight_knows_of_the_api_its_models_alone() -> None:
-    modules = [name for name in MODULES if package_of(name) == "insight"]
-    from_api = {
-        target for name in modules for target in OWN_IMPORTS[name] if package_of(target) == "api"
-    }
+def test_insight_imports_only_models_from_api() -> None:
+    targets = set().union(*(OWN_IMPORTS[module] for module in modules_of("insight")))
+    from_api = {target for target in targets if find_package(target) == "api"}
 
     assert from_api <= {"sigmamind_mcp.api", "sigmamind_mcp.api.models"}
 
 
 def test_sandbox_stands_alone() -> None:
-    assert imported_packages("sandbox") <= {"sandbox"}
-    users = {
-        package_of(name)
-        for name in MODULES
-        if any(package_of(it) == "sandbox" for it in OWN_IMPORTS[name])
-    }
+    packages = {find_package(module) for module in TREES}
+    users = {package for package in packages if "sandbox" in packages_imported_by(package)}
+
+    assert packages_imported_by("sandbox") <= {"sandbox"}
     assert users <= {"sandbox", "entry points", "commands"}
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    done: set[str] = set()
+    visited: set[str] = set()
 
-    def visit(module: str, above: tuple[str, ...]) -> None:
-        assert module not in above, " -> ".join([*above, module])
-        if module not in done:
+    def visit(module: str, importers: tuple[str, ...]) -> None:
+        assert module not in importers, " -> ".join([*importers, module])
+        if module not in visited:
             for target in OWN_IMPORTS[module]:
-                visit(target, (*above, module))
-            done.add(module)
+                visit(target, (*importers, module))
+            visited.add(module)
 
-    for module in MODULES:
+    for module in TREES:
         visit(module, ())
 
 
@@ -103,62 +115,72 @@ def test_no_module_imports_itself_through_others() -> None:
         ("rich", {"commands"}),
     ],
 )
-def test_each_library_has_its_place(library: str, packages: set[str]) -> None:
-    users = [
-        name
-        for name, path in MODULES.items()
-        if any(target.partition(".")[0] == library for target in imported(path))
-    ]
-    assert {package_of(name) for name in users} == packages
+def test_each_library_is_used_in_its_packages_only(library: str, packages: set[str]) -> None:
+    users = {
+        find_package(module)
+        for module, imports in IMPORTS.items()
+        if library in {target.partition(".")[0] for target in imports}
+    }
+
+    assert users == packages
 
 
 @pytest.mark.parametrize("package", ["insight", LEAVES])
 def test_pure_packages_do_no_io(package: str) -> None:
     concurrency = "sigmamind_mcp.concurrency"
-    for name, path in MODULES.items():
-        if package_of(name) == package and name != concurrency:
-            assert not imported(path) & {
-                "anyio",
-                "asyncio",
-                "mcp",
-                "httpx2",
-                "socket",
-                concurrency,
-            }, name
+    forbidden = {"anyio", "asyncio", "mcp", "httpx2", "socket", concurrency}
+    for module in modules_of(package):
+        if module != concurrency:
+            assert not IMPORTS[module] & forbidden, module
 
 
 def test_only_the_command_line_reads_the_environment() -> None:
     readers = [
-        name for name, path in MODULES.items() if "os.environ" in path.read_text(encoding="utf-8")
+        name_module(path)
+        for path in ROOT.rglob("*.py")
+        if "os.environ" in path.read_text(encoding="utf-8")
     ]
 
     assert readers == ["sigmamind_mcp.cli"]
 
 
-def test_nothing_is_named_so_that_pytest_would_collect_it() -> None:
-    for name, path in MODULES.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+def test_one_name_is_defined_in_one_module() -> None:
+    """Leading underscores and case do not make another name."""
+    definers: defaultdict[str, set[str]] = defaultdict(set)
+    for module, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                definers[node.name.lstrip("_").lower()].add(module)
+    shared = {name: modules for name, modules in definers.items() if len(modules) > 1}
+
+    new = {name: modules for name, modules in shared.items() if name not in SHARED_NAMES}
+    assert new == {}, "rename one of each, or give the reason in SHARED_NAMES"
+    assert set(SHARED_NAMES) <= set(shared), "a reason that is no longer needed"
+    assert len(SHARED_NAMES) <= 8
+
+
+def test_pytest_would_collect_nothing_of_the_package() -> None:
+    for module, tree in TREES.items():
         functions = [
             node.name
             for node in ast.walk(tree)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         ]
-        assert not [
-            found for found in [name.rpartition(".")[2], *functions] if found.startswith("test_")
-        ], name
+        names = [module.rpartition(".")[2], *functions]
+        assert not [name for name in names if name.startswith("test_")], module
 
 
-def test_a_start_loads_nothing_that_can_wait_for_its_first_use() -> None:
+def test_start_does_not_load_what_its_first_use_can_load() -> None:
     insight = ("draft_checks", "signals", "mock_values")
-    waiting = {
+    deferred = {
         "rich",
         "sqlite3",
         "sigmamind_mcp.sandbox",
         *(f"sigmamind_mcp.insight.{name}" for name in insight),
     }
-    code = f"import sys, sigmamind_mcp.transports.stdio; print(*{waiting} & set(sys.modules))"
-    loaded = subprocess.run(
+    code = f"import sys, sigmamind_mcp.transports.stdio; print(*{deferred} & set(sys.modules))"
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     )
 
-    assert loaded.stdout == "\n"
+    assert process.stdout == "\n"

@@ -51,6 +51,7 @@ def test_exception_is_told_by_its_type_and_places() -> None:
     assert KEY not in json.dumps(line)
 
 
+@pytest.mark.slow
 def test_client_that_never_reads_our_log_holds_up_no_call() -> None:
     """Some start a server with its stderr in a pipe and leave it there; a pipe holds 64 kB."""
     with subprocess.Popen(

@@ -19,8 +19,14 @@ from sigmamind_mcp.masking import OwnKey
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import SPIKY_KEY as KEY
-from tests.conftest import Rounds, text_of
-from tests.support.all_transports import HTTP, WIRES, Answer, Wire, open_served
+from tests.conftest import RoundCount, text_of
+from tests.support.all_transports import (
+    TRANSPORTS,
+    Answer,
+    Connection,
+    HTTPConnection,
+    open_http_server,
+)
 from tests.support.fake_api import BATCH, FakeAPI
 from tests.test_poison import (
     JSON_RESOURCES,
@@ -124,51 +130,62 @@ ASKED: list[tuple[str, Any]] = [
 ]
 
 
-def ask(wire: Wire, method: str, what: Any, number: int) -> Answer:
+def ask(connection: Connection, method: str, what: Any, number: int) -> Answer:
     if method == "tools/call":
         tool, arguments = what
         fresh = (
             {"label": f"Case {number}"} if tool == "create_test_case" else {}
         )  # or the ledger would answer
-        return wire.call(tool, {**arguments, **fresh})
+        return connection.call(tool, {**arguments, **fresh})
     if method == "resources/read":
-        return wire.read(what)
+        return connection.read(what)
     if method == "prompts/get":
-        return wire.ask(method, {"name": what, "arguments": {"agentId": KEY, "batchId": KEY}}, what)
+        return connection.ask(
+            method, {"name": what, "arguments": {"agentId": KEY, "batchId": KEY}}, what
+        )
     filled = {"arguments": {"agentId": "a", "batchId": "b1"}}
     argument = {"name": ("agentId", "testCaseId", "batchId", "jobId")[number % 4], "value": ""}
-    return wire.ask(
+    return connection.ask(
         method, {"ref": what.model_dump(mode="json"), "argument": argument, "context": filled}
     )
 
 
 def test_key_stands_in_nothing_that_the_server_says_or_logs(
-    wires: tuple[FakeAPI, dict[str, Wire]], wired_api: FakeAPI, rounds: Rounds, figures: list[str]
+    all_transports: dict[str, Connection],
+    shared_api: FakeAPI,
+    rounds: RoundCount,
+    figures: list[str],
 ) -> None:
     """R1: every tool, resource and completion, every fault, every transport, at the level that logs most."""
-    opened, every, cases, hits, masked = wires[1], rounds(short=len(WIRES) * 2, long=1), 0, 0, 0
-    poisoned_api(wired_api)
-    good = dict(wired_api.answers)
-    wired_api.headers |= {
+    opened, every, cases, hits, masked = (
+        all_transports,
+        rounds(short=len(TRANSPORTS) * 2, long=1),
+        0,
+        0,
+        0,
+    )
+    poisoned_api(shared_api)
+    good = dict(shared_api.answers)
+    shared_api.headers |= {
         "Retry-After": "900",
         "Location": f"https://elsewhere.example/{KEY}",
         "Set-Cookie": f"k={KEY}",
     }
     with ThreadPoolExecutor(4) as pool:
         for fault_number, (name, fault) in enumerate(FAULTS.items()):
-            wired_api.answers = {place: fault(body) for place, (_, body) in good.items()}
+            shared_api.answers = {place: fault(body) for place, (_, body) in good.items()}
             jobs = [
-                (wire, method, what, fault_number)
+                (connection, method, what, fault_number)
                 for number, (method, what) in enumerate(ASKED)
-                for wire_number, wire in enumerate(opened.values())
+                for wire_number, connection in enumerate(opened.values())
                 if (number + wire_number * 2 + fault_number) % every == 0
             ]
             answers = pool.map(ask, *zip(*jobs, strict=True))
             cases += len(jobs)
-            for (wire, method, what, _), answer in zip(jobs, answers, strict=True):
+            for (connection, method, what, _), answer in zip(jobs, answers, strict=True):
                 found = leaks_of(answer)
                 hits += bool(found)
-                assert not found, (name, wire.name, method, what, found)
+                assert not found, (name, connection.name, method, what, found)
                 masked += "[key]" in answer.raw
                 if (
                     name in ECHOES
@@ -176,10 +193,10 @@ def test_key_stands_in_nothing_that_the_server_says_or_logs(
                     and what[0].startswith("get_")
                     and not answer.is_error
                 ):
-                    assert "[key]" in answer.said and "[key]" in json.dumps(
+                    assert "[key]" in answer.text and "[key]" in json.dumps(
                         answer.result["structuredContent"]
                     )
-    logs = [wire.logged() for wire in opened.values()]
+    logs = [connection.read_log() for connection in opened.values()]
     assert not any(leaks(log) for log in logs)
     assert not any(leaks(title) for title in titles(opened["stdio"]) + titles(opened["SSE"]))
     assert masked > cases / 20
@@ -189,9 +206,9 @@ def test_key_stands_in_nothing_that_the_server_says_or_logs(
     )
 
 
-def titles(wire: Wire) -> list[str]:
+def titles(connection: Connection) -> list[str]:
     """What other processes of the machine see of this one."""
-    folder = Path(f"/proc/{wire.server.process.pid}")
+    folder = Path(f"/proc/{connection.server.process.pid}")
     return [
         (folder / name).read_text(encoding="utf-8")
         for name in ("cmdline", "comm", "status")
@@ -200,26 +217,26 @@ def titles(wire: Wire) -> list[str]:
 
 
 def test_what_is_masked_for_the_reader_is_written_back_as_it_was(
-    wire: Wire, wired_api: FakeAPI
+    connection: Connection, shared_api: FakeAPI
 ) -> None:
     """R1: a change starts from the object as the API gave it, with the key in it."""
-    poisoned_api(wired_api)
-    case = {**echo(wired_api.answers["GET", "/v1/test-cases/t1"][1]), "userPrompt": KEY}
-    wired_api.answer("GET", "/v1/test-cases/t1", case)
+    poisoned_api(shared_api)
+    case = {**echo(shared_api.answers["GET", "/v1/test-cases/t1"][1]), "userPrompt": KEY}
+    shared_api.answer("GET", "/v1/test-cases/t1", case)
 
-    answer = wire.call("update_test_case", {"agentId": "a", "testCaseId": "t1", "attempt": 7})
+    answer = connection.call("update_test_case", {"agentId": "a", "testCaseId": "t1", "attempt": 7})
 
-    (put,) = (asked.body for asked in wired_api.asked if asked.method == "PUT")
+    (put,) = (asked.body for asked in shared_api.asked if asked.method == "PUT")
     assert not answer.is_error and not leaks_of(answer)
     assert {name: put[name] for name in ("userPrompt", "successCriteria", "label")} == {
         name: case[name] for name in ("userPrompt", "successCriteria", "label")
     }
 
 
-def test_key_in_the_wrong_place_is_not_logged(wires: tuple[FakeAPI, dict[str, Wire]]) -> None:
+def test_key_in_the_wrong_place_is_not_logged(all_transports: dict[str, Connection]) -> None:
     """R1: in a URL, in another header, in a body, by somebody who has misread the README."""
-    wire = wires[1]["HTTP 2025-11-25"]
-    assert isinstance(wire, HTTP)
+    connection = all_transports["HTTP 2025-11-25"]
+    assert isinstance(connection, HTTPConnection)
     spelt = SPELT["in a URL"]
     places: list[dict[str, Any]] = [
         {"url": f"/mcp?key={spelt}"}, {"url": f"/{spelt}"}, {"url": f"/sse/{spelt}", "method": "GET"},
@@ -228,7 +245,7 @@ def test_key_in_the_wrong_place_is_not_logged(wires: tuple[FakeAPI, dict[str, Wi
         {"url": "/mcp", "json": {**CALL, "method": KEY}}, {"url": "/mcp", "headers": {"X-API-Key": f"{KEY} {KEY}"}},
     ]  # fmt: skip
     for place in places:
-        answer = wire.http.request(**{"method": "POST", **place})
+        answer = connection.http.request(**{"method": "POST", **place})
         assert not leaks("\n".join(answer.headers.values())) and (answer.status_code < 500), place
         assert (
             not leaks(answer.text)
@@ -236,7 +253,7 @@ def test_key_in_the_wrong_place_is_not_logged(wires: tuple[FakeAPI, dict[str, Wi
             or "Mcp-Protocol-Version" in place.get("headers", {})
         ), place
 
-    assert not leaks(wire.logged())
+    assert not leaks(connection.read_log())
 
 
 @pytest.mark.parametrize("key", ["short", "12345678", "twelve-chars", KEY])
@@ -297,27 +314,27 @@ async def test_malformed_key_in_the_environment_is_refused_unsent(
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_key_in_the_header_is_refused_unsent(
-    wires: tuple[FakeAPI, dict[str, Wire]], wired_api: FakeAPI, name: str
+    all_transports: dict[str, Connection], shared_api: FakeAPI, name: str
 ) -> None:
     """R3: 401, or 400 where it is no HTTP at all, on each route, as it stands in the bytes of the request."""
-    wire = wires[1]["SSE"]
-    assert isinstance(wire, HTTP)
+    connection = all_transports["SSE"]
+    assert isinstance(connection, HTTPConnection)
     folded = MALFORMED[name].replace("\r\nX-Evil:", "\r\n")  # otherwise it would be another header
     spelt = folded.encode("utf-8" if name == "beyond Latin-1" else "latin-1")
     for route in (b"POST /mcp", b"GET /sse", b"POST /messages/?session_id=" + b"0" * 32):
         with socket.create_connection(
-            (urlsplit(wire.url).hostname, urlsplit(wire.url).port), timeout=20
+            (urlsplit(connection.url).hostname, urlsplit(connection.url).port), timeout=20
         ) as peer:
             body = json.dumps(CALL).encode()
             head = b"%s HTTP/1.1\r\nHost: %s\r\nX-API-Key: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             peer.sendall(
-                head % (route, urlsplit(wire.url).netloc.encode(), spelt, len(body)) + body
+                head % (route, urlsplit(connection.url).netloc.encode(), spelt, len(body)) + body
             )
             answered = peer.recv(65_536).decode()
         assert answered.split()[1] in ("400", "401"), answered
         assert not leaks(answered)
 
-    assert not leaks(wire.logged()) and wired_api.asked == []
+    assert not leaks(connection.read_log()) and shared_api.asked == []
 
 
 def test_malformed_keys_never_reach_the_http_library(figures: list[str]) -> None:
@@ -346,7 +363,10 @@ def test_process_wide_key_is_lent_only_when_that_is_asked_for(
         "mcp.example.com",
         *(["--single-user"] if is_lent else []),
     ]
-    with open_served(tmp_path, fake_api.url, *arguments, SIGMAMIND_API_KEY=KEY) as (server, url):
+    with open_http_server(tmp_path, fake_api.url, *arguments, SIGMAMIND_API_KEY=KEY) as (
+        server,
+        url,
+    ):
         url = f"http://127.0.0.1:{urlsplit(url).port}"
         keyless = httpx2.post(f"{url}/mcp", json=CALL, headers=ACCEPT, timeout=20)
         own = httpx2.post(

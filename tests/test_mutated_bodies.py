@@ -1,4 +1,7 @@
-"""Whatever bytes the API answers with: an answer within its budget or one sentence of ours, and nothing else (R19, R20, R35)."""
+"""Whatever bytes the API sends, a tool gives an answer within its budget or one clear sentence (R19, R20, R35).
+
+Cross-cutting: transport, models and answers of every tool.
+"""
 
 import json
 from collections import Counter
@@ -17,7 +20,7 @@ from sigmamind_mcp.api import transport
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools import answers
 from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES
-from tests.conftest import KEY, Rounds, text_of
+from tests.conftest import KEY, RoundCount, text_of
 from tests.support.fake_api import BATCH, RUN, FakeAPI
 from tests.support.processes import environment, served
 from tests.test_poison import FULL, READS, WRITES, poisoned_api
@@ -43,7 +46,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "compare_batch_runs": ("GET", "/v1/batch-runs/b2"),
     "compare_test_runs": ("GET", "/v1/test-runs/j2"),
 }
-"""Each tool with the operation whose answer is spoilt for it."""
+"""Each tool with the operation whose answer is mutated for it."""
 CALLS = {
     **dict(reversed(READS + WRITES)),
     "get_test_run": {"agentId": "a", "batchId": "b1", "jobId": "j2"},
@@ -60,8 +63,8 @@ NO_JSON = [
 ]  # fmt: skip
 
 
-def mutated(random: Random, body: Any) -> bytes:
-    """The body with a few things wrong with its bytes, or with its shape."""
+def mutate(random: Random, body: Any) -> bytes:
+    """Return the body with a few faults in its bytes or its shape."""
     if random.random() < 0.05:
         return random.choice(NO_JSON)
     text = json.dumps(body)
@@ -70,7 +73,7 @@ def mutated(random: Random, body: Any) -> bytes:
             case 0:
                 text = text[: random.randrange(1, len(text))]
             case 1 | 2 | 3 | 4 | 5 | 6 | 7:
-                text = with_value(random, text)
+                text = replace_value(random, text)
             case 8:
                 at = random.randrange(len(text))
                 text = (
@@ -88,42 +91,32 @@ def mutated(random: Random, body: Any) -> bytes:
                     random.randint(1, 3),
                 )
             case _:
-                keys = [
-                    part
-                    for part in (
-                        "data",
-                        "agentId",
-                        "testCaseId",
-                        "batchId",
-                        "jobId",
-                        "conversation",
-                        "role",
-                        "content",
-                        "attempt",
-                    )
-                    if f'"{part}"' in text
-                ]
-                text = (
-                    text.replace(
-                        f'"{random.choice(keys)}"',
-                        random.choice(['"canary"', '"data"', '""', '"DATA"', "7"]),
-                        1,
-                    )
-                    if keys
-                    else text
-                )
+                text = replace_key(random, text)
     return text.encode("utf-8", "surrogatepass")
 
 
-def with_value(random: Random, text: str) -> str:
-    """Another value behind one of the colons, up to the next comma or bracket."""
+KEYS = (
+    "data", "agentId", "testCaseId", "batchId", "jobId", "conversation", "role", "content", "attempt",
+)  # fmt: skip
+
+
+def replace_key(random: Random, text: str) -> str:
+    """Replace one key that the models read."""
+    keys = [key for key in KEYS if f'"{key}"' in text]
+    if not keys:
+        return text
+    key = random.choice(keys)
+    return text.replace(f'"{key}"', random.choice(['"canary"', '"data"', '""', '"DATA"', "7"]), 1)
+
+
+def replace_value(random: Random, text: str) -> str:
+    """Replace one value: from a colon to the next comma or bracket."""
     colons = [at for at, character in enumerate(text) if character == ":"]
     if not colons:
         return random.choice(VALUES)
     start = random.choice(colons) + 1
-    end = min(
-        (found for mark in ",}]" if (found := text.find(mark, start)) >= 0), default=len(text)
-    )
+    ends = [text.find(mark, start) for mark in ",}]"]
+    end = min((position for position in ends if position >= 0), default=len(text))
     return text[:start] + random.choice(VALUES) + text[end:]
 
 
@@ -132,18 +125,18 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
     mcp: Client,
     fake_api: FakeAPI,
     monkeypatch: pytest.MonkeyPatch,
-    rounds: Rounds,
+    rounds: RoundCount,
     figures: list[str],
     tool: str,
 ) -> None:
-    """R19, R20: no internal error, nothing of the body outside of a fence, both forms of the answer bounded."""
+    """R19, R20: no internal error, nothing of the body outside a fence, text and structured content bounded."""
     monkeypatch.setattr(transport, "choose_pause", lambda retry, random: 0.0)
     random, count, kinds, longest = Random(tool), rounds(short=20, long=5_000), Counter[str](), 0
     poisoned_api(fake_api)
     method, path = OPERATIONS[tool]
     _, body = fake_api.answers[method, path]
     for number in range(count):
-        sent = mutated(random, body)
+        sent = mutate(random, body)
         fake_api.answer(method, path, sent, random.choice([200] * 9 + [201, 400, 404, 500]))
         arguments = {
             **CALLS[tool],
@@ -188,9 +181,9 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
 
 @pytest.mark.parametrize("detail", ["concise", "full"])
 async def test_large_answers_are_cut_to_their_budget(
-    mcp: Client, fake_api: FakeAPI, rounds: Rounds, figures: list[str], detail: str
+    mcp: Client, fake_api: FakeAPI, rounds: RoundCount, figures: list[str], detail: str
 ) -> None:
-    """R20: long texts, long lists and many fields, up to what one answer of the API may hold."""
+    """R20: long texts, long lists and many fields, up to the largest answer of the API."""
     random, count, longest = Random(detail), rounds(short=2, long=500), 0
     units = ["word ", "\u3042", "\U0001f600", '"\\', "a\n", "\x1b[0m\u200b\u202e"]
     for _ in range(count):
@@ -223,10 +216,10 @@ async def test_large_answers_are_cut_to_their_budget(
     figures.append(f"R20 {count:,} large test runs, {detail}: longest {longest:,} bytes")
 
 
-async def test_small_calls_beside_the_largest_bodies(
-    fake_api: FakeAPI, rounds: Rounds, figures: list[str]
+async def test_small_calls_next_to_the_largest_bodies(
+    fake_api: FakeAPI, rounds: RoundCount, figures: list[str]
 ) -> None:
-    """R35: how long they take is printed, not asserted, since it is the machine's as much as ours."""
+    """R35: the times are only printed: they depend on the machine too."""
     count = rounds(short=20, long=400)
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
     filling = "x" * (transport.MAX_BODY_BYTES - 2_000)
@@ -276,32 +269,32 @@ async def test_small_calls_beside_the_largest_bodies(
                             repeat, json.dumps(message).encode(), refused=message is large_request
                         )
                     )
-                    beside = await small()
+                    busy = await small()
                     group.cancel_scope.cancel()
                 figures.append(
-                    f"R35 {count} small calls: p50 {alone[count // 2]:.0f} ms alone, {beside[count // 2]:.0f} ms beside one {name}"
-                    f" after another; p99 {alone[count * 99 // 100]:.0f} and {beside[count * 99 // 100]:.0f} ms"
+                    f"R35 {count} small calls: p50 {alone[count // 2]:.0f} ms alone, {busy[count // 2]:.0f} ms during one {name}"
+                    f" after another; p99 {alone[count * 99 // 100]:.0f} and {busy[count * 99 // 100]:.0f} ms"
                 )
 
 
-async def test_only_large_answers_are_read_and_cut_beside_the_event_loop(
+async def test_only_large_answers_are_processed_in_another_thread(
     mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """R35: of both kinds, where each step of the work on them is done."""
+    """R35: the event loop processes small answers itself, and no step of a large one."""
     threads: dict[str, set[int]] = {}
 
-    def noting(holder: Any, name: str) -> None:
+    def record_threads(holder: Any, name: str) -> None:
         work = getattr(holder, name)
 
-        def noted(*args: Any) -> Any:
+        def recorder(*args: Any) -> Any:
             threads.setdefault(name, set()).add(get_ident())
             return work(*args)
 
-        monkeypatch.setattr(holder, name, noted)
+        monkeypatch.setattr(holder, name, recorder)
 
-    noting(transport, "_decode")
-    noting(TestRun, "read")
-    noting(answers, "_limited")
+    record_threads(transport, "_decode")
+    record_threads(TestRun, "read")
+    record_threads(answers, "_limited")
     fake_api.answer("GET", "/v1/test-runs/small", RUN)
     fake_api.answer("GET", "/v1/test-runs/large", {**RUN, "remarks": "x" * 1_000_000})
     for job_id, steps in (

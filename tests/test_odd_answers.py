@@ -1,4 +1,7 @@
-"""Whatever JSON the API sends, an answer obeys its schema and its budget, or is one clear sentence."""
+"""Whatever JSON the API sends, an answer matches its schema and budget, or is one clear sentence.
+
+Cross-cutting: models and answers of every tool that reads.
+"""
 
 import copy
 import json
@@ -38,16 +41,16 @@ ODD: list[Any] = [
 ]  # fmt: skip
 
 
-def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in decoded JSON, the whole of it too."""
+def list_places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value in decoded JSON, and of the whole."""
     yield path
     if isinstance(data, dict | list):
         for key in data if isinstance(data, dict) else range(len(data)):
-            yield from places(data[key], (*path, key))
+            yield from list_places(data[key], (*path, key))
 
 
-def spoilt(data: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """The data with something else in one place."""
+def replace_at(data: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """Return the data with another value at this path."""
     if not path:
         return value
     data = copy.deepcopy(data)
@@ -58,44 +61,40 @@ def spoilt(data: Any, path: tuple[Any, ...], value: Any) -> Any:
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "arguments", "path", "sample"), READS, ids=[read[0] for read in READS]
 )
 async def test_any_value_in_any_place_gives_an_answer_or_a_sentence(
     mcp: Client, fake_api: FakeAPI, tool: str, arguments: dict[str, Any], path: str, sample: Any
 ) -> None:
-    schema = next(
-        offered.output_schema for offered in (await mcp.list_tools()).tools if offered.name == tool
-    )
+    schemas = {offer.name: offer.output_schema for offer in (await mcp.list_tools()).tools}
     random = Random(tool)
-    cases = [(place, value) for place in places(sample) for value in ODD]
+    cases = [(place, value) for place in list_places(sample) for value in ODD]
     for place, value in random.sample(cases, min(len(cases), 60)):
-        fake_api.answer("GET", path, spoilt(sample, place, value))
-        detail = (
-            {}
-            if tool in ("list_agents", "wait_for_batch_run")
-            else {"detail": random.choice(["concise", "full"])}
-        )
+        fake_api.answer("GET", path, replace_at(sample, place, value))
+        detail = {}
+        if tool not in ("list_agents", "wait_for_batch_run"):
+            detail["detail"] = random.choice(["concise", "full"])
         result = await mcp.call_tool(tool, {**arguments, **detail})
-        said, told = text_of(result), (tool, place, str(value)[:60])
+        text, context = text_of(result), (tool, place, str(value)[:60])
         if result.is_error:
-            assert len(said) < 1000 and "\n" not in said.split("[data ")[0].strip(), told
+            assert len(text) < 1000 and "\n" not in text.split("[data ")[0].strip(), context
             continue
-        jsonschema.validate(result.structured_content, schema)
-        written = json.dumps(result.structured_content, ensure_ascii=False)
+        jsonschema.validate(result.structured_content, schemas[tool])
+        structured = json.dumps(result.structured_content, ensure_ascii=False)
         limit = 100_000 if detail.get("detail") == "full" else 25_000
-        assert len(said) <= limit and len(written) <= limit and len(written.encode()) <= 100_000, (
-            told
-        )
-        outside = said.split("[data ")[0] + said.rpartition("[end of data")[2]
-        assert "ignore all" not in outside and "\u202e" not in said + written, told
+        assert max(len(text), len(structured)) <= limit, context
+        assert len(structured.encode()) <= 100_000, context
+        outside = text.split("[data ")[0] + text.rpartition("[end of data")[2]
+        assert "ignore all" not in outside and "\u202e" not in text + structured, context
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e400", "-1e400"])
-async def test_number_that_no_json_can_give_back_is_refused(
+async def test_number_that_json_cannot_express_is_refused(
     mcp: Client, fake_api: FakeAPI, number: str
 ) -> None:
-    """R19: it could neither be shown as structured content nor written back."""
+    """R19: structured content and updates could not contain it."""
     fake_api.answer(
         "GET", "/v1/test-cases/t", json.dumps({**CASE, "x": "@"}).replace('"@"', number).encode()
     )

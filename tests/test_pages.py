@@ -1,4 +1,4 @@
-"""What README and docs/ say, done: snippets started, the tutorial made again, links followed, quotes looked up."""
+"""README and docs/ are right: snippets start, the tutorial repeats, links and quotes exist."""
 
 import ast
 import base64
@@ -46,7 +46,7 @@ CLIENTS = [
 
 
 class Local(NamedTuple):
-    """A server that the client starts: arguments and environment, sorted so that equal ones are one."""
+    """A server that the client starts. The environment is sorted, so equal servers compare equal."""
 
     command: str
     args: tuple[str, ...]
@@ -58,38 +58,41 @@ class Remote(NamedTuple):
     headers: tuple[tuple[str, str], ...]
 
 
-def servers_in(text: str) -> Iterator[Local | Remote]:
-    """Every server that the snippets of this text set up, in any client's form."""
+def find_servers(text: str) -> Iterator[Local | Remote]:
+    """Yield every server that the snippets of this text configure, in any client's format."""
     for language, snippet in re.findall(r"```(json|yaml)\n(.+?)```", text, re.S):
-        told = json.loads(snippet) if language == "json" else yaml.safe_load(snippet)
-        for within in ("mcpServers", "servers", "context_servers", "extensions"):
-            yield from (_server(entry) for entry in told.get(within, {}).values())
+        config = json.loads(snippet) if language == "json" else yaml.safe_load(snippet)
+        for key in ("mcpServers", "servers", "context_servers", "extensions"):
+            for entry in config.get(key, {}).values():
+                yield _parse_entry(entry)
     for line in re.findall(r"^\$ (claude mcp add .+)$", text, re.M):
-        yield _from_command(shlex.split(line))
+        yield _parse_command(shlex.split(line))
 
 
-def _server(entry: dict[str, Any]) -> Local | Remote:
+def _parse_entry(entry: dict[str, Any]) -> Local | Remote:
     for name in ("url", "serverUrl", "uri"):
         if name in entry:
-            return Remote(entry[name], _pairs(entry.get("headers", {})))
+            return Remote(entry[name], _fill_inputs(entry.get("headers", {})))
     command = entry.get("command") or entry["cmd"]
     return Local(
-        command, tuple(entry.get("args", ())), _pairs(entry.get("env") or entry.get("envs") or {})
+        command,
+        tuple(entry.get("args", ())),
+        _fill_inputs(entry.get("env") or entry.get("envs") or {}),
     )
 
 
-def _from_command(words: list[str]) -> Local | Remote:
+def _parse_command(words: list[str]) -> Local | Remote:
     if "--transport" in words:
         url = next(word for word in words if word.startswith("http:"))
         name, value = words[words.index("--header") + 1].split(": ")
         return Remote(url, ((name, value),))
     end = words.index("--")
     env = [words[at + 1].split("=") for at, word in enumerate(words[:end]) if word == "--env"]
-    return Local(words[end + 1], tuple(words[end + 2 :]), _pairs(dict(env)))
+    return Local(words[end + 1], tuple(words[end + 2 :]), _fill_inputs(dict(env)))
 
 
-def _pairs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """The client has asked for its inputs; a variable of the environment that is not set stays as it is written."""
+def _fill_inputs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Fill in the inputs that a client asks for. Environment variables stay as written."""
     return tuple(
         (name, re.sub(r"\$\{input:.+\}", "your-key", value))
         for name, value in sorted(values.items())
@@ -97,72 +100,73 @@ def _pairs(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def servers_by_link(*options: str) -> dict[str, Local | Remote]:
-    """What each client reads in its link of those that are printed with these options."""
-    shown = run(
-        "links", *options, env=environment(SIGMAMIND_API_KEY="key_canary")
-    )  # which belongs in none of them
-    assert shown.returncode == 0
+    """Print the install links with these options; return the server in each client's link."""
+    # No link may contain the key.
+    printed = run("links", *options, env=environment(SIGMAMIND_API_KEY="key_canary"))
+    assert printed.returncode == 0
     return {
-        name: _in_link(link) for name, link in re.findall(r"^(.+)\n(\w+:\S+)$", shown.stdout, re.M)
+        name: _parse_link(link)
+        for name, link in re.findall(r"^(.+)\n(\w+:\S+)$", printed.stdout, re.M)
     }
 
 
-def _in_link(link: str) -> Local | Remote:
+def _parse_link(link: str) -> Local | Remote:
     parts = urlsplit(link)
-    given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     match parts.scheme:
         case "vscode":
-            told = json.loads(unquote(parts.query))
-            asked = {question["id"] for question in told.pop("inputs", ())}
-            assert asked == set(re.findall(r"\$\{input:(.+?)\}", json.dumps(told)))
+            entry = json.loads(unquote(parts.query))
+            inputs = {question["id"] for question in entry.pop("inputs", ())}
+            assert inputs == set(re.findall(r"\$\{input:(.+?)\}", json.dumps(entry)))
         case "goose":
-            assert given["type"] == "streamable_http" and given["id"]
-            header = dict([given["header"].split("=")]) if "header" in given else {}
-            told = {"name": given["name"], "url": given["url"], "headers": header}
+            assert query["type"] == "streamable_http" and query["id"]
+            header = dict([query["header"].split("=")]) if "header" in query else {}
+            entry = {"name": query["name"], "url": query["url"], "headers": header}
         case _:
-            told = {
-                "name": given["name"],
-                **json.loads(base64.b64decode(given["config"], validate=True)),
+            entry = {
+                "name": query["name"],
+                **json.loads(base64.b64decode(query["config"], validate=True)),
             }
-    assert told["name"] == "sigmamind"
-    return _server(told)
+    assert entry["name"] == "sigmamind"
+    return _parse_entry(entry)
 
 
-def of_all_pages(kind: type[Local] | type[Remote]) -> list[Any]:
+def list_servers(kind: type[Local] | type[Remote]) -> list[Any]:
     return sorted(
         {
             server
             for page in PAGES.values()
-            for server in servers_in(page)
+            for server in find_servers(page)
             if isinstance(server, kind)
         }
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "server", of_all_pages(Local), ids=lambda server: " ".join(server.args) or str(server.env)
+    "server", list_servers(Local), ids=lambda server: " ".join(server.args) or str(server.env)
 )
 async def test_every_command_in_a_snippet_starts_and_lists_the_tools(server: Local) -> None:
     assert server.command == PLACEHOLDER
     command, *arguments = find_server_command()
-    names = await listed_by(server._replace(command=command, args=(*arguments, *server.args)))
+    names = await list_tools_of(server._replace(command=command, args=(*arguments, *server.args)))
 
     assert names == [tool.name for tool in TOOLS]
 
 
-async def listed_by(server: Local) -> list[str]:
-    """The tools that it lists when it is started; in the sandbox one of them is called too."""
+async def list_tools_of(server: Local) -> list[str]:
+    """Start the server and return its tools; in the sandbox, call one too."""
     parameters = StdioServerParameters(
         command=server.command, args=list(server.args), env=environment(**dict(server.env))
     )
     async with Client(parameters, cache=None, mode="legacy") as client:
-        listed = (await client.list_tools()).tools
+        tools = (await client.list_tools()).tools
         if "--sandbox" in server.args:
             assert not (await client.call_tool("list_agents", {})).is_error
-    return [tool.name for tool in listed]
+    return [tool.name for tool in tools]
 
 
-@pytest.mark.parametrize("remote", of_all_pages(Remote), ids=lambda remote: remote.url)
+@pytest.mark.parametrize("remote", list_servers(Remote), ids=lambda remote: remote.url)
 async def test_every_remote_snippet_connects_with_its_header(remote: Remote) -> None:
     assert remote.url == REMOTE and dict(remote.headers) == {"X-API-Key": "your-key"}
     with serving("serve", "--sandbox") as url:
@@ -177,6 +181,7 @@ async def connect(remote: Remote) -> None:
         assert len((await client.list_tools()).tools) == len(TOOLS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "args", "writes"),
     [
@@ -185,7 +190,7 @@ async def connect(remote: Remote) -> None:
         (("--read-only",), ("--read-only",), False),
     ],
 )
-async def test_links_start_what_is_installed_here(
+async def test_links_start_this_installation(
     options: tuple[str, ...], args: tuple[str, ...], writes: bool
 ) -> None:
     command, *arguments = find_server_command()
@@ -193,26 +198,26 @@ async def test_links_start_what_is_installed_here(
     server = Local(command, (*arguments, *args), env)
 
     assert servers_by_link(*options) == dict.fromkeys(["Cursor", "VS Code", "LM Studio"], server)
-    assert await listed_by(server) == [tool.name for tool in TOOLS if writes or not tool.writes]
+    assert await list_tools_of(server) == [tool.name for tool in TOOLS if writes or not tool.writes]
 
 
-async def test_links_on_the_page_are_those_printed_and_connect() -> None:
-    [step] = [step for step in tutorial.steps(INSTALL) if step.printed]
-    command, *options = step.does.split()[2:]
+async def test_links_on_the_page_are_current_and_connect() -> None:
+    [step] = [step for step in tutorial.list_steps(INSTALL) if step.result]
+    command, *options = step.action.split()[2:]
     remotes = servers_by_link(*options)
 
-    assert run(command, *options).stdout == step.printed
+    assert run(command, *options).stdout == step.result
     assert remotes == dict.fromkeys(["Cursor", "VS Code", "LM Studio", "Goose"], Remote(REMOTE, ()))
     with serving("serve", "--sandbox") as url:
         await connect(Remote(f"{url}/mcp", ()))
 
 
-def test_links_to_a_shared_server_say_what_the_snippets_say() -> None:
+def test_links_to_a_shared_server_match_the_snippets() -> None:
     for name, server in servers_by_link("--url", REMOTE).items():
-        assert server in servers_in(section_on(name))
+        assert server in find_servers(section_on(name))
 
 
-def test_link_to_no_address_is_refused() -> None:
+def test_link_to_an_invalid_address_is_refused() -> None:
     assert (refused := run("links", "--url", "mcp.example.com")).returncode == 2
     assert refused.stderr.startswith("sigmamind-mcp: --url must be an address")
 
@@ -222,9 +227,9 @@ def section_on(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_every_client_has_a_local_form_and_says_how_to_go_remote(name: str) -> None:
+def test_every_client_has_a_local_and_a_remote_setup(name: str) -> None:
     section = section_on(name)
-    kinds = {type(server) for server in servers_in(section)}
+    kinds = {type(server) for server in find_servers(section)}
 
     assert Local in kinds and "\nRemote:" in section
     assert Remote in kinds or name == "Claude Desktop"
@@ -236,15 +241,18 @@ def test_every_json_snippet_is_json(page: str) -> None:
         assert json.loads(snippet)
 
 
-async def test_tutorial_comes_out_as_it_stands() -> None:
+@pytest.mark.slow
+async def test_tutorial_gives_the_printed_results() -> None:
     page = PAGES["docs/tutorial.md"]
+    results = await tutorial.repeat_steps(page)
 
-    for step, came in zip(tutorial.steps(page), await tutorial.made_again(page), strict=True):
-        assert tutorial.alike(step.printed, came), f"run scripts/tutorial: {step} gave\n{came}"
+    for step, result in zip(tutorial.list_steps(page), results, strict=True):
+        is_same = tutorial.is_same_result(step.result, result)
+        assert is_same, f"run scripts/tutorial: {step}\n{result}"
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_within_the_project_leads_somewhere(page: str) -> None:
+def test_every_link_within_the_project_has_a_target(page: str) -> None:
     text = re.sub(r"```.+?```", "", PAGES[page], flags=re.S)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in target:
@@ -252,18 +260,18 @@ def test_every_link_within_the_project_leads_somewhere(page: str) -> None:
         file, _, anchor = target.partition("#")
         path = (ROOT / page).parent / file if file else ROOT / page
         assert path.exists(), target
-        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), target
+        assert not anchor or anchor in list_anchors(path.read_text(encoding="utf-8")), target
 
 
-def anchors(text: str) -> set[str]:
-    """The headings as GitHub makes anchors of them."""
+def list_anchors(text: str) -> set[str]:
+    """Return the headings in the form of GitHub's anchors."""
     headings = re.findall(r"^#+ (.+)$", text, re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_quoted_message_is_one_of_ours() -> None:
     quotes = re.findall(r'^\*\*"(.+?)"\*\*$|\| "(.+?)" \|', PAGES["docs/troubleshooting.md"], re.M)
-    ours = list(messages())
+    ours = list(list_messages())
 
     assert len(quotes) > 15
     for quote in (heading or cell for heading, cell in quotes):
@@ -271,8 +279,8 @@ def test_every_quoted_message_is_one_of_ours() -> None:
         assert any(re.search(pattern, message) for message in ours), quote
 
 
-def messages() -> Iterator[str]:
-    """Every text in the code, with a gap where a value is filled in, and what nginx says in our name."""
+def list_messages() -> Iterator[str]:
+    """Yield every text in the code, with a gap for each inserted value, and those of the nginx file."""
     yield (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
     for path in (ROOT / "sigmamind_mcp").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

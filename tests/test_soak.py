@@ -1,4 +1,7 @@
-"""A mix of everything for a while, with faults and disconnects among it: what it costs in memory and descriptors (R40)."""
+"""Mixed load with faults and disconnects leaks neither memory nor descriptors (R40).
+
+Cross-cutting: it runs many tools over HTTP and SSE at once.
+"""
 
 import json
 import socket
@@ -18,8 +21,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
-from tests.conftest import KEY, Rounds
-from tests.support.all_transports import HTTP, SSE, WIRES, Process, open_served
+from tests.conftest import KEY, RoundCount
+from tests.support.all_transports import (
+    TRANSPORTS,
+    HTTPConnection,
+    ServerProcess,
+    SSEConnection,
+    open_http_server,
+)
 from tests.support.fake_api import AGENT, BATCH, CASE, RUN, Asked, FakeAPI, page
 from tests.transports.raw_http import ACCEPT, CALL
 
@@ -36,11 +45,11 @@ FAULTS: list[tuple[int, Any]] = [
 
 
 def is_faulty(number: int) -> bool:
-    """One call in twenty: the API decides by the number in the id that is asked for."""
+    """Return whether the API fails for this id: one in twenty."""
     return number % 20 == 7
 
 
-def answer(asked: Asked) -> Any:
+def answer_by_id(asked: Asked) -> Any:
     number = int(asked.path.rpartition("/n")[2])
     if is_faulty(number):
         return FAULTS[number % len(FAULTS)]
@@ -50,49 +59,49 @@ def answer(asked: Asked) -> Any:
 
 
 class Answers(dict[tuple[str, str], tuple[int, Any]]):
-    """Answers for every id, instead of a list of them."""
+    """Answers for every id."""
 
     def get(self, place: tuple[str, str], default: Any = None) -> Any:
-        return (200, answer) if "/n" in place[1] else super().get(place, default)
+        return (200, answer_by_id) if "/n" in place[1] else super().get(place, default)
 
 
 def test_mixed_load_leaves_nothing_behind(
     tmp_path: Path,
     fake_api: FakeAPI,
     request: pytest.FixtureRequest,
-    rounds: Rounds,
+    rounds: RoundCount,
     figures: list[str],
 ) -> None:
-    """R40: no error but those put in, descriptors back where they were, and a slope of the memory to look at."""
+    """R40: only injected errors, no leaked descriptors, and the slope of the memory as a figure."""
     seconds = rounds(short=3, long=60 * request.config.getoption("--minutes"))
     fake_api.answers = Answers()
     fake_api.answer("GET", "/v1/agents", page([AGENT]))
     fake_api.answer("POST", "/v1/test-cases", CASE, 201)
-    with open_served(tmp_path, fake_api.url, "--log-level", "warning") as (server, url):
+    with open_http_server(tmp_path, fake_api.url, "--log-level", "warning") as (server, url):
         soak = Soak(server, url, fake_api)
-        soak.run(1.0)  # until whatever is made once is made
-        before = settled(server)
+        soak.run(1.0)  # allocate what is allocated once
+        before = count_settled_descriptors(server)
         soak.outcomes.clear()
         memory = soak.run(seconds)
-        after = settled(server)
+        after = count_settled_descriptors(server)
 
     outcomes = soak.outcomes
     assert outcomes["unexpected"] == 0, list(soak.unexpected.queue)[:3]
     assert after <= before + MAX_CONCURRENT_REQUESTS  # idle connections to the API are kept
     assert max(memory.values()) - min(memory.values()) < 20
     slope = linear_regression(list(memory), list(memory.values())).slope * 3_600
-    sloping = (
-        f", slope {slope:+.1f} MB/h" if seconds >= 60 else ""
-    )  # of a few seconds it says nothing
+    # Over a few seconds the slope means nothing.
+    slope_text = f", slope {slope:+.1f} MB/h" if seconds >= 60 else ""
     figures.append(
-        f"R40 {seconds:.0f} s, {sum(outcomes.values()):,} calls over HTTP and SSE, {outcomes['fault']:,} with a fault put in,"
+        f"R40 {seconds:.0f} s, {sum(outcomes.values()):,} calls over HTTP and SSE, {outcomes['fault']:,} with an injected fault,"
         f" {outcomes['disconnect']:,} disconnects: {outcomes['unexpected']} other errors, descriptors {before} before and"
-        f" {after} after, memory {list(memory.values())[-1] - list(memory.values())[0]:+.1f} MB{sloping}"
+        f" {after} after, memory {list(memory.values())[-1] - list(memory.values())[0]:+.1f} MB{slope_text}"
     )
 
 
-def settled(server: Process) -> int:
-    """The descriptors once they have been the same for a second; connections close behind their clients."""
+def count_settled_descriptors(server: ServerProcess) -> int:
+    """Wait until the number of descriptors is the same for a second, and return it."""
+    # The server closes connections later than their clients.
     seen, since, end = server.descriptors(), time.monotonic(), time.monotonic() + 20
     while time.monotonic() < min(since + 1, end):
         time.sleep(0.05)
@@ -102,40 +111,40 @@ def settled(server: Process) -> int:
 
 
 class Soak:
-    """Workers that call a server, and what became of the calls."""
+    """Workers that call a server, and the outcomes of their calls."""
 
-    def __init__(self, server: Process, url: str, api: FakeAPI) -> None:
+    def __init__(self, server: ServerProcess, url: str, api: FakeAPI) -> None:
         self.server, self.url, self.api = server, url, api
         self.numbers = count(1)
         self.outcomes: Counter[str] = Counter()
         self.unexpected: Queue[Any] = Queue()
 
     def run(self, seconds: float) -> dict[float, float]:
-        """Call for so long; returns the memory by the time, once a fifth of it has gone."""
+        """Call for this long; return memory by elapsed time, after the first fifth."""
         began = time.monotonic()
-        self.wires: list[HTTP] = [
-            HTTP(name, self.server, url=self.url, key=KEY) for name in WIRES[2:]
+        self.connections: list[HTTPConnection] = [
+            HTTPConnection(name, self.server, url=self.url, key=KEY) for name in TRANSPORTS[2:]
         ]
-        self.wires.append(sse := SSE("SSE", self.server, url=self.url, key=KEY))
+        self.connections.append(sse := SSEConnection("SSE", self.server, url=self.url, key=KEY))
         sse.open()
         memory: dict[float, float] = {}
-        ended = threading.Event()
+        stop = threading.Event()
         with ThreadPoolExecutor(WORKERS) as pool:
-            workers = [pool.submit(self._work, ended) for _ in range(WORKERS)]
-            while (gone := time.monotonic() - began) < seconds:
-                if gone > seconds / 5:
-                    memory[gone] = self.server.memory()
+            workers = [pool.submit(self._work, stop) for _ in range(WORKERS)]
+            while (elapsed := time.monotonic() - began) < seconds:
+                if elapsed > seconds / 5:
+                    memory[elapsed] = self.server.memory()
                 self.api.asked.clear()
                 time.sleep(min(1.0, seconds / 20))
-            ended.set()
+            stop.set()
             for worker in workers:
                 worker.result()
-        for wire in self.wires:
-            wire.http.close()
+        for connection in self.connections:
+            connection.http.close()
         return memory
 
-    def _work(self, ended: threading.Event) -> None:
-        while not ended.is_set():
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
             number = next(self.numbers)
             if number % 100 == 99:
                 self._disconnect(number)
@@ -143,7 +152,7 @@ class Soak:
                 self._call(number)
 
     def _call(self, number: int) -> None:
-        wire = self.wires[number % len(self.wires)]
+        connection = self.connections[number % len(self.connections)]
         random = Random(number)
         name = f"n{number}"
         calls: list[tuple[str, dict[str, Any]]] = [
@@ -155,7 +164,7 @@ class Soak:
             ("get_test_case", {"agentId": "a", "testCaseId": name}),
         ]
         if is_faulty(number):
-            answered, outcome = wire.call(*random.choice(calls)), "fault"
+            answer, outcome = connection.call(*random.choice(calls)), "fault"
         else:
             calls += [
                 ("list_agents", {}),
@@ -171,17 +180,17 @@ class Soak:
                 ),
             ]
             tool, arguments = random.choice(calls)
-            answered, outcome = wire.call(tool, arguments), "ok"
-            if answered.is_error != (arguments.get("batchId") == "../x"):
+            answer, outcome = connection.call(tool, arguments), "ok"
+            if answer.is_error != (arguments.get("batchId") == "../x"):
                 outcome = "unexpected"
-                self.unexpected.put((tool, arguments, answered.said[:300]))
-        if "result" not in answered.message:
+                self.unexpected.put((tool, arguments, answer.text[:300]))
+        if "result" not in answer.message:
             outcome = "unexpected"
-            self.unexpected.put((wire.name, answered.raw[:300]))
+            self.unexpected.put((connection.name, answer.raw[:300]))
         self.outcomes[outcome] += 1
 
     def _disconnect(self, number: int) -> None:
-        """Leave in the middle of a call, of a body, or of a stream."""
+        """Disconnect during a call, a body, or a stream."""
         parts = urlsplit(self.url)
         body = json.dumps(CALL).encode()
         head = [

@@ -1,4 +1,7 @@
-"""What clients see is what is committed, within its budget; `scripts/surface --check` counts the tokens again."""
+"""The surface that clients see is as committed and within its budget.
+
+`scripts/surface --check` counts the tokens again.
+"""
 
 import json
 import re
@@ -11,10 +14,10 @@ from tests.checks.surface import (
     MOST_PER_TOOL,
     ROOT,
     SURFACE,
-    difference,
-    manifest_of,
-    offered,
-    without_tokens,
+    compare_file,
+    read_surface,
+    remove_tokens,
+    update_manifest,
 )
 
 pytestmark = pytest.mark.anyio
@@ -24,15 +27,15 @@ COMMITTED = json.loads(SURFACE.read_text(encoding="utf-8"))
 
 
 async def test_surface_is_as_committed() -> None:
-    served = json.loads(json.dumps(await offered()))
+    served = json.loads(json.dumps(await read_surface()))
 
-    assert served == without_tokens(COMMITTED), "scripts/surface writes it anew"
+    assert served == remove_tokens(COMMITTED), "scripts/surface writes it anew"
 
 
 async def test_manifest_lists_the_tools_and_prompts_of_the_running_server() -> None:
-    written = manifest_of(await offered(), MANIFEST.read_text(encoding="utf-8"))
+    written = update_manifest(await read_surface(), MANIFEST.read_text(encoding="utf-8"))
 
-    assert list(difference(MANIFEST, written)) == [], "scripts/surface writes it anew"
+    assert list(compare_file(MANIFEST, written)) == [], "scripts/surface writes it anew"
 
 
 @pytest.mark.parametrize("tool", COMMITTED["tools"], ids=lambda tool: tool["name"])
@@ -47,11 +50,10 @@ def test_every_tool_is_scored_an_a_in_contributing() -> None:
     )
 
     assert [name for name, *_ in rows] == [tool["name"] for tool in COMMITTED["tools"]]
-    for name, *scores, in_all in rows:
-        weighted = (
-            sum(int(score) * weight for score, weight in zip(scores, WEIGHTS, strict=True)) / 100
-        )
-        assert in_all == f"{weighted:.2f}" and weighted >= 3.5, name
+    for name, *scores, total in rows:
+        pairs = zip(scores, WEIGHTS, strict=True)
+        weighted = sum(int(score) * weight for score, weight in pairs) / 100
+        assert total == f"{weighted:.2f}" and weighted >= 3.5, name
 
 
 def test_tools_cost_a_model_no_more_than_their_budget() -> None:

@@ -12,7 +12,7 @@ from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools.runs import GetTestRun, TestRunAnswer
 from sigmamind_mcp.tools.transcripts import markdown_turn, numbered
 from sigmamind_mcp.untrusted_text import clean, clean_json, fence
-from tests.conftest import Rounds
+from tests.conftest import RoundCount
 from tests.support.fake_api import RUN
 
 BENIGN = [
@@ -236,7 +236,7 @@ def made_up(random: Random, *, has_escapes: bool) -> str:
     return "".join(random.choice(kind) for kind in kinds)
 
 
-def test_no_document_keeps_a_forbidden_character(rounds: Rounds, figures: list[str]) -> None:
+def test_no_document_keeps_a_forbidden_character(rounds: RoundCount, figures: list[str]) -> None:
     """R9: whatever stands beside whatever, nothing forbidden stays, nothing visible goes, and cleaning again is idle."""
     random = Random("documents")
     count, forbidden = rounds(short=1_000, long=10_000), 0
@@ -325,7 +325,7 @@ def test_bold_lines_of_a_turn_stay_as_they_are() -> None:
     assert markdown_turn(3, "assistant", said) == f"**3 assistant:** {said}"
 
 
-def test_no_payload_leaves_its_fence(rounds: Rounds, figures: list[str]) -> None:
+def test_no_payload_leaves_its_fence(rounds: RoundCount, figures: list[str]) -> None:
     """R11: roles and texts that copy older boundaries, end tags, tool results and roles stay between the new ones."""
     random = Random("payloads")
     count, old, boundaries, escapes = rounds(short=500, long=5_000), ["0" * 32], set(), 0

@@ -280,14 +280,14 @@ def _build_request(
 async def _receive_body(response: httpx2.Response) -> bytes:
     """Return the body and close the response."""
     try:
-        return await _read_chunks(response)
+        return await _join_chunks(response)
     finally:
         # A cancelled call must release its connection too.
         with anyio.CancelScope(shield=True):
             await response.aclose()
 
 
-async def _read_chunks(response: httpx2.Response) -> bytes:
+async def _join_chunks(response: httpx2.Response) -> bytes:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise errors.UnexpectedAnswer(

@@ -21,7 +21,7 @@ from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
 from sigmamind_mcp.settings import check_key
-from tests.conftest import KEY, Rounds, connected, let_cancellation_arrive, text_of
+from tests.conftest import KEY, RoundCount, connected, let_cancellation_arrive, text_of
 from tests.support.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.support.processes import environment, serving
 
@@ -265,7 +265,7 @@ async def test_confirmed_without_an_id_stays_unknown_when_several_entries_fit(
 
 @pytest.mark.parametrize("stalled", ["GET", "POST"])
 async def test_dropped_stream_and_issued_again_over_http_is_one_write(
-    fake_api: FakeAPI, rounds: Rounds, figures: list[str], stalled: str
+    fake_api: FakeAPI, rounds: RoundCount, figures: list[str], stalled: str
 ) -> None:
     """R21, R22: protocol 2026-07-28 closes the stream to cancel a call, and the client issues it again under a new id.
 

@@ -28,8 +28,8 @@ from sigmamind_mcp.errors import (
 )
 from sigmamind_mcp.settings import check_key
 from tests.api.conftest import no_pause
-from tests.conftest import KEY, Rounds, text_of
-from tests.support.all_transports import Wire
+from tests.conftest import KEY, RoundCount, text_of
+from tests.support.all_transports import Connection
 from tests.support.fake_api import BATCH, FakeAPI, running_fake_api
 from tests.support.faulty_api import FAULTS, FaultyAPI
 
@@ -81,6 +81,7 @@ async def wait_for_certificates(transport: APITransport) -> None:
     await transport._pool.wait_until_ready()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_reads_try_hard_and_stop(faulty: FaultyAPI, short_deadline: None, fault: str) -> None:
     for call in READS.values():
@@ -121,7 +122,7 @@ async def test_write_leaves_once_and_its_outcome_is_told_honestly(
 
 
 async def test_every_fault_on_every_endpoint_many_times(
-    faulty: FaultyAPI, short_deadline: None, rounds: Rounds, figures: list[str]
+    faulty: FaultyAPI, short_deadline: None, rounds: RoundCount, figures: list[str]
 ) -> None:
     """R21, R24, R27: no write leaves twice, no read more than three times, and every call ends at its deadline."""
     count = rounds(short=2, long=80)
@@ -165,6 +166,7 @@ async def test_every_fault_on_every_endpoint_many_times(
     assert sent["GET"] <= (reads + lookups) * MAX_TRIES
 
 
+@pytest.mark.slow
 async def test_write_that_never_got_past_the_gate_is_surely_not_made(
     faulty: FaultyAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,22 +306,22 @@ async def test_no_redirect_is_followed(mcp: Client, fake_api: FakeAPI, figures: 
 
 @pytest.mark.parametrize("kind", ["300 MB in gzip", "100 MB as they are"])
 async def test_answer_that_would_fill_the_memory_is_refused(
-    wires: tuple[FakeAPI, dict[str, Wire]], wired_api: FakeAPI, figures: list[str], kind: str
+    all_transports: dict[str, Connection], shared_api: FakeAPI, figures: list[str], kind: str
 ) -> None:
     """R18: compressed answers are refused unread, others at 8 MiB, in less than a second."""
-    wire = wires[1]["HTTP 2026-07-28"]
+    connection = all_transports["HTTP 2026-07-28"]
     blank = b" " * 100_000_000
     bomb = gzip.compress(blank, 1) * 3 if "gzip" in kind else blank
-    wired_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", bomb)
-    wired_api.headers |= {"Content-Encoding": "gzip"} if "gzip" in kind else {}
-    before, began = wire.server.memory(), monotonic()
+    shared_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", bomb)
+    shared_api.headers |= {"Content-Encoding": "gzip"} if "gzip" in kind else {}
+    before, began = connection.server.memory(), monotonic()
 
-    answer = wire.call("get_batch_run", IN_BATCH)
+    answer = connection.call("get_batch_run", IN_BATCH)
 
-    took, grown = monotonic() - began, wire.server.memory() - before
-    assert answer.is_error and ("compressed" in answer.said or "larger than 8 MiB" in answer.said)
+    took, grown = monotonic() - began, connection.server.memory() - before
+    assert answer.is_error and ("compressed" in answer.text or "larger than 8 MiB" in answer.text)
     assert grown < 16
-    assert all(asked.headers["accept-encoding"] == "identity" for asked in wired_api.asked)
+    assert all(asked.headers["accept-encoding"] == "identity" for asked in shared_api.asked)
     figures.append(f"R18 an answer of {kind}: memory {grown:+.1f} MB, refused in {took:.2f} s")
 
 
@@ -334,6 +336,7 @@ async def test_error_body_as_documented(client: SigmaMindClient, fake_api: FakeA
     assert refused.value.upstream == {"size": "too large"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body", [b"", b"<html><h1>Bad gateway</h1></html>", b"[1", b'"text"', b"null"]
 )

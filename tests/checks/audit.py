@@ -1,7 +1,7 @@
-"""Known holes, a second opinion on the protocol, and a fuzzer; `python -m tests.checks.audit PYTHON` exits 1 if one objects.
+"""Look for known vulnerabilities, check the protocol again, and fuzz the tools; `python -m tests.checks.audit PYTHON`.
 
-The last two hang on young tools of single authors, so they are read before a release instead of deciding what lands;
-`--holes` looks for known holes alone. Their lists are asked for over the network: where that cannot be done it is said.
+Exits 1 if one of the three finds something. The last two depend on young tools of single authors, so they run before a
+release and block no change. `--holes` runs the first alone. It needs the network, and says so where there is none.
 """
 
 import json
@@ -28,43 +28,38 @@ STRICT = "strict"
 
 
 def audit(python: Path) -> int:
-    """Audit the locked packages, then run both judges against a sandbox each; 0 when none objects."""
+    """Run all three checks, the last two against a sandbox each; return 0 if none finds anything."""
     tools = python.parent
     suffix = python.suffix
-    holes = look_up(python)
+    holes = find_known_holes(python)
     with serving("serve", "--sandbox") as url:
-        checked = _run([str(tools / f"mcpcheck{suffix}"), f"{url}/mcp", "--strict"])
+        protocol = _run([str(tools / f"mcpcheck{suffix}"), f"{url}/mcp", "--strict"])
     with serving(STRICT, module="tests.checks.audit") as url:
         fuzz = [str(tools / f"toolproof{suffix}"), "fuzz", "--examples", "15", "--seed", "1"]
-        fuzzed = _run([*fuzz, "--include-destructive", "--url", f"{url}/mcp"])
-    return max(holes, checked, fuzzed)
+        fuzzing = _run([*fuzz, "--include-destructive", "--url", f"{url}/mcp"])
+    return max(holes, protocol, fuzzing)
 
 
-def look_up(python: Path) -> int:
-    """Print the known holes of the locked packages; 1 when there are any, 0 too where the lists cannot be reached."""
-    asked = [
-        "--requirement",
-        "requirements-dev.txt",
-        "--require-hashes",
-        "--disable-pip",
-        "--format",
-        "json",
-    ]
-    command = [str(python.parent / f"pip-audit{python.suffix}"), *asked]
-    done = subprocess.run(
-        command, timeout=SECONDS, check=False, capture_output=True, encoding="utf-8"
+def find_known_holes(python: Path) -> int:
+    """Print the known vulnerabilities of the locked packages, and return 1 if there are any.
+
+    Returns 0 too for packages that cannot be looked up.
+    """
+    options = ["--requirement", "requirements-dev.txt", "--require-hashes", "--disable-pip"]
+    process = subprocess.run(
+        [str(python.parent / f"pip-audit{python.suffix}"), *options, "--format", "json"],
+        timeout=SECONDS,
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
     )
-    packages = json.loads(done.stdout)["dependencies"] if done.stdout.strip() else []
+    packages = json.loads(process.stdout)["dependencies"] if process.stdout.strip() else []
     known = [package for package in packages if "vulns" in package]
-    said = [
-        f"{package['name']} {package['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'none'}"
-        for package in known
-        for hole in package["vulns"]
-    ]
-    said.append(
-        f"{len(known)} locked packages looked up; of {len(packages) - len(known)} the lists cannot be reached."
-    )
-    print(*said, sep="\n")
+    for package in known:
+        for hole in package["vulns"]:
+            fixes = ", ".join(hole["fix_versions"]) or "none"
+            print(f"{package['name']} {package['version']}: {hole['id']}, fixed in {fixes}")
+    print(f"Looked up {len(known)} locked packages; {len(packages) - len(known)} could not be.")
     return int(any(package["vulns"] for package in known))
 
 
@@ -74,7 +69,10 @@ def _run(command: list[str]) -> int:
 
 @asynccontextmanager
 async def open_strict(settings: Settings, transport: APITransport) -> AsyncIterator[Server[Any]]:
-    """The server without its lenience towards null, which counts as not given; the fuzzer would find nothing else."""
+    """Open the server so that it rejects null arguments.
+
+    Normally null means not given, and the fuzzer would report nothing else.
+    """
     async with open_server(settings, transport) as server:
         own = server.get_request_handler("tools/call")
         assert own is not None
@@ -82,7 +80,7 @@ async def open_strict(settings: Settings, transport: APITransport) -> AsyncItera
         async def call_tool(ctx: Request, params: mcp.CallToolRequestParams) -> Any:
             if None in (params.arguments or {}).values():
                 return mcp.CallToolResult(
-                    content=[mcp.TextContent(text="null is refused here.")], is_error=True
+                    content=[mcp.TextContent(text="null is not allowed here.")], is_error=True
                 )
             return await own.handler(ctx, params)
 
@@ -94,4 +92,4 @@ if __name__ == "__main__":
     if sys.argv[1] == STRICT:
         with patch("sigmamind_mcp.transports.http.open_server", open_strict):
             sys.exit(main(["serve", "--sandbox", *sys.argv[2:]]))
-    sys.exit((look_up if "--holes" in sys.argv[2:] else audit)(Path(sys.argv[1])))
+    sys.exit((find_known_holes if "--holes" in sys.argv[2:] else audit)(Path(sys.argv[1])))

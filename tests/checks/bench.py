@@ -1,9 +1,8 @@
-"""What the server costs, as ratios to floors of the same run; `python -m tests.checks.bench [--rounds N] [--seconds S]`.
+"""Measure what the server costs, as ratios to baselines of the same run; `python -m tests.checks.bench [--rounds N]`.
 
-Cold start against a server of one tool and a bare interpreter, a call against the raw GET that it makes, throughput
-over HTTP against one client and against a tool that calls nothing, of two passes the better. The machine's own speed is
-in both halves of a ratio; what else runs on it is not, so nothing here fails. The measuring side knows neither the SDK
-nor our code.
+A cold start is compared with a server of one tool and with a bare interpreter, a call with the raw GET that it makes,
+HTTP throughput with one client and with a tool that calls nothing (the better of two passes). A ratio removes the speed
+of the machine but not its other load, so nothing here fails. The measuring code uses neither the SDK nor our code.
 """
 
 import argparse
@@ -50,7 +49,7 @@ CASE = {
 
 
 class Stdio:
-    """A server as a child, spoken to in lines of JSON."""
+    """A server process that exchanges lines of JSON."""
 
     def __init__(self, command: Sequence[str], env: dict[str, str]) -> None:
         self.began = time.perf_counter()
@@ -58,20 +57,20 @@ class Stdio:
         self.child = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=env
         )
-        self.asked = 0
+        self.last_id = 0
 
     def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        self.asked += 1
-        self._send({"jsonrpc": "2.0", "id": self.asked, "method": method, "params": params})
+        self.last_id += 1
+        self._send({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params})
         assert self.child.stdout is not None
         for line in self.child.stdout:
             answer: dict[str, Any] = json.loads(line)
-            if answer.get("id") == self.asked:
+            if answer.get("id") == self.last_id:
                 assert "result" in answer and not answer["result"].get("isError"), answer
                 return answer
         raise AssertionError(f"{self.child.args!r} ended")
 
-    def shake_hands(self) -> None:
+    def initialize(self) -> None:
         client = {"name": "bench", "version": "0"}
         self.ask(
             "initialize",
@@ -80,7 +79,7 @@ class Stdio:
         self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def call(self, name: str, arguments: dict[str, str]) -> float:
-        """Make a call, and return its seconds."""
+        """Make a call and return its seconds."""
         began = time.perf_counter()
         self.ask("tools/call", {"name": name, "arguments": arguments})
         return time.perf_counter() - began
@@ -96,13 +95,13 @@ class Stdio:
 
 @dataclass
 class Start:
-    """Seconds from just before the spawn until tools/list is answered, and those of the first call after a pause."""
+    """Seconds from process start to the answer of tools/list, and of the first call after a pause."""
 
     listed: float
     first_call: float
 
     @classmethod
-    def of(
+    def measure(
         cls,
         command: Sequence[str],
         env: dict[str, str],
@@ -110,7 +109,7 @@ class Start:
         pause: float = 0,
     ) -> "Start":
         server = Stdio(command, env)
-        server.shake_hands()
+        server.initialize()
         server.ask("tools/list", {})
         listed = time.perf_counter() - server.began
         time.sleep(pause)
@@ -119,38 +118,38 @@ class Start:
         return start
 
 
-def cold_starts(
+def measure_starts(
     env: dict[str, str], rounds: int
 ) -> tuple[list[Start], list[Start], list[Start], list[float]]:
-    """Ours, ours with a second before the call, the one-tool server's and a bare interpreter's, in turn.
+    """Measure starts in turn: ours, ours with a pause before the call, the one-tool server, a bare interpreter.
 
-    One round more is made, which does not count.
+    The first round is not counted.
     """
     ours, later, floor, bare = [], [], [], []
     for _ in range(rounds + 1):
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
         bare.append(time.perf_counter() - began)
-        floor.append(Start.of(ONE_TOOL, env, REPEAT))
-        ours.append(Start.of(OURS, env, CALL))
-        later.append(Start.of(OURS, env, CALL, pause=1))
+        floor.append(Start.measure(ONE_TOOL, env, REPEAT))
+        ours.append(Start.measure(OURS, env, CALL))
+        later.append(Start.measure(OURS, env, CALL, pause=1))
     return ours[1:], later[1:], floor[1:], bare[1:]
 
 
-def steady(
+def measure_calls(
     env: dict[str, str], rounds: int, url: str
 ) -> tuple[list[float], list[float], list[float]]:
-    """The median seconds of a call, of the GET alone by the same HTTP library, of the one tool, in turn round by round."""
+    """Return the median seconds by round: of a call, of the GET alone, of a call of the one tool."""
     server, one_tool = Stdio(OURS, env), Stdio(ONE_TOOL, env)
     for child, call in ((server, CALL), (one_tool, REPEAT)):
-        child.shake_hands()
+        child.initialize()
         child.call(*call)
     calls, gets, repeats = [], [], []
     with asyncio.Runner() as runner:
         http = httpx2.AsyncClient(base_url=url, trust_env=False)
-        runner.run(_get(http, 1))
+        runner.run(_time_gets(http, 1))
         for _ in range(rounds):
-            gets.append(median(runner.run(_get(http, CALLS_IN_A_ROUND))))
+            gets.append(median(runner.run(_time_gets(http, CALLS_IN_A_ROUND))))
             calls.append(median(server.call(*CALL) for _ in range(CALLS_IN_A_ROUND)))
             repeats.append(median(one_tool.call(*REPEAT) for _ in range(CALLS_IN_A_ROUND)))
         runner.run(http.aclose())
@@ -159,14 +158,14 @@ def steady(
     return calls, gets, repeats
 
 
-async def _get(http: httpx2.AsyncClient, times: int) -> list[float]:
-    taken = []
-    for _ in range(times):
+async def _time_gets(http: httpx2.AsyncClient, count: int) -> list[float]:
+    seconds = []
+    for _ in range(count):
         began = time.perf_counter()
         answer = await http.get("/v1/test-cases/tc_1?agentId=agent_1")
         assert answer.text
-        taken.append(time.perf_counter() - began)
-    return taken
+        seconds.append(time.perf_counter() - began)
+    return seconds
 
 
 @dataclass
@@ -176,11 +175,13 @@ class Load:
     p99: float
 
 
-async def load(url: str, call: tuple[str, dict[str, str]], clients: int, seconds: float) -> Load:
-    """Keep so many clients calling over HTTP, each on its connection, protocol 2026-07-28."""
+async def measure_load(
+    url: str, call: tuple[str, dict[str, str]], clients: int, seconds: float
+) -> Load:
+    """Call over HTTP with this many clients, each on its own connection, protocol 2026-07-28."""
     host, _, port = url.removeprefix("http://").partition("/")[0].partition(":")
-    request = _request(host, port, *call)
-    taken: list[float] = []
+    request = _build_request(host, port, *call)
+    durations: list[float] = []
     begin = time.perf_counter() + seconds / 5
     end = begin + seconds
 
@@ -188,16 +189,16 @@ async def load(url: str, call: tuple[str, dict[str, str]], clients: int, seconds
         reader, writer = await asyncio.open_connection(host, int(port))
         while (began := time.perf_counter()) < end:
             writer.write(request)
-            await _answer(reader)
+            await _read_answer(reader)
             if began >= begin:
-                taken.append(time.perf_counter() - began)
+                durations.append(time.perf_counter() - began)
         writer.close()
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    return Load(len(taken) / seconds, median(taken), quantiles(taken, n=100)[98])
+    return Load(len(durations) / seconds, median(durations), quantiles(durations, n=100)[98])
 
 
-def _request(host: str, port: str, name: str, arguments: dict[str, str]) -> bytes:
+def _build_request(host: str, port: str, name: str, arguments: dict[str, str]) -> bytes:
     about = {
         "protocolVersion": "2026-07-28",
         "clientInfo": {"name": "bench", "version": "0"},
@@ -222,7 +223,7 @@ Content-Length: {len(body)}
     return head.replace("\n", "\r\n").encode() + body
 
 
-async def _answer(reader: asyncio.StreamReader) -> None:
+async def _read_answer(reader: asyncio.StreamReader) -> None:
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     body = b""
     if b"transfer-encoding: chunked" in head:
@@ -231,16 +232,13 @@ async def _answer(reader: asyncio.StreamReader) -> None:
         await reader.readexactly(2)
     else:
         body = await reader.readexactly(int(head.partition(b"content-length:")[2].split()[0]))
-    assert (
-        b" 200 " in head.partition(b"\r\n")[0]
-        and b'"result"' in body
-        and b'"isError":true' not in body
-    ), head + body
+    assert b" 200 " in head.partition(b"\r\n")[0], head + body
+    assert b'"result"' in body and b'"isError":true' not in body, head + body
 
 
 @contextmanager
-def stub() -> Iterator[str]:
-    """The API as a process that answers everything with one test case, at once."""
+def run_stub() -> Iterator[str]:
+    """Run an API that answers every request with one test case."""
     with serving(module="tests.checks.bench") as url:
         yield url
 
@@ -264,60 +262,62 @@ async def _serve_stub(port: int) -> None:
         await server.serve_forever()
 
 
-def show(name: str, value: float, spread: Sequence[float] = ()) -> None:
+def print_row(name: str, value: float, spread: Sequence[float] = ()) -> None:
     between = f" ({min(spread):.2f} to {max(spread):.2f})" if spread else ""
     print(f"| {name} | {value:.2f}{between} | {TARGETS.get(name, '')} |", flush=True)
 
 
-def ratio(name: str, ours: Sequence[float], floor: Sequence[float]) -> None:
-    """Show the ratio of the best rounds, since what else runs only adds, and the span of the rounds' own ratios."""
-    show(
-        name, min(ours) / min(floor), [one / other for one, other in zip(ours, floor, strict=True)]
-    )
+def print_ratio(name: str, ours: Sequence[float], floor: Sequence[float]) -> None:
+    """Print the ratio of the best rounds, and the range of the ratios by round."""
+    # Other load on the machine only adds time, so the best round is the most exact.
+    by_round = [ours_s / floor_s for ours_s, floor_s in zip(ours, floor, strict=True)]
+    print_row(name, min(ours) / min(floor), by_round)
 
 
 def main(rounds: int, seconds: float) -> None:
     print("| ratio | reached (from, to) | target |\n| --- | --- | --- |", flush=True)
-    with stub() as api:
+    with run_stub() as api:
         env = environment(SIGMAMIND_API_KEY="key", SIGMAMIND_BASE_URL=api)
-        ours, later, floor, bare = cold_starts(env, rounds)
-        calls, gets, repeats = steady(env, rounds, api)
-        ratio(
+        ours, later, floor, bare = measure_starts(env, rounds)
+        calls, gets, repeats = measure_calls(env, rounds, api)
+        print_ratio(
             "tools/list, of the one-tool server's",
             [s.listed for s in ours],
             [s.listed for s in floor],
         )
-        ratio("tools/list, of a bare interpreter's run", [s.listed for s in ours], bare)
-        show(
+        print_ratio("tools/list, of a bare interpreter's run", [s.listed for s in ours], bare)
+        print_row(
             "first call at once, of a steady one",
             min(start.first_call for start in ours) / min(calls),
         )
-        show(
+        print_row(
             "first call a second later, of a steady one",
             min(start.first_call for start in later) / min(calls),
         )
-        ratio("call, of its raw GET", calls, gets)
+        print_ratio("call, of its raw GET", calls, gets)
         both = [get + repeat for get, repeat in zip(gets, repeats, strict=True)]
-        ratio("call, of its raw GET and a call of the one tool together", calls, both)
+        print_ratio("call, of its raw GET and a call of the one tool together", calls, both)
         with (
             serving("serve", env=env) as url,
             serving(module="tests.support.one_tool") as floor_url,
         ):
-            shown = _throughput(url, floor_url, seconds)
-    for name, value in shown.items():
-        show(name, value)
+            ratios = _compare_throughput(url, floor_url, seconds)
+    for name, value in ratios.items():
+        print_row(name, value)
 
 
-def _better(url: str, call: tuple[str, dict[str, str]], clients: int, seconds: float) -> Load:
-    passes = [asyncio.run(load(url, call, clients, seconds)) for _ in range(2)]
-    return max(passes, key=lambda one: one.per_second)
+def _measure_twice(
+    url: str, call: tuple[str, dict[str, str]], clients: int, seconds: float
+) -> Load:
+    passes = [asyncio.run(measure_load(url, call, clients, seconds)) for _ in range(2)]
+    return max(passes, key=lambda load: load.per_second)
 
 
-def _throughput(url: str, floor_url: str, seconds: float) -> dict[str, float]:
+def _compare_throughput(url: str, floor_url: str, seconds: float) -> dict[str, float]:
     ours, floor = {}, {}
     for clients in CLIENTS:
-        floor[clients] = _better(floor_url, REPEAT, clients, seconds)
-        ours[clients] = _better(url, CALL, clients, seconds)
+        floor[clients] = _measure_twice(floor_url, REPEAT, clients, seconds)
+        ours[clients] = _measure_twice(url, CALL, clients, seconds)
     each = {n: ours[n].per_second for n in CLIENTS}
     return {
         **{f"calls/s at {n}, of those at 1": each[n] / each[1] for n in CLIENTS[1:]},
@@ -333,7 +333,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)  # the stub is this module too
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)  # to serve the stub
     options = parser.parse_args()
     if options.port is not None:
         asyncio.run(_serve_stub(options.port))

@@ -1,8 +1,7 @@
-"""The bundle for desktop hosts, and what judges that we did not write say of it; `python -m tests.checks.bundle NODE LINTER`.
+"""Pack the bundle for desktop hosts and check it; `python -m tests.checks.bundle NODE LINTER` exits 1 on a failure.
 
-dist/sigmamind-mcp.mcpb is packed here rather than by mcpb, whose archives carry the time of packing. mcpb validates and
-unpacks it and fills in the settings as a host does; the Inspector starts the result through `uv run`; skillsaw
-lints server.json.
+This packs dist/sigmamind-mcp.mcpb itself: archives of mcpb contain the time of packing. Then mcpb validates and unpacks
+it and fills in settings as a host does, the Inspector starts the result with `uv run`, and skillsaw lints server.json.
 """
 
 import json
@@ -17,14 +16,14 @@ from tempfile import TemporaryDirectory
 
 from sigmamind_mcp import __version__
 from sigmamind_mcp.protocol.catalogue import TOOLS
-from tests.checks.interop import INTEROP, Judges, Rejected, verdict_of
+from tests.checks.interop import INTEROP, CheckFailed, NodeChecks, print_verdict
 from tests.support.processes import environment
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "dist" / "sigmamind-mcp.mcpb"
 MCPB = INTEROP / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
 
-BESIDE_THE_PACKAGE = (
+FILES_OUTSIDE_PACKAGE = (
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
@@ -34,7 +33,7 @@ BESIDE_THE_PACKAGE = (
 )
 SUFFIXES = {".py", ".md", ".typed"}
 OLDEST = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that an archive can hold, for every file."""
+"""The earliest time that a zip archive can hold. Every file gets it."""
 
 SETTINGS: dict[str, dict[str, object]] = {
     "the key alone": {"api_key": "key"},
@@ -45,73 +44,70 @@ SETTINGS: dict[str, dict[str, object]] = {
         name: f"${{user_config.{name}}}" for name in ("api_key", "agent_id", "confirm_attempts")
     },
 }
-"""What hosts hand over, above all for fields that nobody filled in."""
+"""Settings as hosts pass them, with several forms of an empty field."""
 
 
 def pack(project: Path, bundle: Path) -> None:
-    """Write the bundle: the same bytes from the same files, on every machine, since nothing in it is compressed."""
+    """Write the bundle: the same files give the same bytes on every machine."""
     bundle.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(bundle, "w") as archive:
-        for name in sorted(_belonging(project)):
+        for name in sorted(_list_files(project)):
             entry = zipfile.ZipInfo(name, OLDEST)
             entry.create_system, entry.external_attr = 3, 0o100644 << 16
             archive.writestr(entry, (project / name).read_bytes())
 
 
-def _belonging(project: Path) -> Iterator[str]:
-    yield from BESIDE_THE_PACKAGE
+def _list_files(project: Path) -> Iterator[str]:
+    yield from FILES_OUTSIDE_PACKAGE
     for path in (project / "sigmamind_mcp").rglob("*"):
-        inside = path.relative_to(project)
-        if path.is_dir() or any(
-            part == "__pycache__" or part.startswith(".") for part in inside.parts
-        ):
+        name = path.relative_to(project)
+        is_hidden = any(part == "__pycache__" or part.startswith(".") for part in name.parts)
+        if path.is_dir() or is_hidden:
             continue
         if path.suffix not in SUFFIXES:
-            sys.exit(
-                f"{inside} is of no kind that belongs in a bundle; tests/checks/bundle.py lists those that do."
-            )
-        yield inside.as_posix()
+            sys.exit(f"{name} has an unknown suffix; tests/checks/bundle.py lists those to pack.")
+        yield name.as_posix()
 
 
-class BundleJudges(Judges):
-    """What tries the bundle: mcpb, uv and the Inspector, and skillsaw for server.json."""
+class BundleChecks(NodeChecks):
+    """Checks of the bundle by mcpb, uv and the Inspector, and of server.json by skillsaw."""
 
     def __init__(self, node: Path, home: Path, linter: Path) -> None:
         super().__init__(node, home)
         self.linter = linter
         self.unpacked = home / "unpacked"
 
-    def packed(self) -> str:
+    def check_packing(self) -> str:
         pack(ROOT, BUNDLE)
         again = self.home / "again.mcpb"
         pack(ROOT, again)
         if BUNDLE.read_bytes() != again.read_bytes():
-            raise Rejected("Packing twice gave different bytes.")
+            raise CheckFailed("Packing twice gave different bytes.")
         with zipfile.ZipFile(BUNDLE) as archive:
             files = len(archive.namelist())
         size = BUNDLE.stat().st_size // 1024
         return f"{files} files, {size} KiB, sha256 {sha256(BUNDLE.read_bytes()).hexdigest()}"
 
-    def validated(self) -> str:
+    def validate(self) -> str:
         for command in (("validate", ROOT / "manifest.json"), ("unpack", BUNDLE, self.unpacked)):
-            done = self._run(MCPB, *command)
-            if done.returncode:
-                raise Rejected(done.stdout + done.stderr)
+            process = self._run(MCPB, *command)
+            if process.returncode:
+                raise CheckFailed(process.stdout + process.stderr)
         return "valid, and unpacked"
 
-    def launched(self, settings: dict[str, object]) -> str:
-        """Start it as a host does, with these settings, and list the tools."""
+    def launch(self, settings: dict[str, object]) -> str:
+        """Start the bundle as a host does, with these settings, and list the tools."""
         names = [
-            tool["name"] for tool in self._inspect(*self._filled_in(settings))["result"]["tools"]
+            tool["name"] for tool in self._inspect(*self._fill_in(settings))["result"]["tools"]
         ]
         if names != [
             tool.name for tool in TOOLS if not (settings.get("read_only") and tool.writes)
         ]:
-            raise Rejected(f"tools/list: {names}")
+            raise CheckFailed(f"tools/list: {names}")
         return f"{len(names)} tools"
 
-    def compiled(self) -> str:
-        """Bytecode is there from the installation on, not from the first start that needs it."""
+    def check_bytecode(self) -> str:
+        """Check that installation compiles all packages, so that no start has to."""
         sources = list((self.unpacked / ".venv").rglob("mcp_types/*.py"))
         missing = [
             source
@@ -120,59 +116,60 @@ class BundleJudges(Judges):
         ]
         unused = list((self.unpacked / ".venv").rglob("pygments/__pycache__/*.pyc"))
         if missing or not sources or not unused:
-            raise Rejected(f"Not compiled: {missing or 'packages that the start does not load'}")
-        return "every package, also what the start does not load"
+            raise CheckFailed(f"Not compiled: {missing or 'packages that a start does not load'}")
+        return "every package, also those that a start does not load"
 
-    def linted(self) -> str:
-        """server.json, in a folder that has nothing else that the linter would look at."""
+    def lint(self) -> str:
+        """Lint server.json in a folder without other files for the linter."""
         folder = self.home / "registry"
         folder.mkdir()
         for name in ("server.json", "README.md"):
             shutil.copy(ROOT / name, folder)
-        done = self._execute(self.linter, "lint", folder)
-        if done.returncode:
-            raise Rejected(done.stdout + done.stderr)
+        process = self._execute(self.linter, "lint", folder)
+        if process.returncode:
+            raise CheckFailed(process.stdout + process.stderr)
         return f"server.json of {__version__} has no finding"
 
-    def _filled_in(self, settings: dict[str, object]) -> list[str]:
-        """For the Inspector: the command and its variables, as mcpb fills them in for a host."""
-        done = self._run(INTEROP / "bundle.mjs", self.unpacked, json.dumps(settings))
-        if done.returncode:
-            raise Rejected(done.stderr)
-        config = json.loads(done.stdout)
+    def _fill_in(self, settings: dict[str, object]) -> list[str]:
+        """Return Inspector options with the command and variables that mcpb makes for a host."""
+        process = self._run(INTEROP / "bundle.mjs", self.unpacked, json.dumps(settings))
+        if process.returncode:
+            raise CheckFailed(process.stderr)
+        config = json.loads(process.stdout)
         own_uv = shutil.which(
             config["command"], path=str(Path(sys.executable).parent)
         )  # hosts bring theirs as well
-        config |= {"command": own_uv, "env": {**_for_uv(), **config["env"]}}
+        config |= {"command": own_uv, "env": {**_uv_variables(), **config["env"]}}
         file = self.home / "servers.json"
         file.write_text(json.dumps({"mcpServers": {"bundle": config}}), encoding="utf-8")
         return ["--config", str(file), "--server", "bundle", "--method", "tools/list"]
 
 
-def _for_uv() -> dict[str, str]:
-    """What this machine tells uv: the Inspector, as hosts do, starts a server with hardly any environment."""
-    told = {
+def _uv_variables() -> dict[str, str]:
+    """Return the environment variables of this machine that uv needs."""
+    # The Inspector, like a host, starts a server with almost no environment.
+    variables = {
         name: value
         for name, value in environment().items()
         if name.startswith(("UV_", "SSL_CERT_")) or name.upper().endswith("_PROXY")
     }
-    return {"UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never", **told}
+    return {"UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never", **variables}
 
 
 def main(node: Path, linter: Path) -> int:
     with TemporaryDirectory() as home:
-        judges = BundleJudges(node, Path(home), linter)
-        panel: dict[str, Callable[[], str]] = {
-            "packed twice": judges.packed,
-            "mcpb": judges.validated,
+        checks = BundleChecks(node, Path(home), linter)
+        checks_by_name: dict[str, Callable[[], str]] = {
+            "packed twice": checks.check_packing,
+            "mcpb": checks.validate,
             **{
-                f"uv run, settings {name}": partial(judges.launched, given)
+                f"uv run, settings {name}": partial(checks.launch, given)
                 for name, given in SETTINGS.items()
             },
-            "bytecode": judges.compiled,
-            "skillsaw": judges.linted,
+            "bytecode": checks.check_bytecode,
+            "skillsaw": checks.lint,
         }
-        return max([verdict_of(name, judge) for name, judge in panel.items()])
+        return max([print_verdict(name, check) for name, check in checks_by_name.items()])
 
 
 if __name__ == "__main__":

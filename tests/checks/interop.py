@@ -1,7 +1,7 @@
-"""Judges that we did not write, each with its verdict on a line; `python -m tests.checks.interop NODE` exits 1 if one fails.
+"""Run checks that others wrote, and print a verdict for each; `python -m tests.checks.interop NODE` exits 1 on a failure.
 
-The conformance suite on the overlay, where a baseline names what this server does not do, and on the server as it is,
-without one; the Inspector and the TypeScript clients on the server as it is.
+The MCP conformance suite runs on the patched server, with a baseline of what this server does not do, and on the plain
+server without a baseline. The Inspector and the TypeScript clients run on the plain server.
 """
 
 import json
@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -40,115 +40,119 @@ FOR_ANY_SERVER = {
 }  # fmt: skip
 """Scenarios that need no fixtures and no session."""
 
-ASKED = {"agentId": "agent_D5D0p7TUs66TTAEAx", "testCaseId": "tc_d17T6uReChpyfFeP"}
+TEST_CASE = {"agentId": "agent_D5D0p7TUs66TTAEAx", "testCaseId": "tc_d17T6uReChpyfFeP"}
 
-Done = subprocess.CompletedProcess[str]
-
-
-class Rejected(Exception):
-    """A judge found something; the text says what."""
+Finished = subprocess.CompletedProcess[str]
+Check = dict[str, Any]
 
 
-class Judges:
-    """What runs in Node, with a home of its own: some of it keeps files there."""
+class CheckFailed(Exception):
+    """A check failed; the text says why."""
+
+
+class NodeChecks:
+    """Checks that run in Node. Their HOME is a temporary folder: some write files there."""
 
     def __init__(self, node: Path, home: Path) -> None:
         self.node = node
         self.home = home
 
-    def conformance(self, url: str, revision: str) -> str:
-        """All that the revision requires; with a baseline, warnings are failures too."""
+    def run_conformance(self, url: str, revision: str) -> str:
+        """Run everything the revision requires. With a baseline, warnings fail too."""
         file = INTEROP / f"baseline-{revision}.yml"
         baseline = re.findall(r"^  - (\S+)$", file.read_text(encoding="utf-8"), re.M)
-        done, checks = self._conformance(
+        process, checks = self._run_suite(
             url, "--requirements", revision, "--expected-failures", str(file)
         )
-        if done.returncode:
-            said = done.stdout.rpartition("\nTotal")[2]
-            named = [
+        if process.returncode:
+            summary = process.stdout.rpartition("\nTotal")[2]
+            unexpected = [
                 (scenario, check)
                 for scenario, check in checks
-                if f"{scenario}:{check['id']}" not in baseline
+                if f"{scenario}:{check['id']}" not in baseline and f" {scenario}" in summary
             ]
-            scored = [(scenario, check) for scenario, check in named if f" {scenario}" in said]
-            raise Rejected("".join([*_described(scored), said, done.stderr[-2000:]]))
-        return f"{_passed(checks)} checks passed, {len(baseline)} in the baseline"
+            failures = _describe_failures(unexpected)
+            raise CheckFailed("".join([*failures, summary, process.stderr[-2000:]]))
+        return f"{_count_passed(checks)} checks passed, {len(baseline)} in the baseline"
 
-    def conformance_as_it_is(self, url: str, revision: str) -> str:
-        """The scenarios for any server, where a warning counts as a failure."""
+    def run_conformance_on_plain_server(self, url: str, revision: str) -> str:
+        """Run the scenarios for any server. A warning fails too."""
 
-        def judge(scenario: str) -> list[tuple[str, dict[str, Any]]]:
-            done, checks = self._conformance(
+        def run_scenario(scenario: str) -> int:
+            process, checks = self._run_suite(
                 url, "--scenario", scenario, "--spec-version", revision
             )
-            found = list(_described(checks))
-            if done.returncode or found or not _passed(checks):
-                raise Rejected("".join(found) or done.stdout[-2000:] + done.stderr[-2000:])
-            return checks
+            failures = "".join(_describe_failures(checks))
+            passed = _count_passed(checks)
+            if process.returncode or failures or not passed:
+                raise CheckFailed(failures or process.stdout[-2000:] + process.stderr[-2000:])
+            return passed
 
         scenarios = FOR_ANY_SERVER[revision]
         with ThreadPoolExecutor(2) as pool:
-            passed = sum(_passed(checks) for checks in pool.map(judge, scenarios))
+            passed = sum(pool.map(run_scenario, scenarios))
         return f"{passed} checks passed in {len(scenarios)} scenarios, no baseline"
 
-    def _conformance(
-        self, url: str, *arguments: str
-    ) -> tuple[Done, list[tuple[str, dict[str, Any]]]]:
+    def _run_suite(self, url: str, *arguments: str) -> tuple[Finished, list[tuple[str, Check]]]:
         """Run the suite, and return every check with its scenario."""
         with TemporaryDirectory(dir=self.home) as results:
-            done = self._run(
+            process = self._run(
                 CONFORMANCE, "server", "--url", f"{url}/mcp", "-o", results, *arguments
             )
-            return done, [
+            return process, [
                 (re.sub(r"^server-|-\d{4}-\d\d-\d\dT.*$", "", file.parent.name), check)
                 for file in sorted(Path(results).rglob("checks.json"))
                 for check in json.loads(file.read_text(encoding="utf-8"))
             ]
 
-    def inspector(self, *server: str) -> str:
-        """The linter of schemas without a finding, and a call whose answer fits its schema."""
+    def run_inspector(self, *server: str) -> str:
+        """Lint the schemas, and make a call whose answer must fit its schema."""
         listed = self._inspect("--method", "tools/list", "--strict", *server)
         if "schemaFindings" in listed:
-            raise Rejected(json.dumps(listed["schemaFindings"], indent=1))
+            raise CheckFailed(json.dumps(listed["schemaFindings"], indent=1))
         names = [tool["name"] for tool in listed["result"]["tools"]]
         if names != [tool.name for tool in TOOLS]:
-            raise Rejected(f"tools/list: {names}")
+            raise CheckFailed(f"tools/list: {names}")
         call = (
             "--method",
             "tools/call",
             "--tool-name",
             "get_test_case",
             "--tool-args-json",
-            json.dumps(ASKED),
+            json.dumps(TEST_CASE),
         )
         called = self._inspect(*call, *server)
-        if called["result"].get("structuredContent", {}).get("testCaseId") != ASKED["testCaseId"]:
-            raise Rejected(json.dumps(called))
+        if (
+            called["result"].get("structuredContent", {}).get("testCaseId")
+            != TEST_CASE["testCaseId"]
+        ):
+            raise CheckFailed(json.dumps(called))
         return f"{len(names)} tools without a warning, one call"
 
     def _inspect(self, *arguments: str) -> dict[str, Any]:
-        done = self._run(INSPECTOR, "--cli", "--format", "json", "--quiet", *arguments)
-        if done.returncode:
-            raise Rejected(f"exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-        answer: dict[str, Any] = json.loads(done.stdout)
+        process = self._run(INSPECTOR, "--cli", "--format", "json", "--quiet", *arguments)
+        if process.returncode:
+            output = f"{process.stdout[-2000:]}{process.stderr[-4000:]}"
+            raise CheckFailed(f"exit {process.returncode}\n{output}")
+        answer: dict[str, Any] = json.loads(process.stdout)
         return answer
 
-    def typescript(self, url: str) -> str:
+    def run_typescript_clients(self, url: str) -> str:
         server = {
             "url": url,
             "command": [*COMMAND, "--sandbox"],
             "tools": [tool.name for tool in TOOLS],
         }
-        done = self._run(INTEROP / "clients.mjs", json.dumps(server))
-        passed = [line for line in done.stdout.splitlines() if line.endswith(": passed")]
-        if done.returncode or len(passed) != 9:
-            raise Rejected(f"{done.stdout}{done.stderr}")
+        process = self._run(INTEROP / "clients.mjs", json.dumps(server))
+        passed = [line for line in process.stdout.splitlines() if line.endswith(": passed")]
+        if process.returncode or len(passed) != 9:
+            raise CheckFailed(f"{process.stdout}{process.stderr}")
         return f"{len(passed)} clients passed: v1, v2 with a handshake, v2 without, on stdio, SSE and HTTP"
 
-    def _run(self, *command: Path | str) -> Done:
+    def _run(self, *command: Path | str) -> Finished:
         return self._execute(self.node, *command)
 
-    def _execute(self, *command: Path | str) -> Done:
+    def _execute(self, *command: Path | str) -> Finished:
         home = str(self.home)
         return subprocess.run(
             list(map(str, command)),
@@ -161,14 +165,14 @@ class Judges:
         )
 
 
-def _described(checks: Iterable[tuple[str, dict[str, Any]]]) -> Iterable[str]:
-    """What did not pass, a line each."""
+def _describe_failures(checks: Iterable[tuple[str, Check]]) -> Iterator[str]:
+    """Yield a line for each check that did not pass."""
     for scenario, check in checks:
         if check["status"] in ("FAILURE", "WARNING"):
             yield f"{scenario}: {check['id']}: {check['status']}: {check.get('errorMessage', '')}\n"
 
 
-def _passed(checks: Iterable[tuple[str, dict[str, Any]]]) -> int:
+def _count_passed(checks: Iterable[tuple[str, Check]]) -> int:
     return sum(check["status"] == "SUCCESS" for _, check in checks)
 
 
@@ -176,37 +180,39 @@ def main(node: Path) -> int:
     with (
         TemporaryDirectory() as home,
         serving("serve", "--sandbox") as url,
-        serving(module="tests.support.patched_server") as overlaid,
+        serving(module="tests.support.patched_server") as patched_url,
     ):
-        judges = Judges(node, Path(home))
+        checks = NodeChecks(node, Path(home))
         stdio = ("--", *COMMAND, "--sandbox")
-        panel: dict[str, Callable[[], str]] = {
+        checks_by_name: dict[str, Callable[[], str]] = {
             **{
-                f"conformance {each}": partial(judges.conformance, overlaid, each)
+                f"conformance {each}": partial(checks.run_conformance, patched_url, each)
                 for each in REVISIONS
             },
             **{
-                f"conformance {each}, as it is": partial(judges.conformance_as_it_is, url, each)
+                f"conformance {each}, plain server": partial(
+                    checks.run_conformance_on_plain_server, url, each
+                )
                 for each in REVISIONS
             },
-            "Inspector, stdio": partial(judges.inspector, *stdio),
+            "Inspector, stdio": partial(checks.run_inspector, *stdio),
             "Inspector, SSE": partial(
-                judges.inspector, "--server-url", f"{url}/sse", "--transport", "sse"
+                checks.run_inspector, "--server-url", f"{url}/sse", "--transport", "sse"
             ),
             "Inspector, HTTP": partial(
-                judges.inspector, "--server-url", f"{url}/mcp", "--transport", "http"
+                checks.run_inspector, "--server-url", f"{url}/mcp", "--transport", "http"
             ),
-            "TypeScript": partial(judges.typescript, url),
+            "TypeScript": partial(checks.run_typescript_clients, url),
         }
-        return max([verdict_of(name, judge) for name, judge in panel.items()])
+        return max([print_verdict(name, check) for name, check in checks_by_name.items()])
 
 
-def verdict_of(name: str, judge: Callable[[], str]) -> int:
-    """Print what the judge says, and return 1 if it rejected something."""
+def print_verdict(name: str, check: Callable[[], str]) -> int:
+    """Run a check, print its verdict, and return 1 if it failed."""
     started = time.monotonic()
     try:
-        verdict, status = judge(), 0
-    except (Rejected, subprocess.TimeoutExpired, ValueError, KeyError) as exc:
+        verdict, status = check(), 0
+    except (CheckFailed, subprocess.TimeoutExpired, ValueError, KeyError) as exc:
         verdict, status = f"FAILED\n{exc}", 1
     print(f"{name}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
     return status

@@ -1,4 +1,4 @@
-"""docs/reference.md, written from the code: what the server advertises, what its settings and commands are."""
+"""Write docs/reference.md from the code: tools, prompts, resources, settings, commands, limits."""
 
 import argparse
 import re
@@ -7,10 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sigmamind_mcp.api import client
-from sigmamind_mcp.api import idempotency as recent_writes
-from sigmamind_mcp.api import pool as connections
-from sigmamind_mcp.api import transport as upstream
+from sigmamind_mcp.api import client, idempotency, pool, transport
 from sigmamind_mcp.cli import ENVIRONMENT, build_parser
 from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
@@ -18,152 +15,169 @@ from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import GUIDES, KINDS
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES
-from sigmamind_mcp.transports import sse, stdio
-from sigmamind_mcp.transports import traffic as guard
-from sigmamind_mcp.transports import uvicorn_server as serving
+from sigmamind_mcp.transports import sse, stdio, traffic, uvicorn_server
 from sigmamind_mcp.uris import TEMPLATES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 COMMON = ("nextCalls", "hint", "cut", "notice")
 EFFECTS = {"reads": "Only reads.", "creates": "Creates.", "changes": "Changes."}
 
+JSON_TYPES = {"string": "text", "boolean": "`true` or `false`", "integer": "whole number"}
+
 Schema = dict[str, Any]
 
 
-def reference() -> str:
-    """The whole page."""
-    return "\n".join(
-        [*_head(), *_tools(), *_prompts(), *_resources(), *_settings(), *_commands(), *_limits()]
+def build_page() -> str:
+    sections = (
+        _write_head,
+        _write_tools,
+        _write_prompts,
+        _write_resources,
+        _write_settings,
+        _write_commands,
+        _write_limits,
     )
+    lines = [line for section in sections for line in section()]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _head() -> Iterator[str]:
+def _write_head() -> Iterator[str]:
     yield "# Reference"
     yield ""
-    yield "Written from the code by `scripts/reference`; a test holds it to that. Do not edit it by hand."
+    yield "`scripts/reference` writes this page from the code, and a test compares them. Do not edit it."
     yield ""
     yield "[Tools](#tools) · [Prompts](#prompts) · [Resources](#resources) · [Settings](#settings)"
     yield "· [Command line](#command-line) · [Limits](#limits)"
     yield ""
 
 
-def _tools() -> Iterator[str]:
+def _write_tools() -> Iterator[str]:
     yield "## Tools"
     yield ""
-    yield "Arguments are closed: an unknown one is refused, and the refusal names those that there are. `null` counts as"
-    yield "not given. An id has letters, digits, `_` and `-`, at most 128; that of an agent goes with or without"
-    yield "`agent_`. With `SIGMAMIND_AGENT_ID` set, `agentId` may be left out."
+    yield "A tool rejects unknown arguments, and the error lists the valid ones. `null` means not given. An id has letters,"
+    yield "digits, `_` and `-`, at most 128 characters. An agent's id works with or without the prefix `agent_`. If"
+    yield "`SIGMAMIND_AGENT_ID` is set, `agentId` is optional."
     yield ""
-    yield "Every answer has a text and structured content that hold the same facts. Fields that are absent have no"
-    yield "value. These fields may be in any answer:"
+    yield "Every answer has a text and structured content with the same facts. A field without a value is absent. Any answer"
+    yield "can have these fields:"
     yield ""
-    first = TOOLS[0].output_schema["properties"]
-    yield from _table(
-        ("field", "type", "meaning"), _fields({name: first[name] for name in COMMON}, set(COMMON))
-    )
+    fields = TOOLS[0].output_schema["properties"]
+    common = {name: fields[name] for name in COMMON}
+    yield from _format_table(("field", "type", "meaning"), _list_fields(common, set(COMMON)))
     for tool in TOOLS:
-        yield from _tool(tool)
+        yield from _write_tool(tool)
 
 
-def _tool(tool: Tool) -> Iterator[str]:
+def _write_tool(tool: Tool) -> Iterator[str]:
     advertised = tool.advertise(None)
-    arguments, answer = advertised.input_schema, tool.output_schema
+    answer = tool.output_schema
     yield f"### {tool.name}"
     yield ""
-    yield _one_line(advertised.description or "")
+    yield _join_lines(advertised.description or "")
     yield EFFECTS[tool.effect]
     yield ""
-    yield from _table(("argument", "takes", "default", "meaning"), _arguments(arguments))
+    arguments = _list_arguments(advertised.input_schema)
+    yield from _format_table(("argument", "takes", "default", "meaning"), arguments)
     yield "The answer:"
     yield ""
-    own = {name: told for name, told in answer["properties"].items() if name not in COMMON}
-    yield from _table(("field", "type", "meaning"), _fields(own, set(answer.get("required", ()))))
+    own = {name: schema for name, schema in answer["properties"].items() if name not in COMMON}
+    fields = _list_fields(own, set(answer.get("required", ())))
+    yield from _format_table(("field", "type", "meaning"), fields)
 
 
-def _arguments(schema: Schema) -> Iterator[tuple[str, ...]]:
-    for name, told in schema["properties"].items():
-        default = "required" if name in schema.get("required", ()) else _default(told)
-        yield f"`{name}`", _takes(told), default, _one_line(told.get("description", ""))
-        if told.get("type") == "array" and told["items"].get("type") == "object":
-            for inner, inside in told["items"]["properties"].items():
-                of = "required" if inner in told["items"].get("required", ()) else _default(inside)
-                yield (
-                    f"`{name}[].{inner}`",
-                    _takes(inside),
-                    of,
-                    _one_line(inside.get("description", "")),
-                )
+def _list_arguments(schema: Schema, path: str = "") -> Iterator[tuple[str, ...]]:
+    """Yield a row for each argument, and for each field of the objects in a list."""
+    required = schema.get("required", ())
+    for name, argument in schema["properties"].items():
+        default = "required" if name in required else _format_default(argument)
+        meaning = _join_lines(argument.get("description", ""))
+        yield f"`{path}{name}`", _describe_argument(argument), default, meaning
+        items = argument.get("items", {})
+        if items.get("type") == "object":
+            yield from _list_arguments(items, f"{path}{name}[].")
 
 
-def _default(told: Schema) -> str:
-    return f"`{str(told['default']).lower()}`" if told.get("default") not in (None, "") else ""
+def _format_default(argument: Schema) -> str:
+    default = argument.get("default")
+    return "" if default in (None, "") else f"`{str(default).lower()}`"
 
 
-def _takes(told: Schema) -> str:
-    """What an argument takes, with its limits, in words."""
-    if "enum" in told:
-        return " or ".join(f"`{choice}`" for choice in told["enum"])
-    most = told.get("maxLength") or told.get("maxItems")
-    match told.get("type"):
-        case "string" if told.get("pattern") == ID_PATTERN:
-            return "id"
+def _describe_argument(argument: Schema) -> str:
+    """Say what an argument takes, with its limits."""
+    if "enum" in argument:
+        return " or ".join(f"`{choice}`" for choice in argument["enum"])
+    match argument.get("type"):
         case "string":
-            least = "" if told.get("minLength") is None and "pattern" not in told else ", not empty"
-            return f"text{f', at most {most:,} characters' if most else ''}{least}"
+            return _describe_string(argument)
         case "integer":
-            return (
-                f"whole number, {told.get('minimum', 0):,} to {told['maximum']:,}"
-                if "maximum" in told
-                else _from(told)
-            )
+            return _describe_integer(argument)
         case "array":
-            of = {"id": "ids", "object": "objects"}.get(_takes(told["items"]), "texts")
-            return f"list of {of}{f', at most {most:,}' if most else ''}"
+            return _describe_list(argument)
         case "boolean":
             return "`true` or `false`"
         case "object":
             return "object"
-    return " or ".join(_takes(option) for option in told["anyOf"] if option.get("type") != "null")
+    options = [option for option in argument["anyOf"] if option.get("type") != "null"]
+    return " or ".join(_describe_argument(option) for option in options)
 
 
-def _from(told: Schema) -> str:
-    return f"whole number, {told['minimum']:,} or more" if "minimum" in told else "whole number"
+def _describe_string(argument: Schema) -> str:
+    if argument.get("pattern") == ID_PATTERN:
+        return "id"
+    most = argument.get("maxLength")
+    limit = f", at most {most:,} characters" if most else ""
+    may_be_empty = argument.get("minLength") is None and "pattern" not in argument
+    return f"text{limit}" if may_be_empty else f"text{limit}, not empty"
 
 
-def _fields(properties: Schema, required: set[str], within: str = "") -> Iterator[tuple[str, ...]]:
-    """Each field of an answer, with those of the objects inside it."""
-    for name, told in properties.items():
-        kind, inside = _kind(told)
-        sure = "" if name in required or kind.startswith("list") else ", or absent"
-        yield f"`{within}{name}`", f"{kind}{sure}", _one_line(told.get("description", ""))
-        if inside:
-            path = f"{within}{name}{'[]' if kind.startswith('list') else ''}."
-            yield from _fields(inside["properties"], set(inside.get("required", ())), path)
+def _describe_integer(argument: Schema) -> str:
+    if "maximum" in argument:
+        return f"whole number, {argument.get('minimum', 0):,} to {argument['maximum']:,}"
+    if "minimum" in argument:
+        return f"whole number, {argument['minimum']:,} or more"
+    return "whole number"
 
 
-def _kind(told: Schema) -> tuple[str, Schema | None]:
-    """The type of a field in a word, and the object that it holds where that has fields of its own."""
-    options = [option for option in told.get("anyOf", [told]) if option.get("type") != "null"]
-    told = options[0]
-    if "enum" in told:
-        return " or ".join(f"`{choice}`" for choice in told["enum"]), None
-    match told.get("type"):
+def _describe_list(argument: Schema) -> str:
+    kind = {"id": "ids", "object": "objects"}.get(_describe_argument(argument["items"]), "texts")
+    most = argument.get("maxItems")
+    return f"list of {kind}, at most {most:,}" if most else f"list of {kind}"
+
+
+def _list_fields(
+    properties: Schema, required: set[str], path: str = ""
+) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each field of an answer, and for each field of the objects in it."""
+    for name, schema in properties.items():
+        kind, nested = _describe_field(schema)
+        is_list = kind.startswith("list")
+        optional = "" if name in required or is_list else ", or absent"
+        meaning = _join_lines(schema.get("description", ""))
+        yield f"`{path}{name}`", f"{kind}{optional}", meaning
+        if nested:
+            inner = f"{path}{name}[]." if is_list else f"{path}{name}."
+            yield from _list_fields(nested["properties"], set(nested.get("required", ())), inner)
+
+
+def _describe_field(schema: Schema) -> tuple[str, Schema | None]:
+    """Return the type in a word, and the schema of the object in it, if that has fields."""
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    schema = options[0]
+    if "enum" in schema:
+        return " or ".join(f"`{choice}`" for choice in schema["enum"]), None
+    match schema.get("type"):
         case "array":
-            kind, inside = _kind(told["items"])
-            return f"list of {kind}s" if kind in ("text", "object", "number") else "list", inside
+            kind, nested = _describe_field(schema["items"])
+            return f"list of {kind}s" if kind in ("text", "object", "number") else "list", nested
         case "object":
-            return "object", told if told.get("properties") else None
-        case "integer":
-            return "whole number", None
-        case "string" if told.get("format") == "date-time":
+            return "object", schema if schema.get("properties") else None
+        case "string" if schema.get("format") == "date-time":
             return "time", None
-        case other:
-            return {"string": "text", "boolean": "`true` or `false`"}.get(
-                str(other), str(other or "any")
-            ), None
+        case kind:
+            return JSON_TYPES.get(str(kind), str(kind or "any")), None
 
 
-def _prompts() -> Iterator[str]:
+def _write_prompts() -> Iterator[str]:
     yield "## Prompts"
     yield ""
     for prompt in PROMPTS.values():
@@ -175,133 +189,131 @@ def _prompts() -> Iterator[str]:
             (f"`{name}`", "required" if required else "optional", description)
             for name, description, required in prompt.arguments(None)
         ]
-        yield from _table(("argument", "", "meaning"), rows)
+        yield from _format_table(("argument", "", "meaning"), rows)
 
 
-def _resources() -> Iterator[str]:
+def _write_resources() -> Iterator[str]:
     yield "## Resources"
     yield ""
-    yield "`fromTurn` counts from 1; `turns` is how many of them."
+    yield "`fromTurn` is the number of the first turn, counted from 1; `turns` is how many turns."
     yield ""
     rows = [
         (f"`{template}`", KINDS[kind].mime_type, KINDS[kind].description)
         for kind, template in TEMPLATES.items()
     ]
-    yield from _table(("URI", "type", "holds"), rows)
-    yield from _table(
+    yield from _format_table(("URI", "type", "holds"), rows)
+    yield from _format_table(
         ("guide", "about"),
         [(f"`sigmamind://guide/{topic}`", title) for topic, title in GUIDES.items()],
     )
 
 
-def _settings() -> Iterator[str]:
+def _write_settings() -> Iterator[str]:
     yield "## Settings"
     yield ""
-    yield "Read from the environment at the start. An empty value, or one that begins with `${`, counts as unset."
+    yield "The server reads them once, at the start. An empty value, or one that begins with `${`, means unset."
     yield ""
     rows = []
     for name, meaning in re.findall(r"^  (SIGMAMIND_\w+) +(.+)$", ENVIRONMENT, re.M):
         default = Settings.model_fields[name.removeprefix("SIGMAMIND_").lower()].default
         rows.append((f"`{name}`", "" if default is None else f"`{str(default).lower()}`", meaning))
-    yield from _table(("variable", "default", "meaning"), rows)
+    yield from _format_table(("variable", "default", "meaning"), rows)
 
 
-def _commands() -> Iterator[str]:
+def _write_commands() -> Iterator[str]:
     yield "## Command line"
     yield ""
     parser = build_parser()
     [commands] = [
         action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     ]
-    told = {choice.dest: choice.help or "" for choice in commands._choices_actions}
+    summaries = {choice.dest: choice.help or "" for choice in commands._choices_actions}
     yield "### sigmamind-mcp"
     yield ""
-    yield _one_line(parser.description or "")
+    yield _join_lines(parser.description or "")
     yield ""
-    yield from _table(("option", "meaning"), _options(parser))
+    yield from _format_table(("option", "meaning"), _list_options(parser))
     for name, command in commands.choices.items():
         yield f"### sigmamind-mcp {name}"
         yield ""
-        yield f"{_one_line(command.description or told[name]).rstrip('.')}."
+        yield f"{_join_lines(command.description or summaries[name]).rstrip('.')}."
         yield ""
-        yield from _table(("option", "meaning"), _options(command))
+        yield from _format_table(("option", "meaning"), _list_options(command))
     yield "### Exit status"
     yield ""
     rows = [
-        ("0", "done; for a server: ended by a signal or by its client; for `doctor`: no problems"),
-        ("1", "failed on the way; for `doctor`: it found problems"),
-        ("2", "could not start: an unknown option, an unusable setting, a port that is taken"),
+        (
+            "0",
+            "success; a server: stopped by a signal or by its client; `doctor`: no problem found",
+        ),
+        ("1", "failed while running; `doctor`: a problem to fix"),
+        ("2", "could not start: an unknown option, an invalid setting, a port in use"),
     ]
-    yield from _table(("status", "meaning"), rows)
+    yield from _format_table(("status", "meaning"), rows)
 
 
-def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
+def _list_options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, ...]]:
     formatter = argparse.HelpFormatter(parser.prog)
     for action in parser._actions:
-        if not action.option_strings or action.dest in ("help", "version"):
+        is_hidden = action.help == argparse.SUPPRESS
+        if not action.option_strings or is_hidden or action.dest in ("help", "version"):
             continue
-        if action.help is argparse.SUPPRESS:  # for tests alone
-            continue
-        takes = (
-            "|".join(action.choices)
-            if action.choices
-            else ""
-            if action.nargs == 0
-            else action.metavar or action.dest.upper()
-        )
-        yield (
-            f"`{' '.join([action.option_strings[0], str(takes)]).rstrip()}`",
-            formatter._expand_help(action),
-        )
+        words = [action.option_strings[0], _format_value(action)]
+        yield f"`{' '.join(words).rstrip()}`", formatter._expand_help(action)
 
 
-def _limits() -> Iterator[str]:
+def _format_value(action: argparse.Action) -> str:
+    if action.choices:
+        return "|".join(action.choices)
+    if action.nargs == 0:
+        return ""
+    return str(action.metavar or action.dest.upper())
+
+
+def _write_limits() -> Iterator[str]:
     yield "## Limits"
     yield ""
     rows = [
-        ("a concise answer", f"{CONCISE_CHARACTERS:,} characters, in each of its two forms"),
-        ("an answer with `detail: \"full\"`", f"{FULL_BYTES:,} bytes, the same"),
-        ("a request to the API", f"{upstream.DEADLINE_SECONDS:.0f} s with all its retries, {upstream.CONNECT_SECONDS:.0f} s to connect"),
-        ("an answer of the API", f"{upstream.MAX_BODY_BYTES // 2**20} MiB"),
-        ("requests to the API at once", f"{connections.MAX_CONCURRENT_REQUESTS}, for all callers of a process"),
-        ("a list that is read to its end", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}, {client.WALK_SECONDS:.0f} s"),
-        ("the body of a request to `serve`", f"{guard.MAX_BODY_BYTES // 1024:,} KiB (413), whole within {guard.BODY_SECONDS:.0f} s (408)"),
-        ("calls in flight in `serve`", f"{guard.MAX_CALLS} (503)"),
-        ("calls in flight by SSE in `serve`", f"{sse.MAX_SSE_CALLS} for a key (429), answers that nobody takes among them"),
-        ("an answer of `serve`", f"taken within {guard.TAKE_SECONDS:.0f} s, or its client is let go"),
-        ("open SSE streams in `serve`", f"{sse.MAX_STREAMS} (503)"),
-        ("writes that are remembered", f"those of {recent_writes.REMEMBERED_SECONDS / 60:.0f} minutes, {recent_writes.MOST_REMEMBERED:,} at most"),
-        ("the end of `serve`", f"{guard.DRAIN_SECONDS:.0f} s for calls in flight, {serving.HARD_SECONDS:.0f} s at most"),
-        ("the end of the stdio server", f"{stdio.END_SECONDS:.0f} s for a write under way"),
+        ("a concise answer", f"{CONCISE_CHARACTERS:,} characters, in the text and in the structured content"),
+        ("an answer with `detail: \"full\"`", f"{FULL_BYTES:,} bytes, in each of the two"),
+        ("a request to the API", f"{transport.DEADLINE_SECONDS:.0f} s with all retries, {transport.CONNECT_SECONDS:.0f} s to connect"),
+        ("a response of the API", f"{transport.MAX_BODY_BYTES // 2**20} MiB"),
+        ("concurrent requests to the API", f"{pool.MAX_CONCURRENT_REQUESTS}, for all callers of a process"),
+        ("a list that is read completely", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}, {client.WALK_SECONDS:.0f} s"),
+        ("the body of a request to `serve`", f"{traffic.MAX_BODY_BYTES // 1024:,} KiB (413), received within {traffic.BODY_SECONDS:.0f} s (408)"),
+        ("concurrent calls to `serve`", f"{traffic.MAX_CALLS} (503)"),
+        ("concurrent SSE calls to `serve`", f"{sse.MAX_SSE_CALLS} per key (429), unread answers included"),
+        ("an answer of `serve`", f"read by the client within {traffic.TAKE_SECONDS:.0f} s, or the connection is closed"),
+        ("open SSE streams of `serve`", f"{sse.MAX_STREAMS} (503)"),
+        ("remembered writes", f"writes of the last {idempotency.REMEMBERED_SECONDS / 60:.0f} minutes, at most {idempotency.MOST_REMEMBERED:,}"),
+        ("shutdown of `serve`", f"{traffic.DRAIN_SECONDS:.0f} s for running calls, {uvicorn_server.HARD_SECONDS:.0f} s at most"),
+        ("shutdown of the stdio server", f"{stdio.END_SECONDS:.0f} s for a running write"),
         ("paths of `serve`", f"`/mcp`, `/sse`, `{sse.MESSAGES}`, `/healthz`, `/readyz`"),
     ]  # fmt: skip
-    yield from _table(("what", "limit"), rows)
+    yield from _format_table(("what", "limit"), rows)
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def _format_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     rows = list(rows)
     if not rows:
         return
-    for row in (head, tuple("---" for _ in head), *rows):
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |".replace(
-            "|  |", "| |"
-        )
+    for row in (head, ("---",) * len(head), *rows):
+        cells = [cell.replace("|", r"\|") for cell in row]
+        yield f"| {' | '.join(cells)} |".replace("|  |", "| |")
     yield ""
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.split())
 
 
 def main() -> int:
-    """Write the page, or with `--check` say whether it is as it would be written."""
-    page = reference().rstrip("\n") + "\n"
+    """Write the page; with `--check`, return 1 if it differs from the code."""
+    page = build_page()
     if "--check" in sys.argv[1:]:
         is_current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page
         if not is_current:
-            sys.stderr.write(
-                "docs/reference.md is not what the code says: run scripts/reference.\n"
-            )
+            sys.stderr.write("docs/reference.md differs from the code: run scripts/reference.\n")
         return 0 if is_current else 1
     PAGE.write_text(page, encoding="utf-8", newline="\n")
     return 0

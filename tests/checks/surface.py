@@ -1,7 +1,7 @@
-"""What a client sees of the server, with its cost in tokens; `python -m tests.checks.surface NODE [--check]`.
+"""Record what clients see of the server, with its cost in tokens; `python -m tests.checks.surface NODE [--check]`.
 
-It is kept in tests/data/surface.json, and the bundle's manifest lists the same tools and prompts; `--check` shows the
-difference and exits 1. Tokens are those of o200k_base, of compact JSON; for a tool, of what reaches a model: name,
+The record is tests/data/surface.json; the bundle's manifest lists the same tools and prompts. `--check` prints the
+difference and exits 1. Tokens are o200k_base tokens of compact JSON. For a tool they count what reaches a model: name,
 description and input schema.
 """
 
@@ -31,13 +31,13 @@ COUNTER = ROOT / "interop" / "tokens.mjs"
 MOST_IN_ALL = 3000
 MOST_PER_TOOL = 350
 LINE = 110
-BESIDE_TOOLS = ("prompts", "resourceTemplates", "resources")
+OTHER_LISTS = ("prompts", "resourceTemplates", "resources")
 
 JSON = dict[str, Any]
 
 
-async def offered() -> JSON:
-    """Instructions, tools, prompts, resource templates and guides, as a client gets them from a server without settings."""
+async def read_surface() -> JSON:
+    """List everything that a client sees of a server with default settings."""
     async with (
         open_server(Settings(), select_api(Settings())) as server,
         Client(server, cache=None) as client,
@@ -55,112 +55,111 @@ async def offered() -> JSON:
         return {"instructions": client.instructions, **dumped}
 
 
-def pluralize(surface: JSON, node: Path) -> JSON:
-    """The surface with the tokens of each thing in it and, of the tools, in all."""
-    reaching = [reaching_a_model(tool) for tool in surface["tools"]]
-    told = [
-        reaching,
-        surface["instructions"],
-        *reaching,
-        *(tool["outputSchema"] for tool in surface["tools"]),
-    ]
-    told += [item for name in BESIDE_TOOLS for item in surface[name]]
-    in_all, instructions, *rest = _tokens(told, node)
-    inputs, outputs, others = (
-        rest[: len(reaching)],
-        rest[len(reaching) :],
-        iter(rest[2 * len(reaching) :]),
+def add_tokens(surface: JSON, node: Path) -> JSON:
+    """Return the surface with the tokens of each item, and of all tools together."""
+    tools = surface["tools"]
+    inputs = [select_model_input(tool) for tool in tools]
+    others = [item for name in OTHER_LISTS for item in surface[name]]
+    outputs = [tool["outputSchema"] for tool in tools]
+    counts = iter(
+        _count_tokens([inputs, surface["instructions"], *inputs, *outputs, *others], node)
     )
+    tokens = {"tools": next(counts), "instructions": next(counts)}
+    input_tokens = [next(counts) for _ in inputs]
+    output_tokens = [next(counts) for _ in outputs]
     return {
-        "tokens": {"tools": in_all, "instructions": instructions},
+        "tokens": tokens,
         "instructions": surface["instructions"],
         "tools": [
-            {"tokens": tokens, "outputTokens": output, **tool}
-            for tokens, output, tool in zip(inputs, outputs, surface["tools"], strict=False)
+            {"tokens": in_input, "outputTokens": in_output, **tool}
+            for in_input, in_output, tool in zip(input_tokens, output_tokens, tools, strict=True)
         ],
         **{
-            name: [{"tokens": next(others), **item} for item in surface[name]]
-            for name in BESIDE_TOOLS
+            name: [{"tokens": next(counts), **item} for item in surface[name]]
+            for name in OTHER_LISTS
         },
     }
 
 
-def reaching_a_model(tool: JSON) -> JSON:
+def select_model_input(tool: JSON) -> JSON:
+    """Return what a model gets of a tool."""
     return {name: tool[name] for name in ("name", "description", "inputSchema")}
 
 
-def _tokens(values: Sequence[object], node: Path) -> list[int]:
+def _count_tokens(values: Sequence[object], node: Path) -> list[int]:
     texts = [json.dumps(value, separators=(",", ":"), ensure_ascii=False) for value in values]
     command = [str(node), str(COUNTER)]
-    done = subprocess.run(
+    process = subprocess.run(
         command, input=json.dumps(texts), capture_output=True, check=True, encoding="utf-8"
     )
-    tokens: list[int] = json.loads(done.stdout)
+    tokens: list[int] = json.loads(process.stdout)
     return tokens
 
 
-def without_tokens(surface: JSON) -> JSON:
-    """What `offered` gave."""
+def remove_tokens(surface: JSON) -> JSON:
+    """Return what `read_surface` returned."""
     lists = {name: items for name, items in surface.items() if isinstance(items, list)}
-    bare = {
-        name: [
-            {key: value for key, value in item.items() if key not in ("tokens", "outputTokens")}
-            for item in items
-        ]
-        for name, items in lists.items()
-    }
+    bare = {name: [_remove_counts(item) for item in items] for name, items in lists.items()}
     return {"instructions": surface["instructions"], **bare}
 
 
-def manifest_of(surface: JSON, manifest: str) -> str:
-    """The manifest with the tools and prompts on offer; a prompt's text has blanks where a host fills in."""
-    given: JSON = json.loads(manifest)
-    given["tools"] = [
+def _remove_counts(item: JSON) -> JSON:
+    return {name: value for name, value in item.items() if name not in ("tokens", "outputTokens")}
+
+
+def update_manifest(surface: JSON, manifest: str) -> str:
+    """Return the manifest with the current tools and prompts."""
+    updated: JSON = json.loads(manifest)
+    updated["tools"] = [
         {"name": tool["name"], "description": tool["title"]} for tool in surface["tools"]
     ]
-    given["prompts"] = [
+    updated["prompts"] = [
         {
             "name": prompt["name"],
             "description": prompt["description"],
             "arguments": [argument["name"] for argument in prompt["arguments"]],
-            "text": _text(prompt),
+            "text": _fill_prompt(prompt),
         }
         for prompt in surface["prompts"]
     ]
-    return format_time(given)
+    return format_json(updated)
 
 
-def _text(listed: JSON) -> str:
+def _fill_prompt(listed: JSON) -> str:
+    """Return the text of a prompt, with a placeholder for each argument."""
     prompt = PROMPTS[listed["name"]]
     names = [argument["name"] for argument in listed["arguments"]]
-    blanks = {to_snake(name): f"${{arguments.{name}}}" for name in names}
-    return prompt.function(prompt.model.model_construct(None, **blanks), read_only=False)
+    placeholders = {to_snake(name): f"${{arguments.{name}}}" for name in names}
+    return prompt.function(prompt.model.model_construct(None, **placeholders), read_only=False)
 
 
-def format_time(value: JSON) -> str:
-    return _format_time(value, "") + "\n"
+def format_json(value: JSON) -> str:
+    return _format_value(value, "") + "\n"
 
 
-def _format_time(value: object, margin: str) -> str:
-    """JSON in which what fits stands on one line, so that a difference shows whole things."""
+def _format_value(value: object, margin: str) -> str:
+    """Write JSON with each value on one line if it fits, for readable differences."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or len(margin) + len(line) <= LINE:
         return line
     inner = f"{margin}  "
     if isinstance(value, dict):
-        parts = [f"{json.dumps(name)}: {_format_time(item, inner)}" for name, item in value.items()]
+        parts = [
+            f"{json.dumps(name)}: {_format_value(item, inner)}" for name, item in value.items()
+        ]
     else:
-        parts = [_format_time(item, inner) for item in value]
+        parts = [_format_value(item, inner) for item in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n{inner}" + f",\n{inner}".join(parts) + f"\n{margin}{closing}"
 
 
-def difference(file: Path, wanted: str) -> Iterator[str]:
-    there = file.read_text(encoding="utf-8") if file.exists() else ""
+def compare_file(file: Path, current: str) -> Iterator[str]:
+    """Yield the lines of a unified diff from the committed file."""
+    committed = file.read_text(encoding="utf-8") if file.exists() else ""
     name = file.relative_to(ROOT).as_posix()
     return difflib.unified_diff(
-        there.splitlines(),
-        wanted.splitlines(),
+        committed.splitlines(),
+        current.splitlines(),
         f"{name} as committed",
         f"{name} as served",
         lineterm="",
@@ -168,28 +167,33 @@ def difference(file: Path, wanted: str) -> Iterator[str]:
 
 
 def main(node: Path, *, check: bool) -> int:
-    surface = pluralize(anyio.run(offered), node)
-    wanted = {
-        SURFACE: format_time(surface),
-        MANIFEST: manifest_of(surface, MANIFEST.read_text(encoding="utf-8")),
+    """Write both files and return 0; with `check`, print differences and return 1 if any."""
+    surface = add_tokens(anyio.run(read_surface), node)
+    current = {
+        SURFACE: format_json(surface),
+        MANIFEST: update_manifest(surface, MANIFEST.read_text(encoding="utf-8")),
     }
     status = 0
-    for file, text in wanted.items():
-        changed = list(difference(file, text))
-        print("\n".join(changed) if changed else f"{file.name}: as served", flush=True)
-        if changed and not check:
+    for file, text in current.items():
+        changes = list(compare_file(file, text))
+        print("\n".join(changes) if changes else f"{file.name}: unchanged", flush=True)
+        if changes and not check:
             file.write_text(text, encoding="utf-8", newline="\n")
-        status |= bool(changed) and check
-    dearest = max(surface["tools"], key=lambda tool: tool["tokens"])
-    told = f"{surface['tokens']['tools']} tokens for {len(surface['tools'])} tools (at most {MOST_IN_ALL})"
-    print(
-        f"{told}; the dearest is {dearest['name']} with {dearest['tokens']} (at most {MOST_PER_TOOL})."
-    )
+        status |= bool(changes) and check
+    _print_costs(surface)
     if status:
         print(
-            "What clients see has changed. If it is meant, run scripts/surface and commit what it writes."
+            "What clients see has changed. If you mean it, run scripts/surface and commit the files."
         )
     return status
+
+
+def _print_costs(surface: JSON) -> None:
+    tools = surface["tools"]
+    costliest = max(tools, key=lambda tool: tool["tokens"])
+    total = surface["tokens"]["tools"]
+    print(f"{len(tools)} tools cost {total} tokens (at most {MOST_IN_ALL}).")
+    print(f"{costliest['name']} costs most: {costliest['tokens']} (at most {MOST_PER_TOOL}).")
 
 
 if __name__ == "__main__":

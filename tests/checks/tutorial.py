@@ -1,8 +1,7 @@
-"""docs/tutorial.md, made again: its commands are run and its calls made, in order, and what comes back is compared.
+"""Repeat every command and call of docs/tutorial.md in order, and compare the results.
 
-A `console` block holds a command after `$ ` and what it prints; a `call` block a tool and its arguments, and the `text`
-block after it the answer. What differs from one time to the next (moments, fences, seconds, versions, paths) is left
-as it stands on the page.
+A `console` block holds a command after `$ ` and its output. A `call` block holds a tool and its arguments, and the
+`text` block after it the answer. Parts that differ between runs (times, fences, seconds, versions, paths) are ignored.
 """
 
 import json
@@ -20,8 +19,8 @@ from tests.support.processes import COMMAND, environment, run
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 SET_UP = ("git clone ", "python3 -m venv ", ".venv/bin/pip install ")
-"""Commands that are shown without being run: the tests run in what they make."""
-FROM_HERE = ".venv/bin/sigmamind-mcp "
+"""Commands that are not run: they make the environment that this runs in."""
+INSTALLED = ".venv/bin/sigmamind-mcp "
 COMMAND_PATH = "/absolute/path/to/sigmamind-mcp/.venv/bin/sigmamind-mcp"
 
 VARYING = (
@@ -35,69 +34,80 @@ VARYING = (
 
 @dataclass(frozen=True)
 class Step:
-    """One thing done on the page, and where on it the outcome stands."""
+    """One command or call on the page, with its result and the place of that."""
 
     kind: str
-    does: str
-    printed: str
+    action: str
+    result: str
     start: int
     end: int
 
     def __str__(self) -> str:
-        return " ".join(self.does.split())[:100]
+        return " ".join(self.action.split())[:100]
 
 
-def steps(page: str) -> list[Step]:
-    """Everything that the page does, in its order."""
-    found = []
-    pattern = r"```console\n((?:\$ [^\n]+\n)+)(.*?)```|```call\n(.+?)\n```\n+```text\n(.*?)```"
-    for block in re.finditer(pattern, page, re.S):
-        group = 2 if block.group(1) else 4
-        kind, does = ("console", block.group(1)) if block.group(1) else ("call", block.group(3))
-        found.append(Step(kind, does, block.group(group), block.start(group), block.end(group)))
-    return found
+BLOCKS = re.compile(
+    r"```console\n(?P<command>(?:\$ [^\n]+\n)+)(?P<output>.*?)```"
+    r"|```call\n(?P<call>.+?)\n```\n+```text\n(?P<answer>.*?)```",
+    re.S,
+)
 
 
-async def made_again(page: str) -> list[str]:
-    """What comes of each step now."""
-    came = []
+def list_steps(page: str) -> list[Step]:
+    """Return the commands and calls of the page in order."""
+    steps = []
+    for block in BLOCKS.finditer(page):
+        kind, action, result = "call", "call", "answer"
+        if block["command"]:
+            kind, action, result = "console", "command", "output"
+        steps.append(Step(kind, block[action], block[result], *block.span(result)))
+    return steps
+
+
+async def repeat_steps(page: str) -> list[str]:
+    """Return what each step gives now."""
+    results = []
     server = StdioServerParameters(
         command=COMMAND[0],
         args=[*COMMAND[1:], "--sandbox", "--log-level", "error"],
         env=environment(),
     )
     async with Client(server, cache=None) as client:
-        for step in steps(page):
-            came.append(_printed(step) if step.kind == "console" else await _answered(client, step))
-    return came
+        for step in list_steps(page):
+            if step.kind == "console":
+                results.append(_run_command(step))
+            else:
+                results.append(await _call_tool(client, step))
+    return results
 
 
-def _printed(step: Step) -> str:
-    lines = [line.removeprefix("$ ") for line in step.does.splitlines()]
+def _run_command(step: Step) -> str:
+    lines = [line.removeprefix("$ ") for line in step.action.splitlines()]
     if all(line.startswith(SET_UP) for line in lines):
         return ""
     [line] = lines
     env = {name: value for name, value in environment().items() if "proxy" not in name.lower()}
-    shown = run(*line.removeprefix(FROM_HERE).split(), env=env).stdout
-    return re.sub(r'("command":\s+)"[^"]+"', rf'\1"{COMMAND_PATH}"', shown)
+    output = run(*line.removeprefix(INSTALLED).split(), env=env).stdout
+    return re.sub(r'("command":\s+)"[^"]+"', rf'\1"{COMMAND_PATH}"', output)
 
 
-async def _answered(client: Client, step: Step) -> str:
-    tool, arguments = step.does.split(maxsplit=1)
+async def _call_tool(client: Client, step: Step) -> str:
+    tool, arguments = step.action.split(maxsplit=1)
     result = await client.call_tool(tool, json.loads(arguments))
     text = text_of(result)
     if result.is_error:
         sys.exit(
-            f"docs/tutorial.md: this call fails now, perhaps for an id that is another: {step}\n{text}"
+            f"docs/tutorial.md: this call now fails, perhaps because an id has changed: {step}\n{text}"
         )
     return f"{text}\n"
 
 
-def alike(one: str, other: str) -> bool:
-    return _settled(one) == _settled(other)
+def is_same_result(expected: str, actual: str) -> bool:
+    """Compare two results, ignoring what differs between runs."""
+    return _replace_varying(expected) == _replace_varying(actual)
 
 
-def _settled(text: str) -> str:
+def _replace_varying(text: str) -> str:
     text = re.sub(r"\s+", " ", text)
     for pattern, name in VARYING:
         text = re.sub(pattern, name, text)
@@ -105,18 +115,19 @@ def _settled(text: str) -> str:
 
 
 def main() -> int:
-    """Write what came back where it differs, or with `--check` name the first step whose outcome does."""
+    """Write changed results to the page; with `--check`, name the first and return 1."""
     page = PAGE.read_text(encoding="utf-8")
-    outcomes = list(zip(steps(page), anyio.run(made_again, page), strict=True))
-    changed = [(step, came) for step, came in outcomes if not alike(step.printed, came)]
+    outcomes = zip(list_steps(page), anyio.run(repeat_steps, page), strict=True)
+    changed = [(step, text) for step, text in outcomes if not is_same_result(step.result, text)]
     if "--check" in sys.argv[1:]:
-        for step, _ in changed[:1]:
+        if changed:
+            step, _ = changed[0]
             sys.stderr.write(
-                f"docs/tutorial.md: this has another outcome now, run scripts/tutorial: {step}\n"
+                f"docs/tutorial.md: the result has changed, run scripts/tutorial: {step}\n"
             )
         return 1 if changed else 0
-    for step, came in reversed(changed):
-        page = page[: step.start] + came + page[step.end :]
+    for step, text in reversed(changed):
+        page = page[: step.start] + text + page[step.end :]
     PAGE.write_text(page, encoding="utf-8", newline="\n")
     return 0
 

@@ -5,6 +5,7 @@ import pytest
 from tests.support.processes import environment, run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
 def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
     shown = run("demo", env=environment(PYTHONIOENCODING=encoding, COLUMNS="200"))

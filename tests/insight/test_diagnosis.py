@@ -19,7 +19,7 @@ from sigmamind_mcp.insight.diagnosis import (
 from sigmamind_mcp.insight.signals import Signal
 from sigmamind_mcp.insight.words import extract_words
 from tests.support.fake_api import CASE, RUN
-from tests.support.planting import planted_case
+from tests.support.sample_batches import make_sample_case
 
 WRONG_DATE = "The agent stated a wrong delivery date, 9 May, although the order arrives on 4 May."
 
@@ -51,10 +51,12 @@ def failed(remarks: str | None, *said: str, job: str = "job_1", case: str = "tc_
 
 
 def test_outcomes_of_cases() -> None:
-    cases = [TestCase.read(planted_case(n, attempt)) for n, attempt in enumerate((5, 5, 5, 4, 3))]
+    cases = [
+        TestCase.read(make_sample_case(n, attempt)) for n, attempt in enumerate((5, 5, 5, 4, 3))
+    ]
     verdicts = {0: [True] * 5, 1: [False] * 5, 2: [True, False] * 3, 3: [True] * 4, 4: []}
     runs = [
-        TestRun.read({**RUN, "testCase": planted_case(n, 5), "isSuccessful": verdict})
+        TestRun.read({**RUN, "testCase": make_sample_case(n, 5), "isSuccessful": verdict})
         for n, ones in verdicts.items()
         for verdict in ones
     ]
@@ -227,8 +229,8 @@ def test_plan_reads_a_run_of_each_shown_group_first(monkeypatch: pytest.MonkeyPa
 
 def test_plan_reads_passed_runs_of_cases_that_failed_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "MAX_PASSED_READ", 2)
-    cases = [TestCase.read(planted_case(number, 2)) for number in range(2)]
-    fine, mixed = ({**RUN, "testCase": planted_case(number, 2)} for number in range(2))
+    cases = [TestCase.read(make_sample_case(number, 2)) for number in range(2)]
+    fine, mixed = ({**RUN, "testCase": make_sample_case(number, 2)} for number in range(2))
     passed = [
         TestRun.read({**fine, "jobId": "job_1"}),
         TestRun.read({**mixed, "jobId": "job_2"}),

@@ -244,6 +244,7 @@ def test_smallest_drop_may_sit_exactly_at_alpha() -> None:
     assert find_smallest_drop(Counts(4, 4), 4, ALPHA / 2) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.3, 0.05, 0.1 / 3, 1e-4])
 def test_power_equals_brute_force(alpha: float) -> None:
     for attempts in (1, 3, 4, 8, 13):

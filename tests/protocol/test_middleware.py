@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
-from tests.conftest import Rounds
+from tests.conftest import RoundCount
 from tests.support.fake_api import BATCH, FakeAPI
 from tests.support.processes import RawClient, served
 from tests.transports.raw_http import ACCEPT, CALL, IN_BATCH, env_for
@@ -37,7 +37,7 @@ async def test_each_call_is_one_line_of_the_log(fake_api: FakeAPI) -> None:
 
 
 async def test_bad_requests_cost_little_log_and_show_no_body(
-    fake_api: FakeAPI, rounds: Rounds, figures: list[str]
+    fake_api: FakeAPI, rounds: RoundCount, figures: list[str]
 ) -> None:
     """R36, R1: neither key nor body stands in the log, at the level that logs most."""
     count = rounds(short=200, long=1_000)

@@ -12,6 +12,7 @@ MODERN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])
 def test_every_handshake_revision_is_spoken(raw: RawClient, version: str) -> None:
     assert raw.initialize(version)["result"]["protocolVersion"] == version

@@ -7,6 +7,7 @@ from tests.support.processes import RawClient
 from tests.transports.raw_http import IN_BATCH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])
 def test_older_clients_get_the_uri_in_the_text_alone(raw: RawClient, version: str) -> None:
     raw.initialize(version)

@@ -1,1 +1,1 @@
-"""What several tests share: an API that fails on request, the server on each transport, processes."""
+"""Helpers that several tests share: fake APIs, server processes, connections."""

@@ -1,6 +1,6 @@
-"""The server's process on each transport, spoken to in bytes, so that a test is written once and run over all of them.
+"""Start the server on every transport, and talk to each in raw bytes, so that a test is written once.
 
-A client library would refuse to send what these tests send, and hide what they look at.
+No client library: it would refuse to send what these tests send, and hide what they check.
 """
 
 import base64
@@ -21,89 +21,92 @@ import httpx2
 
 from tests.support.processes import COMMAND, environment
 
-WIRES = ("stdio", "SSE", "HTTP 2025-11-25", "HTTP 2026-07-28")
-WAIT = 60.0
+NEWEST = "HTTP 2026-07-28"
+TRANSPORTS = ("stdio", "SSE", "HTTP 2025-11-25", NEWEST)
+TIMEOUT_SECONDS = 60.0
+CLIENT_INFO = {"name": "raw", "version": "1"}
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+    "io.modelcontextprotocol/clientInfo": CLIENT_INFO,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-CLIENT = {
-    "protocolVersion": "2025-11-25",
-    "capabilities": {},
-    "clientInfo": {"name": "raw", "version": "1"},
-}
+CLIENT = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT_INFO}
+INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 
 
 class Answer(NamedTuple):
-    """What came back to one request: the JSON-RPC message, or the status of an HTTP refusal, and all of it as it came."""
+    """The response to one request: its JSON-RPC message, or the status of an HTTP refusal."""
 
     message: dict[str, Any]
     raw: str
 
     @property
     def result(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.message.get("result") or {}
-        return found
+        result: dict[str, Any] = self.message.get("result") or {}
+        return result
 
     @property
     def is_error(self) -> bool:
         return "result" not in self.message or bool(self.result.get("isError"))
 
     @property
-    def said(self) -> str:
-        """The text that the model or its client is shown."""
-        texts = [
-            part.get("text", "")
-            for part in self.result.get("content") or self.result.get("contents") or []
-        ]
+    def text(self) -> str:
+        """Return the text that the model or its client reads."""
+        parts = self.result.get("content") or self.result.get("contents") or []
+        texts = [part.get("text", "") for part in parts]
         return "\n".join([*texts, str(self.message.get("error", ""))])
 
 
 @dataclass
-class Process:
-    """A server's process and its log, which can be read while it runs."""
+class ServerProcess:
+    """A running server and its log file."""
 
     process: subprocess.Popen[bytes]
     log_file: Path
 
     def log(self, *, until: str) -> str:
-        """The log once this stands in it: a thread of the server's writes it."""
-        end = time.monotonic() + WAIT
+        """Return the log once it contains this text; a thread of the server writes it."""
+        end = time.monotonic() + TIMEOUT_SECONDS
         while until not in (log := self.log_file.read_text(encoding="utf-8")):
             assert time.monotonic() < end, log[-1000:]
             time.sleep(0.01)
         return log
 
     def memory(self) -> float:
-        """Its resident memory in MB; 0 where the system does not tell."""
+        """Return the resident memory in MB, or 0 without /proc."""
         status = Path(f"/proc/{self.process.pid}/status")
-        lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
-        return next(
-            (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0
-        )
+        if not status.exists():
+            return 0.0
+        for line in status.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        return 0.0
 
     def descriptors(self) -> int:
-        """How many files and sockets it has open; 0 where the system does not tell."""
+        """Return the number of open files and sockets, or 0 without /proc."""
         folder = Path(f"/proc/{self.process.pid}/fd")
         return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 @dataclass
-class Wire:
-    """One client of one server, over one transport; many threads may ask at once."""
+class Connection:
+    """One client of one server over one transport. Threads may share it."""
 
     name: str
-    server: Process
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
-    waiting: dict[int, Queue[str]] = field(default_factory=dict)
+    server: ServerProcess
+    request_ids: Iterator[int] = field(default_factory=lambda: count(1))
+    pending: dict[int, Queue[str]] = field(default_factory=dict)
 
-    def ask(self, method: str, params: Mapping[str, Any] | bytes, named: str = "") -> Answer:
-        """Send a request, its params as data or as the bytes of their JSON, and wait for the answer."""
-        number = next(self.numbers)
-        raw = params if isinstance(params, bytes) else json.dumps(self._complete(params)).encode()
-        head = json.dumps({"jsonrpc": "2.0", "id": number, "method": method}).encode()
-        return self._exchange(number, head[:-1] + b',"params":' + raw + b"}", method, named)
+    def ask(self, method: str, params: Mapping[str, Any] | bytes, target: str = "") -> Answer:
+        """Send a request and wait for its answer. Bytes are sent as they are.
+
+        `target` is the tool or URI, which newer revisions repeat in a header.
+        """
+        request_id = next(self.request_ids)
+        raw = params if isinstance(params, bytes) else json.dumps(self._add_meta(params)).encode()
+        head = json.dumps({"jsonrpc": "2.0", "id": request_id, "method": method}).encode()
+        message = head[:-1] + b',"params":' + raw + b"}"
+        return self._exchange(request_id, message, method, target)
 
     def call(self, tool: str, arguments: Any) -> Answer:
         return self.ask("tools/call", {"name": tool, "arguments": arguments}, tool)
@@ -112,52 +115,51 @@ class Wire:
         return self.ask("resources/read", {"uri": uri}, uri)
 
     def complete_params(self, raw: bytes) -> bytes:
-        """The bytes of params with what this revision wants in them."""
-        if self.name != "HTTP 2026-07-28":
+        """Insert `_meta` into the bytes of params where the revision needs it."""
+        if self.name != NEWEST:
             return raw
         return b'{"_meta":' + json.dumps(META).encode() + b"," + raw.lstrip()[1:]
 
-    def logged(self) -> str:
-        """The log of everything so far."""
-        number = next(self.numbers)
-        self._exchange(number, json.dumps(self._ping(number)).encode(), "tools/list", "")
-        return self.server.log(until=f'"id": {number},')
-
-    def _ping(self, number: int) -> dict[str, Any]:
-        return {
+    def read_log(self) -> str:
+        """Return the log of everything before this call."""
+        request_id = next(self.request_ids)
+        marker = {
             "jsonrpc": "2.0",
-            "id": number,
+            "id": request_id,
             "method": "tools/list",
-            "params": self._complete({}),
+            "params": self._add_meta({}),
         }
+        self._exchange(request_id, json.dumps(marker).encode(), "tools/list", "")
+        return self.server.log(until=f'"id": {request_id},')
 
-    def _complete(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {**params, "_meta": META} if self.name == "HTTP 2026-07-28" else params
+    def _add_meta(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**params, "_meta": META} if self.name == NEWEST else params
 
-    def _exchange(self, number: int, message: bytes, method: str, named: str) -> Answer:
+    def _exchange(self, request_id: int, message: bytes, method: str, target: str) -> Answer:
         raise NotImplementedError
 
-    def _heard(self, line: str) -> None:
+    def _deliver(self, line: str) -> None:
+        """Pass a message to the thread that waits for it."""
         message = json.loads(line)
-        if message.get("id") in self.waiting:
-            self.waiting[message["id"]].put(line)
+        if message.get("id") in self.pending:
+            self.pending[message["id"]].put(line)
 
     @contextmanager
-    def _waiting_for(self, number: int) -> Iterator["Queue[str]"]:
-        queue = self.waiting[number] = Queue()
+    def _expect(self, request_id: int) -> Iterator["Queue[str]"]:
+        queue = self.pending[request_id] = Queue()
         try:
             yield queue
         finally:
-            del self.waiting[number]
+            del self.pending[request_id]
 
 
-class Stdio(Wire):
+class StdioConnection(Connection):
     lock = Lock()
 
-    def _exchange(self, number: int, message: bytes, method: str, named: str) -> Answer:
-        with self._waiting_for(number) as queue:
+    def _exchange(self, request_id: int, message: bytes, method: str, target: str) -> Answer:
+        with self._expect(request_id) as queue:
             self.write(message)
-            raw = queue.get(timeout=WAIT)
+            raw = queue.get(timeout=TIMEOUT_SECONDS)
         return Answer(json.loads(raw), raw)
 
     def write(self, message: bytes) -> None:
@@ -169,85 +171,90 @@ class Stdio(Wire):
     def listen(self) -> None:
         assert self.server.process.stdout
         for line in self.server.process.stdout:
-            self._heard(line.decode())
+            self._deliver(line.decode())
 
 
 @dataclass
-class HTTP(Wire):
+class HTTPConnection(Connection):
     url: str = ""
     key: str = ""
 
     def __post_init__(self) -> None:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
-        accept = {
+        headers = {
             "Accept": "application/json, text/event-stream",
             "Content-Type": "application/json",
+            "X-API-Key": self.key,
         }
-        headers = {**accept, "X-API-Key": self.key}
         self.http = httpx2.Client(
-            base_url=self.url, headers=headers, timeout=WAIT, limits=limits, trust_env=False
+            base_url=self.url,
+            headers=headers,
+            timeout=TIMEOUT_SECONDS,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+            trust_env=False,
         )
 
-    def _exchange(self, number: int, message: bytes, method: str, named: str) -> Answer:
+    def _exchange(self, request_id: int, message: bytes, method: str, target: str) -> Answer:
         headers = {"Mcp-Protocol-Version": self.name.removeprefix("HTTP ")}
-        if self.name == "HTTP 2026-07-28":
-            spelt = f"=?base64?{base64.b64encode(named.encode('utf-8', 'replace')).decode()}?="
-            headers |= {"Mcp-Method": method} | ({"Mcp-Name": spelt} if named else {})
-        return answer_of(self.http.post("/mcp", content=message, headers=headers))
+        if self.name == NEWEST:
+            headers["Mcp-Method"] = method
+        if self.name == NEWEST and target:
+            encoded = base64.b64encode(target.encode("utf-8", "replace")).decode()
+            headers["Mcp-Name"] = f"=?base64?{encoded}?="
+        return parse_response(self.http.post("/mcp", content=message, headers=headers))
 
 
-def answer_of(response: httpx2.Response) -> Answer:
-    raw = response.text
+def parse_response(response: httpx2.Response) -> Answer:
+    """Read the JSON-RPC message from a body, an event stream or a refusal."""
+    body = response.text
     if response.headers.get("content-type", "").startswith("text/event-stream"):
-        raw = [line for line in raw.splitlines() if line.startswith("data: ")][-1].removeprefix(
-            "data: "
-        )
-    with suppress(ValueError):
-        message = json.loads(raw)
-        return Answer(
-            message if isinstance(message, dict) else {"error": message},
-            f"{response.headers} {raw}",
-        )
-    return Answer({"error": response.status_code}, f"{response.headers} {raw}")
+        events = [line for line in body.splitlines() if line.startswith("data: ")]
+        body = events[-1].removeprefix("data: ")
+    raw = f"{response.headers} {body}"
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return Answer({"error": response.status_code}, raw)
+    return Answer(message if isinstance(message, dict) else {"error": message}, raw)
 
 
 @dataclass
-class SSE(HTTP):
+class SSEConnection(HTTPConnection):
     endpoints: Queue[str] = field(default_factory=Queue)
 
-    def _exchange(self, number: int, message: bytes, method: str, named: str) -> Answer:
-        with self._waiting_for(number) as queue:
+    def _exchange(self, request_id: int, message: bytes, method: str, target: str) -> Answer:
+        with self._expect(request_id) as queue:
             response = self.http.post(self.endpoint, content=message)
             if response.status_code != 202:
-                return answer_of(response)
-            raw = queue.get(timeout=WAIT)
+                return parse_response(response)
+            raw = queue.get(timeout=TIMEOUT_SECONDS)
         return Answer(json.loads(raw), raw)
 
     def open(self) -> None:
+        """Open the event stream, and do the handshake."""
         Thread(target=self._listen, daemon=True).start()
-        self.endpoint = self.endpoints.get(timeout=WAIT)
+        self.endpoint = self.endpoints.get(timeout=TIMEOUT_SECONDS)
         self.ask("initialize", CLIENT)
-        self.http.post(
-            self.endpoint, content=b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
-        )
+        self.http.post(self.endpoint, content=INITIALIZED)
 
     def _listen(self) -> None:
-        timeout = httpx2.Timeout(WAIT, read=None)
+        timeout = httpx2.Timeout(TIMEOUT_SECONDS, read=None)
         with suppress(httpx2.HTTPError), self.http.stream("GET", "/sse", timeout=timeout) as stream:
             for line in stream.iter_lines():
+                if not line.startswith("data: "):
+                    continue
                 data = line.removeprefix("data: ")
-                if data != line and data.startswith("{"):
-                    self._heard(data)
-                elif data != line:
+                if data.startswith("{"):
+                    self._deliver(data)
+                else:
                     self.endpoints.put(data)
 
 
 @contextmanager
-def process(folder: Path, *arguments: str, **variables: str) -> Iterator[Process]:
-    """Start a command with its log in a file of this folder, and end it."""
+def start_server(folder: Path, *arguments: str, **variables: str) -> Iterator[ServerProcess]:
+    """Run a command with its log in a file of this folder, and end it."""
     log_file = folder / "log"
     with log_file.open("wb") as log:
-        started = subprocess.Popen(
+        process = subprocess.Popen(
             [*COMMAND, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -255,61 +262,57 @@ def process(folder: Path, *arguments: str, **variables: str) -> Iterator[Process
             env=environment(**variables),
         )
     try:
-        yield Process(started, log_file)
+        yield ServerProcess(process, log_file)
     finally:
-        started.terminate()
-        started.wait(WAIT)
-        for pipe in (started.stdin, started.stdout):
+        process.terminate()
+        process.wait(TIMEOUT_SECONDS)
+        for pipe in (process.stdin, process.stdout):
             assert pipe
             with suppress(OSError):
                 pipe.close()
 
 
 @contextmanager
-def open_stdio(folder: Path, api_url: str, key: str) -> Iterator[Wire]:
+def open_stdio(folder: Path, api_url: str, key: str) -> Iterator[Connection]:
+    """Start a stdio server in front of this API, and connect to it."""
     variables = {"SIGMAMIND_BASE_URL": api_url, "SIGMAMIND_API_KEY": key}
-    with process(folder, "--log-level", "debug", **variables) as server:
-        wire = Stdio("stdio", server)
-        hearing = Thread(target=wire.listen)
-        hearing.start()
+    with start_server(folder, "--log-level", "debug", **variables) as server:
+        connection = StdioConnection("stdio", server)
+        listener = Thread(target=connection.listen)
+        listener.start()
         try:
-            wire.ask("initialize", CLIENT)
-            wire.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
-            yield wire
+            connection.ask("initialize", CLIENT)
+            connection.write(INITIALIZED)
+            yield connection
         finally:
             server.process.kill() if sys.platform == "win32" else server.process.terminate()
-            hearing.join(WAIT)
+            listener.join(TIMEOUT_SECONDS)
 
 
 @contextmanager
-def open_served(
+def open_http_server(
     folder: Path, api_url: str, *arguments: str, **variables: str
-) -> Iterator[tuple[Process, str]]:
-    """`serve` before this API, and its URL."""
-    variables = {"SIGMAMIND_BASE_URL": api_url, **variables}
-    with process(
-        folder, "serve", "--port", "0", "--log-level", "debug", *arguments, **variables
-    ) as server:
+) -> Iterator[tuple[ServerProcess, str]]:
+    """Start `serve` in front of this API, and yield it with its URL."""
+    command = ("serve", "--port", "0", "--log-level", "debug", *arguments)
+    with start_server(folder, *command, **{"SIGMAMIND_BASE_URL": api_url, **variables}) as server:
         assert server.process.stdout
         url = server.process.stdout.readline().decode().split()[3].removesuffix("/mcp")
         yield server, url
 
 
 @contextmanager
-def open_wires(folder: Path, api_url: str, key: str) -> Iterator[dict[str, Wire]]:
-    """A wire for each transport: a process on stdio, and one that serves the other three."""
+def open_all_transports(folder: Path, api_url: str, key: str) -> Iterator[dict[str, Connection]]:
+    """Yield a connection by transport: one process on stdio, one that serves the other three."""
     with ExitStack() as stack:
         (folder / "stdio").mkdir()
-        wires = {"stdio": stack.enter_context(open_stdio(folder / "stdio", api_url, key))}
-        server, url = stack.enter_context(open_served(folder, api_url))
-        sse = SSE("SSE", server, url=url, key=key)
-        wires["SSE"] = sse
-        for name in WIRES[2:]:
-            wires[name] = HTTP(name, server, url=url, key=key)
+        stdio = stack.enter_context(open_stdio(folder / "stdio", api_url, key))
+        server, url = stack.enter_context(open_http_server(folder, api_url))
+        sse = SSEConnection("SSE", server, url=url, key=key)
         sse.open()
-        yield wires
+        http = {name: HTTPConnection(name, server, url=url, key=key) for name in TRANSPORTS[2:]}
+        yield {"stdio": stdio, "SSE": sse, **http}
         server.process.terminate()
-        server.process.wait(WAIT)
-        for wire in wires.values():
-            if isinstance(wire, HTTP):
-                wire.http.close()
+        server.process.wait(TIMEOUT_SECONDS)
+        for connection in (sse, *http.values()):
+            connection.http.close()

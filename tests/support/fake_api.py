@@ -1,7 +1,6 @@
-"""A stand-in for the hosted API that answers what a test tells it to, and remembers what it was asked.
+"""A fake of the hosted API: it returns what a test sets, and records the requests.
 
-It shows what the sandbox cannot be made to show: older pages, other shapes, faults. The samples are those of
-SigmaMind's pages.
+It is for what the sandbox cannot show: older pages, other shapes, faults. The samples come from SigmaMind's pages.
 """
 
 import json
@@ -73,7 +72,7 @@ ERROR = {
 
 
 def page(items: list[Any], **more: Any) -> dict[str, Any]:
-    """The paging envelope around one whole list."""
+    """Wrap a complete list in the paging envelope."""
     envelope = {
         "page": 0,
         "size": 10,
@@ -87,7 +86,7 @@ def page(items: list[Any], **more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it arrived."""
+    """One request, as received."""
 
     method: str
     path: str
@@ -98,9 +97,9 @@ class Asked:
 
 @dataclass
 class FakeAPI:
-    """What to answer by method and path, and what was asked.
+    """Answers by method and path, and the requests in order.
 
-    A body is JSON data, bytes as they are, or a function of what was asked that returns either, or status and body.
+    A body is JSON data, raw bytes, or a function of the request that returns one of these, or (status, body).
     """
 
     url: str
@@ -109,7 +108,7 @@ class FakeAPI:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     stall: Event = field(default_factory=Event)
-    """While cleared, answers to `stalled` wait."""
+    """While cleared, answers to the methods in `stalled` wait."""
     stalled: str = "GET POST PUT PATCH"
     connections: int = 0
     open: set[object] = field(default_factory=set)
@@ -121,11 +120,16 @@ class FakeAPI:
         self.answers[method, path] = (status, body)
 
     def offer(self, *test_case_ids: str, attempt: int = 1) -> None:
-        """Have these test cases, no batch run yet, and an agent without tools: what a launch reads before it."""
+        """Serve what a launch reads first: these test cases, no batch runs, an agent without tools."""
         self.answer(
             "GET",
             "/v1/test-cases",
-            page([{**CASE, "testCaseId": n, "attempt": attempt} for n in test_case_ids]),
+            page(
+                [
+                    {**CASE, "testCaseId": test_case_id, "attempt": attempt}
+                    for test_case_id in test_case_ids
+                ]
+            ),
         )
         self.answer("GET", "/v1/batch-runs", page([]))
         self.answer(
@@ -149,7 +153,7 @@ def running_fake_api() -> Iterator[FakeAPI]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # or every answer waits 40 ms for an ACK
+        disable_nagle_algorithm = True  # otherwise every answer waits 40 ms for an ACK
 
         def setup(self) -> None:
             super().setup()
@@ -201,7 +205,7 @@ def running_fake_api() -> Iterator[FakeAPI]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
-        request_queue_size = 1024  # of five, many callers at once have some connections reset
+        request_queue_size = 1024  # with the default of 5, many concurrent callers get resets
 
     with Server(("127.0.0.1", 0), Handler) as server:
         api = FakeAPI(f"http://127.0.0.1:{server.server_port}")

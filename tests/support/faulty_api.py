@@ -1,4 +1,4 @@
-"""An API that fails in every way a network lets it, at the level of bytes, and counts what reached it."""
+"""Serve an API with faults at the level of bytes, and count the requests that reach it."""
 
 import asyncio
 import json
@@ -23,12 +23,12 @@ FAULTS = (
     "504",
     "HTML",
 )
-"""Refused connections are the one fault that needs no server."""
+"""A refused connection is the only fault that needs no server."""
 
 
 @dataclass
 class FaultyAPI:
-    """Answers each request with the fault that is set, or with `body` where none is."""
+    """Answers each request with `fault`, or with `body` if there is none."""
 
     url: str = ""
     fault: str | None = None
@@ -42,35 +42,30 @@ class FaultyAPI:
         self.open_connections += 1
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
-                while await self._one(reader, writer):
+                while await self._answer_next(reader, writer):
                     pass
         finally:
             self.open_connections -= 1
             writer.close()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _answer_next(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method = head.split(" ", 1)[0]
         self.received[method] += 1
         fault = self.fault if self.faults_left > 0 else None
         self.faults_left -= 1
-        length = next(
-            (
-                int(line.partition(":")[2])
-                for line in head.splitlines()
-                if line.lower().startswith("content-length")
-            ),
-            0,
-        )
+        length = _content_length(head)
         if fault == "reset before the body":
             return self._reset(writer)
         if fault == "reset during the body":
             await reader.readexactly(length // 2)
             return self._reset(writer)
         await reader.readexactly(length)
-        return await self._answer(fault, writer)
+        return await self._respond(fault, writer)
 
-    async def _answer(self, fault: str | None, writer: asyncio.StreamWriter) -> bool:
+    async def _respond(self, fault: str | None, writer: asyncio.StreamWriter) -> bool:
         if fault == "reset after the body":
             return self._reset(writer)
         if fault == "silent":
@@ -99,6 +94,14 @@ class FaultyAPI:
 
     def answer(self, body: object) -> None:
         self.body = json.dumps(body).encode()
+
+
+def _content_length(head: str) -> int:
+    for line in head.splitlines():
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            return int(value)
+    return 0
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The least server that the SDK makes, as a floor for `scripts/bench`: one tool, which calls nothing."""
+"""Serve one trivial tool with the SDK alone, as the baseline of `scripts/bench`."""
 
 import argparse
 
@@ -21,7 +21,9 @@ if __name__ == "__main__":
     if port is None:
         server.run()
     else:
-        from sigmamind_mcp.transports.uvicorn_server import bind  # no part of the floor of a start
+        from sigmamind_mcp.transports.uvicorn_server import (
+            bind,
+        )  # a start on stdio does not load it
 
         app = server.streamable_http_app(stateless_http=True)
         with bind("127.0.0.1", port) as bound:

@@ -1,7 +1,7 @@
-"""Our HTTP server with what the conformance suite calls by name beside our own; `python -m tests.support.patched_server` serves it.
+"""Serve our HTTP server with the fixtures of the conformance suite added; `python -m tests.support.patched_server`.
 
-The suite asks for tools, resources and prompts of its own. Here they pass through our command line, our HTTP app and
-our handlers, so that its verdict is on those; nothing of this is in the package.
+The suite asks for certain tools, resources and prompts. They run through our command line, HTTP app and handlers, so
+its verdict is about those. The package contains none of this.
 """
 
 import base64
@@ -40,27 +40,27 @@ CONTENT: dict[str, list[mcp.ContentBlock]] = {
     "test_audio_content": [AUDIO],
     "test_embedded_resource": [DOCUMENT],
     "test_multiple_content_types": [TEXT, IMAGE, DOCUMENT],
-    "test_logging_tool": [TEXT],  # this server writes its log to stderr, never to the client
+    "test_logging_tool": [TEXT],  # our log goes to stderr, never to the client
 }
-"""Tools that answer with what they are called for."""
+"""The answer of each tool that needs no arguments."""
 
 Call = Callable[
     [Request, mcp.CallToolRequestParams], Awaitable[mcp.CallToolResult | mcp.InputRequiredResult]
 ]
 
 
-async def error_handling(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+async def return_error(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
     return mcp.CallToolResult(content=[mcp.TextContent(text="It went wrong.")], is_error=True)
 
 
-async def with_progress(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
-    for done in (0, 50, 100):
-        await ctx.session.report_progress(done, 100)
+async def report_progress(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+    for percent in (0, 50, 100):
+        await ctx.session.report_progress(percent, 100)
         await anyio.sleep(0.05)
     return mcp.CallToolResult(content=[TEXT])
 
 
-async def missing_capability(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
+async def require_sampling(ctx: Request, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:
     if not ctx.session.check_client_capability(
         mcp.ClientCapabilities(sampling=mcp.SamplingCapability())
     ):
@@ -72,7 +72,7 @@ async def missing_capability(ctx: Request, params: mcp.CallToolRequestParams) ->
     return mcp.CallToolResult(content=[TEXT])
 
 
-async def asks_as_we_do(
+async def ask_through_our_code(
     ctx: Request, params: mcp.CallToolRequestParams
 ) -> mcp.CallToolResult | mcp.InputRequiredResult:
     try:
@@ -82,7 +82,7 @@ async def asks_as_we_do(
     return mcp.CallToolResult(content=[mcp.TextContent(text=f"state-ok, the answer is {answer}")])
 
 
-async def asks_for_a_name(
+async def ask_for_name(
     ctx: Request, params: mcp.CallToolRequestParams
 ) -> mcp.CallToolResult | mcp.InputRequiredResult:
     answer = (params.input_responses or {}).get("user_name")
@@ -98,14 +98,14 @@ async def asks_for_a_name(
 
 
 CALLS: dict[str, Call] = {
-    "test_error_handling": error_handling,
-    "test_tool_with_progress": with_progress,
-    "test_missing_capability": missing_capability,
-    "test_streaming_elicitation": asks_as_we_do,
-    "test_input_required_result_request_state": asks_as_we_do,
-    "test_input_required_result_tampered_state": asks_as_we_do,
-    "test_input_required_result_capabilities": asks_as_we_do,
-    "test_input_required_result_elicitation": asks_for_a_name,
+    "test_error_handling": return_error,
+    "test_tool_with_progress": report_progress,
+    "test_missing_capability": require_sampling,
+    "test_streaming_elicitation": ask_through_our_code,
+    "test_input_required_result_request_state": ask_through_our_code,
+    "test_input_required_result_tampered_state": ask_through_our_code,
+    "test_input_required_result_capabilities": ask_through_our_code,
+    "test_input_required_result_elicitation": ask_for_name,
 }
 
 RESOURCES: dict[str, mcp.TextResourceContents | mcp.BlobResourceContents] = {
@@ -126,11 +126,11 @@ PROMPTS: dict[str, tuple[list[str], mcp.ContentBlock]] = {
     "test_prompt_with_embedded_resource": (["resourceUri"], DOCUMENT),
     "test_prompt_with_image": ([], IMAGE),
 }
-"""Arguments of each prompt, and what it consists of."""
+"""The arguments and the content of each prompt."""
 
 
-def overlay(server: Server[Any]) -> None:
-    """Put the fixtures in front of the handlers of `server`; whatever they do not know goes on to those."""
+def add_fixtures(server: Server[Any]) -> None:
+    """Answer requests for fixtures, and pass all others on to the server's own handlers."""
     own = {
         method: _handler(server, method)
         for method in (
@@ -166,8 +166,8 @@ def overlay(server: Server[Any]) -> None:
     ) -> mcp.ListResourcesResult:
         result: mcp.ListResourcesResult = await own["resources/list"](ctx, params)
         fixtures = [
-            mcp.Resource(uri=uri, name=uri, mime_type=each.mime_type)
-            for uri, each in RESOURCES.items()
+            mcp.Resource(uri=uri, name=uri, mime_type=resource.mime_type)
+            for uri, resource in RESOURCES.items()
         ]
         return result.model_copy(update={"resources": [*result.resources, *fixtures]})
 
@@ -206,8 +206,8 @@ def overlay(server: Server[Any]) -> None:
 
     async def get_prompt(ctx: Request, params: mcp.GetPromptRequestParams) -> mcp.GetPromptResult:
         if params.name in PROMPTS:
-            filled = mcp.TextContent(text=f"With {params.arguments or {}}.")
-            content = [filled, PROMPTS[params.name][1]]
+            text = mcp.TextContent(text=f"With {params.arguments or {}}.")
+            content = [text, PROMPTS[params.name][1]]
             return mcp.GetPromptResult(
                 messages=[mcp.PromptMessage(role="user", content=each) for each in content]
             )
@@ -232,12 +232,14 @@ def _handler(server: Server[Any], method: str) -> Callable[..., Awaitable[Any]]:
 
 
 @asynccontextmanager
-async def open_overlaid(settings: Settings, transport: APITransport) -> AsyncIterator[Server[Any]]:
+async def open_patched_server(
+    settings: Settings, transport: APITransport
+) -> AsyncIterator[Server[Any]]:
     async with open_server(settings, transport) as server:
-        overlay(server)
+        add_fixtures(server)
         yield server
 
 
 if __name__ == "__main__":
-    with patch("sigmamind_mcp.transports.http.open_server", open_overlaid):
+    with patch("sigmamind_mcp.transports.http.open_server", open_patched_server):
         sys.exit(main(["serve", "--sandbox", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""The server as a process, as its users start it."""
+"""Run the server as a process, as its users start it."""
 
 import json
 import os
@@ -16,21 +16,21 @@ COMMAND = [sys.executable, "-m", "sigmamind_mcp"]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without our settings, and with these."""
+    """Return this process's environment with these settings instead of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SIGMAMIND_")}  # noqa: TID251
     return {**kept, "PYTHONUNBUFFERED": "1", **variables}
 
 
 @dataclass
 class Served:
-    """A server as a process: its base URL, and its log once it has ended."""
+    """A server process with its base URL. The log is empty until the process ends."""
 
     url: str
     process: subprocess.Popen[str]
     log: str = ""
 
     def end(self, by: int = signal.SIGTERM, timeout: float = 20) -> int:
-        """Send it a signal, and return its exit status."""
+        """Send a signal and return the exit status."""
         self.process.send_signal(by)
         return self.process.wait(timeout)
 
@@ -42,7 +42,7 @@ def served(
     port: int = 0,
     module: str = "sigmamind_mcp",
 ) -> Iterator[Served]:
-    """Run a command that serves HTTP, on a free port unless one is given."""
+    """Run a command that serves HTTP; port 0 means a free port."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments, "--port", str(port)],
@@ -54,9 +54,9 @@ def served(
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            found = re.search(r"http://[^/\s]+", line)
-            assert found, line
-            running = Served(found.group(), process)
+            url = re.search(r"http://[^/\s]+", line)
+            assert url, line
+            running = Served(url.group(), process)
             yield running
         finally:
             process.terminate()
@@ -69,7 +69,7 @@ def served(
 def serving(
     *arguments: str, env: Mapping[str, str] | None = None, module: str = "sigmamind_mcp"
 ) -> Iterator[str]:
-    """Run a command that serves HTTP on a free port, and yield the base URL that it prints."""
+    """Run a command that serves HTTP on a free port, and yield its base URL."""
     with served(*arguments, env=env, module=module) as running:
         yield running.url
 
@@ -88,7 +88,7 @@ def run(
 
 
 class RawClient:
-    """Speaks lines of JSON to the server's process."""
+    """A client that exchanges lines of JSON with a stdio server."""
 
     def __init__(self, *arguments: str, **variables: str) -> None:
         self.process = subprocess.Popen(
@@ -125,5 +125,5 @@ class RawClient:
         return answer
 
     def close(self) -> tuple[str, str]:
-        """Close stdin and return what was left on stdout, and stderr."""
+        """Close stdin; return the rest of stdout, and stderr."""
         return self.process.communicate(timeout=10)

@@ -300,6 +300,7 @@ async def test_one_giant_turn_is_shortened_and_says_by_how_much(
     assert f"{cut['shown']:,} of 500,000 shown" in text_of(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 20, 97, 100])
 async def test_walking_the_pages_of_a_list_yields_every_item_once(
     mcp: Client, fake_api: FakeAPI, size: int
@@ -338,6 +339,7 @@ async def test_walking_the_pages_of_a_list_yields_every_item_once(
     assert calls <= 173 / size + 20  # where a page is cut, the calls after it are not small ones
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detail", ["concise", "full"])
 async def test_walking_the_pages_of_batch_runs_yields_every_one_once(
     mcp: Client, fake_api: FakeAPI, detail: str

@@ -12,7 +12,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 
 from sigmamind_mcp.tools import batch_runs
-from tests.conftest import KEY, Rounds, text_of
+from tests.conftest import KEY, RoundCount, text_of
 from tests.support.fake_api import BATCH, ERROR, RUN, FakeAPI, page
 from tests.support.processes import COMMAND, RawClient, environment, serving
 
@@ -134,6 +134,7 @@ async def test_wait_is_bounded(mcp: Client, fake_api: FakeAPI, seconds: Any) -> 
     assert fake_api.asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point", ["first look under way", "between two looks", "second look under way"]
 )
@@ -177,7 +178,7 @@ async def test_wait_goes_on_in_another_process_after_the_first_was_killed(
 
 
 async def test_batch_run_is_followed_to_its_end_by_a_client_of_less_patience(
-    rounds: Rounds, figures: list[str]
+    rounds: RoundCount, figures: list[str]
 ) -> None:
     """Two minutes of a batch run, and a client that gives up any request after 50 seconds; the suite has it shorter."""
     pace, patience, slice_seconds = (30, 50, 45) if rounds(short=0, long=1) else (1.5, 4, 2)

@@ -7,7 +7,7 @@ from mcp import Client
 
 from tests.conftest import connected, text_of
 from tests.support.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI
-from tests.support.planting import planted_api, planted_batch
+from tests.support.sample_batches import make_sample_batch, serve_batches
 
 pytestmark = pytest.mark.anyio
 
@@ -22,10 +22,10 @@ async def test_direction_comes_from_the_cases_and_not_from_the_totals(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     """Simpson's paradox: each case got better, and the totals worse, because the hard case has most attempts now."""
-    planted_api(
+    serve_batches(
         fake_api,
-        planted_batch("batch_base", [(30, 10), (1, 9)]),
-        planted_batch("batch_new", [(10, 0), (40, 60)]),
+        make_sample_batch("batch_base", [(30, 10), (1, 9)]),
+        make_sample_batch("batch_new", [(10, 0), (40, 60)]),
     )
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
@@ -42,11 +42,11 @@ async def test_direction_comes_from_the_cases_and_not_from_the_totals(
 async def test_batch_runs_without_a_common_case_are_said_to_share_none(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    other = planted_batch("batch_new", [(0, 0), (0, 0), (5, 5)])
-    base = planted_batch("batch_base", [(5, 5)])
+    other = make_sample_batch("batch_new", [(0, 0), (0, 0), (5, 5)])
+    base = make_sample_batch("batch_base", [(5, 5)])
     for batch in (base, other):
         batch.batch["testCases"] = [run["testCase"] for run in batch.runs[:1]]
-    planted_api(fake_api, base, other)
+    serve_batches(fake_api, base, other)
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 
@@ -138,10 +138,13 @@ async def test_given_job_ids_stand_in_for_the_list(mcp: Client, fake_api: FakeAP
 
 
 async def test_criteria_edit_is_named_as_what_differs(mcp: Client, fake_api: FakeAPI) -> None:
-    base, new = planted_batch("batch_base", [(10, 0)]), planted_batch("batch_new", [(0, 10)])
+    base, new = (
+        make_sample_batch("batch_base", [(10, 0)]),
+        make_sample_batch("batch_new", [(0, 10)]),
+    )
     for run in new.runs:
         run["testCase"]["successCriteria"] = "Something else entirely."
-    planted_api(fake_api, base, new)
+    serve_batches(fake_api, base, new)
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 
@@ -154,10 +157,10 @@ async def test_criteria_edit_is_named_as_what_differs(mcp: Client, fake_api: Fak
 
 
 async def test_paging_reaches_every_case_within_the_budget(mcp: Client, fake_api: FakeAPI) -> None:
-    planted_api(
+    serve_batches(
         fake_api,
-        planted_batch("batch_base", [(8 - n % 7, 2 + n % 7) for n in range(100)]),
-        planted_batch("batch_new", [(4 + n % 5, 6 - n % 5) for n in range(100)]),
+        make_sample_batch("batch_base", [(8 - n % 7, 2 + n % 7) for n in range(100)]),
+        make_sample_batch("batch_new", [(4 + n % 5, 6 - n % 5) for n in range(100)]),
     )
     call: Any = {"tool": "compare_batch_runs", "arguments": BOTH}
     seen: list[str] = []
@@ -211,13 +214,13 @@ async def test_runs_of_different_cases_are_said_to_be(fake_api: FakeAPI) -> None
 
 async def test_runs_without_a_case_are_compared_by_totals(mcp: Client, fake_api: FakeAPI) -> None:
     planted = [
-        planted_batch("batch_base", [(9, 1), (8, 2)]),
-        planted_batch("batch_new", [(1, 9), (2, 8)]),
+        make_sample_batch("batch_base", [(9, 1), (8, 2)]),
+        make_sample_batch("batch_new", [(1, 9), (2, 8)]),
     ]
     for batch in planted:
         for run in batch.runs:
             run["testCase"] = None
-    planted_api(fake_api, *planted)
+    serve_batches(fake_api, *planted)
 
     answer = (await mcp.call_tool("compare_batch_runs", BOTH)).structured_content
 
@@ -229,12 +232,12 @@ async def test_runs_without_a_case_are_compared_by_totals(mcp: Client, fake_api:
 
 
 async def test_missing_definitions_are_reported(mcp: Client, fake_api: FakeAPI) -> None:
-    planted = [planted_batch("batch_base", [(9, 1)]), planted_batch("batch_new", [(1, 9)])]
+    planted = [make_sample_batch("batch_base", [(9, 1)]), make_sample_batch("batch_new", [(1, 9)])]
     for batch in planted:
         for case in (*batch.batch["testCases"], *(run["testCase"] for run in batch.runs)):
             for name in ("userPrompt", "successCriteria"):
                 case.pop(name, None)
-    planted_api(fake_api, *planted)
+    serve_batches(fake_api, *planted)
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 

@@ -13,7 +13,7 @@ from sigmamind_mcp.tools import diagnose
 from tests.conftest import text_of
 from tests.insight.test_diagnosis import NO_REFUND, NO_REFUND_TOO, RUDE, WRONG_DATE, WRONG_DATE_TOO
 from tests.support.fake_api import AGENT, BATCH, ERROR, RUN, FakeAPI
-from tests.support.planting import PlantedBatch, planted_api, planted_batch
+from tests.support.sample_batches import SampleBatch, make_sample_batch, serve_batches
 
 pytestmark = pytest.mark.anyio
 
@@ -24,9 +24,9 @@ AGENT_ID = AGENT["agentId"]
 HERE = {"agentId": AGENT_ID, "batchId": "batch_red"}
 
 
-def red_batch() -> PlantedBatch:
+def red_batch() -> SampleBatch:
     """Three kinds of failure in two cases; the planted culprits are the wrong date at turn 4 and the refund at 6."""
-    planted = planted_batch("batch_red", [(6, 0), (1, 0)])
+    planted = make_sample_batch("batch_red", [(6, 0), (1, 0)])
     first, second = planted.batch["testCases"]
     for number in range(5):
         planted.add(
@@ -48,7 +48,7 @@ def red_batch() -> PlantedBatch:
 async def test_planted_failures_are_grouped_and_the_planted_turn_is_quoted(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    planted_api(fake_api, red_batch())
+    serve_batches(fake_api, red_batch())
 
     result = await mcp.call_tool("diagnose_batch_run", HERE)
     answer = result.structured_content
@@ -69,7 +69,7 @@ async def test_planted_failures_are_grouped_and_the_planted_turn_is_quoted(
 async def test_cases_are_judged_worst_first_with_what_is_undecided(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    planted_api(fake_api, red_batch())
+    serve_batches(fake_api, red_batch())
 
     answer = (await mcp.call_tool("diagnose_batch_run", HERE)).structured_content
     rows = answer["testCases"]
@@ -85,7 +85,7 @@ async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
     mcp: Client, fake_api: FakeAPI, figures: list[str]
 ) -> None:
     """100 cases of 50 attempts, 3,000 failures in 20 kinds: totals stay true on every page."""
-    planted = planted_batch("batch_red", [(20, 0)] * 100)
+    planted = make_sample_batch("batch_red", [(20, 0)] * 100)
     topics = [f"{chr(97 + n)}{chr(98 + n)}thing" for n in range(20)]
     for number in range(3000):
         topic = topics[number % 20]
@@ -99,7 +99,7 @@ async def test_large_batch_run_fits_the_budget_and_paging_reaches_everything(
     for case in planted.batch["testCases"]:
         case["attempt"] = 50
     planted.batch.update(successfulAttempts=2000, failedAttempts=3000, totalAttempts=5000)
-    planted_api(fake_api, planted)
+    serve_batches(fake_api, planted)
     call: Any = {"tool": "diagnose_batch_run", "arguments": HERE}
     cases: list[str] = []
     groups: list[str] = []
@@ -134,7 +134,7 @@ async def test_next_calls_read_every_failure_once(
 ) -> None:
     monkeypatch.setattr(diagnosis, "MAX_FAILED_READ", 4)
     monkeypatch.setattr(diagnosis, "MAX_PASSED_READ", 0)
-    planted_api(fake_api, red_batch())
+    serve_batches(fake_api, red_batch())
     call: Any = {"tool": "diagnose_batch_run", "arguments": HERE}
     while call:
         answer = (await mcp.call_tool(call["tool"], call["arguments"])).structured_content
@@ -154,7 +154,7 @@ async def test_transcript_that_cannot_be_read_is_missing_and_counted(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     planted = red_batch()
-    planted_api(fake_api, planted)
+    serve_batches(fake_api, planted)
     broken = next(run["jobId"] for run in planted.runs if run["remarks"] == RUDE)
     fake_api.answer("GET", f"/v1/test-runs/{broken}", ERROR, 404)
 
@@ -170,7 +170,7 @@ async def test_reading_stops_in_time_and_goes_on_from_there(
 ) -> None:
     monkeypatch.setattr(diagnose, "READING_SECONDS", 0.3)
     planted = red_batch()
-    planted_api(fake_api, planted)
+    serve_batches(fake_api, planted)
     stuck = [run["jobId"] for run in planted.runs if run["isSuccessful"] is False][3:]
     for job in stuck:
         fake_api.answer("GET", f"/v1/test-runs/{job}", lambda asked: fake_api.stall.wait(5) and RUN)
@@ -186,7 +186,7 @@ async def test_reading_stops_in_time_and_goes_on_from_there(
 
 
 async def test_progress_is_reported(mcp: Client, fake_api: FakeAPI) -> None:
-    planted_api(fake_api, red_batch())
+    serve_batches(fake_api, red_batch())
     reported: list[tuple[float, float | None]] = []
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
@@ -218,7 +218,7 @@ async def test_without_a_list_it_takes_job_ids(mcp: Client, fake_api: FakeAPI) -
 async def test_running_batch_run_leads_back_to_the_wait(mcp: Client, fake_api: FakeAPI) -> None:
     planted = red_batch()
     planted.batch["createdDate"] = datetime.now(UTC).isoformat()
-    planted_api(fake_api, planted)
+    serve_batches(fake_api, planted)
 
     answer = (await mcp.call_tool("diagnose_batch_run", HERE)).structured_content
 
@@ -243,7 +243,7 @@ TEN_QUESTIONS = {
 async def test_text_alone_and_structure_alone_answer_the_same_ten_questions(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    planted_api(fake_api, red_batch())
+    serve_batches(fake_api, red_batch())
 
     result = await mcp.call_tool("diagnose_batch_run", HERE)
     text, answer = text_of(result), result.structured_content
@@ -277,10 +277,10 @@ async def test_every_next_call_in_the_sandbox_works(sandbox_mcp: Client) -> None
 async def test_runs_without_ids_are_counted_and_end_the_reading(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    batch = planted_batch("batch_red", [(0, 6)])
+    batch = make_sample_batch("batch_red", [(0, 6)])
     for run, odd in zip(batch.runs, (None, "..", "\ud800x", "x" * 70_000), strict=False):
         run["jobId"] = odd
-    planted_api(fake_api, batch)
+    serve_batches(fake_api, batch)
 
     result = await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})
 
@@ -294,9 +294,9 @@ async def test_runs_without_ids_are_counted_and_end_the_reading(
 
 
 async def test_repeated_job_ids_count_once(mcp: Client, fake_api: FakeAPI) -> None:
-    batch = planted_batch("batch_red", [(2, 3)])
+    batch = make_sample_batch("batch_red", [(2, 3)])
     batch.runs += batch.runs[:2]
-    planted_api(fake_api, batch)
+    serve_batches(fake_api, batch)
 
     rate = (
         await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})
@@ -306,10 +306,10 @@ async def test_repeated_job_ids_count_once(mcp: Client, fake_api: FakeAPI) -> No
 
 
 async def test_runs_of_the_only_case_need_not_name_it(mcp: Client, fake_api: FakeAPI) -> None:
-    batch = planted_batch("batch_red", [(2, 3)])
+    batch = make_sample_batch("batch_red", [(2, 3)])
     for run in batch.runs:
         run["testCase"] = None
-    planted_api(fake_api, batch)
+    serve_batches(fake_api, batch)
 
     answer = (
         await mcp.call_tool("diagnose_batch_run", {**HERE, "batchId": "batch_red"})

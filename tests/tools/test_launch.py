@@ -185,6 +185,7 @@ async def test_answer_to_another_question_does_not_count(costly: FakeAPI) -> Non
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 @pytest.mark.parametrize("transport", ["stdio", "sse", "http"])
 async def test_person_is_asked_on_every_transport_that_can(

@@ -12,7 +12,7 @@ import anyio
 import httpx2
 import pytest
 
-from tests.conftest import KEY, Rounds
+from tests.conftest import KEY, RoundCount
 from tests.support.fake_api import BATCH, FakeAPI
 from tests.support.processes import Served, environment, served, serving
 from tests.transports.raw_http import (
@@ -62,7 +62,7 @@ def origins(url: str) -> dict[str | None, bool]:
 
 
 async def test_only_listed_hosts_and_origins_pass_on_every_route(
-    server: Served, fake_api: FakeAPI, rounds: Rounds, figures: list[str]
+    server: Served, fake_api: FakeAPI, rounds: RoundCount, figures: list[str]
 ) -> None:
     """R29: before the key and before the body, letter by letter."""
     cases = list(product(ROUTES, hosts(server.url).items(), origins(server.url).items()))
@@ -110,6 +110,7 @@ async def test_pages_of_an_allowed_origin_may_call_and_no_others(server: Served)
     assert "Access-Control-Allow-Origin" not in without.headers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/mcp", "/sse", "/messages/", "/healthz"])
 @pytest.mark.parametrize(
     ("header", "value", "status"),
@@ -165,6 +166,7 @@ async def test_without_a_key_nobody_waits_for_the_body(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/mcp"), ("GET", "/sse"), ("POST", "/messages/?session_id=" + "0" * 32)],
@@ -205,7 +207,7 @@ async def test_single_user_lends_the_configured_key(fake_api: FakeAPI) -> None:
 
 
 async def test_each_call_uses_its_own_callers_key(
-    fake_api: FakeAPI, rounds: Rounds, figures: list[str]
+    fake_api: FakeAPI, rounds: RoundCount, figures: list[str]
 ) -> None:
     """R2: many callers at once, with JSON-RPC ids that are the same."""
     fake_api.answer(

@@ -96,6 +96,7 @@ def _without_boundaries(text: str) -> str:
     return re.sub(r"data [0-9a-f]{32}", "data", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
@@ -116,6 +117,7 @@ async def test_every_transport_shows_the_same_tools_and_the_same_answers(
         assert await everything(client) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stdio auto", "http auto", "sse auto"])
 async def test_the_whole_loop_runs_from_a_test_case_to_a_transcript(how: str, url: str) -> None:
     async with connect(how, url) as client:

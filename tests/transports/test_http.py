@@ -19,6 +19,7 @@ from tests.transports.raw_http import ACCEPT, CALL, IN_BATCH, authority, exchang
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "HEAD"])
 async def test_only_post_is_served_on_mcp(url: str, method: str) -> None:
     response = httpx2.request(method, f"{url}/mcp", headers={**ACCEPT, "X-API-Key": KEY}, timeout=5)
@@ -26,6 +27,7 @@ async def test_only_post_is_served_on_mcp(url: str, method: str) -> None:
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
@@ -41,6 +43,7 @@ async def test_no_oauth_is_advertised(url: str, path: str) -> None:
     assert httpx2.get(f"{url}{path}").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/mcp/"), ("POST", "/mcp%2F"), ("GET", "/sse/"), ("POST", "/messages")],

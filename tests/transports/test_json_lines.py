@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message
-from tests.conftest import Rounds
+from tests.conftest import RoundCount
 from tests.transports.raw_stdio import (
     WAIT,
     Server,
@@ -190,7 +190,7 @@ def fuzzed(random: Random, number: int) -> tuple[int | str, bytes]:
     return name, line
 
 
-def test_every_fuzzed_request_is_answered_once(rounds: Rounds, figures: list[str]) -> None:
+def test_every_fuzzed_request_is_answered_once(rounds: RoundCount, figures: list[str]) -> None:
     """R33: 10,000 lines, 0 unanswered, memory +20 MB at most; the next good call works."""
     random, count = Random(33), rounds(short=500, long=10_000)
     with started() as server:

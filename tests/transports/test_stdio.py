@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Rounds
+from tests.conftest import RoundCount
 from tests.support.fake_api import BATCH, CASE, FakeAPI
 from tests.support.processes import COMMAND, RawClient, environment
 from tests.transports.raw_stdio import (
@@ -125,7 +125,7 @@ def truncate_line(answer: dict[str, Any]) -> Any:
 def test_each_ending_cancels_reads_and_finishes_writes(
     fake_api: FakeAPI,
     arrived: Callable[[], str],
-    rounds: Rounds,
+    rounds: RoundCount,
     figures: list[str],
     under_way: str,
 ) -> None:

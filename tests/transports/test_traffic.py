@@ -17,7 +17,7 @@ from sigmamind_mcp.transports.traffic import (
     SendTimeout,
     Traffic,
 )
-from tests.conftest import KEY, Rounds
+from tests.conftest import KEY, RoundCount
 from tests.support.fake_api import BATCH, CASE, FakeAPI
 from tests.support.processes import Served, served
 from tests.transports.raw_http import (
@@ -145,7 +145,7 @@ async def test_client_that_takes_no_answer_is_let_go(monkeypatch: pytest.MonkeyP
 )
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 async def test_drain_finishes_calls_closes_streams_and_ends(
-    fake_api: FakeAPI, rounds: Rounds, figures: list[str], by: signal.Signals
+    fake_api: FakeAPI, rounds: RoundCount, figures: list[str], by: signal.Signals
 ) -> None:
     """R38, R37: readiness fails first, no new calls are taken, those in flight are answered, a POST among them."""
     calls, streams = rounds(short=12, long=50), rounds(short=20, long=200)

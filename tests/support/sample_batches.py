@@ -1,4 +1,4 @@
-"""Batch runs with known failures planted in them, served by the fake API."""
+"""Build batch runs with known failures, and serve them from the fake API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ CREATED, ENDED = "2026-03-26T10:52:45.565Z", "2026-03-26T10:54:45.565Z"
 
 
 @dataclass
-class PlantedBatch:
-    """A batch run, its test runs as the list gives them, and their conversations by job id."""
+class SampleBatch:
+    """A batch run, its listed test runs, and their conversations by job id."""
 
     batch: dict[str, Any]
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -22,9 +22,9 @@ class PlantedBatch:
         case: dict[str, Any],
         passed: bool | None,
         remarks: str | None = None,
-        said: Sequence[str] = ("Hi.", "Hello."),
+        turns: Sequence[str] = ("Hi.", "Hello."),
     ) -> str:
-        """Add a run of a case; `said` alternates between user and agent. Returns its job id."""
+        """Add a run of a case and return its job id. User and agent take turns."""
         job_id = f"job_{self.batch['batchId'].removeprefix('batch_')}{len(self.runs)}"
         run = {
             "jobId": job_id,
@@ -38,12 +38,12 @@ class PlantedBatch:
         )
         roles = ("user", "assistant")
         self.conversations[job_id] = [
-            {"role": roles[n % 2], "content": text} for n, text in enumerate(said)
+            {"role": roles[n % 2], "content": text} for n, text in enumerate(turns)
         ]
         return job_id
 
 
-def planted_case(number: int, attempt: int) -> dict[str, Any]:
+def make_sample_case(number: int, attempt: int) -> dict[str, Any]:
     return {
         "testCaseId": f"tc_{number}",
         "label": f"Case {number}",
@@ -55,37 +55,39 @@ def planted_case(number: int, attempt: int) -> dict[str, Any]:
     }
 
 
-def planted_batch(batch_id: str, results: Sequence[tuple[int, int]]) -> PlantedBatch:
-    """A batch run whose case n passed and failed as often as `results[n]` says, with one remark for all failures."""
+def make_sample_batch(batch_id: str, results: Sequence[tuple[int, int]]) -> SampleBatch:
+    """Build a batch run from the (passed, failed) counts of each test case.
+
+    All failures have the same remark.
+    """
     cases = [
-        planted_case(number, passed + failed) for number, (passed, failed) in enumerate(results)
+        make_sample_case(number, passed + failed) for number, (passed, failed) in enumerate(results)
     ]
-    counted = {
-        "successfulAttempts": sum(p for p, _ in results),
-        "failedAttempts": sum(f for _, f in results),
+    counts = {
+        "successfulAttempts": sum(passed for passed, _ in results),
+        "failedAttempts": sum(failed for _, failed in results),
     }
-    total = sum(counted.values())
-    planted = PlantedBatch(
+    sample = SampleBatch(
         {
             "batchId": batch_id,
             "agent": AGENT,
             "createdDate": CREATED,
             "testCases": cases,
-            **counted,
-            "totalAttempts": total,
+            **counts,
+            "totalAttempts": sum(counts.values()),
         }
     )
     for case, (passed, failed) in zip(cases, results, strict=True):
         for _ in range(passed):
-            planted.add(case, True)
+            sample.add(case, True)
         for _ in range(failed):
-            planted.add(case, False, "The agent did not confirm the cancellation.")
-    return planted
+            sample.add(case, False, "The agent did not confirm the cancellation.")
+    return sample
 
 
-def planted_api(api: FakeAPI, *batches: PlantedBatch) -> None:
-    """Serve these batch runs: the list of their runs in pages without conversations, each run with its own."""
-    by_id = {planted.batch["batchId"]: planted for planted in batches}
+def serve_batches(api: FakeAPI, *batches: SampleBatch) -> None:
+    """Serve these batch runs: a paged list of runs, and each run with its conversation."""
+    by_id = {sample.batch["batchId"]: sample for sample in batches}
 
     def list_runs(asked: Asked) -> Any:
         runs = by_id[asked.query["batchId"]].runs
@@ -100,9 +102,9 @@ def planted_api(api: FakeAPI, *batches: PlantedBatch) -> None:
         )
 
     api.answer("GET", "/v1/test-runs", list_runs)
-    for batch_id, planted in by_id.items():
-        api.answer("GET", f"/v1/batch-runs/{batch_id}", planted.batch)
-        for run in planted.runs:
-            if run["jobId"] in planted.conversations:
-                whole = {**run, "conversation": planted.conversations[run["jobId"]]}
+    for batch_id, sample in by_id.items():
+        api.answer("GET", f"/v1/batch-runs/{batch_id}", sample.batch)
+        for run in sample.runs:
+            if run["jobId"] in sample.conversations:
+                whole = {**run, "conversation": sample.conversations[run["jobId"]]}
                 api.answer("GET", f"/v1/test-runs/{run['jobId']}", whole)

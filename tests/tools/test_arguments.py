@@ -1,0 +1,91 @@
+"""Arguments are validated in plain sentences, before anything is sent."""
+
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from tests.conftest import text_of
+from tests.support.fake_api import BATCH, FakeAPI, page
+
+pytestmark = pytest.mark.anyio
+
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+IN_BATCH = {"agentId": AGENT, "batchId": "batch_1"}
+IN_RUN = {**IN_BATCH, "jobId": "job_1"}
+NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "sentence"),
+    [
+        ("get_batch_run", {"batchId": "b"}, "agentId is missing."),
+        ("get_batch_run", {"agentId": AGENT}, "batchId is missing."),
+        ("get_batch_run", {**IN_BATCH, "agentId": None}, "agentId is missing."),
+        ("get_batch_run", {**IN_BATCH, "batchId": "../x"}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "batchId": "a/b"}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "batchId": "a%2Fb"}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "batchId": "%2e%2e"}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "batchId": "a\n"}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "batchId": "ａ"}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "batchId": "a" * 129}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "batchId": 7}, "batchId must be a text."),
+        ("get_batch_run", {**IN_BATCH, "batchid": "b"}, "get_batch_run does not take batchid. It takes: agentId, batchId, detail."),
+        ("get_batch_run", {**IN_BATCH, "x\ny": 1}, "does not take an argument of that name"),
+        ("get_batch_run", {**IN_BATCH, "detail": "all"}, "detail must be one of 'concise' or 'full'."),
+        ("list_batch_runs", {"agentId": AGENT, "page": -1}, "page must be 0 or more."),
+        ("list_batch_runs", {"agentId": AGENT, "size": 0}, "size must be 1 or more."),
+        ("list_batch_runs", {"agentId": AGENT, "size": 101}, "size must be 100 or less."),
+        ("list_batch_runs", {"agentId": AGENT, "page": True}, "page must be a whole number."),
+        ("list_batch_runs", {"agentId": AGENT, "page": 7.5}, "page must be a whole number."),
+        ("list_batch_runs", {"agentId": AGENT, "page": "two"}, "page must be a whole number."),
+        ("create_test_case", {**NEW_CASE, "attempt": 0}, "attempt must be 1 or more."),
+        ("create_test_case", {**NEW_CASE, "userPrompt": " \n"}, "userPrompt must not be blank."),
+        ("create_test_case", {**NEW_CASE, "userPrompt": "a" * 32_001}, "userPrompt must have at most 32,000 characters."),
+        ("create_test_case", {**NEW_CASE, "label": "a" * 257}, "label must have at most 256 characters."),
+        ("create_test_case", {**NEW_CASE, "mockData": [{"variableName": "a"}]}, "mockData[0].value is missing."),
+        ("create_test_case", {**NEW_CASE, "mockData": [{"name": "a"}]}, "mockData[0].variableName is missing."),
+        ("create_test_case", {**NEW_CASE, "mockData": {"a": "b"}}, "mockData must be a list of {variableName, value}."),
+        ("create_test_case", {**NEW_CASE, "mockData": ["a"]}, "mockData[0] must be an object"),
+        ("create_test_case", {**NEW_CASE, "mockData": [{"variableName": "a", "value": 1}]}, "mockData[0].value must be a text."),
+        ("create_test_case", {**NEW_CASE, "attempt": 10**4000}, "attempt must be 1000000000 or less."),
+        ("create_batch_run", {"agentId": AGENT, "testCases": []}, "testCases must not be empty."),
+        ("create_batch_run", {"agentId": AGENT, "testCases": "tc_1"}, "testCases must be a list of test case ids."),
+        ("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1", "tc_2", "tc_1"]}, "tc_1 is there twice."),
+        ("create_batch_run", {"agentId": AGENT, "testCases": ["tc/1"]}, "testCases[0] must be an id"),
+        ("get_test_run", {**IN_RUN, "fromTurn": 0}, "fromTurn must be 1 or more."),
+        ("list_test_runs", {**IN_BATCH, "verdict": "broken"}, "verdict must be one of 'passed', 'failed' or 'undecided'."),
+    ],
+)  # fmt: skip
+async def test_invalid_arguments_are_refused_before_anything_is_sent(
+    mcp: Client, fake_api: FakeAPI, tool: str, arguments: Any, sentence: str
+) -> None:
+    result = await mcp.call_tool(tool, arguments)
+
+    assert result.is_error
+    assert text_of(result).startswith(sentence) or sentence in text_of(result)
+    assert "pydantic" not in text_of(result)
+    assert fake_api.asked == []
+
+
+@pytest.mark.parametrize(("page_number", "size"), [(7, 7), ("7", "7"), (7.0, 7)])
+async def test_whole_numbers_are_accepted_in_every_form(
+    mcp: Client, fake_api: FakeAPI, page_number: Any, size: Any
+) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", page([]))
+
+    result = await mcp.call_tool(
+        "list_batch_runs", {"agentId": AGENT, "page": page_number, "size": size}
+    )
+
+    assert not result.is_error
+    assert fake_api.asked[0].query == {"agentId": AGENT, "page": "7", "size": "7"}
+
+
+async def test_list_sent_as_json_text_is_accepted(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.offer("tc_1", "tc_2")
+    fake_api.answer("POST", "/v1/batch-runs", BATCH, 201)
+
+    await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": '["tc_1", "tc_2"]'})
+
+    assert fake_api.posts[0].body["testCases"] == ["tc_1", "tc_2"]
