@@ -294,12 +294,12 @@ async def test_only_large_answers_are_processed_in_another_thread(
 
     record_threads(transport, "_decode")
     record_threads(TestRun, "read")
-    record_threads(answers, "_limited")
+    record_threads(answers.Answer, "truncate")
     fake_api.answer("GET", "/v1/test-runs/small", RUN)
     fake_api.answer("GET", "/v1/test-runs/large", {**RUN, "remarks": "x" * 1_000_000})
     for job_id, steps in (
         ("small", {"_decode", "read"}),
-        ("large", {"_decode", "read", "_limited"}),
+        ("large", {"_decode", "read", "truncate"}),
     ):
         threads.clear()
         await mcp.call_tool("get_test_run", {**IN_BATCH, "jobId": job_id})

@@ -267,11 +267,11 @@ class SigmaMindClient:
         """
         query: Query = {"batchId": batch_id, "agentId": agent_id}
         try:
-            return _drop_repeated(await self._walk("test-runs", query, TestRun.read))
+            return _drop_repeated_runs(await self._walk("test-runs", query, TestRun.read))
         except (NotFound, NotOffered, InvalidRequest):
             batch_run = (await self.get_batch_run(batch_id, agent_id)).value
         if runs := extract_runs(batch_run):
-            return _drop_repeated(runs)
+            return _drop_repeated_runs(runs)
         raise NotOffered(
             "This version of the API does not list the test runs of a batch. Open the batch in the"
             " SigmaMind dashboard, copy a run's job id, and read it with get_test_run.",
@@ -423,7 +423,7 @@ def _read_batch_runs(data: object, *, page: int, size: int) -> Page[BatchRun]:
     return Page(parsed.items[start:end], size, total, has_next=end < total)
 
 
-def _drop_repeated(runs: Sequence[TestRun]) -> list[TestRun]:
+def _drop_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:
     """Keep the first test run of each job id, and all runs without one."""
     # Pages shift while a batch run goes on, so that one run can be on two of them.
     kept: list[TestRun] = []

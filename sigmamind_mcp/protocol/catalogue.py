@@ -10,7 +10,7 @@ import mcp_types as mcp
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools import agents, batch_runs, cases, compare, diagnose, launch, runs
+from sigmamind_mcp.tools import agents, batch_runs, cases, compare, diagnose, drafts, launch, runs
 from sigmamind_mcp.tools.answers import Answer
 from sigmamind_mcp.tools.arguments import Arguments, input_schema, tidy_schema
 from sigmamind_mcp.tools.call_context import CallContext
@@ -79,7 +79,7 @@ class Tool:
 TOOLS = (
     Tool(agents.list_agents, "List agents"),
     Tool(agents.get_agent, "Read an agent"),
-    Tool(cases.check_test_case, "Check a draft test case"),
+    Tool(drafts.check_test_case, "Check a draft test case"),
     Tool(cases.create_test_case, "Create a test case", effect="creates"),
     Tool(cases.get_test_case, "Read a test case"),
     Tool(cases.list_test_cases, "List test cases"),

@@ -1,1 +1,1 @@
-"""The tools: per subject an input model, an answer, and a thin async function. server.py lists what is offered."""
+"""The tools: for each an input model, an answer and a thin async function."""

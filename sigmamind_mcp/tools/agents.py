@@ -1,28 +1,34 @@
 """Agents: the targets of simulations, with everything that looks like a credential masked."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import Agent
+from sigmamind_mcp.api.models import Agent, AgentRef
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.variable_names import list_variables
 from sigmamind_mcp.masking import mask
 from sigmamind_mcp.tools.answers import (
     Answer,
+    AnswerPart,
     NextCall,
+    PageSlice,
     Rendered,
     add_next_page,
     field_lines,
     fit_items,
     one_line,
     pluralize,
+    select_page,
 )
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
 from sigmamind_mcp.untrusted_text import clean_json
+
+SPEAKS_FIRST = {None: "", True: " It speaks first.", False: " The user speaks first."}
 
 
 class ListAgents(Paged):
@@ -35,11 +41,12 @@ class GetAgent(ForAgent):
     detail: Detail = "concise"
 
 
-class AgentRow(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
-
+class AgentRow(AnswerPart):
     agent_id: str | None = None
     agent_name: str | None = None
+
+    def line(self) -> str:
+        return one_line(f"{self.agent_id or '(no id)'}: {self.agent_name or ''}")
 
 
 class AgentList(Answer):
@@ -51,19 +58,14 @@ class AgentList(Answer):
     agents: list[AgentRow]
 
     def render(self) -> Rendered:
-        shown = f"{len(self.agents)} of {self.total_count} matching agents (page {self.page}, size {self.size})."
-        return Rendered(
-            [shown],
-            [
-                one_line(f"{row.agent_id or '(no id)'}: {row.agent_name or ''}")
-                for row in self.agents
-            ],
-            [],
-        )
+        shown = f"{len(self.agents)} of {self.total_count} matching agents"
+        page = f"(page {self.page}, size {self.size})"
+        rows = [row.line() for row in self.agents]
+        return Rendered([f"{shown} {page}."], rows, [])
 
 
 class AgentAnswer(Answer):
-    """One agent: what it is told to do, and what matters to a simulation."""
+    """One agent: its prompts, and what matters to a simulation."""
 
     agent_id: str
     agent_name: str | None = None
@@ -80,10 +82,32 @@ class AgentAnswer(Answer):
     tool_count: int = 0
     webhook_count: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        agent: Agent,
+        agent_id: str,
+        variables: Sequence[str],
+    ) -> "AgentAnswer":
+        settings = agent.agent_settings
+        return cls(
+            agent_id=agent_id,
+            agent_name=agent.name,
+            llm_model=settings.llm_model,
+            ai_starts_conversation=settings.ai_starts_conversation,
+            instructions=agent.instructions,
+            welcome_message=agent.welcome_message,
+            global_prompt=settings.global_prompt,
+            variables=list(variables),
+            tool_count=len(agent.tools),
+            webhook_count=len(settings.webhooks),
+            next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": agent_id})],
+        )
+
     def render(self) -> Rendered:
-        starts = {None: "", True: " It speaks first.", False: " The user speaks first."}[
-            self.ai_starts_conversation
-        ]
+        tools = pluralize(self.tool_count, "tool")
+        webhooks = pluralize(self.webhook_count, "webhook")
+        starts = SPEAKS_FIRST[self.ai_starts_conversation]
         data = field_lines(
             ("agentName", self.agent_name),
             ("llmModel", self.llm_model),
@@ -92,8 +116,7 @@ class AgentAnswer(Answer):
             ("globalPrompt", self.global_prompt),
             ("variables", ", ".join(self.variables)),
         )
-        has = f"{pluralize(self.tool_count, 'tool')}, {pluralize(self.webhook_count, 'webhook')}."
-        return Rendered([f"Agent {self.agent_id}: {has}{starts}"], data, [])
+        return Rendered([f"Agent {self.agent_id}: {tools}, {webhooks}.{starts}"], data, [])
 
 
 async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
@@ -102,54 +125,49 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
     For one agent's prompt use get_agent. Reads only.
     """
     wanted = args.name_contains.casefold()
-    agents = [agent for agent in await api.list_agents() if wanted in (agent.name or "").casefold()]
-    end = (args.page + 1) * args.size
-    shown = agents[args.page * args.size + args.skip : end]
-
-    def build(count: int) -> AgentList:
-        rows = [
-            AgentRow(agent_id=valid_id(agent.agent_id), agent_name=agent.name)
-            for agent in shown[:count]
-        ]
-        answer = AgentList(page=args.page, size=args.size, total_count=len(agents), agents=rows)
-        return add_next_page(
-            answer,
-            "list_agents",
-            args,
-            count,
-            len(shown),
-            total=len(agents),
-            has_next=end < len(agents),
-        )
-
-    return await fit_items(len(shown), build)
+    every = await api.list_agents()
+    agents = [agent for agent in every if wanted in (agent.name or "").casefold()]
+    page = select_page(agents, args)
+    build = partial(_build_agent_list, args, agents, page)
+    return await fit_items(len(page.items), build)
 
 
 async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
     """Read one agent before writing test cases for it: prompt, expected variables, model.
 
-    To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets masked.
+    To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets
+    masked.
     """
     agent = await api.get_agent(args.agent_id)
-    masked = await anyio.to_thread.run_sync(_masked, agent, abandon_on_cancel=True)
+    masked = await anyio.to_thread.run_sync(_mask_agent, agent, abandon_on_cancel=True)
     prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
-    answer = AgentAnswer(
-        agent_id=args.agent_id,
-        agent_name=masked.name,
-        llm_model=masked.agent_settings.llm_model,
-        ai_starts_conversation=masked.agent_settings.ai_starts_conversation,
-        instructions=masked.instructions,
-        welcome_message=masked.welcome_message,
-        global_prompt=masked.agent_settings.global_prompt,
-        variables=list(list_variables("\n".join(filter(None, prompts)))),
-        tool_count=len(masked.tools),
-        webhook_count=len(masked.agent_settings.webhooks),
-        next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})],
+    variables = list_variables("\n".join(filter(None, prompts)))
+    answer = AgentAnswer.of(masked, args.agent_id, variables)
+    if args.detail == "full":
+        answer.raw = masked.raw
+    return answer
+
+
+def _build_agent_list(
+    args: ListAgents,
+    agents: Sequence[AgentRef],
+    page: PageSlice[AgentRef],
+    count: int,
+) -> AgentList:
+    rows = [
+        AgentRow(agent_id=valid_id(agent.agent_id), agent_name=agent.name)
+        for agent in page.items[:count]
+    ]
+    answer = AgentList(
+        page=args.page,
+        size=args.size,
+        total_count=len(agents),
+        agents=rows,
     )
-    return answer.with_raw(masked.raw, when=args.detail == "full")
+    add_next_page(answer, "list_agents", args, page, count=count)
+    return answer
 
 
-def _masked(agent: Agent) -> Agent:
-    return Agent.read(
-        mask(clean_json(agent.raw))
-    )  # a hidden character would carry a secret past its mask
+def _mask_agent(agent: Agent) -> Agent:
+    # Cleaned first: a hidden character would carry a secret past its mask.
+    return Agent.read(mask(clean_json(agent.raw)))

@@ -1,15 +1,15 @@
-"""What tools give back: one set of facts as structured content and as readable text, within a model's budget.
+"""Answers: one set of facts as structured content and as readable text, within a budget.
 
-An answer is a model of chosen fields under the API's names. Its text is rendered from the same fields, so that
-a host that shows the model only one of the two hides nothing.
+An answer is a model of chosen fields under the API's names. Its text is rendered from the same
+fields, so a host that shows the model only one of the two forms hides nothing. With
+`detail: "full"`, `raw` holds the API's own object.
 """
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple, Self, TypeVar
-from unicodedata import normalize
+from typing import Annotated, Any, Generic, NamedTuple, Self, TypeVar
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
@@ -22,23 +22,30 @@ from sigmamind_mcp.untrusted_text import NOTICE, clean_json, fence
 
 CONCISE_CHARACTERS = 25_000
 FULL_BYTES = 100_000
-CUTS_SHOWN = 20
-MARK = 60
-OURS = ("hint", "nextCalls", "cut", "notice")
-"""Fields in which only this server speaks; an upstream field of that name, however it is spelt, is left out."""
-LARGE_OBJECT = 40
-LONG_KEY = 200
+MAX_CUTS = 20
+MARK_CHARACTERS = 60
+MIN_OBJECT_ENTRIES = 40
+MAX_KEY_CHARACTERS = 200
+
+OWN_FIELDS = {"next_calls", "hint", "cut", "notice"}
+"""Fields that hold only this server's words; they are never truncated."""
+
+CallArguments = dict[str, str | int | list[str]]
 
 
 def format_time(moment: datetime) -> str:
-    """The moment as the API spells moments: UTC, milliseconds, Z."""
+    """Format like the API: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
 
 
-CallArguments = dict[str, str | int | list[str]]
+class AnswerPart(BaseModel):
+    """The base of answers and of the objects in them."""
+
+    # "allow" keeps the output schema open: a later version may add fields.
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
 
 
 class NextCall(BaseModel):
@@ -52,11 +59,14 @@ class NextCall(BaseModel):
 
 
 class Cut(BaseModel):
-    """A text or list that was shortened to fit: how much is shown, of how much."""
+    """A text, list or object that was truncated: how much is shown, of how much."""
 
     field: str
     shown: int
     of: int
+
+    def __str__(self) -> str:
+        return f"Cut: {self.field}, {self.shown:,} of {self.of:,} shown."
 
 
 class Link(NamedTuple):
@@ -66,188 +76,260 @@ class Link(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """An answer in words: ours before and after, and between them the fenced words of others."""
+    """The lines of an answer's text; only `data`, which is fenced, holds words of others."""
 
     before: list[str]
     data: list[str]
     after: list[str]
 
 
-class Answer(BaseModel):
-    """The base of every tool's result. Under `detail: "full"` the API's own fields stand beside ours."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+class Answer(AnswerPart):
+    """The base of every tool's result."""
 
     next_calls: list[NextCall] = Field(default=[], description="Calls that continue from here.")
     hint: str | None = Field(default=None, description="What to know about this answer.")
     cut: list[Cut] = Field(default=[], description="What was shortened to fit.")
     notice: str = NOTICE
+    raw: JSONObject | None = Field(
+        default=None, description="The API's own object; only with detail full."
+    )
 
-    _raw: JSONObject | None = PrivateAttr(default=None)
     _links: list[Link] = PrivateAttr(default_factory=list)
-
-    def render(self) -> Rendered:
-        """This answer's own words and data, rendered from its fields alone."""
-        raise NotImplementedError
 
     @property
     def links(self) -> list[Link]:
         return self._links
 
-    def with_raw(self, raw: JSONObject, *, when: bool) -> Self:
-        """Lay the API's object under the chosen fields, for `detail: "full"`."""
-        self._raw = raw if when else None
+    def add_links(self, *links: Link) -> Self:
+        self._links += links
         return self
 
-    def linking(self, *links: Link) -> Self:
-        self._links = list(links)
-        return self
-
-    @property
-    def raw(self) -> JSONObject | None:
-        return self._raw
-
-    @property
-    def is_full(self) -> bool:
-        return self._raw is not None
+    def render(self) -> Rendered:
+        """Render the chosen fields as text."""
+        raise NotImplementedError
 
     def structured(self) -> JSONObject:
-        """The answer as structured content: cleaned, under the API's names, without what is absent."""
-        chosen = self.model_dump(by_alias=True, mode="json", exclude_none=not self.is_full)
-        aside = {
-            name: value
-            for name in ("hint", "nextCalls", "cut", "notice")
-            if (value := chosen.pop(name, None))
-        }
-        if self._raw is not None:
-            # Cleaned first, so that a name with something hidden in it does not become one of ours afterwards.
-            raw = {
-                name: value
-                for name, value in clean_json(self._raw).items()
-                if _letters(name) not in _OUR_LETTERS
-            }
-            chosen = _laid_over(raw, chosen)
-        whole: JSONObject = clean_json({**chosen, **aside})
-        return whole
+        """Return the structured content: cleaned, without empty fields."""
+        content = self._dump_chosen_fields()
+        own = self.model_dump(by_alias=True, mode="json", include=OWN_FIELDS)
+        content |= {name: value for name, value in own.items() if value}
+        if self.raw is not None:
+            content["raw"] = self.raw
+        cleaned: JSONObject = clean_json(content)
+        return cleaned
 
     def text(self) -> str:
-        """The answer as readable text; in full, every field follows as fenced JSON."""
-        said = self.render()
-        data = said.data
-        if self.is_full:
-            data = [json.dumps(self.structured(), ensure_ascii=False, indent=1)]
-        parts = ["\n".join(said.before), fence("\n".join(data)) if data else ""]
-        ours = [*said.after, self.hint] if self.hint else said.after
-        parts += [
-            "\n".join(ours + [f"Cut: {c.field}, {c.shown:,} of {c.of:,} shown." for c in self.cut])
+        """Return the readable text; words of others stand only inside its fences."""
+        rendered = self.render()
+        after = [*rendered.after]
+        if self.hint:
+            after.append(self.hint)
+        after += map(str, self.cut)
+        paragraphs = [
+            "\n".join(rendered.before),
+            fence("\n".join(rendered.data)) if rendered.data else "",
+            self._render_raw(),
+            "\n".join(after),
+            "\n".join(f"Next: {call}" for call in self.next_calls),
         ]
-        if self.next_calls:
-            parts.append("\n".join(f"Next: {call}" for call in self.next_calls))
-        return "\n\n".join(part for part in parts if part)
+        return "\n\n".join(filter(None, paragraphs))
 
     def fits(self) -> bool:
-        # What is far too large need not be cleaned to be known for it, nor be made in the other form.
-        return (
-            all(_has_at_most(FULL_BYTES, form) for form in (self.__dict__, self._raw))
-            and self._fits(json.dumps(self.structured(), ensure_ascii=False))
-            and self._fits(self.text())
-        )
+        """Return whether both forms are within the budget."""
+        # Cleaning and encoding are slow, so an answer that is far too large gets neither.
+        if not _has_at_most(FULL_BYTES, self.__dict__):
+            return False
+        structured = json.dumps(self.structured(), ensure_ascii=False)
+        return self._is_within_budget(structured) and self._is_within_budget(self.text())
 
-    def _fits(self, text: str) -> bool:
-        return len(text.encode()) <= FULL_BYTES if self.is_full else len(text) <= CONCISE_CHARACTERS
+    def truncate(self, limit: int) -> Self:
+        """Return a copy with its values truncated by `truncate_values` and listed in `cut`."""
+        cuts: list[Cut] = []
+        raw_cuts: list[Cut] = []
+        chosen = truncate_values(self._dump_chosen_fields(), limit, path="", cuts=cuts)
+        raw = truncate_values(self.raw, limit, path="raw", cuts=raw_cuts)
+        cuts += [_hide_unknown_keys(cut) for cut in raw_cuts]
+        result = type(self).model_validate(chosen)
+        result.next_calls = self.next_calls
+        result.hint = self.hint
+        result.cut = [*self.cut, *cuts[:MAX_CUTS]]
+        result.raw = raw
+        return result.add_links(*self.links)
+
+    def _dump_chosen_fields(self) -> JSONObject:
+        excluded = OWN_FIELDS | {"raw"}
+        return self.model_dump(by_alias=True, mode="json", exclude_none=True, exclude=excluded)
+
+    def _render_raw(self) -> str:
+        if self.raw is None:
+            return ""
+        raw = json.dumps(clean_json(self.raw), ensure_ascii=False, indent=1)
+        return f"raw, the API's own object:\n{fence(raw)}"
+
+    def _is_within_budget(self, form: str) -> bool:
+        if self.raw is None:
+            return len(form) <= CONCISE_CHARACTERS
+        return len(form.encode()) <= FULL_BYTES
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
+ItemT = TypeVar("ItemT")
 
 
 async def fit_items(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
-    """Return `build(n)` for the largest n of `count` items whose answer fits the budget, at least one."""
+    """Return `build(n)` for the largest n up to `count` that fits the budget, at least 1."""
     whole = build(count)
     if count <= 1 or whole.fits():
         return whole
-
-    def search() -> AnswerT:
-        low, high = 1, count - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if build(middle).fits() else (low, middle - 1)
-        return build(low)
-
-    return await anyio.to_thread.run_sync(search, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(_build_largest, count - 1, build, abandon_on_cancel=True)
 
 
 async def shorten_to_budget(answer: AnswerT) -> AnswerT:
-    """Return the answer with its longest texts, lists and objects shortened until it fits, saying so in `cut`."""
+    """Return the answer, truncated as little as possible to fit the budget."""
     if answer.fits():
         return answer
+    return await anyio.to_thread.run_sync(_truncate_to_budget, answer, abandon_on_cancel=True)
 
-    def search() -> AnswerT:
-        low, high = 1, FULL_BYTES
-        best = _limited(answer, low)
-        while low <= high:
-            middle = (low + high) // 2
-            candidate = _limited(answer, middle)
-            if candidate.fits():
-                best, low = candidate, middle + 1
-            else:
-                high = middle - 1
-        return best
 
-    return await anyio.to_thread.run_sync(search, abandon_on_cancel=True)
+class PageSlice(NamedTuple, Generic[ItemT]):
+    """The items of one page that earlier answers have not shown."""
+
+    items: Sequence[ItemT]
+    total: int | None
+    has_next: bool
+
+
+def select_page(items: Sequence[ItemT], args: Paged) -> PageSlice[ItemT]:
+    """Return the page of all `items` that `args` ask for."""
+    start = args.page * args.size
+    end = start + args.size
+    return PageSlice(
+        items=items[start + args.skip : end],
+        total=len(items),
+        has_next=end < len(items),
+    )
 
 
 def add_next_page(
-    answer: AnswerT,
+    answer: Answer,
     tool: str,
     args: Paged,
-    count: int,
-    on_page: int,
+    page: PageSlice[Any],
     *,
-    total: int | None,
-    has_next: bool,
-) -> AnswerT:
-    """Say of an answer that shows `count` of the `on_page` items left on its page how its list goes on, if it does."""
-    here: CallArguments = {
-        **args.model_dump(by_alias=True, exclude_unset=True, exclude={"skip"}),
-        "size": args.size,
-    }
-    if count < on_page:
-        answer.cut = [Cut(field="this page", shown=args.skip + count, of=args.skip + on_page)]
-        further = {**here, "page": args.page, "skip": args.skip + count}
+    count: int,
+) -> None:
+    """Add what continues a list that shows the first `count` items of `page`."""
+    given = args.model_dump(by_alias=True, exclude_unset=True, exclude={"skip"})
+    here: CallArguments = {**given, "size": args.size}
+    if count < len(page.items):
+        shown = args.skip + count
+        on_page = args.skip + len(page.items)
+        answer.cut = [Cut(field="this page", shown=shown, of=on_page)]
+        further = {**here, "page": args.page, "skip": shown}
         answer.next_calls = [NextCall(tool=tool, arguments=further)]
-    elif has_next:
-        answer.next_calls = [NextCall(tool=tool, arguments={**here, "page": args.page + 1})]
-    if total is not None and args.page and args.page * args.size >= total:
-        answer.hint = (
-            f"This page is past the end; the last one is {max(0, (total - 1) // args.size)}."
-        )
-    return answer
+    elif page.has_next:
+        further = {**here, "page": args.page + 1}
+        answer.next_calls = [NextCall(tool=tool, arguments=further)]
+    if page.total is not None and args.page and args.page * args.size >= page.total:
+        last_page = max(0, (page.total - 1) // args.size)
+        answer.hint = f"This page is past the end; the last one is {last_page}."
 
 
 def pluralize(number: int, noun: str) -> str:
-    """The number with its noun, as English has it: 1 attempt, 2 attempts."""
+    """Return the number with its noun: 1 attempt, 2 attempts."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def field_lines(*fields: tuple[str, str | None]) -> list[str]:
-    """A line for each field that has a value, under the API's name."""
+    """Return a line for each field that has a value."""
     return [f"{name}: {value}" for name, value in fields if value]
 
 
 def one_line(text: str) -> str:
-    """The text on one line, as a row of a list is: none of its own can pass for another row."""
-    return " ".join(text.splitlines())
+    """Return the text on one line, so that it cannot pass for a second row of a list."""
+    return " ".join(text.split())
 
 
-def _letters(name: str) -> str:
-    return re.sub(r"[\W_]", "", normalize("NFKC", name[:LONG_KEY])).casefold()
+def truncate_text(text: str, characters: int) -> str:
+    """Truncate the text and append a mark with its full length."""
+    if len(text) <= characters:
+        return text
+    return f"{text[:characters]} [cut: {characters:,} of {len(text):,} characters]"
 
 
-_OUR_LETTERS = {_letters(name) for name in OURS}
+def truncate_values(
+    data: Any,
+    limit: int,
+    *,
+    path: str,
+    cuts: list[Cut],
+) -> Any:
+    """Truncate texts to `limit` characters, lists and large objects to a tenth as many entries.
+
+    Each cut is appended to `cuts`, with its place below `path`.
+    """
+    if isinstance(data, str):
+        if len(data) <= limit + MARK_CHARACTERS:  # the mark would make it longer again
+            return data
+        cuts.append(Cut(field=path, shown=limit, of=len(data)))
+        return truncate_text(data, limit)
+    if isinstance(data, list):
+        items = _take_entries(data, max(1, limit // 10), path, cuts)
+        return [
+            truncate_values(item, limit, path=f"{path}[{number}]", cuts=cuts)
+            for number, item in enumerate(items)
+        ]
+    if isinstance(data, dict):
+        entries = _take_entries(
+            list(data.items()), max(MIN_OBJECT_ENTRIES, limit // 10), path, cuts
+        )
+        inside = f"{path}." if path else ""
+        return {
+            key[:MAX_KEY_CHARACTERS]: truncate_values(
+                value, limit, path=f"{inside}{key}", cuts=cuts
+            )
+            for key, value in entries
+        }
+    return data
+
+
+def _take_entries(
+    entries: list[ItemT],
+    most: int,
+    path: str,
+    cuts: list[Cut],
+) -> list[ItemT]:
+    if len(entries) > most:
+        cuts.append(Cut(field=path, shown=most, of=len(entries)))
+    return entries[:most]
+
+
+def _build_largest(most: int, build: Callable[[int], AnswerT]) -> AnswerT:
+    low, high = 1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if build(middle).fits():
+            low = middle
+        else:
+            high = middle - 1
+    return build(low)
+
+
+def _truncate_to_budget(answer: AnswerT) -> AnswerT:
+    low, high = 1, FULL_BYTES
+    best = answer.truncate(low)
+    while low <= high:
+        middle = (low + high) // 2
+        candidate = answer.truncate(middle)
+        if candidate.fits():
+            best, low = candidate, middle + 1
+        else:
+            high = middle - 1
+    return best
 
 
 def _has_at_most(most: int, data: object) -> bool:
-    """Whether the texts in `data` are of so many characters together, by a look that ends where there are more."""
+    """Return whether all texts in `data` have at most `most` characters together."""
     count, left = 0, [data]
     while left and count <= most:
         item = left.pop()
@@ -262,56 +344,12 @@ def _has_at_most(most: int, data: object) -> bool:
     return count <= most
 
 
-def _limited(answer: AnswerT, limit: int) -> AnswerT:
-    """The answer with the API's object and our fields cut alike; our own words stay whole."""
-    cuts: dict[str, Cut] = {}
-    raw = _limit(answer.raw, limit, "", cuts)
-    cuts = {where: cut.model_copy(update={"field": _place(where)}) for where, cut in cuts.items()}
-    chosen = answer.model_dump(by_alias=True, mode="json", exclude_none=True)
-    aside = {name: chosen.pop(name) for name in ("hint", "nextCalls", "notice") if name in chosen}
-    short = _limit(chosen, limit, "", cuts)
-    cut = [*answer.cut, *list(cuts.values())[:CUTS_SHOWN]]
-    result = type(answer).model_validate({**short, **aside, "cut": cut})
-    return result.with_raw(raw, when=answer.is_full).linking(*answer.links)
+_KNOWN_KEYS = {"raw", "agentName", "batchRuns", "testRuns", *field_names()}
 
 
-def _limit(data: Any, limit: int, where: str, cuts: dict[str, Cut]) -> Any:
-    """Cut texts to `limit` characters, and lists and large objects to a tenth as many entries, noting each cut."""
-    if isinstance(data, str) and len(data) > limit + MARK:
-        cuts[where] = Cut(field=where, shown=limit, of=len(data))
-        return f"{data[:limit]} [cut: {limit:,} of {len(data):,} characters]"
-    if isinstance(data, list):
-        entries = max(1, limit // 10)
-        if len(data) > entries:
-            cuts[where] = Cut(field=where, shown=entries, of=len(data))
-        return [_limit(item, limit, f"{where}[{n}]", cuts) for n, item in enumerate(data[:entries])]
-    if isinstance(data, dict):
-        entries = max(LARGE_OBJECT, limit // 10)
-        if len(data) > entries:
-            cuts[where] = Cut(field=where, shown=entries, of=len(data))
-        return {
-            str(key)[:LONG_KEY]: _limit(value, limit, f"{where}.{key}".lstrip("."), cuts)
-            for key, value in list(data.items())[:entries]
-        }
-    return data
-
-
-_SHOWN_FIELDS = {"agentName", "batchRuns", "testRuns", *field_names()}
-
-
-def _place(where: str) -> str:
-    """The place as it can stand outside the fence: a key that no page of the API's shows may say anything."""
-    names = re.sub(r"\[\d+\]", "", where).split(".")
-    return where if set(names) <= _SHOWN_FIELDS else "a field of another name"
-
-
-def _laid_over(raw: Any, chosen: Any) -> Any:
-    """`chosen` over `raw`: objects field by field, lists of one length entry by entry, else ours."""
-    if chosen is None:  # what we could not read would break the schema
-        return None
-    if isinstance(raw, dict) and isinstance(chosen, dict):
-        ours = {name: value for name, value in chosen.items() if value is not None or name in raw}
-        return {**raw, **{name: _laid_over(raw.get(name), value) for name, value in ours.items()}}
-    if isinstance(raw, list) and isinstance(chosen, list) and len(raw) == len(chosen):
-        return [_laid_over(one, other) for one, other in zip(raw, chosen, strict=True)]
-    return chosen
+def _hide_unknown_keys(cut: Cut) -> Cut:
+    # `cut` stands outside the fences, and an unknown key of the API can say anything.
+    keys = re.sub(r"\[\d+\]", "", cut.field).split(".")
+    if set(keys) <= _KNOWN_KEYS:
+        return cut
+    return cut.model_copy(update={"field": "another field of raw"})

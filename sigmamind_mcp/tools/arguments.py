@@ -1,6 +1,7 @@
-"""What tools take: closed, flat, in the API's own spelling, refused in our own words.
+"""Input models of the tools: closed, flat, under the API's names, with errors in our own words.
 
-The SDK's argument models rewrite texts that look like JSON and quote values back, so tools do not use them.
+Tools do not use the SDK's argument models, which rewrite texts that look like JSON and quote
+values in errors.
 """
 
 import json
@@ -18,7 +19,7 @@ from sigmamind_mcp.strict_json import JSONObject
 
 MAX_TEXT = 32_000
 NO_LIMIT = 100_000
-"""A maximum from here on only keeps out what cannot be meant."""
+"""A maximum from here on only rejects nonsense, so the JSON Schema leaves it out."""
 
 
 def _refuse_bool(value: object) -> object:
@@ -27,8 +28,8 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
-def _list_from_json(value: object) -> object:
-    """Accept a list that a client sent as a JSON text, as some do."""
+def _parse_list(value: object) -> object:
+    """Parse a list that a client sent as JSON text."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             return json.loads(value)
@@ -37,9 +38,9 @@ def _list_from_json(value: object) -> object:
     return value
 
 
-# Both stand after an argument's Field: before it, they would hide the limits from the JSON Schema.
+# Put these after an argument's Field: before it, they would hide its limits from the JSON Schema.
 NotBool = BeforeValidator(_refuse_bool)
-SentAsList = BeforeValidator(_list_from_json)
+SentAsList = BeforeValidator(_parse_list)
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 
@@ -67,7 +68,7 @@ class Arguments(BaseModel):
 
 
 class Paged(Arguments):
-    """Arguments of a list in pages; `skip` goes on within a page that one answer could not hold."""
+    """Arguments of a paged list; `skip` continues within a page too large for one answer."""
 
     page: PageNumber = 0
     size: PageSize = 20
@@ -75,12 +76,18 @@ class Paged(Arguments):
 
 
 class ForAgent(Arguments):
-    """Arguments of a tool that works on one agent, as nearly all of the API does."""
+    """Arguments of a tool that works on one agent."""
 
     agent_id: AgentId
 
 
 ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
+
+
+def hide_default(schema: JSONObject) -> None:
+    """Remove the default from the JSON Schema, for a field that differs when it is not given."""
+    # Some clients fill in defaults.
+    del schema["default"]
 
 
 def read_arguments(
@@ -90,10 +97,10 @@ def read_arguments(
     tool: str,
     default_agent_id: str | None,
 ) -> ArgumentsT:
-    """Validate what the client sent; null counts as not given, and the default agent fills in for `agentId`.
+    """Validate what the client sent; null means not given, and `agentId` has a default.
 
     Raises:
-        InvalidArguments: in one sentence, which argument is wrong and what it takes.
+        InvalidArguments: says which argument is wrong and what it takes.
     """
     given = {name: value for name, value in (sent or {}).items() if value is not None}
     if default_agent_id and issubclass(model, ForAgent):
@@ -102,13 +109,13 @@ def read_arguments(
         return model.model_validate(given)
     except ValidationError as exc:
         problems = exc.errors(include_url=False, include_input=False)
-    sentences = [_problem(problem, model, tool) for problem in problems[:3]]
+    sentences = [_explain_problem(problem, model, tool) for problem in problems[:3]]
     raise InvalidArguments(" ".join(dict.fromkeys(sentences)))
 
 
 def input_schema(model: type[Arguments], *, default_agent_id: str | None) -> JSONObject:
-    """The JSON Schema of a tool's arguments, without noise; with a default agent, `agentId` is optional."""
-    schema: JSONObject = _brief(tidy_schema(model.model_json_schema(by_alias=True)))
+    """Return the JSON Schema of a tool's arguments; with a default agent, `agentId` is optional."""
+    schema: JSONObject = _drop_costly_keywords(tidy_schema(model.model_json_schema(by_alias=True)))
     schema["additionalProperties"] = False
     if default_agent_id and issubclass(model, ForAgent):
         schema["required"] = [name for name in schema["required"] if name != "agentId"]
@@ -117,7 +124,7 @@ def input_schema(model: type[Arguments], *, default_agent_id: str | None) -> JSO
 
 
 def tidy_schema(schema: JSONObject) -> JSONObject:
-    """Put each `$ref` in its place; leave out docstrings, titles made of names, and defaults that mean "not given"."""
+    """Replace each `$ref` by its target; drop docstrings, titles and empty defaults."""
     definitions = schema.pop("$defs", {})
     schema.pop("description", None)
 
@@ -126,49 +133,58 @@ def tidy_schema(schema: JSONObject) -> JSONObject:
             return [tidy(item) for item in node]
         if not isinstance(node, dict):
             return node
-        if "$ref" in node:
-            target = definitions[node["$ref"].rpartition("/")[2]]
-            node = {
-                key: value
-                for key, value in {**target, **node}.items()
-                if key not in ("$ref", "description")
-            }
-        return {
-            key: tidy(value, are_names=key == "properties" and not are_names)
-            for key, value in node.items()
-            if are_names or (key != "title" and not (key == "default" and value in ("", [])))
-        }
+        node = _resolve_reference(node, definitions)
+        tidied = {}
+        for key, value in node.items():
+            if are_names or not _is_noise(key, value):
+                # The keys of `properties` are names: an argument may be called "title".
+                tidied[key] = tidy(value, are_names=key == "properties" and not are_names)
+        return tidied
 
     tidied: JSONObject = tidy(schema)
     return tidied
 
 
-def _brief(node: Any) -> Any:
-    """Leave out what every list of the tools would cost a model tokens for, and a refusal says where it matters.
+def _resolve_reference(node: JSONObject, definitions: JSONObject) -> JSONObject:
+    if "$ref" not in node:
+        return node
+    target = definitions[node["$ref"].rpartition("/")[2]]
+    merged = {**target, **node}
+    del merged["$ref"]
+    merged.pop("description", None)
+    return merged
 
-    That is the letters of an id, the least there can be, how long a text or list may be, that entries are closed as
-    well, and null, 0 and false as ways of not giving a value.
-    """
+
+def _is_noise(key: str, value: object) -> bool:
+    return key == "title" or (key == "default" and value in ("", []))
+
+
+def _drop_costly_keywords(node: Any) -> Any:
+    """Drop keywords that cost tokens in tools/list; validation errors explain them instead."""
     if isinstance(node, list):
-        return [_brief(item) for item in node]
+        return [_drop_costly_keywords(item) for item in node]
     if not isinstance(node, dict):
         return node
-    if "anyOf" in node and node.get("default", "") is None:
-        given, _ = node["anyOf"]
-        node = {
-            key: value
-            for key, value in {**given, **node}.items()
-            if key not in ("anyOf", "default")
-        }
-    told = {
-        key: _brief(value)
-        for key, value in node.items()
-        if isinstance(value, dict) or _tells(key, value)
-    }
-    return dict(sorted(told.items(), key=lambda item: item[0] != "type"))
+    node = _drop_null(node)
+    kept = {}
+    for key, value in node.items():
+        if isinstance(value, dict) or _is_worth_tokens(key, value):
+            kept[key] = _drop_costly_keywords(value)
+    # Put the type first.
+    return {"type": kept["type"], **kept} if "type" in kept else kept
 
 
-def _tells(key: str, value: Any) -> bool:
+def _drop_null(node: JSONObject) -> JSONObject:
+    """Advertise an optional argument by its type alone; null is still accepted."""
+    if "anyOf" not in node or node.get("default", "") is not None:
+        return node
+    given, _ = node["anyOf"]
+    merged = {**given, **node}
+    del merged["anyOf"], merged["default"]
+    return merged
+
+
+def _is_worth_tokens(key: str, value: Any) -> bool:
     match key:
         case "pattern" | "minimum" | "minLength" | "maxLength" | "minItems" | "maxItems":
             return False
@@ -180,62 +196,69 @@ def _tells(key: str, value: Any) -> bool:
             return True
 
 
-def _problem(problem: ErrorDetails, model: type[Arguments], tool: str) -> str:
-    where = _name(problem["loc"])
+_REASONS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "finite_number": "must be a whole number",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be one of {expected}",
+    "model_attributes_type": "must be an object with variableName and value",
+    "model_type": "must be an object with variableName and value",
+    "string_pattern_mismatch": "must not be blank",
+    "string_too_long": "must have at most {max_length:,} characters",
+    "string_too_short": "must not be empty",
+    "string_type": "must be a text",
+    "string_unicode": "must be a text",
+    "too_long": "must have at most {max_length:,} entries",
+    "too_short": "must not be empty",
+    "value_error": "must be a whole number",
+}
+"""What to say by pydantic's type of error."""
+
+
+def _explain_problem(
+    problem: ErrorDetails,
+    model: type[Arguments],
+    tool: str,
+) -> str:
+    name = _quote_name(problem["loc"])
     limits = problem.get("ctx", {})
     match problem["type"]:
         case "missing":
-            return f"{where} is missing. {_hint(model, where)}".rstrip()
+            return f"{name} is missing. {_describe_argument(model, name)}".rstrip()
         case "extra_forbidden":
-            known = (
-                ", ".join(_properties(model)) if len(problem["loc"]) == 1 else "variableName, value"
-            )
-            return f"{tool} does not take {where}. It takes: {known}."
+            is_argument = len(problem["loc"]) == 1
+            known = ", ".join(_list_properties(model)) if is_argument else "variableName, value"
+            return f"{tool} does not take {name}. It takes: {known}."
         case "string_pattern_mismatch" if limits.get("pattern") == ID_PATTERN:
-            return f"{where} must be an id: letters, digits, '_' and '-' only. {_hint(model, where)}".rstrip()
-        case "string_pattern_mismatch":
-            return f"{where} must not be blank."
-        case "string_too_short" | "too_short":
-            return f"{where} must not be empty."
-        case "string_too_long" | "too_long":
-            unit = "characters" if problem["type"] == "string_too_long" else "entries"
-            return f"{where} must have at most {limits['max_length']:,} {unit}."
-        case "greater_than_equal":
-            return f"{where} must be {limits['ge']} or more."
-        case "less_than_equal":
-            return f"{where} must be {limits['le']} or less."
-        case "literal_error":
-            return f"{where} must be one of {limits['expected']}."
-        case "string_type" | "string_unicode":
-            return f"{where} must be a text."
-        case "bool_type" | "bool_parsing":
-            return f"{where} must be true or false."
+            rule = "must be an id: letters, digits, '_' and '-' only."
+            return f"{name} {rule} {_describe_argument(model, name)}".rstrip()
         case "list_type":
-            of = "of {variableName, value}" if where == "mockData" else "of test case ids"
-            return f"{where} must be a list {of}."
-        case "model_type" | "model_attributes_type":
-            return f"{where} must be an object with variableName and value."
-        case _ if problem["type"].startswith("int_") or problem["type"] in (
-            "value_error",
-            "finite_number",
-        ):
-            return f"{where} must be a whole number."
+            items = "{variableName, value}" if name == "mockData" else "test case ids"
+            return f"{name} must be a list of {items}."
+        case kind if kind in _REASONS:
+            return f"{name} {_REASONS[kind].format(**limits)}."
+        case kind if kind.startswith("int_"):
+            return f"{name} must be a whole number."
         case _:
-            return f"{where} is not usable: {problem['msg']}."
+            return f"{name} is not usable: {problem['msg']}."
 
 
-def _name(loc: tuple[int | str, ...]) -> str:
-    """The argument's name, as far as it can be repeated: a name that the caller made up may hold anything."""
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+def _quote_name(loc: tuple[int | str, ...]) -> str:
+    """Return the argument's name, unless the caller made up one that can say anything."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
+    name = "".join(parts).lstrip(".")
     return name if re.fullmatch(r"[A-Za-z0-9_.\[\]-]{1,64}", name) else "an argument of that name"
 
 
-def _properties(model: type[Arguments]) -> JSONObject:
+def _list_properties(model: type[Arguments]) -> JSONObject:
     properties: JSONObject = model.model_json_schema(by_alias=True)["properties"]
     return properties
 
 
-def _hint(model: type[Arguments], name: str) -> str:
+def _describe_argument(model: type[Arguments], name: str) -> str:
     if name == "agentId":
         return "list_agents shows the agents; SIGMAMIND_AGENT_ID sets a default."
-    return str(_properties(model).get(name, {}).get("description", ""))
+    argument = _list_properties(model).get(name, {})
+    return str(argument.get("description", ""))

@@ -1,18 +1,18 @@
 """Batch runs: list, read and wait."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestCase
+from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.api.run_reading import (
+    BatchRunStatus,
     Progress,
     derive_progress,
     find_last_completed,
@@ -23,9 +23,11 @@ from sigmamind_mcp.errors import ConnectionFailed, ServerFault, TooManyRequests
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
     Answer,
+    AnswerPart,
     CallArguments,
     Link,
     NextCall,
+    PageSlice,
     Rendered,
     Time,
     add_next_page,
@@ -42,17 +44,21 @@ from sigmamind_mcp.tools.arguments import (
     Paged,
     PageSize,
 )
-from sigmamind_mcp.tools.call_context import CallContext
+from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.cases import TestCaseRow
 from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 10.0
 
-
-FIRST_LOOK_AFTER = 1.0
-
-
-LONGEST_BETWEEN_LOOKS = 10.0
+STATES_EXPLAINED: dict[BatchRunState, str] = {
+    "stalled": (
+        "Stalled: attempts are still undecided more than 15 minutes after the launch;"
+        " some may have broken."
+    ),
+    "unknown": "Unknown: the API gave no counters to derive a state from.",
+}
 
 
 class ListBatchRuns(Paged, ForAgent):
@@ -71,34 +77,39 @@ class GetBatchRun(ForAgent):
 
 class WaitForBatchRun(ForAgent):
     batch_id: BatchId
-    max_seconds: Annotated[int, Field(ge=0, le=300, description="0 takes one look."), NotBool] = 45
+    max_seconds: Annotated[int, Field(ge=0, le=300, description="0 reads once."), NotBool] = 45
 
 
-class Counted(BaseModel):
-    """How far a batch run is; `state` is derived from the counters, since the API has no status."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
+class BatchRunProgress(AnswerPart):
+    """How far a batch run is; `state` is derived from the counters, since the API has none."""
 
     state: BatchRunState
     created_date: Time | None = None
     successful_attempts: int | None = None
     failed_attempts: int | None = None
     expected_attempts: int | None = Field(
-        default=None, description="Attempts there will have been at the end."
+        default=None, description="Attempts that the whole batch run makes."
     )
     undecided_attempts: int | None = Field(
         default=None, description="Expected attempts without a verdict so far."
     )
 
-    def progress(self) -> str:
+    def describe_progress(self) -> str:
         if self.successful_attempts is None and self.failed_attempts is None:
             return f"{self.state}, no counters yet"
-        of = "" if self.expected_attempts is None else f" of {self.expected_attempts} attempts"
-        left = f", {self.undecided_attempts} undecided" if self.undecided_attempts else ""
-        return f"{self.state}, {self.successful_attempts or 0} passed, {self.failed_attempts or 0} failed{left}{of}"
+        passed, failed = self.successful_attempts or 0, self.failed_attempts or 0
+        progress = f"{self.state}, {passed} passed, {failed} failed"
+        if self.undecided_attempts:
+            progress += f", {self.undecided_attempts} undecided"
+        if self.expected_attempts is not None:
+            progress += f" of {self.expected_attempts} attempts"
+        return progress
+
+    def describe_creation(self) -> str:
+        return "" if self.created_date is None else f" Created {format_time(self.created_date)}."
 
 
-class BatchRunAnswer(Counted, Answer):
+class BatchRunAnswer(BatchRunProgress, Answer):
     """One batch run."""
 
     batch_id: str
@@ -108,13 +119,11 @@ class BatchRunAnswer(Counted, Answer):
     uri: str
 
     def render(self) -> Rendered:
-        created = "" if self.created_date is None else f" Created {format_time(self.created_date)}."
-        agent = [one_line(f"agent: {self.agent_name}")] if self.agent_name else []
-        return Rendered(
-            [f"Batch run {self.batch_id} of agent {self.agent_id}: {self.progress()}.{created}"],
-            agent + [row.line() for row in self.test_cases],
-            [*_explained(self.state), f"Resource: {self.uri}"],
-        )
+        head = f"Batch run {self.batch_id} of agent {self.agent_id}: {self.describe_progress()}."
+        data = [one_line(f"agent: {self.agent_name}")] if self.agent_name else []
+        data += [row.line() for row in self.test_cases]
+        after = [*_explain_states({self.state}), f"Resource: {self.uri}"]
+        return Rendered([head + self.describe_creation()], data, after)
 
 
 class WaitedBatchRun(BatchRunAnswer):
@@ -123,20 +132,25 @@ class WaitedBatchRun(BatchRunAnswer):
     waited_seconds: float = 0.0
 
     def render(self) -> Rendered:
-        said = super().render()
-        return said._replace(after=[f"Waited {self.waited_seconds} s.", *said.after])
+        batch_run = super().render()
+        waited = f"Waited {self.waited_seconds} s."
+        return batch_run._replace(after=[waited, *batch_run.after])
 
 
-class BatchRunRow(Counted):
+class BatchRunRow(BatchRunProgress):
     batch_id: str | None = None
     test_case_count: int
     labels: list[str] = Field(description=f"Labels of the first {LABELS_SHOWN} test cases.")
 
     def line(self) -> str:
-        when = "" if self.created_date is None else f" {format_time(self.created_date)}"
-        more = self.test_case_count - len(self.labels)
-        labels = "; ".join(self.labels) + (f"; and {more} more" if more > 0 else "")
-        return one_line(f"{self.batch_id or '(no id)'}{when}: {self.progress()}. Cases: {labels}")
+        name = self.batch_id or "(no id)"
+        if self.created_date is not None:
+            name += f" {format_time(self.created_date)}"
+        labels = [*self.labels]
+        more = self.test_case_count - len(labels)
+        if more > 0:
+            labels.append(f"and {more} more")
+        return one_line(f"{name}: {self.describe_progress()}. Cases: {'; '.join(labels)}")
 
 
 class BatchRunList(Answer):
@@ -146,17 +160,25 @@ class BatchRunList(Answer):
     page: int
     size: int
     total_count: int | None = Field(
-        default=None, description="Batch runs of this agent, before narrowing."
+        default=None, description="All batch runs of this agent, whatever their labels."
     )
     batch_runs: list[BatchRunRow]
 
     def render(self) -> Rendered:
         total = "" if self.total_count is None else f" of {self.total_count}"
         shown = f"{len(self.batch_runs)}{total} batch runs of agent {self.agent_id}, newest first"
-        states = {row.state for row in self.batch_runs}
-        explained = [line for state in sorted(states) for line in _explained(state)]
-        shown += f" (page {self.page}, size {self.size})."
-        return Rendered([shown], [row.line() for row in self.batch_runs], explained)
+        page = f"(page {self.page}, size {self.size})"
+        rows = [row.line() for row in self.batch_runs]
+        states = _explain_states({row.state for row in self.batch_runs})
+        return Rendered([f"{shown} {page}."], rows, states)
+
+
+class MatchingRun(NamedTuple):
+    """A batch run whose label matches, and its position on the page."""
+
+    position: int
+    batch_run: BatchRun
+    row: BatchRunRow
 
 
 async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
@@ -164,66 +186,29 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
 
     With a batchId use get_batch_run, or list_test_runs for its conversations. Reads only.
     """
-    is_full = args.detail == "full"
     page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
-    # An API that pages by less than was asked for would lose entries to a next page counted by what was asked.
-    size = page.size if page.size and page.size <= args.size else args.size
-    going_on = args.model_copy(update={"size": size})
-    wanted = args.label_contains.casefold()
-    on_page = page.items[args.skip :]
-    shown = [run for run in on_page if _has_label(run, wanted)]
-    ended = await gather_errors(
-        [partial(find_last_completed, run, run.batch_id, args.agent_id, now, api) for run in shown]
-    )
-    last_completed = {
-        id(run): end for run, end in zip(shown, ended, strict=True) if isinstance(end, datetime)
-    }
-
-    def build(count: int) -> BatchRunList:
-        kept = [run for run in on_page[:count] if _has_label(run, wanted)]
-        answer = BatchRunList(
-            agent_id=args.agent_id,
-            page=args.page,
-            size=size,
-            total_count=page.total,
-            batch_runs=[
-                _batch_run_row(run, derive_progress(run, now, last_completed.get(id(run))))
-                for run in kept
-            ],
-        )
-        has_next = page.has_next and bool(page.items)  # an empty page ends any list
-        add_next_page(
-            answer,
-            "list_batch_runs",
-            going_on,
-            count,
-            len(on_page),
-            total=page.total,
-            has_next=has_next,
-        )
-        if worth := next(
-            (run for run in kept if run.failed_attempts and valid_id(run.batch_id)), None
-        ):
-            here: CallArguments = {"agentId": args.agent_id, "batchId": worth.batch_id or ""}
-            answer.next_calls.append(NextCall(tool="diagnose_batch_run", arguments=here))
-        if wanted and on_page and not kept:
-            answer.hint = (
-                f"None of the {len(on_page)} batch runs on this page has that text in a label."
-            )
-        return answer.with_raw({"batchRuns": [run.raw for run in kept]}, when=is_full)
-
-    return await fit_items(len(on_page), build)
+    if page.size and page.size < args.size:
+        # The API pages by less than was asked: count the next page by its size, to lose no entry.
+        args = args.model_copy(update={"size": page.size})
+    # An empty page ends the list, whatever the API says.
+    has_next = page.has_next and bool(page.items)
+    left = PageSlice(page.items[args.skip :], page.total, has_next)
+    matching = await _match_runs(left.items, args, now, api)
+    build = partial(_build_batch_run_list, args, left, matching)
+    return await fit_items(len(left.items), build)
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
     """Read one batch run as it is now: state, pass counts, test cases.
 
-    To follow it use wait_for_batch_run; for verdicts list_test_runs; for why attempts failed diagnose_batch_run.
-    Reads only.
+    To follow it use wait_for_batch_run; for verdicts list_test_runs; for why attempts failed
+    diagnose_batch_run. Reads only.
     """
-    batch_run, progress = await read_progress(args.batch_id, args.agent_id, api)
-    answer = _batch_run_answer(BatchRunAnswer, batch_run, progress, args.agent_id, args.batch_id)
-    return answer.with_raw(batch_run.raw, when=args.detail == "full")
+    status = await read_progress(args.batch_id, args.agent_id, api)
+    answer = _build_batch_run(BatchRunAnswer, status, args)
+    if args.detail == "full":
+        answer.raw = status.batch_run.raw
+    return answer
 
 
 async def wait_for_batch_run(
@@ -231,49 +216,47 @@ async def wait_for_batch_run(
 ) -> WaitedBatchRun:
     """Wait until a batch run ends, at most maxSeconds; returns its state and counts then.
 
-    Use it after create_batch_run, and again while still running; for one look use get_batch_run. Only polls: costs
-    nothing, stops nothing.
+    Use it after create_batch_run, and again while still running; to read it once use
+    get_batch_run. Only polls: costs nothing, stops nothing.
     """
-
-    async def look() -> WaitedBatchRun:
-        batch_run, progress = await read_progress(args.batch_id, args.agent_id, api)
-        return _batch_run_answer(WaitedBatchRun, batch_run, progress, args.agent_id, args.batch_id)
-
     started = anyio.current_time()
-    answer = await look()
+    answer = await _read_waited(args, api)
     with anyio.CancelScope(deadline=started + args.max_seconds):
         for pause in _growing_pauses():
-            await context.report_progress(*_report_of(answer))
+            await _report_progress(answer, context.report_progress)
             if answer.state != "running":
                 break
             await anyio.sleep(pause)
-            # One failed look is no reason to give up a wait; the next one may succeed.
+            # One failed read does not end the wait; the next one may succeed.
             with suppress(ConnectionFailed, ServerFault, TooManyRequests):
-                answer = await look()
+                answer = await _read_waited(args, api)
     if answer.state == "running":
-        answer.next_calls = [
-            NextCall(tool="wait_for_batch_run", arguments=args.model_dump(by_alias=True))
-        ]
+        again = args.model_dump(by_alias=True)
+        answer.next_calls = [NextCall(tool="wait_for_batch_run", arguments=again)]
     answer.waited_seconds = round(anyio.current_time() - started, 1)
     return answer
+
+
+async def _read_waited(args: WaitForBatchRun, api: SigmaMindClient) -> WaitedBatchRun:
+    status = await read_progress(args.batch_id, args.agent_id, api)
+    return _build_batch_run(WaitedBatchRun, status, args)
 
 
 BatchRunAnswerT = TypeVar("BatchRunAnswerT", bound=BatchRunAnswer)
 
 
-def _batch_run_answer(
+def _build_batch_run(
     kind: type[BatchRunAnswerT],
-    batch_run: BatchRun,
-    progress: Progress,
-    agent_id: str,
-    batch_id: str,
+    status: BatchRunStatus,
+    args: GetBatchRun | WaitForBatchRun,
 ) -> BatchRunAnswerT:
-    here: CallArguments = {"agentId": agent_id, "batchId": batch_id}
-    follow = NextCall(tool="list_test_runs", arguments=here)
+    batch_run, progress = status
+    here: CallArguments = {"agentId": args.agent_id, "batchId": args.batch_id}
+    follow = "list_test_runs"
     if progress.state == "running":
-        follow = NextCall(tool="wait_for_batch_run", arguments=here)
-    elif batch_run.failed_attempts:
-        follow = NextCall(tool="diagnose_batch_run", arguments=here)
+        follow = "wait_for_batch_run"
+    elif progress.failed:
+        follow = "diagnose_batch_run"
     answer = kind(
         state=progress.state,
         created_date=progress.created_date,
@@ -281,43 +264,91 @@ def _batch_run_answer(
         failed_attempts=progress.failed,
         expected_attempts=progress.expected,
         undecided_attempts=progress.undecided,
-        batch_id=batch_id,
-        agent_id=agent_id,
+        batch_id=args.batch_id,
+        agent_id=args.agent_id,
         agent_name=batch_run.agent.name if batch_run.agent else None,
-        test_cases=[_case_row(case) for case in batch_run.test_cases],
-        uri=uri_of("batch-run", agentId=agent_id, batchId=batch_id),
-        next_calls=[follow],
+        test_cases=[TestCaseRow.of(case) for case in batch_run.test_cases],
+        uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
+        next_calls=[NextCall(tool=follow, arguments=here)],
     )
-    return answer.linking(_batch_run_link(agent_id, batch_id))
+    return answer.add_links(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
 
 
 def _growing_pauses() -> Iterator[float]:
-    pause = FIRST_LOOK_AFTER
+    pause = FIRST_PAUSE
     while True:
         yield pause
-        pause = min(pause * 1.5, LONGEST_BETWEEN_LOOKS)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
 
 
-def _report_of(answer: BatchRunAnswer) -> tuple[float, float | None, str]:
+async def _report_progress(answer: BatchRunAnswer, report: ProgressReport) -> None:
     decided = (answer.successful_attempts or 0) + (answer.failed_attempts or 0)
-    return decided, answer.expected_attempts, answer.progress()
+    await report(decided, answer.expected_attempts, answer.describe_progress())
 
 
-def _explained(state: BatchRunState) -> list[str]:
-    if state == "stalled":
-        return [
-            "Stalled: attempts are still undecided more than 15 minutes after the launch; some may have broken."
+def _explain_states(states: Set[BatchRunState]) -> list[str]:
+    return [text for state, text in STATES_EXPLAINED.items() if state in states]
+
+
+async def _match_runs(
+    left: Sequence[BatchRun], args: ListBatchRuns, now: datetime, api: SigmaMindClient
+) -> list[MatchingRun]:
+    """Return the batch runs with the wanted label, with their rows."""
+    wanted = args.label_contains.casefold()
+    found = [(number, run) for number, run in enumerate(left) if _has_label(run, wanted)]
+    ends = await gather_errors(
+        [
+            partial(find_last_completed, run, run.batch_id, args.agent_id, now, api)
+            for _, run in found
         ]
-    if state == "unknown":
-        return ["Unknown: the API gave no counters to derive a state from."]
-    return []
+    )
+    matching = []
+    for (position, run), end in zip(found, ends, strict=True):
+        last_completed = end if isinstance(end, datetime) else None
+        row = _build_row(run, derive_progress(run, now, last_completed))
+        matching.append(MatchingRun(position, run, row))
+    return matching
 
 
 def _has_label(batch_run: BatchRun, wanted: str) -> bool:
     return not wanted or any(wanted in case.title.casefold() for case in batch_run.test_cases)
 
 
-def _batch_run_row(batch_run: BatchRun, progress: Progress) -> BatchRunRow:
+def _build_batch_run_list(
+    args: ListBatchRuns,
+    left: PageSlice[BatchRun],
+    matching: Sequence[MatchingRun],
+    count: int,
+) -> BatchRunList:
+    shown = [match for match in matching if match.position < count]
+    answer = BatchRunList(
+        agent_id=args.agent_id,
+        page=args.page,
+        size=args.size,
+        total_count=left.total,
+        batch_runs=[match.row for match in shown],
+    )
+    add_next_page(answer, "list_batch_runs", args, left, count=count)
+    answer.next_calls += _call_to_diagnose(answer.batch_runs, args.agent_id)
+    if args.label_contains and left.items and not shown:
+        answer.hint = (
+            f"None of the {len(left.items)} batch runs on this page has that text in a label."
+        )
+    if args.detail == "full":
+        answer.raw = {"batchRuns": [match.batch_run.raw for match in shown]}
+    return answer
+
+
+def _call_to_diagnose(rows: Sequence[BatchRunRow], agent_id: str) -> list[NextCall]:
+    """Return a call for the newest batch run that has failed attempts."""
+    for row in rows:
+        if row.failed_attempts and row.batch_id:
+            here: CallArguments = {"agentId": agent_id, "batchId": row.batch_id}
+            return [NextCall(tool="diagnose_batch_run", arguments=here)]
+    return []
+
+
+def _build_row(batch_run: BatchRun, progress: Progress) -> BatchRunRow:
     return BatchRunRow(
         state=progress.state,
         created_date=progress.created_date,
@@ -328,21 +359,4 @@ def _batch_run_row(batch_run: BatchRun, progress: Progress) -> BatchRunRow:
         batch_id=valid_id(batch_run.batch_id),
         test_case_count=len(batch_run.test_cases),
         labels=[case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
-    )
-
-
-def _case_row(case: TestCase) -> TestCaseRow:
-    return TestCaseRow(
-        test_case_id=valid_id(case.test_case_id),
-        label=case.title,
-        attempt=case.attempt,
-        llm_model=case.llm_model,
-    )
-
-
-def _batch_run_link(agent_id: str, batch_id: str) -> Link:
-    return Link(
-        uri_of("batch-run", agentId=agent_id, batchId=batch_id),
-        f"Batch run {batch_id}",
-        "application/json",
     )

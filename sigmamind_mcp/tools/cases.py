@@ -1,35 +1,33 @@
 """Test cases: who the simulated user is, what counts as success, mock data, how many attempts."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
-import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, TestCase
-from sigmamind_mcp.concurrency import gather_errors
-from sigmamind_mcp.errors import InvalidArguments, NotFound, OutcomeUnknown, SigmaMindError
+from sigmamind_mcp.api.models import LARGEST_COUNT, TestCase
+from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import (
     Answer,
+    AnswerPart,
     CallArguments,
     Link,
     NextCall,
+    PageSlice,
     Rendered,
     add_next_page,
     field_lines,
     fit_items,
     one_line,
     pluralize,
+    select_page,
 )
 from sigmamind_mcp.tools.arguments import (
-    MAX_TEXT,
-    Arguments,
     Detail,
     ForAgent,
     LabelContains,
@@ -37,53 +35,12 @@ from sigmamind_mcp.tools.arguments import (
     Paged,
     SentAsList,
     TestCaseId,
+    hide_default,
 )
+from sigmamind_mcp.tools.drafts import Draft, FindingShown, MockEntry, Prose, sort_findings
 from sigmamind_mcp.uris import uri_of
 
-if TYPE_CHECKING:
-    from sigmamind_mcp.insight.draft_checks import Finding
-
 WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
-
-Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
-
-
-class MockEntry(Arguments):
-    variable_name: Annotated[str, Field(min_length=1, description="Name between {{ }}.")]
-    value: str
-
-
-class Draft(ForAgent):
-    """The fields of a test case that does not exist yet."""
-
-    user_prompt: Annotated[
-        Prose,
-        Field(description="Who the simulated user is and wants: 'You are…'"),
-    ]
-    success_criteria: Annotated[
-        Prose,
-        Field(description="What the agent must do: all that a run is judged by."),
-    ]
-    label: Annotated[str, Field(max_length=256, description="Name in reports.")] = ""
-    llm_model: Annotated[
-        str,
-        Field(
-            min_length=1,
-            description="Model that plays the agent, such as gpt-5.2.",
-        ),
-    ] = ""
-    mock_data: Annotated[
-        list[MockEntry],
-        Field(max_length=100, description="Values for the agent's variables."),
-        SentAsList,
-    ] = []
-    attempt: Annotated[
-        int,
-        Field(
-            ge=1, le=LARGEST_COUNT, description="Runs in each batch run; each costs model calls."
-        ),
-        NotBool,
-    ] = 1
 
 
 class CreateTestCase(Draft):
@@ -107,9 +64,7 @@ class UpdateTestCase(ForAgent):
             ge=1,
             le=LARGEST_COUNT,
             description="New number of runs.",
-            json_schema_extra=lambda schema: schema.pop(
-                "default"
-            ),  # who fills in defaults would change it
+            json_schema_extra=hide_default,
         ),
         NotBool,
     ] = 1
@@ -125,9 +80,7 @@ class ListTestCases(Paged, ForAgent):
     detail: Detail = "concise"
 
 
-class MockShown(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
-
+class MockShown(AnswerPart):
     variable_name: str
     value: str
 
@@ -149,9 +102,8 @@ class TestCaseAnswer(Answer):
 
     @classmethod
     def of(cls, case: TestCase, agent_id: str) -> Self:
-        test_case_id = valid_id(case.test_case_id)
-        return cls(
-            test_case_id=test_case_id,
+        answer = cls(
+            test_case_id=valid_id(case.test_case_id),
             agent_id=agent_id,
             label=case.label,
             llm_model=case.llm_model,
@@ -162,15 +114,17 @@ class TestCaseAnswer(Answer):
                 MockShown(variable_name=mock.variable_name, value=mock.value)
                 for mock in case.mock_data
             ],
-            uri=test_case_id and uri_of("test-case", agentId=agent_id, testCaseId=test_case_id),
         )
+        if answer.test_case_id:
+            name = f"Test case {answer.test_case_id}"
+            answer.uri = uri_of("test-case", agentId=agent_id, testCaseId=answer.test_case_id)
+            answer.add_links(Link(answer.uri, name, "application/json"))
+        return answer
 
     def render(self) -> Rendered:
-        attempts = (
-            "attempts not told"
-            if self.attempt is None
-            else f"{pluralize(self.attempt, 'attempt')} in each batch run"
-        )
+        attempts = "attempts unknown"
+        if self.attempt is not None:
+            attempts = f"{pluralize(self.attempt, 'attempt')} in each batch run"
         data = field_lines(
             ("label", self.label),
             ("llmModel", self.llm_model),
@@ -179,59 +133,8 @@ class TestCaseAnswer(Answer):
         )
         data += [f"mockData {mock.variable_name} = {mock.value}" for mock in self.mock_data]
         name = self.test_case_id or "with an id that the API did not give"
-        return Rendered(
-            [f"Test case {name} of agent {self.agent_id}, {attempts}."],
-            data,
-            [f"Resource: {self.uri}"] if self.uri else [],
-        )
-
-
-class FindingShown(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
-
-    field: str
-    severity: str = Field(description="'problem' will cost runs; 'advice' may.")
-    reason: str
-    suggestion: str
-    language_bound: bool | None = Field(
-        default=None, description="True when it only knows English wording."
-    )
-
-    @classmethod
-    def of(cls, finding: "Finding") -> Self:
-        return cls(
-            field=finding.field,
-            severity=finding.severity,
-            reason=finding.reason,
-            suggestion=finding.suggestion,
-            language_bound=finding.language_bound or None,
-        )
-
-    def line(self) -> str:
-        return f"{self.severity}, {self.field}: {self.reason} {self.suggestion}"
-
-
-class CheckedTestCase(Answer):
-    """What may go wrong with a draft."""
-
-    agent_id: str
-    findings: list[FindingShown] = Field(description="Problems first.")
-    skipped: list[str] = Field(
-        default=[], description="Checks that could not be made, because a read failed."
-    )
-
-    def render(self) -> Rendered:
-        problems = sum(finding.severity == "problem" for finding in self.findings)
-        advice = len(self.findings) - problems
-        found = f"{pluralize(problems, 'problem')}, {advice} {'piece' if advice == 1 else 'pieces'} of advice"
-        return Rendered(
-            [f"Draft for agent {self.agent_id}: {found if self.findings else 'nothing found'}."],
-            [],
-            [
-                *(finding.line() for finding in self.findings),
-                *(f"Skipped: {check}" for check in self.skipped),
-            ],
-        )
+        head = f"Test case {name} of agent {self.agent_id}, {attempts}."
+        return Rendered([head], data, [f"Resource: {self.uri}"] if self.uri else [])
 
 
 class CreatedTestCase(TestCaseAnswer):
@@ -245,64 +148,68 @@ class CreatedTestCase(TestCaseAnswer):
     )
 
     def render(self) -> Rendered:
-        said = super().render()
+        case = super().render()
         created = "Not created again" if self.repeated else "Created"
-        lines = [finding.line() for finding in self.findings]
-        return said._replace(
-            before=[f"{created}. {said.before[0]}", *said.before[1:]], after=[*said.after, *lines]
-        )
+        before = [f"{created}. {case.before[0]}", *case.before[1:]]
+        after = case.after + [finding.line() for finding in self.findings]
+        return Rendered(before, case.data, after)
 
 
-# Spelt out, since some hosts refuse a schema that says nothing, or one with several types in a list.
+# Some hosts reject an empty schema, and some reject a list of types.
 _JSON_TYPES = ("string", "number", "boolean", "array", "object", "null")
 _Value = Annotated[Any, WithJsonSchema({"anyOf": [{"type": each} for each in _JSON_TYPES]})]
 
 
 class Change(BaseModel):
-    """A field that is not what it was; None stands for an absent one."""
+    """A field that changed; None means absent."""
 
     field: str
     before: _Value = None
     after: _Value = None
 
+    def lines(self) -> list[str]:
+        before = json.dumps(self.before, ensure_ascii=False)
+        after = json.dumps(self.after, ensure_ascii=False)
+        return [f"{self.field} before: {before}", f"{self.field} after: {after}"]
+
 
 class UpdatedTestCase(TestCaseAnswer):
     """The test case as it is after the change."""
 
-    changes: list[Change] = Field(description="What is not as it was before.")
+    changes: list[Change] = Field(description="Fields whose value changed.")
     not_as_sent: list[str] = Field(
-        default=[], description="Fields that the API stored otherwise than they were sent."
+        default=[], description="Fields that the API did not store as they were sent."
     )
 
     def render(self) -> Rendered:
-        said = super().render()
+        case = super().render()
         fields = ", ".join(change.field for change in self.changes) or "nothing"
-        otherwise = (
-            [f"Stored otherwise than sent: {', '.join(self.not_as_sent)}."]
-            if self.not_as_sent
-            else []
-        )
-        changed = [
-            f"{change.field} before: {json.dumps(change.before, ensure_ascii=False)}\n"
-            f"{change.field} after: {json.dumps(change.after, ensure_ascii=False)}"
-            for change in self.changes
-        ]
-        return Rendered(
-            [f"Changed: {fields}.", *otherwise, *said.before],
-            [*changed, "", *said.data],
-            said.after,
-        )
+        before = [f"Changed: {fields}."]
+        if self.not_as_sent:
+            before.append(f"Not stored as sent: {', '.join(self.not_as_sent)}.")
+        data = []
+        for change in self.changes:
+            data += change.lines()
+        data.append("")
+        return Rendered(before + case.before, data + case.data, case.after)
 
 
-class TestCaseRow(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
-
+class TestCaseRow(AnswerPart):
     test_case_id: str | None = None
     label: str | None = Field(
         default=None, description="The label, or the start of the prompt where there is none."
     )
     attempt: int | None = None
     llm_model: str | None = None
+
+    @classmethod
+    def of(cls, case: TestCase) -> Self:
+        return cls(
+            test_case_id=valid_id(case.test_case_id),
+            label=case.title,
+            attempt=case.attempt,
+            llm_model=case.llm_model,
+        )
 
     def line(self) -> str:
         attempts = "" if self.attempt is None else f" ({pluralize(self.attempt, 'attempt')})"
@@ -320,99 +227,47 @@ class TestCaseList(Answer):
     test_cases: list[TestCaseRow]
 
     def render(self) -> Rendered:
-        shown = f"{len(self.test_cases)} of {self.total_count} matching test cases of agent {self.agent_id}"
-        return Rendered(
-            [f"{shown} (page {self.page}, size {self.size})."],
-            [row.line() for row in self.test_cases],
-            [],
-        )
+        shown = f"{len(self.test_cases)} of {self.total_count} matching test cases"
+        page = f"(page {self.page}, size {self.size})"
+        rows = [row.line() for row in self.test_cases]
+        return Rendered([f"{shown} of agent {self.agent_id} {page}."], rows, [])
 
 
 async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> CreatedTestCase:
     """Store a new test case: who the simulated user is, and how the agent is judged.
 
-    Use check_test_case first; to change a stored case use update_test_case. Costs and runs nothing; the API cannot
-    delete it. The same call within 10 minutes stores nothing new.
+    Use check_test_case first; to change a stored case use update_test_case. Costs and runs
+    nothing; the API cannot delete it. The same call within 10 minutes stores nothing new.
     """
-    # Its patterns take a while to compile.
+    # Its patterns are slow to compile.
     from sigmamind_mcp.insight.draft_checks import lint_draft
 
     fields: JSONObject = args.model_dump(
         by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"}
     )
+    draft = TestCase.read(fields)
     written = await api.create_test_case(
         args.agent_id, fields, allow_duplicate=args.allow_duplicate
     )
-    answer = CreatedTestCase.of(written.record or TestCase.read(fields), args.agent_id)
-    answer.findings = _shown(lint_draft(TestCase.read(fields)))
+    answer = CreatedTestCase.of(written.record or draft, args.agent_id)
+    answer.findings = sort_findings(lint_draft(draft))
     if written.repeated:
         answer.repeated = True
         answer.hint = (
             "The same call was made before: this is its outcome, and nothing new was stored."
         )
     if answer.test_case_id:
-        run: CallArguments = {"agentId": args.agent_id, "testCases": [answer.test_case_id]}
-        answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]
+        answer.next_calls = [_call_to_run(answer.test_case_id, args.agent_id)]
     else:
         answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
-    return answer.linking(*_link(answer))
-
-
-async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
-    """Check a draft before create_test_case: vague criteria, no goal, unfit mock data, duplicates.
-
-    Takes the same arguments; to see a stored case use get_test_case. Reads the agent and its cases, stores and runs
-    nothing. Returns problems and advice.
-    """
-    from sigmamind_mcp.insight import draft_checks  # as above
-    from sigmamind_mcp.insight.duplicate_cases import lint_against_cases
-
-    draft = TestCase.read(args.model_dump(by_alias=True, exclude={"agent_id"}))
-    reads: list[Callable[[], Awaitable[object]]] = [
-        partial(api.get_agent, args.agent_id),
-        partial(api.list_test_cases, args.agent_id),
-    ]
-    agent, cases = await gather_errors(reads)
-    if isinstance(agent, NotFound):
-        raise agent
-    findings, skipped = draft_checks.lint_draft(draft), []
-    if isinstance(agent, Agent):
-        findings += draft_checks.lint_against_agent(draft, agent)
-    else:
-        skipped.append(
-            "mock data against the agent's variables, because the agent could not be read."
-        )
-    if isinstance(cases, list):
-        findings += await anyio.to_thread.run_sync(
-            lint_against_cases, draft, cases, abandon_on_cancel=True
-        )
-    else:
-        skipped.append("duplicates, because the agent's test cases could not be listed.")
-    if not draft_checks.reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
-        skipped.append(
-            "how prompt and criteria are worded, because those checks know English only."
-        )
-    problems = any(finding.severity == "problem" for finding in findings)
-    answer = CheckedTestCase(agent_id=args.agent_id, findings=_shown(findings), skipped=skipped)
-    answer.hint = (
-        "Mend the problems and check again."
-        if problems
-        else "create_test_case stores it, with the same arguments."
-    )
     return answer
-
-
-def _shown(findings: Sequence["Finding"]) -> list[FindingShown]:
-    return [
-        FindingShown.of(one) for one in sorted(findings, key=lambda one: one.severity != "problem")
-    ]
 
 
 async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> UpdatedTestCase:
     """Change the given fields of a test case; the others keep their value.
 
-    For a variant to compare with use create_test_case. Overwrites old values for good, runs nothing; existing batch
-    runs keep their results. Returns each change, before and after.
+    For a variant to compare with use create_test_case. Overwrites old values permanently, runs
+    nothing; existing batch runs keep their results. Returns each change, before and after.
     """
     given: JSONObject = args.model_dump(
         by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id"}
@@ -420,7 +275,7 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     if not given:
         raise InvalidArguments(f"Nothing to change: give at least one of {', '.join(WRITABLE)}.")
     before = await api.get_test_case(args.test_case_id, args.agent_id)
-    # The whole case is written, from the object as it came: the API's pages differ on whether a part would do.
+    # Write the whole case from the raw object: the API's pages differ on whether a part is enough.
     kept = {name: before.raw[name] for name in WRITABLE if before.raw.get(name) is not None}
     await api.update_test_case(args.test_case_id, {"agentId": args.agent_id, **kept, **given})
     try:
@@ -429,18 +284,11 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
         raise OutcomeUnknown(
             "The test case was changed, but reading it again failed. Look at it with get_test_case."
         ) from exc
-    changes = [
-        Change(field=name, before=before.raw.get(name), after=after.raw.get(name))
-        for name in WRITABLE
-        if before.raw.get(name) != after.raw.get(name)
-    ]
-    shown = TestCaseAnswer.of(after, args.agent_id)
-    not_as_sent = [name for name, value in given.items() if after.raw.get(name) != value]
-    answer = UpdatedTestCase(**shown.model_dump(), changes=changes)
-    answer.not_as_sent = not_as_sent
-    run: CallArguments = {"agentId": args.agent_id, "testCases": [args.test_case_id]}
-    answer.next_calls = [NextCall(tool="create_batch_run", arguments=run)]
-    return answer.linking(*_link(answer))
+    case = TestCaseAnswer.of(after, args.agent_id)
+    answer = UpdatedTestCase(**case.model_dump(), changes=_find_changes(before.raw, after.raw))
+    answer.not_as_sent = [name for name, value in given.items() if after.raw.get(name) != value]
+    answer.next_calls = [_call_to_run(args.test_case_id, args.agent_id)]
+    return answer.add_links(*case.links)
 
 
 async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnswer:
@@ -450,7 +298,9 @@ async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnsw
     """
     case = await api.get_test_case(args.test_case_id, args.agent_id)
     answer = TestCaseAnswer.of(case, args.agent_id)
-    return answer.with_raw(case.raw, when=args.detail == "full").linking(*_link(answer))
+    if args.detail == "full":
+        answer.raw = case.raw
+    return answer
 
 
 async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCaseList:
@@ -458,47 +308,48 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
 
     For prompt and criteria use get_test_case. Reads only.
     """
-    is_full = args.detail == "full"
     wanted = args.label_contains.casefold()
-    every = await api.list_test_cases(args.agent_id)
-    cases = [case for case in every if wanted in case.title.casefold()]
-    end = (args.page + 1) * args.size
-    shown = cases[args.page * args.size + args.skip : end]
-
-    def build(count: int) -> TestCaseList:
-        answer = TestCaseList(
-            agent_id=args.agent_id,
-            page=args.page,
-            size=args.size,
-            total_count=len(cases),
-            test_cases=[
-                TestCaseRow(
-                    test_case_id=valid_id(case.test_case_id),
-                    label=case.label if is_full else case.title,
-                    attempt=case.attempt,
-                    llm_model=case.llm_model,
-                )
-                for case in shown[:count]
-            ],
+    cases = await api.list_test_cases(args.agent_id)
+    matching = [case for case in cases if wanted in case.title.casefold()]
+    page = select_page(matching, args)
+    build = partial(_build_test_case_list, args, matching, page)
+    answer = await fit_items(len(page.items), build)
+    if cases and not matching:
+        answer.hint = (
+            f"No label of this agent's {len(cases)} test cases has that text; try a shorter one."
         )
-        answer.with_raw({"testCases": [case.raw for case in shown[:count]]}, when=is_full)
-        if every and not cases:
-            answer.hint = f"No label of this agent's {len(every)} test cases has that text; try a shorter one."
-            return answer
-        return add_next_page(
-            answer,
-            "list_test_cases",
-            args,
-            count,
-            len(shown),
-            total=len(cases),
-            has_next=end < len(cases),
-        )
-
-    return await fit_items(len(shown), build)
+    return answer
 
 
-def _link(answer: TestCaseAnswer) -> list[Link]:
-    if answer.uri is None:
-        return []
-    return [Link(answer.uri, f"Test case {answer.test_case_id}", "application/json")]
+def _build_test_case_list(
+    args: ListTestCases,
+    matching: Sequence[TestCase],
+    page: PageSlice[TestCase],
+    count: int,
+) -> TestCaseList:
+    cases = page.items[:count]
+    answer = TestCaseList(
+        agent_id=args.agent_id,
+        page=args.page,
+        size=args.size,
+        total_count=len(matching),
+        test_cases=[TestCaseRow.of(case) for case in cases],
+    )
+    if args.detail == "full":
+        answer.raw = {"testCases": [case.raw for case in cases]}
+    add_next_page(answer, "list_test_cases", args, page, count=count)
+    return answer
+
+
+def _find_changes(before: JSONObject, after: JSONObject) -> list[Change]:
+    changes = []
+    for name in WRITABLE:
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            changes.append(Change(field=name, before=old, after=new))
+    return changes
+
+
+def _call_to_run(test_case_id: str, agent_id: str) -> NextCall:
+    run: CallArguments = {"agentId": agent_id, "testCases": [test_case_id]}
+    return NextCall(tool="create_batch_run", arguments=run)

@@ -32,6 +32,7 @@ from sigmamind_mcp.insight.comparison import (
 from sigmamind_mcp.insight.diagnosis import Quote, get_case_id
 from sigmamind_mcp.tools.answers import (
     Answer,
+    AnswerPart,
     CallArguments,
     NextCall,
     Rendered,
@@ -46,7 +47,6 @@ from sigmamind_mcp.tools.parts import (
     ROLE_CHARACTERS,
     JobIds,
     Offset,
-    Part,
     QuoteShown,
     Rate,
     truncate_line,
@@ -217,7 +217,7 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> "Com
     return ComparedTestRuns.of(args, run, other, diff)
 
 
-class PairShown(Part):
+class PairShown(AnswerPart):
     turn: int | None = None
     other_turn: int | None = None
     role: str
@@ -247,7 +247,7 @@ class PairShown(Part):
         ]
 
 
-class RunShown(Part):
+class RunShown(AnswerPart):
     job_id: str
     batch_id: str
     verdict: Verdict

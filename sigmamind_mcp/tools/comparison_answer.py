@@ -11,11 +11,11 @@ from sigmamind_mcp.insight.comparison import (
     Direction,
 )
 from sigmamind_mcp.insight.statistics import ALPHA
-from sigmamind_mcp.tools.answers import Answer, Rendered, pluralize
-from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, Part, Rate, truncate_line
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
+from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, Rate, truncate_line
 
 
-class CaseChangeRow(Part):
+class CaseChangeRow(AnswerPart):
     test_case_id: str | None = None
     label: str
     change: Change = Field(

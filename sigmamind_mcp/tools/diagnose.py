@@ -271,7 +271,7 @@ def _build_diagnosis(diagnosis: _Diagnosis, group_count: int, case_count: int) -
         hint=_write_diagnosis_hint(diagnosis),
     )
     answer.next_calls = _list_diagnosis_calls(answer, diagnosis)
-    return answer.linking(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
+    return answer.add_links(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
 
 
 def _write_diagnosis_hint(diagnosis: _Diagnosis) -> str | None:

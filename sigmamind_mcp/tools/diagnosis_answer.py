@@ -16,11 +16,10 @@ from sigmamind_mcp.insight.diagnosis import (
     SignalTally,
     get_case_id,
 )
-from sigmamind_mcp.tools.answers import Answer, Rendered, pluralize
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
     PROSE_CHARACTERS,
-    Part,
     QuoteShown,
     Rate,
     truncate_line,
@@ -34,7 +33,7 @@ CASES_SHOWN = 5
 MORE_JOBS = 2
 
 
-class CaseRow(Part):
+class CaseRow(AnswerPart):
     test_case_id: str | None = None
     label: str
     outcome: Outcome = Field(
@@ -67,7 +66,7 @@ class CaseRow(Part):
         return f"{self.name} {self.outcome}{thin}: {self.rate}{undecided}."
 
 
-class GroupShown(Part):
+class GroupShown(AnswerPart):
     size: int
     test_cases: dict[str, int] = Field(
         description="How many of its runs belong to each test case, most first."
@@ -131,7 +130,7 @@ class GroupShown(Part):
         return f"{size} ({cases}). For example {self.job_id or '(no id)'}{like}:"
 
 
-class SignalExample(Part):
+class SignalExample(AnswerPart):
     job_id: str
     verdict: Verdict
     turn: int | None = None
@@ -146,7 +145,7 @@ class SignalExample(Part):
         return f"{self.job_id} ({self.verdict}){turn}"
 
 
-class SignalShown(Part):
+class SignalShown(AnswerPart):
     # Not SignalKind: importing it would load the signals, and their patterns, at every start.
     kind: str
     failed_runs: int = Field(description="Of the failedRead.")

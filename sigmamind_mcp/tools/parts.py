@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
+from sigmamind_mcp.tools.answers import AnswerPart, one_line, truncate_text
 from sigmamind_mcp.tools.arguments import Id, NotBool, SentAsList
 
 QUOTE_CHARACTERS = 320
@@ -18,13 +18,7 @@ JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 
 
-class Part(BaseModel):
-    """The base of an object inside an answer."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow")
-
-
-class Rate(Part):
+class Rate(AnswerPart):
     """Passed and decided attempts, with the 95 % Wilson interval of the pass rate."""
 
     passed: int
@@ -47,7 +41,7 @@ class Rate(Part):
         return f"{self.passed} of {self.decided} passed ({share}, 95 % interval {interval})"
 
 
-class QuoteShown(Part):
+class QuoteShown(AnswerPart):
     turn: int
     role: str
     content: str
@@ -75,7 +69,4 @@ def format_percent(share: float) -> str:
 
 def truncate_line(text: str, characters: int) -> str:
     """Put the text on one line and truncate it; the mark gives the original length."""
-    line = " ".join(text.split())
-    if len(line) <= characters:
-        return line
-    return f"{line[:characters]} [cut: {characters} of {len(line):,} characters]"
+    return truncate_text(one_line(text), characters)

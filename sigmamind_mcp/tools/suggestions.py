@@ -1,6 +1,6 @@
-"""What an unknown id may have meant. Asked only after the API has said 404 or 403, and given up quietly."""
+"""Suggest ids after a 403 or 404. Best effort: any failure returns ""."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -16,70 +16,85 @@ SEARCHED = 300
 
 
 async def explain_missing_id(asked: Mapping[str, Any], api: SigmaMindClient) -> str:
-    """Say which id of a call or a URI is unknown and which known ones look like it; nothing when that cannot be told.
+    """Say which id of a call or URI is unknown and which known ids are similar.
 
     `asked` has the ids under the API's names: agentId, testCaseId or testCases, batchId, jobId.
+    Returns "" if no id is known to be wrong.
     """
     if "agentId" not in asked:
         return ""
     with anyio.move_on_after(SECONDS):
         try:
-            return await _explain(asked, asked["agentId"], api)
+            return await _find_missing_id(asked, asked["agentId"], api)
         except SigmaMindError:
             return ""
     return ""
 
 
-async def _explain(asked: Mapping[str, Any], agent_id: str, api: SigmaMindClient) -> str:
+async def _find_missing_id(
+    asked: Mapping[str, Any],
+    agent_id: str,
+    api: SigmaMindClient,
+) -> str:
     try:
-        cases = _ids(case.test_case_id for case in await api.list_test_cases(agent_id))
+        cases = _keep_valid_ids(case.test_case_id for case in await api.list_test_cases(agent_id))
     except (NotAllowed, NotFound):
-        agents = _ids(agent.agent_id for agent in await api.list_agents())
-        known = agent_id in agents  # then it is this list that the API does not have
-        return "" if known else suggest_ids("agent", [agent_id], agents, "list_agents shows them.")
-    wanted = asked.get("testCases") or ([asked["testCaseId"]] if "testCaseId" in asked else [])
-    if unknown := [case for case in wanted if case not in cases]:
-        return suggest_ids(
-            f"test case of agent {agent_id}", unknown, cases, "list_test_cases shows them."
-        )
+        return await _suggest_agents(agent_id, api)
+    unknown_cases = [case for case in _asked_test_cases(asked) if case not in cases]
+    if unknown_cases:
+        noun = f"test case of agent {agent_id}"
+        return suggest_ids(noun, unknown_cases, cases, "list_test_cases shows them.")
     if "batchId" not in asked:
         return ""
+    batch_id = asked["batchId"]
     page, _ = await api.list_batch_runs(agent_id, size=100)
-    batches = _ids(run.batch_id for run in page.items)
-    if asked["batchId"] not in batches:
-        return suggest_ids(
-            f"batch run of agent {agent_id}",
-            [asked["batchId"]],
-            batches,
-            "list_batch_runs shows them.",
-        )
+    batches = _keep_valid_ids(run.batch_id for run in page.items)
+    if batch_id not in batches:
+        noun = f"batch run of agent {agent_id}"
+        return suggest_ids(noun, [batch_id], batches, "list_batch_runs shows them.")
     if "jobId" not in asked:
         return ""
-    jobs = _ids(run.job_id for run in await api.list_test_runs(asked["batchId"], agent_id))
-    return suggest_ids(
-        f"test run of batch run {asked['batchId']}",
-        [asked["jobId"]],
-        jobs,
-        "list_test_runs shows them.",
-    )
+    jobs = _keep_valid_ids(run.job_id for run in await api.list_test_runs(batch_id, agent_id))
+    noun = f"test run of batch run {batch_id}"
+    return suggest_ids(noun, [asked["jobId"]], jobs, "list_test_runs shows them.")
 
 
-def _ids(values: Iterable[str | None]) -> list[str]:
+async def _suggest_agents(agent_id: str, api: SigmaMindClient) -> str:
+    agents = _keep_valid_ids(agent.agent_id for agent in await api.list_agents())
+    if agent_id in agents:  # then the API lacks this agent's list of test cases
+        return ""
+    return suggest_ids("agent", [agent_id], agents, "list_agents shows them.")
+
+
+def _asked_test_cases(asked: Mapping[str, Any]) -> list[str]:
+    if asked.get("testCases"):
+        return list(asked["testCases"])
+    return [asked["testCaseId"]] if "testCaseId" in asked else []
+
+
+def _keep_valid_ids(values: Iterable[str | None]) -> list[str]:
     return [value for value in values if valid_id(value) and value]
 
 
-def suggest_ids(noun: str, unknown: list[str], known: list[str], where: str) -> str:
-    """Say which ids are unknown and which of the known look like them."""
-    # Matching is slow and holds the event loop: only the first few unknown ids, among not too many known ones.
-    pairs = ((name, known[:SEARCHED]) for name in unknown[:FEW])
-    near = list(
-        dict.fromkeys(
-            match for name, among in pairs for match in get_close_matches(name, among, 3, 0.6)
-        )
-    )
+def suggest_ids(
+    noun: str,
+    unknown: Sequence[str],
+    known: Sequence[str],
+    where: str,
+) -> str:
+    """Name the unknown ids and the known ids that are similar."""
     more = f" and {len(unknown) - FEW} more" if len(unknown) > FEW else ""
-    called = f"No {noun} is called {', '.join(unknown[:FEW])}{more}."
-    if near:
-        return f"{called} Near: {', '.join(near[:3])}. {where}"
+    problem = f"No {noun} is called {', '.join(unknown[:FEW])}{more}."
+    similar = _find_similar_ids(unknown, known)
+    if similar:
+        return f"{problem} Near: {', '.join(similar[:3])}. {where}"
     shown = f" There are: {', '.join(known)}." if 0 < len(known) <= FEW else ""
-    return f"{called}{shown} {where}"
+    return f"{problem}{shown} {where}"
+
+
+def _find_similar_ids(unknown: Sequence[str], known: Sequence[str]) -> list[str]:
+    # Matching is slow and blocks the event loop, so both lists are limited.
+    similar: list[str] = []
+    for name in unknown[:FEW]:
+        similar += get_close_matches(name, known[:SEARCHED], 3, 0.6)
+    return list(dict.fromkeys(similar))

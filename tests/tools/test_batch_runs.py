@@ -1,4 +1,4 @@
-"""Waiting for a batch run: bounded, told, resumed from the batch id alone, and not fooled by the API's traps."""
+"""Batch runs: pages of the list, and a wait that is bounded and can be resumed by batch id."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,18 +13,20 @@ from mcp.client.stdio import StdioServerParameters
 
 from sigmamind_mcp.tools import batch_runs
 from tests.conftest import KEY, RoundCount, text_of
-from tests.support.fake_api import BATCH, ERROR, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
 from tests.support.processes import COMMAND, RawClient, environment, serving
 
 pytestmark = pytest.mark.anyio
 
-IN_BATCH = {"agentId": "agent_D5D0p7TUs66TTAEAx", "batchId": "batch_1"}
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+IN_BATCH = {"agentId": AGENT, "batchId": "batch_1"}
 PATH = "/v1/batch-runs/batch_1"
+LONG = "All work and no play makes a dull agent. "
 
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_runs, "FIRST_LOOK_AFTER", 0.01)
+    monkeypatch.setattr(batch_runs, "FIRST_PAUSE", 0.01)
 
 
 def just_created(**changes: Any) -> dict[str, Any]:
@@ -240,3 +242,100 @@ async def test_list_whose_pages_never_end_ends_at_an_empty_one(
     result = await mcp.call_tool("list_batch_runs", {"agentId": IN_BATCH["agentId"], "page": 4})
 
     assert not result.structured_content.get("nextCalls")
+
+
+async def test_running_batch_run_says_the_same_in_both_forms(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", PATH, {**BATCH, "successfulAttempts": 2, "totalAttempts": 3})
+
+    result = await mcp.call_tool("get_batch_run", IN_BATCH)
+
+    assert result.structured_content["undecidedAttempts"] == 2
+    assert "stalled, 2 passed, 1 failed, 2 undecided of 5 attempts" in text_of(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detail", ["concise", "full"])
+async def test_walking_the_pages_of_batch_runs_yields_every_one_once(
+    mcp: Client, fake_api: FakeAPI, detail: str
+) -> None:
+    batches = [
+        {
+            **BATCH,
+            "batchId": f"batch_{number}",
+            "testCases": [{**CASE, "label": f"{LONG}{n}"} for n in range(12)],
+        }
+        for number in range(130)
+    ]
+
+    def one_page(asked: Any) -> Any:
+        number, size = int(asked.query["page"]), int(asked.query["size"])
+        part = batches[number * size : (number + 1) * size]
+        return page(part, page=number, size=size, totalCount=130, hasNext=(number + 1) * size < 130)
+
+    fake_api.answer("GET", "/v1/batch-runs", one_page)
+    seen: list[str] = []
+    call: dict[str, Any] | None = {
+        "agentId": AGENT,
+        "size": 100,
+        "detail": detail,
+        "labelContains": "PLAY",
+    }
+
+    while call is not None:
+        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
+        seen += [row["batchId"] for row in answer["batchRuns"]]
+        going_on = [
+            next_call
+            for next_call in answer.get("nextCalls", [])
+            if next_call["tool"] == "list_batch_runs"
+        ]
+        call = going_on[0]["arguments"] if going_on else None
+
+    assert seen == [batch["batchId"] for batch in batches]
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_api_that_pages_by_less_than_asked_loses_no_batch_run(
+    mcp: Client, fake_api: FakeAPI, told: bool
+) -> None:
+    batches = [{**BATCH, "batchId": f"batch_{number}"} for number in range(45)]
+
+    def one_page(asked: Any) -> Any:
+        number, size = int(asked.query["page"]), min(int(asked.query["size"]), 20)
+        part = batches[number * size : (number + 1) * size]
+        return (
+            page(part, page=number, size=size, totalCount=45, hasNext=(number + 1) * size < 45)
+            if told
+            else batches
+        )
+
+    fake_api.answer("GET", "/v1/batch-runs", one_page)
+    seen: list[str] = []
+    call: dict[str, Any] | None = {"agentId": AGENT, "size": 30}
+
+    while call is not None:
+        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
+        seen += [row["batchId"] for row in answer["batchRuns"]]
+        going_on = [
+            next_call
+            for next_call in answer.get("nextCalls", [])
+            if next_call["tool"] == "list_batch_runs"
+        ]
+        call = going_on[0]["arguments"] if going_on else None
+
+    assert seen == [batch["batchId"] for batch in batches]
+
+
+async def test_next_call_fits_the_state(mcp: Client, fake_api: FakeAPI) -> None:
+    now = datetime.now(UTC).isoformat()
+    expected: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+        ({"createdDate": now, "failedAttempts": 0}, "wait_for_batch_run", IN_BATCH),
+        ({}, "diagnose_batch_run", IN_BATCH),
+        ({"successfulAttempts": 5, "failedAttempts": 0}, "list_test_runs", IN_BATCH),
+    ]
+    for changes, tool, arguments in expected:
+        fake_api.answer("GET", PATH, {**BATCH, **changes})
+        result = await mcp.call_tool("get_batch_run", IN_BATCH)
+        assert result.structured_content["nextCalls"] == [{"tool": tool, "arguments": arguments}]

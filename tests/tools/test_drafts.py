@@ -76,7 +76,9 @@ async def test_unknown_agent_is_refused_as_everywhere(mcp: Client, fake_api: Fak
     assert result.is_error and "agent_1" in text_of(result)
 
 
-async def test_clean_draft_leads_to_storing_it_and_another_to_mending(sandbox_mcp: Client) -> None:
+async def test_clean_draft_leads_to_storing_it_and_another_to_fixing_it(
+    sandbox_mcp: Client,
+) -> None:
     draft = {
         "agentId": "agent_D5D0p7TUs66TTAEAx",
         "userPrompt": "You are Ana, whose kettle arrived broken. You want your money back and accept no voucher.",
@@ -93,7 +95,7 @@ async def test_clean_draft_leads_to_storing_it_and_another_to_mending(sandbox_mc
     )
 
     assert "create_test_case stores it, with the same arguments." in text_of(clean)
-    assert "Mend the problems and check again." in text_of(vague)
+    assert "Fix the problems and check again." in text_of(vague)
 
 
 async def test_what_only_english_is_checked_for_is_said(sandbox_mcp: Client) -> None:
