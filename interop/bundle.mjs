@@ -1,4 +1,5 @@
-// How a host starts the unpacked bundle: `node bundle.mjs FOLDER SETTINGS` prints command, args and env, filled in by mcpb.
+// Print how a host starts the unpacked bundle: command, args and env, filled in by mcpb.
+// `node bundle.mjs FOLDER SETTINGS`
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { getMcpConfigForManifest } from "@anthropic-ai/mcpb";

@@ -1,5 +1,5 @@
-// The TypeScript SDK's clients, v1 and v2, on three transports, v2 with a handshake and without.
-// Takes {url, command, tools} as JSON; prints one line for each client, and exits 1 when one failed.
+// Test the server with the TypeScript SDK's clients v1 and v2 on three transports, v2 with and without a handshake.
+// The argument is {url, command, tools} as JSON. Prints one line for each client; exits 1 if one failed.
 
 import assert from "node:assert/strict";
 import { Client as ClientV1 } from "@modelcontextprotocol/sdk/client/index.js";
@@ -31,13 +31,13 @@ function transport(name, Stdio, SSE, HTTP) {
   return name === "sse" ? new SSE(new URL("/sse", server.url)) : new HTTP(new URL("/mcp", server.url));
 }
 
-// Each client in one shape: v1 takes a result schema where v2 takes the options.
+// Both clients with the same functions: v1 takes a result schema where v2 takes the options.
 function v1(name) {
   const client = new ClientV1({ name: "interop", version: "1" }, CAPABILITIES);
   return {
     name: `v1 ${name}`,
     isModern: false,
-    mayAsk: name !== "http", // served stateless: there is nobody to ask
+    mayAsk: name !== "http", // stateless: the server cannot ask
     client,
     connect: () => client.connect(transport(name, StdioV1, SSEV1, HTTPV1)),
     onQuestion: (answer) => client.setRequestHandler(ElicitRequestSchema, answer),
@@ -143,7 +143,7 @@ async function checkReading(client, isModern) {
   assert.deepEqual(completion.values, [BATCH]);
 }
 
-// A launch of many attempts asks the person, who says no here; where nobody can be asked it asks for confirmAttempts.
+// A batch run of many attempts asks the person, who says no here. A client that cannot ask needs confirmAttempts.
 async function checkQuestion({ name, call, mayAsk }, questions) {
   const testCases = [await createTestCase(call, name, 60)];
   const refused = await call("create_batch_run", { agentId: AGENT, testCases });
@@ -160,10 +160,10 @@ async function checkWait({ name, call }) {
     onprogress: (step) => steps.push(step),
   });
   assert.equal(waited.structuredContent.state, "finished");
-  assert(steps.length > 0, "progress"); // never how many: both clients drop those that arrive with the result
+  assert(steps.length > 0, "progress"); // the number varies: both clients drop reports that arrive with the result
 }
 
-// Labelled, since all clients are one caller: what two of them ask for at once is one call to the server.
+// The label differs for each client. All clients have the same key, so the server treats equal calls as one call.
 async function createTestCase(call, label, attempt) {
   const created = await call("create_test_case", {
     agentId: AGENT,

@@ -1,4 +1,4 @@
-// Reads a JSON list of texts, prints the list of their lengths in tokens of o200k_base; nothing is fetched.
+// Read a JSON list of texts from stdin and print the list of their lengths in o200k_base tokens. No network.
 import { readFileSync } from "node:fs";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 

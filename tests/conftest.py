@@ -30,7 +30,7 @@ FIGURES: list[str] = []
 
 
 class RoundCount(Protocol):
-    """The type of `rounds`: few rounds in the suite, many under `scripts/soak`."""
+    """The type of `rounds`: few rounds in the suite, many under `scripts/release/soak`."""
 
     def __call__(self, *, short: int, long: int) -> int: ...
 

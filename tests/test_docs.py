@@ -1,8 +1,10 @@
 """README, guides, manifest and requirements agree with the code."""
 
+import importlib
 import json
 import re
 import tomllib
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +223,15 @@ async def test_every_description_names_the_next_or_the_sibling_tool(agent_id: st
         for tool in (await mcp.list_tools()).tools:
             siblings = {sibling.name for sibling in TOOLS} - {tool.name}
             assert any(name in (tool.description or "") for name in siblings), tool.name
+
+
+STEPS = re.findall(
+    r"`([\w/]+)\.py: ([\w.]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize(("path", "name"), STEPS)
+def test_walks_in_contributing_name_what_exists(path: str, name: str) -> None:
+    module = importlib.import_module(f"sigmamind_mcp.{path.replace('/', '.')}")
+
+    assert attrgetter(name)(module)

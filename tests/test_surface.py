@@ -43,8 +43,8 @@ def test_every_description_says_what_the_tool_costs_or_changes(tool: dict[str, s
     assert re.search(r"\b([Rr]eads|[Cc]osts|Overwrites)\b", tool["description"])
 
 
-def test_every_tool_is_scored_an_a_in_contributing() -> None:
-    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+def test_every_tool_is_scored_an_a() -> None:
+    table = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
     rows = re.findall(
         r"^\| `(\w+)` \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| (\d) \| ([\d.]+) \|$", table, re.M
     )

@@ -1,4 +1,4 @@
-"""Serve one trivial tool with the SDK alone, as the baseline of `scripts/bench`."""
+"""Serve one trivial tool with the SDK alone, as the baseline of `scripts/release/bench`."""
 
 import argparse
 
