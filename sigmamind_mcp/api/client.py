@@ -1,6 +1,8 @@
 """SigmaMind's simulation API, one method per endpoint, for one caller's key."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -40,6 +42,8 @@ from sigmamind_mcp.errors import (
     UnexpectedAnswer,
 )
 from sigmamind_mcp.strict_json import JSONObject
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -120,9 +124,10 @@ class SigmaMindClient:
                 noun="test case",
                 reading_tool="list_test_cases",
             )
-            case = _read_confirmation(data, TestCase)
-            if case is None or case.test_case_id is None:
-                case = await self._find_stored_case(agent_id, body) or case
+            with _report_unknown_outcome("test case", "list_test_cases"):
+                case = _read_confirmation(data, TestCase)
+                if case is None or case.test_case_id is None:
+                    case = await self._find_stored_case(agent_id, body) or case
         return StoredRecord(case)
 
     async def _find_stored_case(self, agent_id: str, body: JSONObject) -> TestCase | None:
@@ -211,11 +216,13 @@ class SigmaMindClient:
                 noun="batch run",
                 reading_tool="list_batch_runs",
             )
-            batch_run = _read_confirmation(data, BatchRun)
-            has_no_id = batch_run is None or batch_run.batch_id is None
-            if has_no_id and existing is not None:
-                found = await self._find_started_batch_run(agent_id, body["testCases"], existing)
-                batch_run = found or batch_run
+            with _report_unknown_outcome("batch run", "list_batch_runs"):
+                batch_run = _read_confirmation(data, BatchRun)
+                has_no_id = batch_run is None or batch_run.batch_id is None
+                if has_no_id and existing is not None:
+                    ids = body["testCases"]
+                    found = await self._find_started_batch_run(agent_id, ids, existing)
+                    batch_run = found or batch_run
         return StoredRecord(batch_run)
 
     async def _find_started_batch_run(
@@ -318,10 +325,7 @@ class SigmaMindClient:
                 return None
             if _is_surely_not_written(exc):
                 raise
-            raise OutcomeUnknown(
-                f"The {noun} may have been made: the request left, but its answer was lost or"
-                f" unreadable. Look with {reading_tool} before trying again."
-            ) from exc
+            raise _build_unknown_outcome(noun, reading_tool) from exc
 
     async def _walk(
         self,
@@ -367,6 +371,25 @@ class SigmaMindClient:
         reply = await self._transport.get("v1", *path, key=self._key, query=query)
         value = await run_if_large(reply.size, read, reply.data)
         return Dated(value, reply.date)
+
+
+@contextmanager
+def _report_unknown_outcome(noun: str, reading_tool: str) -> Iterator[None]:
+    """Turn a bug of ours into OutcomeUnknown: the request has left, so it may have written."""
+    try:
+        yield
+    except SigmaMindError:
+        raise
+    except Exception as exc:
+        logger.exception("failed after a write")
+        raise _build_unknown_outcome(noun, reading_tool) from exc
+
+
+def _build_unknown_outcome(noun: str, reading_tool: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"The {noun} may have been made: the request left, but its answer was lost or"
+        f" unreadable. Look with {reading_tool} before trying again."
+    )
 
 
 def _read_confirmation(data: object, kind: type[RecordT]) -> RecordT | None:

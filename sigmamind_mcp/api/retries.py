@@ -6,9 +6,10 @@ overload a failing API.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from random import Random
+
+from sigmamind_mcp.moments import parse_http_date
 
 RETRIED_STATUSES = frozenset({408, 429, 502, 503, 504})
 # "Tries" are requests. "Attempts" are the API's word for the conversations of a test case.
@@ -49,10 +50,5 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     value = headers.get("Retry-After", "").strip()[:64]
     if value.isascii() and value.isdigit():
         return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    moment = parse_http_date(value)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())

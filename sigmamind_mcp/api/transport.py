@@ -1,12 +1,12 @@
 """Send requests to the API, with a deadline, a size limit and retries of reads."""
 
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +28,9 @@ from sigmamind_mcp.api.retries import (
     choose_pause,
     read_retry_after,
 )
+from sigmamind_mcp.callers import fingerprint
 from sigmamind_mcp.concurrency import run_if_large
+from sigmamind_mcp.moments import parse_http_date
 from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
 
 DEADLINE_SECONDS = 30.0
@@ -41,6 +43,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 Query = Mapping[str, str | int]
 
+logger = logging.getLogger(__name__)
 _tracer = trace.get_tracer("sigmamind_mcp", __version__)
 
 _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
@@ -134,7 +137,7 @@ class APITransport:
             APIError: the status is not 2xx.
             UnexpectedAnswer: the answer is a redirect, too large, compressed or not JSON.
         """
-        with _set_deadline(self.host) as status:
+        with _set_deadline(self.host) as status, _explain_bugs(status):
             self.budget.earn()
             for retry in range(1, self._tries + 1):
                 try:
@@ -153,7 +156,8 @@ class APITransport:
 
         Raises: as `get`; `ConnectionFailed.sent` says whether the request may have left.
         """
-        with anyio.CancelScope(shield=True), _set_deadline(self.host) as status:
+        deadline = _set_deadline(self.host)
+        with anyio.CancelScope(shield=True), deadline as status, _explain_bugs(status):
             try:
                 return await self._try_once(method, path, status, key=key, body=body)
             except errors.ConnectionFailed as exc:
@@ -199,7 +203,9 @@ class APITransport:
         request = _build_request(method, url, key=key, query=query, body=body)
         await self._pool.wait_until_ready()
         try:
-            async with self._pool.connection() as connection:
+            # An answer meant for an earlier read must never pass for the answer to a write.
+            pooled = self._pool.connection(fingerprint(key), reuse=method == "GET")
+            async with pooled as connection:
                 status.may_have_left = True
                 with self._start_span(method, path) as span:
                     response = await connection.handle_async_request(request)
@@ -245,6 +251,25 @@ def _set_deadline(host: str) -> Iterator[SendStatus]:
             f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.",
             sent=status.may_have_left,
         ) from None
+
+
+@contextmanager
+def _explain_bugs(status: SendStatus) -> Iterator[None]:
+    """Turn any other exception after a request left into UnexpectedAnswer.
+
+    A write is then of unknown outcome and remembered, instead of forgotten and sent again.
+    """
+    try:
+        yield
+    except errors.SigmaMindError:
+        raise
+    except Exception as exc:
+        if not status.may_have_left:
+            raise
+        logger.exception("failed to read an answer")
+        raise errors.UnexpectedAnswer(
+            "This server could not read the API's answer. Its log says where; please report that."
+        ) from exc
 
 
 def _build_request(
@@ -368,8 +393,4 @@ def _parse_reasons(raw: bytes) -> dict[str, str]:
 
 def _parse_date_header(response: httpx2.Response) -> datetime | None:
     """Return the time by the API's clock; None if its Date header is missing or malformed."""
-    try:
-        moment = parsedate_to_datetime(response.headers["Date"])
-    except (KeyError, ValueError):
-        return None
-    return moment if moment.tzinfo else None
+    return parse_http_date(response.headers.get("Date", ""))

@@ -1,5 +1,6 @@
 """A call that is issued again is not a second write; another caller's or another call is (R21, R22, R28)."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -8,7 +9,9 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from sigmamind_mcp.api import client as client_module
 from sigmamind_mcp.api import idempotency as idempotency_module
+from sigmamind_mcp.api import transport as transport_module
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.idempotency import (
     REMEMBERED_SECONDS,
@@ -342,3 +345,74 @@ async def test_of_very_many_writes_the_newest_are_remembered(
         and not recent_writes.find("write 800")
     )
     assert len(recent_writes._writes) <= 100
+
+
+class BrokenTransport(httpx2.AsyncBaseTransport):
+    """Confirm every write, and raise an exception that no library documents at one point."""
+
+    def __init__(self, point: str) -> None:
+        self.point = point
+        self.posts = 0
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.posts += request.method == "POST"
+        if self.point == "waiting for the headers":
+            raise RuntimeError(self.point)
+        if request.method == "GET":
+            return httpx2.Response(200, stream=BrokenBody("", b"[]"))
+        body = b"" if self.point == "choosing the stored record" else b'{"testCaseId": "tc_1"}'
+        return httpx2.Response(201, stream=BrokenBody(self.point, body))
+
+
+class BrokenBody(httpx2.AsyncByteStream):
+    def __init__(self, point: str, body: bytes) -> None:
+        self.point = point
+        self.body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.point == "reading the body":
+            raise RuntimeError(self.point)
+        yield self.body
+
+    async def aclose(self) -> None:
+        if self.point == "closing the answer":
+            raise RuntimeError(self.point)
+
+
+POINTS_IN_OUR_CODE = {
+    "parsing the body": (transport_module, "_decode"),
+    "reading the date": (transport_module, "parse_http_date"),
+    "reading the record": (client_module, "_read_confirmation"),
+    "choosing the stored record": (client_module, "_take_only"),
+}
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "waiting for the headers",
+        "reading the body",
+        "closing the answer",
+        *POINTS_IN_OUR_CODE,
+    ],
+)
+async def test_exception_after_the_send_is_an_unknown_outcome_and_remembered(
+    point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R21, R23: a bug of ours or of a library must not make the same write leave twice."""
+
+    def fail(*args: object) -> None:
+        raise RuntimeError(point)
+
+    if point in POINTS_IN_OUR_CODE:
+        monkeypatch.setattr(*POINTS_IN_OUR_CODE[point], fail)
+    broken = BrokenTransport(point)
+    recent_writes = RecentWrites()
+    async with APITransport("http://broken.test", transport=broken) as transport:
+        for _ in range(3):
+            api = SigmaMindClient(transport, check_key(KEY), recent_writes)
+            with pytest.raises(OutcomeUnknown, match="may have been made"):
+                await api.create_test_case(AGENT, {"userPrompt": "p", "successCriteria": "c"})
+            api.mark_delivered()
+
+    assert broken.posts == 1

@@ -1,17 +1,21 @@
 """Connections to the API: limited, reused, closed, and no proxy or cookie (R6, R28)."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 
 from sigmamind_mcp.api import pool as pool_module
+from sigmamind_mcp.api import transport as transport_module
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
 from sigmamind_mcp.api.transport import APITransport
+from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.settings import check_key
 from tests.api.conftest import no_pause
 from tests.conftest import KEY, RoundCount, connected
 from tests.support.fake_api import BATCH, FakeAPI, running_fake_api
-from tests.support.faulty_api import FaultyAPI
+from tests.support.faulty_api import FAULTS, UNREAD_BYTES, FaultyAPI
 from tests.transports.raw_http import IN_BATCH
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +77,62 @@ async def test_cookie_of_one_caller_goes_to_nobody(fake_api: FakeAPI) -> None:
             await SigmaMindClient(transport, check_key(key)).get_batch_run("b", "a")
 
     assert not any("cookie" in asked.headers for asked in fake_api.asked)
+
+
+def client_of(name: str, transport: APITransport) -> SigmaMindClient:
+    return SigmaMindClient(transport, check_key(name))
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *UNREAD_BYTES])
+async def test_no_answer_reaches_another_caller_or_call(
+    faulty: FaultyAPI, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """R2, R30: the next calls get their own answers, whatever the API did to the one before."""
+    monkeypatch.setattr(transport_module, "DEADLINE_SECONDS", 0.4)
+    faulty.body = b'{"agentId": "a", "agentName": "CALLER"}'
+    async with APITransport(faulty.url, pause=no_pause, tries=1) as transport:
+        await transport._pool.wait_until_ready()
+        await client_of("alice", transport).get_agent("a")
+        faulty.fault, faulty.faults_left = fault, 1
+        with suppress(SigmaMindError):
+            await client_of("alice", transport).get_agent("a")
+        names = ["bob", "alice", "carol", "bob", "alice"]
+        agents = [await client_of(name, transport).get_agent("a") for name in names]
+
+    assert [agent.name for agent in agents] == names
+
+
+@pytest.mark.parametrize("fault", UNREAD_BYTES)
+async def test_write_gets_its_own_answer_behind_unread_bytes(faulty: FaultyAPI, fault: str) -> None:
+    """R23: a confirmed write is never reported as one that may have been made."""
+    faulty.body = b'{"testCaseId": "tc_CALLER", "agentId": "a"}'
+    faulty.fault = fault
+    async with APITransport(faulty.url, pause=no_pause) as transport:
+        for name in ("alice", "bob", "alice"):
+            fields = {"userPrompt": "p", "successCriteria": "c"}
+            written = await client_of(name, transport).create_test_case(
+                "a", fields, allow_duplicate=True
+            )
+            assert written.record is not None and written.record.test_case_id == f"tc_{name}"
+
+
+async def test_connection_without_unread_bytes_is_used_again(faulty: FaultyAPI) -> None:
+    """Without this, every request would pay for a connection of its own."""
+    faulty.body = b'{"agentId": "a"}'
+    async with APITransport(faulty.url) as transport:
+        for _ in range(5):
+            await client_of("alice", transport).get_agent("a")
+        assert faulty.accepted_connections == 1
+        await client_of("bob", transport).get_agent("a")
+        assert faulty.accepted_connections == 2
+
+
+async def test_idle_connections_of_many_callers_are_limited(faulty: FaultyAPI) -> None:
+    faulty.body = b'{"agentId": "a"}'
+    async with APITransport(faulty.url) as transport:
+        for number in range(MAX_CONCURRENT_REQUESTS + 5):
+            await client_of(f"caller-{number}", transport).get_agent("a")
+        assert len(transport._pool._idle) == MAX_CONCURRENT_REQUESTS
 
 
 async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> None:

@@ -25,10 +25,16 @@ FAULTS = (
 )
 """A refused connection is the only fault that needs no server."""
 
+UNREAD_BYTES = ("two answers in one segment", "longer than its Content-Length")
+"""The answer is right, and bytes follow it that belong to no request."""
+
 
 @dataclass
 class FaultyAPI:
-    """Answers each request with `fault`, or with `body` if there is none."""
+    """Answer each request with the fault that is set, else with `body`.
+
+    CALLER in `body` becomes the key of the request.
+    """
 
     url: str = ""
     fault: str | None = None
@@ -37,9 +43,11 @@ class FaultyAPI:
     headers: str = ""
     received: Counter[str] = field(default_factory=Counter)
     open_connections: int = 0
+    accepted_connections: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open_connections += 1
+        self.accepted_connections += 1
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._answer_next(reader, writer):
@@ -63,15 +71,19 @@ class FaultyAPI:
             await reader.readexactly(length // 2)
             return self._reset(writer)
         await reader.readexactly(length)
-        return await self._respond(fault, writer)
+        return await self._respond(fault, writer, _read_key(head))
 
-    async def _respond(self, fault: str | None, writer: asyncio.StreamWriter) -> bool:
+    async def _respond(self, fault: str | None, writer: asyncio.StreamWriter, key: str) -> bool:
         if fault == "reset after the body":
             return self._reset(writer)
         if fault == "silent":
             await asyncio.sleep(3600)
         status = fault if fault and fault.isdigit() else "200"
-        body = b"<html>Welcome</html>" if fault == "HTML" else self.body
+        body = (
+            b"<html>Welcome</html>"
+            if fault == "HTML"
+            else self.body.replace(b"CALLER", key.encode())
+        )
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{self.headers}"
         if fault in ("reset after the headers", "truncated", "byte-drip"):
             writer.write(f"{head}Content-Length: {len(body) + 1000}\r\n\r\n".encode())
@@ -83,7 +95,13 @@ class FaultyAPI:
                 await writer.drain()
                 await asyncio.sleep(0.02)
             return False if fault == "truncated" else self._reset(writer)
-        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        whole = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        if fault == "two answers in one segment":
+            stale = self.body.replace(b"CALLER", b"stale")
+            whole += f"{head}Content-Length: {len(stale)}\r\n\r\n".encode() + stale
+        if fault == "longer than its Content-Length":
+            whole += b"}}"
+        writer.write(whole)
         await writer.drain()
         return True
 
@@ -102,6 +120,11 @@ def _content_length(head: str) -> int:
         if name.lower() == "content-length":
             return int(value)
     return 0
+
+
+def _read_key(head: str) -> str:
+    lines = (line.partition(":") for line in head.splitlines())
+    return next((value.strip() for name, _, value in lines if name.lower() == "x-api-key"), "")
 
 
 @asynccontextmanager
