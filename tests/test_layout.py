@@ -15,9 +15,7 @@ LEAVES = "leaves"
 LAYERS = ("transports", "protocol", "tools", "insight", "api", LEAVES)
 """An import may only go right. `commands` and the entry points may import any layer."""
 ENTRY_POINTS = {"sigmamind_mcp.cli", "sigmamind_mcp.__main__"}
-SHARED_NAMES = {
-    "create_app": "Starlette's word for what builds an app: the server's and the sandbox's.",
-}
+SHARED_NAMES: dict[str, str] = {}
 """Names that two modules may define, each with the reason. At most eight."""
 
 
