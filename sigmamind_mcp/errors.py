@@ -18,10 +18,16 @@ SigmaMindError
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class SigmaMindError(Exception):
-    """The base class; its message has no key, no conversation and no text from the API."""
+    """The base class; its message has no key, no conversation and no text from the API.
+
+    `upstream` holds the API's reasons by field: text from outside, shown only inside a fence.
+    """
+
+    upstream: Mapping[str, str] = MappingProxyType({})
 
 
 class ConfigurationError(SigmaMindError):
@@ -59,13 +65,16 @@ class UnexpectedAnswer(SigmaMindError):
 
 
 class OutcomeUnknown(SigmaMindError):
-    """A write left without an answer; a repeat may make it twice."""
+    """A write left without an answer that confirms it; a repeat may make it twice."""
+
+    def __init__(self, message: str, *, upstream: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.upstream = dict(upstream or {})
 
 
 class APIError(SigmaMindError):
     """The API refused.
 
-    `upstream` holds the API's reasons by field: text from outside, shown only inside a fence.
     `retry_after` is how many seconds the API asks to wait.
     """
 

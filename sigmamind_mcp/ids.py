@@ -9,3 +9,8 @@ def valid_id(value: str | None) -> str | None:
     """Return the id if its format is valid, otherwise None."""
     # Ids from the API are shown outside the fence, so their format must be checked.
     return value if value and re.fullmatch(ID_PATTERN, value) else None
+
+
+def same_id(left: str, right: str) -> bool:
+    """Return whether two ids name the same object; the API may omit the prefix `agent_`."""
+    return left == right or left.removeprefix("agent_") == right.removeprefix("agent_")

@@ -17,8 +17,8 @@ from tests.support.fake_api import BATCH, ERROR, RUN, FakeAPI
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
-IN_BATCH = {"agentId": AGENT, "batchId": "batch_1"}
-IN_RUN = {**IN_BATCH, "jobId": "job_1"}
+IN_BATCH = {"agentId": AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"}
+IN_RUN = {**IN_BATCH, "jobId": "job_ksUu5yRHGTLLrLeM"}
 NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
 
 
@@ -43,7 +43,7 @@ async def test_malformed_key_is_refused_without_being_repeated(fake_api: FakeAPI
 
 
 async def test_key_read_from_a_file_may_end_in_a_newline(fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/batch_1", BATCH)
+    fake_api.answer("GET", "/v1/batch-runs/batch_s0OJu2JWR8R45Fai", BATCH)
     async with connected(base_url=fake_api.url, api_key=f"{KEY}\n") as mcp:
         await mcp.call_tool("get_batch_run", IN_BATCH)
 
@@ -66,7 +66,8 @@ async def test_key_read_from_a_file_may_end_in_a_newline(fake_api: FakeAPI) -> N
         (200, b"<html>Log in</html>", "not JSON"),
         (200, b"", "cannot be read as a TestRun"),
         (200, b"[]", "cannot be read as a TestRun"),
-        (200, b'{"conversation": 5}', "its field 'conversation'"),
+        (200, b'{"jobId": "job_2"}', "its answer is about test run job_2"),
+        (200, b'{"x": 5}', "none of the fields"),
         (200, b'{"attempt": NaN}', "not JSON"),
         (200, b"[" * 100 + b"]" * 100, "not JSON"),
         (200, b"[" * 100_000, "not JSON"),
@@ -76,7 +77,7 @@ async def test_key_read_from_a_file_may_end_in_a_newline(fake_api: FakeAPI) -> N
 async def test_each_bad_answer_of_the_api_becomes_one_sentence(
     mcp: Client, fake_api: FakeAPI, status: int, body: Any, sentence: str
 ) -> None:
-    fake_api.answer("GET", "/v1/test-runs/job_1", body, status)
+    fake_api.answer("GET", "/v1/test-runs/job_ksUu5yRHGTLLrLeM", body, status)
 
     result = await mcp.call_tool("get_test_run", IN_RUN)
 
@@ -98,14 +99,16 @@ async def test_what_the_api_says_of_a_refusal_stands_in_a_fence(
 
 
 async def test_compressed_answer_is_refused_unread(mcp: Client, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+    fake_api.answer("GET", "/v1/test-runs/job_ksUu5yRHGTLLrLeM", RUN)
     fake_api.headers["Content-Encoding"] = "gzip"
 
     assert "compressed" in text_of(await mcp.call_tool("get_test_run", IN_RUN))
 
 
 async def test_answer_over_the_size_cap_is_refused(mcp: Client, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/test-runs/job_1", b" " * (transport.MAX_BODY_BYTES + 1))
+    fake_api.answer(
+        "GET", "/v1/test-runs/job_ksUu5yRHGTLLrLeM", b" " * (transport.MAX_BODY_BYTES + 1)
+    )
 
     assert "larger than 8 MiB" in text_of(await mcp.call_tool("get_test_run", IN_RUN))
 
@@ -125,7 +128,7 @@ async def test_slow_answer_ends_at_the_deadline(
 ) -> None:
     monkeypatch.setattr(transport, "DEADLINE_SECONDS", 0.2)
     fake_api.stall.clear()
-    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+    fake_api.answer("GET", "/v1/test-runs/job_ksUu5yRHGTLLrLeM", RUN)
 
     result = await mcp.call_tool("get_test_run", IN_RUN)
     fake_api.stall.set()
@@ -175,7 +178,7 @@ async def test_error_of_our_own_making_is_told_without_its_words(
     def fail(*_: object) -> None:
         raise RuntimeError("canary")
 
-    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+    fake_api.answer("GET", "/v1/test-runs/job_ksUu5yRHGTLLrLeM", RUN)
     monkeypatch.setattr(TestRunAnswer, "of", fail)
 
     with pytest.raises(MCPError) as raised:

@@ -195,7 +195,7 @@ async def test_large_answers_are_cut_to_their_budget(
             "content": text,
             **{f"field{n}": text[:50] for n in range(random.choice([0, 5]))},
         }
-        fake_api.answer("GET", "/v1/test-runs/j1", {**RUN, "conversation": [turn] * turns, "remarks": text, **{f"more{n}": text[:99] for n in range(random.choice([0, 900]))}})  # fmt: skip
+        fake_api.answer("GET", "/v1/test-runs/j1", {"jobId": "j1", "conversation": [turn] * turns, "remarks": text, **{f"more{n}": text[:99] for n in range(random.choice([0, 900]))}})  # fmt: skip
         result = await mcp.call_tool(
             "get_test_run", {"agentId": "a", "batchId": "b1", "jobId": "j1", "detail": detail}
         )
@@ -223,12 +223,16 @@ async def test_small_calls_next_to_the_largest_bodies(
     count = rounds(short=20, long=400)
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
     filling = "x" * (transport.MAX_BODY_BYTES - 2_000)
-    fake_api.answer("GET", "/v1/test-runs/large", json.dumps({**RUN, "remarks": filling}).encode())
+    fake_api.answer(
+        "GET",
+        "/v1/test-runs/large",
+        json.dumps({**RUN, "jobId": "large", "remarks": filling}).encode(),
+    )
     hidden = 'a"\\\u200b\U0001f600\n\u0627\u200c' * (len(filling) // 20)
     turns = [
         {"role": "user", "content": hidden[at : at + 5_000]} for at in range(0, len(hidden), 5_000)
     ]
-    hostile = {**RUN, "conversation": turns}
+    hostile = {**RUN, "jobId": "hostile", "conversation": turns}
     fake_api.answer(
         "GET", "/v1/test-runs/hostile", json.dumps(hostile, ensure_ascii=False).encode()
     )
@@ -295,8 +299,9 @@ async def test_only_large_answers_are_processed_in_another_thread(
     record_threads(transport, "_decode")
     record_threads(TestRun, "read")
     record_threads(answers.Answer, "truncate")
-    fake_api.answer("GET", "/v1/test-runs/small", RUN)
-    fake_api.answer("GET", "/v1/test-runs/large", {**RUN, "remarks": "x" * 1_000_000})
+    fake_api.answer("GET", "/v1/test-runs/small", {**RUN, "jobId": "small"})
+    large = {**RUN, "jobId": "large", "remarks": "x" * 1_000_000}
+    fake_api.answer("GET", "/v1/test-runs/large", large)
     for job_id, steps in (
         ("small", {"_decode", "read"}),
         ("large", {"_decode", "read", "truncate"}),

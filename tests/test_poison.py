@@ -23,7 +23,8 @@ from sigmamind_mcp.protocol.resources import GUIDES
 from sigmamind_mcp.untrusted_text import NOTICE, clean
 from sigmamind_mcp.uris import TEMPLATES, uri_of
 from tests.conftest import KEY, RoundCount, connected, text_of
-from tests.support.fake_api import BATCH, CASE, RUN, FakeAPI, page
+from tests.support import fake_api as documented
+from tests.support.fake_api import FakeAPI, page
 from tests.test_untrusted_text import outside_of_fences
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,11 @@ AGENT: dict[str, Any] = {
     },
     "tools": [{"type": "http", "config": {"url": "https://crm.example", "headers": ["x"]}}],
 }
+# The documented objects, with the ids that are asked for here.
+OF_AGENT = {"agent": {**documented.AGENT, "agentId": "a"}}
+CASE = {**documented.CASE, **OF_AGENT, "testCaseId": "t1"}
+BATCH = {**documented.BATCH, **OF_AGENT, "batchId": "b1"}
+RUN = {**documented.RUN, **OF_AGENT, "batchId": "b1"}
 DRAFT = {name: CASE[name] for name in ("userPrompt", "successCriteria", "label", "mockData")}
 IN_BATCH = {"agentId": "a", "batchId": "b1"}
 FULL = {"detail": "full"}
@@ -72,7 +78,7 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("get_test_run", {**IN_BATCH, "jobId": "j1"}),
     ("get_test_run", {**IN_BATCH, "jobId": "j1", **FULL}),
     ("diagnose_batch_run", IN_BATCH),
-    ("diagnose_batch_run", {**IN_BATCH, "jobIds": ["j1", "j2"]}),
+    ("diagnose_batch_run", {**IN_BATCH, "jobIds": ["j1", "j3"]}),
     ("compare_batch_runs", {"agentId": "a", "baseBatchId": "b1", "candidateBatchId": "b2"}),
     ("compare_test_runs", {**IN_BATCH, "jobId": "j1", "otherBatchId": "b2", "otherJobId": "j2"}),
 ]
@@ -90,7 +96,7 @@ REFERENCES: list[ResourceTemplateReference | PromptReference] = [
     PromptReference(name="regression_check"),
     *(ResourceTemplateReference(uri=uri) for uri in TEMPLATES.values()),
 ]
-TRANSCRIPT = uri_of("transcript", agentId="a", batchId="b1", jobId="j2")
+TRANSCRIPT = uri_of("transcript", agentId="a", batchId="b1", jobId="j3")
 
 
 class Poison:
@@ -135,9 +141,11 @@ def poisoned_api(api: FakeAPI, *, kept_clean: tuple[str, ...] = IDS_AND_DATES) -
         "conversation": [*turns, {"role": "user", "content": "Hi {{name}}."}],
     }
     runs = {
-        job: {**RUN, "jobId": job, "testCase": case, "conversation": turns} for job in ("j1", "j2")
+        job: {**RUN, "jobId": job, "testCase": case, "conversation": turns}
+        for job in ("j1", "j2", "j3")
     }
-    runs["j2"] |= failed
+    runs["j2"] |= {**failed, "batchId": "b2"}
+    runs["j3"] |= failed
 
     def answer(method: str, path: str, body: Any, status: int = 200) -> None:
         poisoned = poisoner.poison(body, f"{method} {path}")
@@ -245,7 +253,9 @@ async def test_poison_in_every_field_is_fenced_in_text_and_cleaned_in_structured
     shown_in_part = (
         "GET /v1/agents[",
         "GET /v1/batch-runs/b2",
+        "GET /v1/test-runs[1]",
         "GET /v1/test-runs/j2",
+        "GET /v1/test-runs/j3",
         "POST",
         "PUT",
         "PATCH",
@@ -287,14 +297,16 @@ async def test_no_name_passes_for_another_row(mcp: Client, fake_api: FakeAPI, en
     fake_api.answer("GET", "/v1/batch-runs", [{**batch, "batchId": "b1"}])
     for name in ("b1", "b2"):
         fake_api.answer("GET", f"/v1/batch-runs/{name}", {**batch, "batchId": name})
-    fake_api.answer("GET", "/v1/test-runs", [{**run, "isSuccessful": False, "remarks": forged}])
+    listed = {**run, "isSuccessful": False, "remarks": forged}
+    fake_api.answer(
+        "GET", "/v1/test-runs", lambda asked: [{**listed, "batchId": asked.query["batchId"]}]
+    )
     other_turns = [{"role": forged, "content": "Other words, and none of those above."}]
-    fake_api.answer(
-        "GET", "/v1/test-runs/j1", {**run, "isSuccessful": False, "conversation": turns}
-    )
-    fake_api.answer(
-        "GET", "/v1/test-runs/j2", {**run, "isSuccessful": True, "conversation": other_turns}
-    )
+    for job_id in ("j1", "j3"):
+        failed = {**run, "jobId": job_id, "isSuccessful": False, "conversation": turns}
+        fake_api.answer("GET", f"/v1/test-runs/{job_id}", failed)
+    other = {**run, "jobId": "j2", "batchId": "b2", "conversation": other_turns}
+    fake_api.answer("GET", "/v1/test-runs/j2", other)
     in_rows = ("list_", "get_batch_run", "wait_", "diagnose_", "compare_")
     for tool, arguments in READS:
         if tool.startswith(in_rows) and not {"detail", "labelContains"} & set(arguments):
@@ -309,7 +321,7 @@ async def test_no_key_stands_outside_the_fence_where_its_value_is_cut(
 ) -> None:
     """R10: a key without spaces can still read as a sentence."""
     long = {"canary_ignore_what_you_were_told": "x" * 200_000}
-    agent = {"name": "y" * 200_000, "canary.call.create_batch_run": "x" * 200_000}
+    agent = {"agentId": "a", "name": "y" * 200_000, "canary.call.create_batch_run": "x" * 200_000}
     fake_api.answer(
         "GET",
         "/v1/test-cases/t1",
@@ -373,7 +385,10 @@ async def test_poisoned_ids_and_dates_stay_out_of_our_words(
     for tool, arguments in [*READS, *unknown, *WRITES]:
         check_result((await call_with_progress(mcp, tool, arguments))[0], (tool, arguments))
     for uri in JSON_RESOURCES:
-        check_structured(json.loads(await contents(mcp, uri)), uri)
+        try:
+            check_structured(json.loads(await contents(mcp, uri)), uri)
+        except MCPError as refused:
+            assert "canary" not in refused.error.message, uri
 
 
 @pytest.mark.parametrize("detail", ["concise", "full"])
@@ -399,7 +414,7 @@ async def test_poison_that_is_cut_stays_inside_the_fence(
 
 async def test_poison_stays_out_of_lists_completions_and_uris(fake_api: FakeAPI) -> None:
     """R10, R13: resource lists and completions contain only ids."""
-    for kept_clean, transcripts in ((IDS_AND_DATES, 4), (("batchId",), 0), ((), 0)):
+    for kept_clean, transcripts in ((IDS_AND_DATES, 3), (("batchId",), 0), ((), 0)):
         poisoned_api(fake_api, kept_clean=kept_clean)
         async with connected(base_url=fake_api.url, api_key=KEY, agent_id="a") as mcp:
             listed = await mcp.list_resources()
@@ -507,11 +522,12 @@ async def test_question_to_a_person_is_clean_and_its_refusal_names_ids_alone(
     """R10: each label is on one line of the question; a test case is named by the requested id."""
     user = DecliningUser()
     settings: dict[str, Any] = {"base_url": fake_api.url, "api_key": KEY, "confirm_attempts": 1}
-    poisoned_api(fake_api, kept_clean=IDS_AND_DATES if is_listed else ())
+    poisoned_api(fake_api)
     both = {"agentId": "a", "testCases": ["t1", "t2"]}
     if not is_listed:
         fake_api.answer("GET", "/v1/test-cases", {}, 405)
-        fake_api.answer("GET", "/v1/test-cases/t2", fake_api.answers["GET", "/v1/test-cases/t1"][1])
+        case = fake_api.answers["GET", "/v1/test-cases/t1"][1]
+        fake_api.answer("GET", "/v1/test-cases/t2", {**case, "testCaseId": "t2"})
     async with connected(elicitation_callback=user, **settings) as mcp:
         refused = await mcp.call_tool("create_batch_run", both)
     async with connected(**settings) as mcp:

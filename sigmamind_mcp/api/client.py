@@ -1,8 +1,8 @@
 """SigmaMind's simulation API, one method per endpoint, for one caller's key."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -10,6 +10,11 @@ from typing import Generic, NamedTuple, TypeVar
 import anyio
 from pydantic import SecretStr
 
+from sigmamind_mcp.api.asked_ids import (
+    AskedIDs,
+    RecordT,
+    read_asked_object,
+)
 from sigmamind_mcp.api.idempotency import (
     New,
     PendingWrite,
@@ -22,14 +27,26 @@ from sigmamind_mcp.api.models import (
     Agent,
     AgentRef,
     BatchRun,
+    Listing,
     Page,
-    Record,
-    RecordT,
     TestCase,
     TestRun,
     extract_runs,
+    join_listings,
 )
+from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.api.transport import APITransport, Query
+from sigmamind_mcp.api.write_answers import (
+    Write,
+    WriteAnswer,
+    build_stored_record,
+    build_unknown_outcome,
+    confirms_change,
+    has_fields_of,
+    is_surely_not_written,
+    read_confirmation,
+    report_unknown_outcome,
+)
 from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.errors import (
     APIError,
@@ -37,7 +54,6 @@ from sigmamind_mcp.errors import (
     InvalidRequest,
     NotFound,
     NotOffered,
-    OutcomeUnknown,
     SigmaMindError,
     UnexpectedAnswer,
 )
@@ -50,8 +66,6 @@ T = TypeVar("T")
 WALK_SIZE = 100
 MAX_WALKED_PAGES = 200
 WALK_SECONDS = 45.0
-
-SURELY_NOT_WRITTEN = frozenset({400, 401, 403, 404, 405, 409, 422, 429})
 
 
 class Dated(NamedTuple, Generic[T]):
@@ -115,33 +129,29 @@ class SigmaMindClient:
         return self._write_result(claim, TestCase)
 
     async def _post_test_case(self, agent_id: str, body: JSONObject) -> StoredRecord:
+        write = Write("test case", "list_test_cases")
         # A cancellation may not come between the request and the search for what it stored.
         with anyio.CancelScope(shield=True):
-            data = await self._send_write(
-                "POST",
-                ("test-cases",),
-                body,
-                noun="test case",
-                reading_tool="list_test_cases",
-            )
-            with _report_unknown_outcome("test case", "list_test_cases"):
-                case = _read_confirmation(data, TestCase)
-                if case is None or case.test_case_id is None:
-                    case = await self._find_stored_case(agent_id, body) or case
-        return StoredRecord(case)
+            answer = await self._send_write("POST", ("test-cases",), body, write)
+            with report_unknown_outcome(write):
+                case = read_confirmation(answer, TestCase, "testCaseId", agent_id)
+                if case is None:
+                    case = await self._find_stored_case(agent_id, body)
+                stored = build_stored_record(case, answer, write)
+        return stored
 
     async def _find_stored_case(self, agent_id: str, body: JSONObject) -> TestCase | None:
         """Return the listed test case that was written; None if no list shows exactly one."""
         try:
-            listed = await self.list_test_cases(agent_id)
+            listed = (await self.list_test_cases(agent_id)).items
         except SigmaMindError:
             return None
-        return _take_only(case for case in listed if _has_fields(case, body))
+        return _take_only(case for case in listed if has_fields_of(case, body))
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
-        query: Query = {"agentId": agent_id}
-        answer = await self._get(TestCase.read, "test-cases", test_case_id, query=query)
+        asked = {"testCaseId": test_case_id, "agentId": agent_id}
+        answer = await self._get_object(TestCase, asked, "test-cases", test_case_id)
         return answer.value
 
     async def update_test_case(self, test_case_id: str, body: JSONObject) -> None:
@@ -150,21 +160,29 @@ class SigmaMindClient:
         Raises:
             OutcomeUnknown: the case may have changed; get_test_case shows it.
         """
-        send = partial(
-            self._send_write,
-            path=("test-cases", test_case_id),
-            body=body,
-            noun="change of the test case",
-            reading_tool="get_test_case",
-        )
+        write = Write("change of the test case", "get_test_case")
+        path = ("test-cases", test_case_id)
         try:
-            await send("PUT")
+            answer = await self._send_write("PUT", path, body, write)
         except NotOffered:
-            await send("PATCH")
+            answer = await self._send_write("PATCH", path, body, write)
+        with report_unknown_outcome(write):
+            asked = {"testCaseId": test_case_id, "agentId": str(body["agentId"])}
+            if not answer.is_empty and not confirms_change(answer, asked):
+                case = await self._find_changed_case(asked, body)
+                build_stored_record(case, answer, write)
 
-    async def list_test_cases(self, agent_id: str) -> list[TestCase]:
+    async def _find_changed_case(self, asked: AskedIDs, body: JSONObject) -> TestCase | None:
+        """Return the test case if it has all fields of the body; None if it cannot be read."""
+        try:
+            case = await self.get_test_case(asked["testCaseId"], asked["agentId"])
+        except SigmaMindError:
+            return None
+        return case if has_fields_of(case, body) else None
+
+    async def list_test_cases(self, agent_id: str) -> Listing[TestCase]:
         """GET /v1/test-cases, all pages; the one published version has no pages."""
-        return await self._walk("test-cases", {"agentId": agent_id}, TestCase.read)
+        return await self._walk("test-cases", TestCase, {"agentId": agent_id})
 
     async def create_batch_run(
         self,
@@ -207,23 +225,17 @@ class SigmaMindClient:
         body: JSONObject,
         existing: Sequence[BatchRun] | None,
     ) -> StoredRecord:
+        write = Write("batch run", "list_batch_runs")
         # A cancellation may not come between the request and the search for what it started.
         with anyio.CancelScope(shield=True):
-            data = await self._send_write(
-                "POST",
-                ("batch-runs",),
-                body,
-                noun="batch run",
-                reading_tool="list_batch_runs",
-            )
-            with _report_unknown_outcome("batch run", "list_batch_runs"):
-                batch_run = _read_confirmation(data, BatchRun)
-                has_no_id = batch_run is None or batch_run.batch_id is None
-                if has_no_id and existing is not None:
+            answer = await self._send_write("POST", ("batch-runs",), body, write)
+            with report_unknown_outcome(write):
+                batch_run = read_confirmation(answer, BatchRun, "batchId", agent_id)
+                if batch_run is None and existing is not None:
                     ids = body["testCases"]
-                    found = await self._find_started_batch_run(agent_id, ids, existing)
-                    batch_run = found or batch_run
-        return StoredRecord(batch_run)
+                    batch_run = await self._find_started_batch_run(agent_id, ids, existing)
+                stored = build_stored_record(batch_run, answer, write)
+        return stored
 
     async def _find_started_batch_run(
         self,
@@ -242,8 +254,8 @@ class SigmaMindClient:
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated[BatchRun]:
         """GET /v1/batch-runs/{batchId}"""
-        query: Query = {"agentId": agent_id}
-        return await self._get(BatchRun.read, "batch-runs", batch_id, query=query)
+        asked = {"batchId": batch_id, "agentId": agent_id}
+        return await self._get_object(BatchRun, asked, "batch-runs", batch_id)
 
     async def list_batch_runs(
         self,
@@ -254,16 +266,16 @@ class SigmaMindClient:
     ) -> Dated[Page[BatchRun]]:
         """GET /v1/batch-runs: one page, newest first."""
         query: Query = {"agentId": agent_id, "page": page, "size": size}
-        read = partial(_read_batch_runs, page=page, size=size)
+        read = partial(_read_batch_runs, agent_id=agent_id, page=page, size=size)
         return await self._get(read, "batch-runs", query=query)
 
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""
-        query: Query = {"batchId": batch_id, "agentId": agent_id}
-        answer = await self._get(TestRun.read, "test-runs", job_id, query=query)
+        asked = {"jobId": job_id, "batchId": batch_id, "agentId": agent_id}
+        answer = await self._get_object(TestRun, asked, "test-runs", job_id)
         return answer.value
 
-    async def list_test_runs(self, batch_id: str, agent_id: str) -> list[TestRun]:
+    async def list_test_runs(self, batch_id: str, agent_id: str) -> Listing[TestRun]:
         """Return all test runs of a batch run; some may have nothing but a job id.
 
         The API's pages name this list without documenting it. GET /v1/test-runs comes first. If
@@ -272,26 +284,29 @@ class SigmaMindClient:
         Raises:
             NotOffered: neither has any job id.
         """
-        query: Query = {"batchId": batch_id, "agentId": agent_id}
+        asked = {"batchId": batch_id, "agentId": agent_id}
         try:
-            return _drop_repeated_runs(await self._walk("test-runs", query, TestRun.read))
-        except (NotFound, NotOffered, InvalidRequest):
+            listing = await self._walk("test-runs", TestRun, asked)
+        except (NotFound, NotOffered, InvalidRequest) as exc:
             batch_run = (await self.get_batch_run(batch_id, agent_id)).value
-        if runs := extract_runs(batch_run):
-            return _drop_repeated_runs(runs)
-        raise NotOffered(
-            "This version of the API does not list the test runs of a batch. Open the batch in the"
-            " SigmaMind dashboard, copy a run's job id, and read it with get_test_run.",
-            status=404,
-        )
+            listing = extract_runs(batch_run, asked)
+            if not listing.entry_count:
+                raise NotOffered(
+                    "The API did not list the test runs of this batch run (it answered"
+                    f" {exc.status}), and the batch run itself names none. Open it in the"
+                    " SigmaMind dashboard, copy a run's job id, and read it with get_test_run.",
+                    status=exc.status,
+                    upstream=exc.upstream,
+                ) from exc
+        return replace(listing, items=_drop_repeated_runs(listing.items))
 
-    async def list_agents(self) -> list[AgentRef]:
+    async def list_agents(self) -> Listing[AgentRef]:
         """GET /v1/agents, all pages."""
-        return await self._walk("agents", {}, AgentRef.read)
+        return await self._walk("agents", AgentRef, {})
 
     async def get_agent(self, agent_id: str) -> Agent:
         """GET /v1/agents/{agentId}"""
-        answer = await self._get(Agent.read, "agents", agent_id)
+        answer = await self._get_object(Agent, {"agentId": agent_id}, "agents", agent_id)
         return answer.value
 
     def _write_result(self, claim: Replayed | New, kind: type[RecordT]) -> WriteResult[RecordT]:
@@ -307,11 +322,9 @@ class SigmaMindClient:
         method: str,
         path: Sequence[str],
         body: JSONObject,
-        *,
-        noun: str,
-        reading_tool: str,
-    ) -> object:
-        """Send a write once; return the answer's data, or None if a 2xx answer is unreadable.
+        write: Write,
+    ) -> WriteAnswer:
+        """Send a write once and return its 2xx answer.
 
         Raises:
             OutcomeUnknown: the write may have been made; the message names `reading_tool`.
@@ -319,47 +332,71 @@ class SigmaMindClient:
         # The API has no idempotency key, so a lost answer must not look like a failure.
         try:
             reply = await self._transport.send(method, "v1", *path, key=self._key, body=body)
-            return reply.data
+            return WriteAnswer(reply.data, is_empty=reply.data is None)
         except (ConnectionFailed, APIError, UnexpectedAnswer) as exc:
             if isinstance(exc, UnexpectedAnswer) and exc.succeeded:
-                return None
-            if _is_surely_not_written(exc):
+                return WriteAnswer(None, is_empty=False)
+            if is_surely_not_written(exc):
                 raise
-            raise _build_unknown_outcome(noun, reading_tool) from exc
+            raise build_unknown_outcome(write, exc.upstream) from exc
 
     async def _walk(
         self,
         collection: str,
-        query: Query,
-        read_item: Callable[[object], RecordT],
-    ) -> list[RecordT]:
-        """Return all items of a list, page by page.
+        kind: type[RecordT],
+        asked: AskedIDs,
+    ) -> Listing[RecordT]:
+        """Return all entries of a list, page by page.
 
         Raises:
             UnexpectedAnswer: the list has more than MAX_WALKED_PAGES pages.
             ConnectionFailed: the whole list takes longer than WALK_SECONDS.
         """
-        read = partial(Page.read, read_item=read_item)
+        read = partial(Page.read, kind=kind, asked=asked)
         with anyio.move_on_after(WALK_SECONDS):
             # The documented request has no page. Only an API that answers in pages gets another.
-            page = (await self._get(read, collection, query=query)).value
-            if not page.has_next:
-                return page.items
-            items: list[RecordT] = []
-            for number in range(MAX_WALKED_PAGES):
-                page_query: Query = {**query, "page": number, "size": WALK_SIZE}
-                page = (await self._get(read, collection, query=page_query)).value
-                items += page.items
-                if not page.has_next or not page.items:
-                    return items
-            raise UnexpectedAnswer(
-                f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages."
-            )
+            first = (await self._get(read, collection, query=asked)).value
+            if not first.has_next:
+                return first
+            try:
+                return await self._read_pages(collection, read, {**asked, "size": WALK_SIZE})
+            except InvalidRequest:
+                # The API may allow fewer entries a page. It allows as many as it gave.
+                size = first.size or first.entry_count
+                return await self._read_pages(collection, read, {**asked, "size": size})
         raise ConnectionFailed(
             f"The API did not give its whole list of {collection} within {WALK_SECONDS:.0f} s."
             " Try again.",
             sent=True,
         )
+
+    async def _read_pages(
+        self,
+        collection: str,
+        read: Callable[[object], Page[RecordT]],
+        query: Query,
+    ) -> Listing[RecordT]:
+        pages: list[Page[RecordT]] = []
+        for number in range(MAX_WALKED_PAGES):
+            page_query: Query = {**query, "page": number}
+            page = (await self._get(read, collection, query=page_query)).value
+            pages.append(page)
+            if not page.has_next or not page.entry_count:
+                return join_listings(pages)
+        raise UnexpectedAnswer(
+            f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages."
+        )
+
+    async def _get_object(
+        self,
+        kind: type[RecordT],
+        asked: AskedIDs,
+        *path: str,
+    ) -> Dated[RecordT]:
+        """GET the object at this path; the first of the asked ids is its own."""
+        read = partial(read_asked_object, kind=kind, asked=asked)
+        query = dict(list(asked.items())[1:])
+        return await self._get(read, *path, query=query)
 
     async def _get(
         self,
@@ -371,41 +408,6 @@ class SigmaMindClient:
         reply = await self._transport.get("v1", *path, key=self._key, query=query)
         value = await run_if_large(reply.size, read, reply.data)
         return Dated(value, reply.date)
-
-
-@contextmanager
-def _report_unknown_outcome(noun: str, reading_tool: str) -> Iterator[None]:
-    """Turn a bug of ours into OutcomeUnknown: the request has left, so it may have written."""
-    try:
-        yield
-    except SigmaMindError:
-        raise
-    except Exception as exc:
-        logger.exception("failed after a write")
-        raise _build_unknown_outcome(noun, reading_tool) from exc
-
-
-def _build_unknown_outcome(noun: str, reading_tool: str) -> OutcomeUnknown:
-    return OutcomeUnknown(
-        f"The {noun} may have been made: the request left, but its answer was lost or"
-        f" unreadable. Look with {reading_tool} before trying again."
-    )
-
-
-def _read_confirmation(data: object, kind: type[RecordT]) -> RecordT | None:
-    """Return the record that a write's answer shows; None if it shows none."""
-    try:
-        return kind.read(data) if data else None
-    except UnexpectedAnswer:
-        return None
-
-
-def _is_surely_not_written(exc: SigmaMindError) -> bool:
-    if isinstance(exc, ConnectionFailed):
-        return not exc.sent
-    if isinstance(exc, APIError):
-        return exc.status in SURELY_NOT_WRITTEN or isinstance(exc, NotOffered)
-    return False
 
 
 def _find_earlier(claim: New, kind: type[RecordT]) -> RecordT | None:
@@ -423,27 +425,19 @@ def _take_only(records: Iterable[RecordT]) -> RecordT | None:
     return every[0] if len(every) == 1 else None
 
 
-def _has_fields(case: TestCase, body: JSONObject) -> bool:
-    """Return whether the listed case has all fields of the body; its agent is not among them."""
-    for name, value in body.items():
-        if name != "agentId" and case.raw.get(name) != value:
-            return False
-    return True
-
-
 def _has_cases(batch_run: BatchRun, test_case_ids: Sequence[str]) -> bool:
     own_ids = [case.test_case_id or "" for case in batch_run.test_cases]
     return sorted(own_ids) == sorted(test_case_ids)
 
 
-def _read_batch_runs(data: object, *, page: int, size: int) -> Page[BatchRun]:
-    """Parse a page of batch runs, or cut the page out of a list that has no pages."""
-    parsed = Page.read(data, BatchRun.read)
+def _read_batch_runs(data: object, *, agent_id: str, page: int, size: int) -> Page[BatchRun]:
+    """Read a page of batch runs, or cut the page out of a list that has no pages."""
+    asked = {"agentId": agent_id}
     if not isinstance(data, list):
-        return parsed
-    total = len(parsed.items)
+        return Page.read(data, BatchRun, asked)
     start, end = page * size, (page + 1) * size
-    return Page(parsed.items[start:end], size, total, has_next=end < total)
+    part = Page.read(data[start:end], BatchRun, asked)
+    return replace(part, size=size, total=len(data), has_next=end < len(data))
 
 
 def _drop_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:

@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 from pydantic import SecretStr
 
-from sigmamind_mcp.api.models import Record
+from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.errors import OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.strict_json import JSONObject
 

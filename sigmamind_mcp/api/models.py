@@ -3,28 +3,22 @@
 Published versions of the API disagree, so no field is required, and `raw` keeps the whole object.
 """
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
+from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id
+from sigmamind_mcp.api.records import Record, join_text
+from sigmamind_mcp.api.refusals import refuse_message
 from sigmamind_mcp.errors import UnexpectedAnswer
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.moments import parse_moment
 from sigmamind_mcp.strict_json import JSONObject
 
 # Models on the newest Create Test Case page. They are examples, not a limit: the list will age.
@@ -42,6 +36,16 @@ KNOWN_LLM_MODELS = (
 LARGEST_COUNT = 1_000_000_000
 STALLED_AFTER = timedelta(minutes=15)
 
+# Only completedDate is documented.
+END_NAMES = ("completedDate", "completedAt", "endedDate", "endedAt", "endDate", "finishedAt")
+
+# The fields of a batch run without which nobody knows how many attempts its test cases request.
+_ATTEMPT_FIELDS = re.compile(r"testCases(\.[0-9]+(\.attempt)?)?")
+
+# Only role and content are documented.
+ROLE_NAMES = ("role", "speaker", "sender")
+CONTENT_NAMES = ("content", "text", "message")
+
 # Undocumented fields of a batch run, or of its test cases, that may hold test runs.
 RUN_FIELDS = ("testRuns", "jobs", "jobIds", "runs", "results")
 
@@ -49,76 +53,68 @@ BatchRunState = Literal["finished", "running", "stalled", "unknown"]
 Verdict = Literal["passed", "failed", "undecided"]
 
 
-def join_text(value: object) -> object:
-    """Return the value as text: join a list, encode anything else as JSON; keep None."""
+def _read_moment(value: object) -> datetime | None:
+    moment = parse_moment(value)
+    # An empty text and a zero say that the event has not happened.
+    if moment is None and value:
+        raise ValueError("the time is unreadable")
+    return moment
+
+
+def _read_optional_id(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list):
-        return "\n".join(str(join_text(part)) for part in value)
-    return json.dumps(value, ensure_ascii=False)
+    if type(value) is not int:
+        raise ValueError("the id is unreadable")
+    return str(value)
 
 
-def parse_moment(value: object) -> datetime | None:
-    """Parse an ISO 8601 time, UTC by default; return None if it is malformed."""
-    try:
-        moment = datetime.fromisoformat(str(value))
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
-    # OverflowError: the first and the last day of the calendar have no UTC time in every zone.
-    except (ValueError, OverflowError):
-        return None
+def _require_count(number: int | None, *, least: int) -> int | None:
+    if number is not None and not least <= number <= LARGEST_COUNT:
+        raise ValueError("no count has this value")
+    return number
 
 
-def _drop_impossible(number: int | None, *, least: int) -> int | None:
-    """Return the number, or None if no count can have this value."""
-    return number if number is not None and least <= number <= LARGEST_COUNT else None
+def _read_turns(value: object) -> object:
+    """Return the turns; a plain text has no known role."""
+    entries = [value] if isinstance(value, str) and value else value
+    if not isinstance(entries, list):
+        return entries or None
+    return [_read_turn(entry) for entry in entries]
+
+
+def _read_turn(entry: object) -> object:
+    if isinstance(entry, str):
+        return {"content": entry}
+    if not isinstance(entry, dict) or any(name in entry for name in CONTENT_NAMES):
+        return entry
+    # What was said has an unknown name, so the turn's other fields are shown.
+    others = {name: entry[name] for name in entry if name not in ROLE_NAMES}
+    return {**entry, "content": others or None}
+
+
+def _read_content(value: object) -> str:
+    """Return what was said as text; the content may be a list of texts and of typed parts."""
+    if isinstance(value, str):
+        return value
+    parts = value if isinstance(value, list) else [value]
+    texts = [join_text(_unwrap_text(part)) for part in parts]
+    return "\n".join(str(text) for text in texts if text is not None)
+
+
+def _unwrap_text(part: object) -> object:
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else part
 
 
 ItemT = TypeVar("ItemT")
 Text = Annotated[str, BeforeValidator(join_text)]
 OptionalText = Annotated[str | None, BeforeValidator(join_text)]
-Count = Annotated[int | None, AfterValidator(partial(_drop_impossible, least=0))]
-Moment = Annotated[datetime | None, BeforeValidator(parse_moment)]
+OptionalID = Annotated[str | None, BeforeValidator(_read_optional_id)]
+Count = Annotated[int | None, AfterValidator(partial(_require_count, least=0))]
+Moment = Annotated[datetime | None, BeforeValidator(_read_moment)]
+Created = Annotated[Moment, Field(validation_alias=AliasChoices("createdDate", "createdAt"))]
 OptionalList = Annotated[list[ItemT], BeforeValidator(lambda value: value or [])]
-
-
-class Record(BaseModel):
-    """An object of the API: the fields that this server uses, and `raw`, all of it."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-    _raw: JSONObject = PrivateAttr(default_factory=dict)
-
-    @property
-    def raw(self) -> JSONObject:
-        return self._raw
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _keep_raw(cls, data: object, build: ModelWrapValidatorHandler[Self]) -> Self:
-        record = build(data)
-        if isinstance(data, dict):
-            record._raw = data
-        return record
-
-    @classmethod
-    def read(cls, data: object) -> Self:
-        """Validate parsed JSON.
-
-        Raises:
-            UnexpectedAnswer: `data` is not an object, or a field that we use is invalid.
-        """
-        try:
-            return cls.model_validate(data)
-        except ValidationError as exc:
-            location = exc.errors(include_input=False)[0]["loc"]
-            field = ".".join(str(part) for part in location)
-            subject = f"its field {field!r}" if field else "it"
-            raise UnexpectedAnswer(
-                f"The API's answer cannot be read as a {cls.__name__}:"
-                f" {subject} is not what its pages show."
-            ) from None
 
 
 class AgentRef(Record):
@@ -127,7 +123,7 @@ class AgentRef(Record):
     # The agents API calls the field agentName.
 
     name: OptionalText = Field(default=None, validation_alias=AliasChoices("name", "agentName"))
-    agent_id: OptionalText = None
+    agent_id: OptionalID = None
     status: OptionalText = None
 
 
@@ -155,14 +151,15 @@ class MockVariable(Record):
 
 
 class TestCase(Record):
-    test_case_id: OptionalText = None
+    test_case_id: OptionalID = None
     label: OptionalText = None
     agent: AgentRef | None = None
-    workspace_id: OptionalText = None
+    agent_id: OptionalID = None
+    workspace_id: OptionalID = None
     llm_model: OptionalText = None
     mock_data: OptionalList[MockVariable] = []
     user_prompt: OptionalText = None
-    attempt: Annotated[int | None, AfterValidator(partial(_drop_impossible, least=1))] = None
+    attempt: Annotated[int | None, AfterValidator(partial(_require_count, least=1))] = None
     success_criteria: OptionalText = None
 
     @property
@@ -173,10 +170,11 @@ class TestCase(Record):
 
 
 class BatchRun(Record):
-    batch_id: OptionalText = None
-    workspace_id: OptionalText = None
+    batch_id: OptionalID = None
+    workspace_id: OptionalID = None
     agent: AgentRef | None = None
-    created_date: Moment = None
+    agent_id: OptionalID = None
+    created_date: Created = None
     test_cases: OptionalList[TestCase] = []
     successful_attempts: Count = None
     failed_attempts: Count = None
@@ -185,6 +183,8 @@ class BatchRun(Record):
     @property
     def expected_attempts(self) -> int | None:
         """How many attempts the batch run will have at its end; None if unknown."""
+        if any(_ATTEMPT_FIELDS.fullmatch(name) for name in self.unreadable_fields()):
+            return None
         requested = sum(1 if case.attempt is None else case.attempt for case in self.test_cases)
         # totalAttempts counts the attempts so far, so it grows while the batch runs. It is the goal
         # only if it is more than the cases request, or if there are no cases.
@@ -192,7 +192,10 @@ class BatchRun(Record):
 
     @property
     def decided_attempts(self) -> int | None:
-        """How many attempts have a verdict; None if the API has neither counter."""
+        """How many attempts have a verdict; None if unknown."""
+        counters = {"successfulAttempts", "failedAttempts"}
+        if not counters.isdisjoint(self.unreadable_fields()):
+            return None
         if self.successful_attempts is None and self.failed_attempts is None:
             return None
         return (self.successful_attempts or 0) + (self.failed_attempts or 0)
@@ -219,103 +222,184 @@ class Turn(Record):
     """One message of a conversation."""
 
     # The API's pages show the roles `user` and `assistant`.
-    role: Text = "unknown"
-    content: Annotated[str, BeforeValidator(lambda value: join_text(value) or "")] = ""
+    role: Text = Field(default="unknown", validation_alias=AliasChoices(*ROLE_NAMES))
+    content: Annotated[str, BeforeValidator(_read_content)] = Field(
+        default="", validation_alias=AliasChoices(*CONTENT_NAMES)
+    )
 
 
 class TestRun(Record):
-    job_id: OptionalText = None
-    batch_id: OptionalText = None
-    workspace_id: OptionalText = None
+    job_id: OptionalID = None
+    batch_id: OptionalID = None
+    workspace_id: OptionalID = None
     agent: AgentRef | None = None
+    agent_id: OptionalID = None
     test_case: TestCase | None = None
-    chat_id: OptionalText = None
-    created_date: Moment = None
-    completed_date: Moment = None
+    chat_id: OptionalID = None
+    created_date: Created = None
+    completed_date: Moment = Field(
+        default=None, validation_alias=AliasChoices(*END_NAMES, "completed_date")
+    )
     is_successful: bool | None = Field(
         default=None, validation_alias=AliasChoices("isSuccessful", "isSuccesful", "is_successful")
     )
     remarks: OptionalText = None
-    conversation: list[Turn] | None = None
+    conversation: Annotated[list[Turn] | None, BeforeValidator(_read_turns)] = Field(
+        default=None, validation_alias=AliasChoices("conversation", "messages", "transcript")
+    )
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the API gives an end, readable or not."""
+        return self.completed_date is not None or any(self.raw.get(name) for name in END_NAMES)
 
     @property
     def verdict(self) -> Verdict:
-        """Decided only if the run has an end and a verdict."""
-        # isSuccessful is false while a run goes on, which is not a failure.
-        if self.completed_date is None or self.is_successful is None:
-            return "undecided"
-        return "passed" if self.is_successful else "failed"
+        """Decided if isSuccessful is true, or if it is false and the run has an end or remarks."""
+        if self.is_successful:
+            return "passed"
+        # isSuccessful may be false while a run goes on, which is not a failure.
+        is_decided = self.is_successful is False and (self.remarks or self.has_ended)
+        return "failed" if is_decided else "undecided"
 
 
-def extract_runs(batch_run: BatchRun) -> list[TestRun]:
-    """Read the test runs, or bare job ids, from undocumented fields of a batch run."""
-    runs = [TestRun.read(entry) for entry in _extract_run_entries(batch_run.raw)]
-    for case in batch_run.test_cases:
-        for entry in _extract_run_entries(case.raw):
-            runs.append(TestRun.read({"testCase": case.raw, **entry}))
-    return runs
+class UnreadableEntry(NamedTuple):
+    """A list entry that cannot be read: its position from 0, and its id if known."""
 
-
-def _extract_run_entries(holder: JSONObject) -> list[JSONObject]:
-    for field in RUN_FIELDS:
-        items = holder.get(field)
-        if isinstance(items, list) and items:
-            return _list_run_entries(items)
-    return []
-
-
-def _list_run_entries(items: list[Any]) -> list[JSONObject]:
-    """Return the items that have a job id; a plain string is one."""
-    entries = []
-    for item in items:
-        entry = {"jobId": item} if isinstance(item, str) else item
-        if isinstance(entry, dict) and entry.get("jobId"):
-            entries.append(entry)
-    return entries
-
-
-RecordT = TypeVar("RecordT", bound=Record)
+    position: int
+    id: str | None
 
 
 @dataclass(frozen=True)
-class Page(Generic[RecordT]):
+class Listing(Generic[RecordT]):
+    """The readable entries of a list, and what was left out.
+
+    `unreadable` names the entries that are no records. `foreign` counts the entries of another
+    agent or batch run than was asked for.
+    """
+
+    items: list[RecordT]
+    unreadable: list[UnreadableEntry] = field(default_factory=list)
+    foreign: int = 0
+
+    @property
+    def entry_count(self) -> int:
+        """How many entries the API's list has."""
+        return len(self.items) + len(self.unreadable) + self.foreign
+
+
+@dataclass(frozen=True)
+class Page(Listing[RecordT]):
     """One page of a list; `size` and `total` are None if the API does not give them.
 
     `size` is the API's page size, `total` the length of the whole list.
     """
 
-    items: list[RecordT]
-    size: int | None
-    total: int | None
-    has_next: bool
+    size: int | None = None
+    total: int | None = None
+    has_next: bool = False
 
     @classmethod
-    def read(cls, data: object, read_item: Callable[[object], RecordT]) -> "Page[RecordT]":
-        """Parse a page with `data`, or a plain array, which is a whole list.
+    def read(
+        cls,
+        data: object,
+        kind: type[RecordT],
+        asked: AskedIDs = MappingProxyType({}),
+    ) -> "Page[RecordT]":
+        """Read a page with `data`, or a plain array, which is a whole list.
 
         Raises:
-            UnexpectedAnswer: `data` is neither, or an item is invalid.
+            InvalidRequest: the answer is a message instead.
+            UnexpectedAnswer: it is neither.
         """
-        if isinstance(data, list):
-            return cls([read_item(item) for item in data], None, len(data), False)
-        envelope = PagedList.read(data)
+        refuse_message(data, frozenset({"data"}), "list")
+        envelope = PagedList(data=data) if isinstance(data, list) else PagedList.read(data)
         if envelope.data is None:
             raise UnexpectedAnswer(
                 "The API's answer is neither a list nor a page with 'data', as its pages show."
             )
-        items = [read_item(item) for item in envelope.data]
-        has_next = envelope.has_more(len(items))
-        return cls(items, envelope.size, envelope.total_count, has_next)
+        count = len(envelope.data)
+        listing = read_entries(envelope.data, kind, asked)
+        return cls(
+            listing.items,
+            listing.unreadable,
+            listing.foreign,
+            size=envelope.size,
+            total=count if isinstance(data, list) else envelope.total_count,
+            has_next=envelope.has_more(count),
+        )
+
+
+def read_entries(
+    entries: Sequence[object],
+    kind: type[RecordT],
+    asked: AskedIDs,
+) -> Listing[RecordT]:
+    """Read each entry of a list; leave out those that are unreadable or foreign."""
+    items: list[RecordT] = []
+    unreadable: list[UnreadableEntry] = []
+    foreign = 0
+    for position, entry in enumerate(entries):
+        # Without any known field, an object may be anything.
+        if not isinstance(entry, dict) or kind.input_names.isdisjoint(entry):
+            entry_id = valid_id(entry) if isinstance(entry, str) else None
+            unreadable.append(UnreadableEntry(position, entry_id))
+            continue
+        record = kind.read(entry)
+        if find_foreign_id(record, asked):
+            foreign += 1
+        else:
+            items.append(record)
+    return Listing(items, unreadable, foreign)
+
+
+def join_listings(listings: Iterable[Listing[RecordT]]) -> Listing[RecordT]:
+    """Join the parts of one list; positions count from the start of the whole."""
+    items: list[RecordT] = []
+    unreadable: list[UnreadableEntry] = []
+    foreign = 0
+    for part in listings:
+        start = len(items) + len(unreadable) + foreign
+        moved = [entry._replace(position=start + entry.position) for entry in part.unreadable]
+        items += part.items
+        unreadable += moved
+        foreign += part.foreign
+    return Listing(items, unreadable, foreign)
+
+
+def extract_runs(batch_run: BatchRun, asked: AskedIDs) -> Listing[TestRun]:
+    """Read the test runs, or bare job ids, from undocumented fields of a batch run."""
+    parts = [read_entries(_list_run_entries(batch_run.raw), TestRun, asked)]
+    for case in batch_run.test_cases:
+        entries = [_add_case(entry, case) for entry in _list_run_entries(case.raw)]
+        parts.append(read_entries(entries, TestRun, asked))
+    return join_listings(parts)
+
+
+def _add_case(entry: object, case: TestCase) -> object:
+    return {"testCase": case.raw, **entry} if isinstance(entry, dict) else entry
+
+
+def _list_run_entries(holder: JSONObject) -> list[object]:
+    """Return the entries of the first field that has job ids; a plain text is a job id."""
+    for name in RUN_FIELDS:
+        values = holder.get(name)
+        if not isinstance(values, list):
+            continue
+        entries = [{"jobId": value} if isinstance(value, str) else value for value in values]
+        if any(isinstance(entry, dict) and entry.get("jobId") for entry in entries):
+            return entries
+    return []
 
 
 class PagedList(Record):
     data: list[Any] | None = None
     page: int = 0
-    size: int | None = None
-    total_count: int | None = Field(
+    size: Count = None
+    total_count: Count = Field(
         default=None, validation_alias=AliasChoices("totalCount", "totalCounts")
     )
-    total_pages: int | None = None
+    total_pages: Count = None
     has_next: bool | None = None
 
     def has_more(self, shown: int) -> bool:
@@ -331,5 +415,5 @@ class PagedList(Record):
 
 def field_names(kind: type[Record] = Record) -> set[str]:
     """Return the name, in JSON, of every field that these models read."""
-    names = {field.serialization_alias or name for name, field in kind.model_fields.items()}
+    names = {info.serialization_alias or name for name, info in kind.model_fields.items()}
     return names.union(*map(field_names, kind.__subclasses__()))

@@ -1,6 +1,7 @@
 """Read the test runs of a batch run, and its progress."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -8,7 +9,13 @@ from typing import NamedTuple
 import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
+from sigmamind_mcp.api.models import (
+    BatchRun,
+    BatchRunState,
+    Listing,
+    TestRun,
+    UnreadableEntry,
+)
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
@@ -16,8 +23,11 @@ from sigmamind_mcp.ids import valid_id
 MAX_READ_ONE_BY_ONE = 200
 READ_SECONDS = 30.0
 
-# A listed test run without any of these fields may still have a verdict: it must be read.
-VERDICT_FIELDS = {"isSuccessful", "isSuccesful", "completedDate", "remarks"}
+# A listed test run without these fields may still have a verdict: it must be read.
+VERDICT_FIELDS = {"isSuccessful", "isSuccesful"}
+
+
+RunOutcomes = dict[str, TestRun | SigmaMindError]
 
 
 class Progress(NamedTuple):
@@ -77,34 +87,43 @@ async def find_last_completed(
     if batch_id is None or batch_run.state(now) != "stalled":
         return None
     try:
-        runs = await api.list_test_runs(batch_id, agent_id)
+        runs = (await api.list_test_runs(batch_id, agent_id)).items
     except SigmaMindError:
         return None
     ends = [run.completed_date for run in runs if run.completed_date]
     return max(ends, default=None)
 
 
-async def list_complete_runs(batch_id: str, agent_id: str, api: SigmaMindClient) -> list[TestRun]:
+async def list_complete_runs(
+    batch_id: str,
+    agent_id: str,
+    api: SigmaMindClient,
+) -> Listing[TestRun]:
     """Return all test runs of a batch run; read those that are listed without a verdict.
+
+    `unreadable` names those too whose own record the API did not give. They are not among the
+    items if the list has nothing but their ids.
 
     Raises:
         NotOffered: the API does not list them.
         InvalidArguments: the list has ids alone, more than MAX_READ_ONE_BY_ONE.
+        SigmaMindError: the list has ids alone, and none of its runs can be read.
     """
-    runs = await api.list_test_runs(batch_id, agent_id)
-    job_ids: list[str] = []
-    for run in runs:
-        has_verdict = bool(VERDICT_FIELDS & set(run.raw))
-        job_id = valid_id(run.job_id)
-        if job_id and not has_verdict:
-            job_ids.append(job_id)
-    if any(_has_id_alone(run) for run in runs):
-        complete = await _read_all(job_ids, batch_id, agent_id, api)
-    else:
-        # Each listed run has some content, so it stands if it cannot be read.
-        some_ids = job_ids[:MAX_READ_ONE_BY_ONE]
-        complete = await _read_some(some_ids, batch_id, agent_id, api)
-    return [complete.get(run.job_id or "", run) for run in runs]
+    listing = await api.list_test_runs(batch_id, agent_id)
+    incomplete = [run for run in listing.items if VERDICT_FIELDS.isdisjoint(run.raw)]
+    if not incomplete:
+        return listing
+    job_ids = list(filter(None, (valid_id(run.job_id) for run in incomplete)))
+    has_ids_alone = any(_has_id_alone(run) for run in incomplete)
+    if has_ids_alone and len(job_ids) > MAX_READ_ONE_BY_ONE:
+        raise InvalidArguments(
+            f"This batch run lists {len(job_ids)} job ids without verdicts, too many to read one"
+            " by one. Read single runs with get_test_run."
+        )
+    outcomes = await _read_each(job_ids[:MAX_READ_ONE_BY_ONE], batch_id, agent_id, api)
+    if has_ids_alone and len(incomplete) == len(listing.items):
+        _require_any_run(job_ids, outcomes)
+    return _complete_listing(listing, outcomes, job_ids)
 
 
 async def read_runs(
@@ -112,58 +131,78 @@ async def read_runs(
     batch_id: str,
     agent_id: str,
     api: SigmaMindClient,
-) -> list[TestRun]:
-    """Read these test runs of a batch run, in this order.
+) -> Listing[TestRun]:
+    """Read these test runs of a batch run, in this order; name those that cannot be read.
 
     Raises:
-        InvalidArguments: the batch run has no test run with such an id; the first few are named.
+        InvalidArguments: the API has nothing at some of the ids; the first few are named.
         ConnectionFailed: the reads take longer than READ_SECONDS.
-        SigmaMindError: the first other error of a read.
+        SigmaMindError: no test run can be read; this is the first error.
     """
-    outcomes: list[TestRun | SigmaMindError] = []
+    outcomes = await _read_each(job_ids, batch_id, agent_id, api)
+    missing = [job_id for job_id, outcome in outcomes.items() if isinstance(outcome, NotFound)]
+    if missing:
+        raise InvalidArguments(
+            f"The API answered 404 for {', '.join(sorted(missing)[:5])} in batch run {batch_id}."
+            " list_test_runs shows its job ids."
+        )
+    _require_any_run(job_ids, outcomes)
+    named = [TestRun.read({"jobId": job_id}) for job_id in job_ids]
+    return _complete_listing(Listing(named), outcomes, job_ids)
+
+
+async def _read_each(
+    job_ids: Sequence[str],
+    batch_id: str,
+    agent_id: str,
+    api: SigmaMindClient,
+) -> RunOutcomes:
+    """Read each of these test runs, as far as READ_SECONDS allow."""
+    outcomes: RunOutcomes = {}
+
+    async def read(job_id: str) -> None:
+        try:
+            outcomes[job_id] = await api.get_test_run(job_id, batch_id, agent_id)
+        except SigmaMindError as exc:
+            outcomes[job_id] = exc
+
     with anyio.move_on_after(READ_SECONDS):
-        reads = [partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids]
-        outcomes = await gather_errors(reads)
-    if len(outcomes) < len(job_ids):
+        await gather_errors([partial(read, job_id) for job_id in job_ids])
+    return outcomes
+
+
+def _require_any_run(job_ids: Sequence[str], outcomes: RunOutcomes) -> None:
+    """Raise an error if there was no time for all test runs, or if none can be read."""
+    if len(outcomes) < len(set(job_ids)):
         raise ConnectionFailed(
             f"The {len(job_ids)} test runs were not all read within {READ_SECONDS:.0f} s."
             " Ask for fewer.",
             sent=True,
         )
-    read = zip(job_ids, outcomes, strict=True)
-    missing = [job_id for job_id, outcome in read if isinstance(outcome, NotFound)]
-    if missing:
-        raise InvalidArguments(f"Batch run {batch_id} has no test run {', '.join(missing[:5])}.")
-    return require_results(outcomes)
+    if not any(isinstance(outcome, TestRun) for outcome in outcomes.values()):
+        require_results([outcomes[job_id] for job_id in job_ids])
 
 
-async def _read_all(
+def _complete_listing(
+    listing: Listing[TestRun],
+    outcomes: RunOutcomes,
     job_ids: Sequence[str],
-    batch_id: str,
-    agent_id: str,
-    api: SigmaMindClient,
-) -> dict[str, TestRun]:
-    """Read all of these test runs, by job id."""
-    if len(job_ids) > MAX_READ_ONE_BY_ONE:
-        raise InvalidArguments(
-            f"This batch run lists {len(job_ids)} job ids without verdicts, too many to read one"
-            " by one. Read single runs with get_test_run."
-        )
-    runs = await read_runs(job_ids, batch_id, agent_id, api)
-    return dict(zip(job_ids, runs, strict=True))
-
-
-async def _read_some(
-    job_ids: Sequence[str],
-    batch_id: str,
-    agent_id: str,
-    api: SigmaMindClient,
-) -> dict[str, TestRun]:
-    """Read those of these test runs that can be read, by job id."""
-    reads = [partial(api.get_test_run, job_id, batch_id, agent_id) for job_id in job_ids]
-    outcomes = await gather_errors(reads)
-    read = zip(job_ids, outcomes, strict=True)
-    return {job_id: run for job_id, run in read if isinstance(run, TestRun)}
+) -> Listing[TestRun]:
+    """Replace listed test runs by those that were read; name those of `job_ids` that were not."""
+    items: list[TestRun] = []
+    unreadable = list(listing.unreadable)
+    incomplete = set(job_ids)
+    for position, run in enumerate(listing.items):
+        outcome = outcomes.get(run.job_id or "")
+        if isinstance(outcome, TestRun):
+            items.append(outcome)
+            continue
+        if run.job_id in incomplete:
+            unreadable.append(UnreadableEntry(position, run.job_id))
+        # A listed test run that has more than its id stands without its own record.
+        if run.job_id not in incomplete or not _has_id_alone(run):
+            items.append(run)
+    return replace(listing, items=items, unreadable=unreadable)
 
 
 def _has_id_alone(run: TestRun) -> bool:

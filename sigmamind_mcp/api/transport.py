@@ -18,8 +18,8 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 from sigmamind_mcp import __version__, errors
-from sigmamind_mcp.api.models import join_text
 from sigmamind_mcp.api.pool import ConnectionPool
+from sigmamind_mcp.api.refusals import Refusal, find_reasons, find_refusal
 from sigmamind_mcp.api.retries import (
     LONGEST_RETRY_AFTER,
     MAX_TRIES,
@@ -332,11 +332,14 @@ async def _join_chunks(response: httpx2.Response) -> bytes:
 
 
 async def _read_reply(response: httpx2.Response, raw: bytes) -> Reply:
-    """Return the reply of a 2xx answer; raise an error for any other status."""
+    """Return the reply of a 2xx answer; raise an error for a refusal and any other status."""
     status = response.status_code
     date = _parse_date_header(response) or datetime.now(UTC)
     if 200 <= status < 300:
-        return Reply(await run_if_large(len(raw), _decode, raw), date, len(raw))
+        data = await run_if_large(len(raw), _decode, raw)
+        if refusal := find_refusal(data):
+            raise _build_refusal_error(refusal, status)
+        return Reply(data, date, len(raw))
     if 300 <= status < 400:
         raise errors.UnexpectedAnswer(
             f"The API answered with a redirect ({status}), which is never followed."
@@ -344,6 +347,18 @@ async def _read_reply(response: httpx2.Response, raw: bytes) -> Reply:
         )
     reasons = await run_if_large(len(raw), _parse_reasons, raw)
     raise _choose_error(status, reasons, read_retry_after(response.headers, date))
+
+
+def _build_refusal_error(refusal: Refusal, http_status: int) -> errors.APIError:
+    """Return the error for a refusal that an answer with a 2xx status holds."""
+    if refusal.status is not None:
+        return _choose_error(refusal.status, refusal.reasons, None)
+    return errors.InvalidRequest(
+        f"The API refused the request, although the HTTP status is {http_status}."
+        " Nothing was read or written.",
+        status=http_status,
+        upstream=refusal.reasons,
+    )
 
 
 def _choose_error(status: int, reasons: dict[str, str], seconds: float | None) -> errors.APIError:
@@ -384,11 +399,7 @@ def _parse_reasons(raw: bytes) -> dict[str, str]:
         return {}
     if not isinstance(body, dict) or is_deeper_than(MAX_DEPTH, body):
         return {}
-    fields = body.get("validationErrors")
-    if isinstance(fields, dict) and fields:
-        return {str(field): str(join_text(reason)) for field, reason in fields.items()}
-    message = body.get("message")
-    return {"message": message} if isinstance(message, str) and message else {}
+    return find_reasons(body)
 
 
 def _parse_date_header(response: httpx2.Response) -> datetime | None:

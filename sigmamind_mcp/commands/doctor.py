@@ -209,7 +209,7 @@ async def _check_agents(
     query = {"page": 0, "size": 1}
     try:
         reply = await transport.get("v1", "agents", key=settings.key(), query=query)
-        agents = Page.read(reply.data, AgentRef.read)
+        agents = Page.read(reply.data, AgentRef)
     except SigmaMindError as exc:
         text = explain_api_error(exc, settings, has_proxy=has_proxy)
         return CheckResult("problem", "API", text)

@@ -5,6 +5,7 @@ Cochran-Mantel-Haenszel test, which a change in the mix of cases does not distor
 definition changed says nothing about the agent, so it is not tested.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +13,12 @@ from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.case_definitions import (
+    DEFINING_FIELDS,
+    find_definition,
+    find_differences,
+    has_definition,
+)
 from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts
 from sigmamind_mcp.insight.statistics import (
     ALPHA,
@@ -49,27 +56,36 @@ Direction = Literal["worse", "better", "alike"]
 DefinitionSource = Literal["test runs", "batch run"]
 
 MAX_ATTEMPTS_TO_SETTLE = 100
+_CASE_PLACE = re.compile(r"testCases(\.[0-9]+(\.testCaseId)?)?")
 ROUNDING_ERROR = 1e-9
-
-DEFINING_FIELDS = ("userPrompt", "successCriteria", "mockData", "llmModel")
-"""A test case with another value in one of these is another test."""
 
 
 @dataclass(frozen=True)
 class CaseSide:
-    """A test case in one batch run: its definition there, and its counts."""
+    """A test case in one batch run: its definition there, and its counts.
+
+    `undecided` counts its attempts that show no verdict.
+    """
 
     case: TestCase
     counts: Counts
+    undecided: int = 0
 
 
 @dataclass(frozen=True)
 class Side:
-    """One batch run. `cases` has its test cases by id; it is empty if only the totals are known."""
+    """One batch run. `cases` has its test cases by id; it is empty if only the totals are known.
+
+    `unassigned` counts the runs whose test case is unreadable; they are in no case. If
+    `is_complete` is False, the batch run may have more test cases than could be read.
+    """
 
     cases: Mapping[str, CaseSide]
     overall: Counts
     definitions: DefinitionSource
+    undecided: int = 0
+    unassigned: int = 0
+    is_complete: bool = True
 
     @property
     def is_by_case(self) -> bool:
@@ -151,16 +167,24 @@ class RunPair(NamedTuple):
     failed_job_id: str
 
 
-def build_side_from_runs(batch_run: BatchRun, runs: Sequence[TestRun]) -> Side:
-    """Build a side from its test runs; without cases if any run does not name its own."""
+def build_side_from_runs(
+    batch_run: BatchRun, runs: Sequence[TestRun], *, unreadable_count: int = 0
+) -> Side:
+    """Build a side from its test runs; without cases if any run does not name its own.
+
+    `unreadable_count` is the number of listed entries that could not be read as runs.
+    """
     runs = assign_single_case(batch_run.test_cases, runs)
     overall = count_verdicts(runs)
-    if not all(map(_get_case_name, runs)):
-        return Side({}, overall, "batch run")
+    undecided = len(runs) - overall.decided
+    assigned = [run for run in runs if not _hides_case(run)]
+    nothing_assigned = bool(runs) and not assigned
+    if nothing_assigned or not all(map(_get_case_name, assigned)):
+        return Side({}, overall, "batch run", undecided)
 
     cases = _index_by_id(batch_run)
     runs_by_case: dict[str, list[TestRun]] = {name: [] for name in cases}
-    for run in runs:
+    for run in assigned:
         name = _get_case_name(run)
         cases.setdefault(name, run.test_case or TestCase())
         runs_by_case.setdefault(name, []).append(run)
@@ -168,21 +192,28 @@ def build_side_from_runs(batch_run: BatchRun, runs: Sequence[TestRun]) -> Side:
     sides: dict[str, CaseSide] = {}
     source: DefinitionSource = "batch run"
     for name, case_runs in runs_by_case.items():
-        definition = _find_definition(case_runs)
+        definition = find_definition(case_runs)
         if definition:
             source = "test runs"
-        sides[name] = CaseSide(definition or cases[name], count_verdicts(case_runs))
-    return Side(sides, overall, source)
+        counts = count_verdicts(case_runs)
+        sides[name] = CaseSide(definition or cases[name], counts, len(case_runs) - counts.decided)
+    unassigned = len(runs) - len(assigned)
+    is_complete = not (unassigned or unreadable_count or _hides_cases(batch_run))
+    return Side(sides, overall, source, undecided, unassigned, is_complete)
 
 
 def build_side_from_counters(batch_run: BatchRun) -> Side:
     """Build a side from the batch run's own counters; by case only if it has a single one."""
-    overall = Counts(batch_run.successful_attempts or 0, batch_run.decided_attempts or 0)
+    overall, undecided = Counts(0, 0), batch_run.expected_attempts or 0
+    if batch_run.successful_attempts is not None and batch_run.failed_attempts is not None:
+        passed, failed = batch_run.successful_attempts, batch_run.failed_attempts
+        overall = Counts(passed, passed + failed)
+        undecided = max(0, undecided - overall.decided)
     cases: dict[str, CaseSide] = {}
-    if len(batch_run.test_cases) == 1:
+    if len(batch_run.test_cases) == 1 and not _hides_cases(batch_run):
         for name, case in _index_by_id(batch_run).items():
-            cases[name] = CaseSide(case, overall)
-    return Side(cases, overall, "batch run")
+            cases[name] = CaseSide(case, overall, undecided)
+    return Side(cases, overall, "batch run", undecided)
 
 
 def compare_sides(base: Side, candidate: Side) -> Comparison:
@@ -208,19 +239,6 @@ def pick_pair_to_read(
     return None
 
 
-def find_differences(base: TestCase, candidate: TestCase) -> tuple[str, ...]:
-    """Return the names of the fields that differ. A field that one side lacks is not compared."""
-    fields = {
-        "userPrompt": (base.user_prompt, candidate.user_prompt),
-        "successCriteria": (base.success_criteria, candidate.success_criteria),
-        "mockData": (_get_mock_data(base), _get_mock_data(candidate)),
-        "llmModel": (_get_model(base), _get_model(candidate)),
-        "label": (base.label, candidate.label),
-        "attempt": (base.attempt, candidate.attempt),
-    }
-    return tuple(name for name, (before, after) in fields.items() if _differ(before, after))
-
-
 class _CasePair(NamedTuple):
     """One test case on both sides, and the fields in which it differs."""
 
@@ -234,7 +252,7 @@ class _CasePair(NamedTuple):
 
     @property
     def is_defined(self) -> bool:
-        return _has_definition(self.base.case) and _has_definition(self.candidate.case)
+        return has_definition(self.base.case) and has_definition(self.candidate.case)
 
 
 class _Pairing(NamedTuple):
@@ -259,8 +277,11 @@ def _compare_totals(base: Counts, candidate: Counts) -> Comparison:
 
 def _compare_cases(base: Side, candidate: Side) -> Comparison:
     pairing = _pair_cases(base.cases, candidate.cases)
-    changes = [CaseChange("removed", side, None) for side in pairing.removed]
-    changes += [CaseChange("new", None, side) for side in pairing.added]
+    # A case that cannot be seen on a side may be among what could not be read there.
+    removed: Change = "removed" if candidate.is_complete else "not decided"
+    added: Change = "new" if base.is_complete else "not decided"
+    changes = [CaseChange(removed, side, None) for side in pairing.removed]
+    changes += [CaseChange(added, None, side) for side in pairing.added]
     compared: list[_CasePair] = []
     for pair in pairing.pairs:
         obstacle = _find_obstacle(pair)
@@ -406,16 +427,16 @@ def _get_case_name(run: TestRun) -> str:
     return case.test_case_id or case.label or ""
 
 
-def _find_definition(runs: Iterable[TestRun]) -> TestCase | None:
-    """Return the first test case that a run shows with prompt and criteria."""
-    for run in runs:
-        if run.test_case and _has_definition(run.test_case):
-            return run.test_case
-    return None
+def _hides_case(run: TestRun) -> bool:
+    """Whether the run's test case cannot be told because its field is unreadable."""
+    if _get_case_name(run):
+        return False
+    return any(name.split(".")[0] == "testCase" for name in run.unreadable_fields())
 
 
-def _has_definition(case: TestCase) -> bool:
-    return case.user_prompt is not None and case.success_criteria is not None
+def _hides_cases(batch_run: BatchRun) -> bool:
+    """Whether a test case of the batch run, or the id of one, is unreadable."""
+    return any(_CASE_PLACE.fullmatch(name) for name in batch_run.unreadable_fields())
 
 
 def _find_job_id(runs: Iterable[TestRun], case: TestCase, verdict: Verdict) -> str | None:
@@ -425,20 +446,3 @@ def _find_job_id(runs: Iterable[TestRun], case: TestCase, verdict: Verdict) -> s
         if is_same_case and run.verdict == verdict:
             return valid_id(run.job_id)
     return None
-
-
-def _differ(before: object, after: object) -> bool:
-    is_known = before is not None and after is not None
-    return is_known and before != after
-
-
-def _get_model(case: TestCase) -> str | None:
-    """Return the model; "" if the case uses the agent's, None if the API does not give it."""
-    return case.llm_model or ("" if "llmModel" in case.raw else None)
-
-
-def _get_mock_data(case: TestCase) -> list[tuple[str, str]] | None:
-    """Return the mock data in a fixed order; None if the API does not give it."""
-    if "mockData" not in case.raw:
-        return None
-    return sorted((mock.variable_name, mock.value) for mock in case.mock_data)

@@ -52,7 +52,7 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
     conversation = run.conversation or []
     turns = read_spoken_turns(conversation)
     if not turns:
-        message = "The test run has no transcript, or only blank turns."
+        message = "No turn with text could be read."
         return [Signal("no_transcript", None, message, language_bound=False)]
     mock_data = run.test_case.mock_data[:MAX_MOCK_VARIABLES] if run.test_case else []
     signals = [

@@ -112,16 +112,16 @@ async def _look_up(name: str, variables: Mapping[str, str], api: SigmaMindClient
     batch_id = valid_id(variables.get("batchId"))
     pairs: list[tuple[str | None, str]] = []
     if name == "agentId":
-        agents = await api.list_agents()
+        agents = (await api.list_agents()).items
         pairs = [(agent.agent_id, agent.name or "") for agent in agents]
     elif name == "testCaseId" and agent_id:
-        cases = await api.list_test_cases(agent_id)
+        cases = (await api.list_test_cases(agent_id)).items
         pairs = [(case.test_case_id, case.title) for case in reversed(cases)]
     elif name == "batchId" and agent_id:
         page, _ = await api.list_batch_runs(agent_id, size=100)
         pairs = [(run.batch_id, _name_cases(run)) for run in page.items]
     elif name == "jobId" and agent_id and batch_id:
-        runs = await api.list_test_runs(batch_id, agent_id)
+        runs = (await api.list_test_runs(batch_id, agent_id)).items
         pairs = [(run.job_id, _name_verdict(run)) for run in runs]
     return [Choice(value, label) for value, label in pairs if value and valid_id(value)]
 

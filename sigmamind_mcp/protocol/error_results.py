@@ -22,7 +22,7 @@ def refuse_call(exc: SigmaMindError) -> mcp.CallToolResult:
 
 def explain_error(exc: SigmaMindError) -> str:
     """Return the error's text, with the API's reasons inside a fence."""
-    if not isinstance(exc, APIError) or not exc.upstream:
+    if not exc.upstream:
         return str(exc)
     fields = list(exc.upstream.items())[:REASONS_SHOWN]
     reasons = "\n".join(f"{field}: {reason}" for field, reason in fields)

@@ -262,7 +262,7 @@ async def _list_page_runs(
     for batch_run in batch_runs:
         batch_id = valid_id(batch_run.batch_id)
         if batch_id:
-            runs = await api.list_test_runs(batch_id, agent_id)
+            runs = (await api.list_test_runs(batch_id, agent_id)).items
             listed += [ListedRun(batch_id, run.job_id or "", run.verdict) for run in runs]
     return listed
 

@@ -26,6 +26,7 @@ from sigmamind_mcp.tools.answers import (
     select_page,
 )
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
+from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
 from sigmamind_mcp.untrusted_text import clean_json
 
 SPEAKS_FIRST = {None: "", True: " It speaks first.", False: " The user speaks first."}
@@ -46,7 +47,7 @@ class AgentRow(AnswerPart):
     agent_name: str | None = None
 
     def line(self) -> str:
-        return one_line(f"{self.agent_id or '(no id)'}: {self.agent_name or ''}")
+        return one_line(f"{self.agent_id or NO_ID}: {self.agent_name or ''}")
 
 
 class AgentList(Answer):
@@ -79,8 +80,10 @@ class AgentAnswer(Answer):
     variables: list[str] = Field(
         default=[], description="Variables between {{ }} that mock data should fill."
     )
-    tool_count: int = 0
-    webhook_count: int = 0
+    tool_count: int | None = Field(
+        default=None, description="Absent when the API's answer does not show its tools."
+    )
+    webhook_count: int | None = Field(default=None, description="Absent likewise.")
 
     @classmethod
     def of(
@@ -99,14 +102,14 @@ class AgentAnswer(Answer):
             welcome_message=agent.welcome_message,
             global_prompt=settings.global_prompt,
             variables=list(variables),
-            tool_count=len(agent.tools),
-            webhook_count=len(settings.webhooks),
+            tool_count=len(agent.tools) if shows_field(agent, "tools") else None,
+            webhook_count=len(settings.webhooks) if shows_field(settings, "webhooks") else None,
             next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": agent_id})],
         )
 
     def render(self) -> Rendered:
-        tools = pluralize(self.tool_count, "tool")
-        webhooks = pluralize(self.webhook_count, "webhook")
+        tools = _count_parts(self.tool_count, "tool")
+        webhooks = _count_parts(self.webhook_count, "webhook")
         starts = SPEAKS_FIRST[self.ai_starts_conversation]
         data = field_lines(
             ("agentName", self.agent_name),
@@ -125,11 +128,12 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
     For one agent's prompt use get_agent. Reads only.
     """
     wanted = args.name_contains.casefold()
-    every = await api.list_agents()
-    agents = [agent for agent in every if wanted in (agent.name or "").casefold()]
+    listing = await api.list_agents()
+    agents = [agent for agent in listing.items if wanted in (agent.name or "").casefold()]
     page = select_page(agents, args)
     build = partial(_build_agent_list, args, agents, page)
-    return await fit_items(len(page.items), build)
+    notes = note_listing("agent", listing, lambda agent: agent.agent_id)
+    return await fit_items(len(page.items), build, notes)
 
 
 async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
@@ -145,7 +149,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
     answer = AgentAnswer.of(masked, args.agent_id, variables)
     if args.detail == "full":
         answer.raw = masked.raw
-    return answer
+    return answer.add_notes(note_record("agent", agent, args.agent_id))
 
 
 def _build_agent_list(
@@ -166,6 +170,10 @@ def _build_agent_list(
     )
     add_next_page(answer, "list_agents", args, page, count=count)
     return answer
+
+
+def _count_parts(count: int | None, noun: str) -> str:
+    return f"{noun}s not shown" if count is None else pluralize(count, noun)
 
 
 def _mask_agent(agent: Agent) -> Agent:

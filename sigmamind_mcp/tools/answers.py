@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from sigmamind_mcp.api.models import field_names
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.arguments import Paged
+from sigmamind_mcp.tools.unread_notes import NotRead, describe_notes, limit_notes
 from sigmamind_mcp.untrusted_text import NOTICE, clean_json, fence
 
 CONCISE_CHARACTERS = 25_000
@@ -27,7 +28,7 @@ MARK_CHARACTERS = 60
 MIN_OBJECT_ENTRIES = 40
 MAX_KEY_CHARACTERS = 200
 
-OWN_FIELDS = {"next_calls", "hint", "cut", "notice"}
+OWN_FIELDS = {"next_calls", "hint", "not_read", "cut", "notice"}
 """Fields that hold only this server's words; they are never truncated."""
 
 CallArguments = dict[str, str | int | list[str]]
@@ -88,6 +89,10 @@ class Answer(AnswerPart):
 
     next_calls: list[NextCall] = Field(default=[], description="Calls that continue from here.")
     hint: str | None = Field(default=None, description="What to know about this answer.")
+    not_read: list[NotRead] = Field(
+        default=[],
+        description="What the API's answers have that could not be read or was left out.",
+    )
     cut: list[Cut] = Field(default=[], description="What was shortened to fit.")
     notice: str = NOTICE
     raw: JSONObject | None = Field(
@@ -100,6 +105,11 @@ class Answer(AnswerPart):
     def links(self) -> list[Link]:
         return self._links
 
+    def add_notes(self, notes: Sequence[NotRead]) -> Self:
+        """Add what could not be read, the first few by name."""
+        self.not_read = limit_notes(notes)
+        return self
+
     def add_links(self, *links: Link) -> Self:
         self._links += links
         return self
@@ -111,7 +121,7 @@ class Answer(AnswerPart):
     def structured(self) -> JSONObject:
         """Return the structured content: cleaned, without empty fields."""
         content = self._dump_chosen_fields()
-        own = self.model_dump(by_alias=True, mode="json", include=OWN_FIELDS)
+        own = self.model_dump(by_alias=True, mode="json", exclude_none=True, include=OWN_FIELDS)
         content |= {name: value for name, value in own.items() if value}
         if self.raw is not None:
             content["raw"] = self.raw
@@ -121,7 +131,7 @@ class Answer(AnswerPart):
     def text(self) -> str:
         """Return the readable text; words of others stand only inside its fences."""
         rendered = self.render()
-        after = [*rendered.after]
+        after = [*rendered.after, *describe_notes(self.not_read)]
         if self.hint:
             after.append(self.hint)
         after += map(str, self.cut)
@@ -152,6 +162,7 @@ class Answer(AnswerPart):
         result = type(self).model_validate(chosen)
         result.next_calls = self.next_calls
         result.hint = self.hint
+        result.not_read = self.not_read
         result.cut = [*self.cut, *cuts[:MAX_CUTS]]
         result.raw = raw
         return result.add_links(*self.links)
@@ -176,12 +187,23 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 ItemT = TypeVar("ItemT")
 
 
-async def fit_items(count: int, build: Callable[[int], AnswerT]) -> AnswerT:
-    """Return `build(n)` for the largest n up to `count` that fits the budget, at least 1."""
-    whole = build(count)
+async def fit_items(
+    count: int, build: Callable[[int], AnswerT], notes: Sequence[NotRead] = ()
+) -> AnswerT:
+    """Return `build(n)` for the largest n up to `count` that fits the budget, at least 1.
+
+    Every answer gets the `notes`.
+    """
+
+    def build_noted(shown: int) -> AnswerT:
+        return build(shown).add_notes(notes)
+
+    whole = build_noted(count)
     if count <= 1 or whole.fits():
         return whole
-    return await anyio.to_thread.run_sync(_build_largest, count - 1, build, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(
+        _build_largest, count - 1, build_noted, abandon_on_cancel=True
+    )
 
 
 async def shorten_to_budget(answer: AnswerT) -> AnswerT:

@@ -46,6 +46,7 @@ from sigmamind_mcp.tools.arguments import (
 )
 from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.cases import TestCaseRow
+from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
 from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
@@ -57,7 +58,9 @@ STATES_EXPLAINED: dict[BatchRunState, str] = {
         "Stalled: attempts are still undecided more than 15 minutes after the launch;"
         " some may have broken."
     ),
-    "unknown": "Unknown: the API gave no counters to derive a state from.",
+    "unknown": (
+        "Unknown: the counters, test cases and dates that could be read do not show a state."
+    ),
 }
 
 
@@ -96,9 +99,10 @@ class BatchRunProgress(AnswerPart):
 
     def describe_progress(self) -> str:
         if self.successful_attempts is None and self.failed_attempts is None:
-            return f"{self.state}, no counters yet"
-        passed, failed = self.successful_attempts or 0, self.failed_attempts or 0
-        progress = f"{self.state}, {passed} passed, {failed} failed"
+            return f"{self.state}, no counters to read"
+        passed = _describe_counter(self.successful_attempts, "passed")
+        failed = _describe_counter(self.failed_attempts, "failed")
+        progress = f"{self.state}, {passed}, {failed}"
         if self.undecided_attempts:
             progress += f", {self.undecided_attempts} undecided"
         if self.expected_attempts is not None:
@@ -139,18 +143,21 @@ class WaitedBatchRun(BatchRunAnswer):
 
 class BatchRunRow(BatchRunProgress):
     batch_id: str | None = None
-    test_case_count: int
+    test_case_count: int | None = Field(
+        default=None, description="Absent when the API's answer does not show its test cases."
+    )
     labels: list[str] = Field(description=f"Labels of the first {LABELS_SHOWN} test cases.")
 
     def line(self) -> str:
-        name = self.batch_id or "(no id)"
+        name = self.batch_id or NO_ID
         if self.created_date is not None:
             name += f" {format_time(self.created_date)}"
         labels = [*self.labels]
-        more = self.test_case_count - len(labels)
+        more = (self.test_case_count or 0) - len(labels)
         if more > 0:
             labels.append(f"and {more} more")
-        return one_line(f"{name}: {self.describe_progress()}. Cases: {'; '.join(labels)}")
+        cases = "not shown" if self.test_case_count is None else "; ".join(labels)
+        return one_line(f"{name}: {self.describe_progress()}. Cases: {cases}")
 
 
 class BatchRunList(Answer):
@@ -191,11 +198,13 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
         # The API pages by less than was asked: count the next page by its size, to lose no entry.
         args = args.model_copy(update={"size": page.size})
     # An empty page ends the list, whatever the API says.
-    has_next = page.has_next and bool(page.items)
+    has_next = page.has_next and bool(page.entry_count)
     left = PageSlice(page.items[args.skip :], page.total, has_next)
     matching = await _match_runs(left.items, args, now, api)
     build = partial(_build_batch_run_list, args, left, matching)
-    return await fit_items(len(left.items), build)
+    start = args.page * args.size
+    notes = note_listing("batch run", page, lambda batch_run: batch_run.batch_id, start=start)
+    return await fit_items(len(left.items), build, notes)
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
@@ -271,7 +280,12 @@ def _build_batch_run(
         uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
         next_calls=[NextCall(tool=follow, arguments=here)],
     )
+    answer.add_notes(note_record("batch run", batch_run, args.batch_id))
     return answer.add_links(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
+
+
+def _describe_counter(count: int | None, verdict: str) -> str:
+    return f"{verdict} unknown" if count is None else f"{count} {verdict}"
 
 
 def _growing_pauses() -> Iterator[float]:
@@ -357,6 +371,6 @@ def _build_row(batch_run: BatchRun, progress: Progress) -> BatchRunRow:
         expected_attempts=progress.expected,
         undecided_attempts=progress.undecided,
         batch_id=valid_id(batch_run.batch_id),
-        test_case_count=len(batch_run.test_cases),
+        test_case_count=len(batch_run.test_cases) if shows_field(batch_run, "testCases") else None,
         labels=[case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
     )

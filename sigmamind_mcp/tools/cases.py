@@ -38,8 +38,10 @@ from sigmamind_mcp.tools.arguments import (
     hide_default,
 )
 from sigmamind_mcp.tools.drafts import Draft, FindingShown, MockEntry, Prose, sort_findings
+from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record
 from sigmamind_mcp.uris import uri_of
 
+SHOWN_AS_SENT = "The API confirmed it without showing it: the values here are those that were sent."
 WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 
@@ -89,7 +91,7 @@ class TestCaseAnswer(Answer):
     """One test case."""
 
     test_case_id: str | None = Field(
-        default=None, description="Absent when the API did not give it."
+        default=None, description="Absent when the API's answer has no usable one."
     )
     agent_id: str
     label: str | None = None
@@ -101,9 +103,10 @@ class TestCaseAnswer(Answer):
     uri: str | None = Field(default=None, description="Resource with every field.")
 
     @classmethod
-    def of(cls, case: TestCase, agent_id: str) -> Self:
+    def of(cls, case: TestCase, agent_id: str, *, asked_id: str | None = None) -> Self:
+        """Show the case; `asked_id` is the id that it was read with, if any."""
         answer = cls(
-            test_case_id=valid_id(case.test_case_id),
+            test_case_id=asked_id or valid_id(case.test_case_id),
             agent_id=agent_id,
             label=case.label,
             llm_model=case.llm_model,
@@ -119,7 +122,7 @@ class TestCaseAnswer(Answer):
             name = f"Test case {answer.test_case_id}"
             answer.uri = uri_of("test-case", agentId=agent_id, testCaseId=answer.test_case_id)
             answer.add_links(Link(answer.uri, name, "application/json"))
-        return answer
+        return answer.add_notes(note_record("test case", case, answer.test_case_id))
 
     def render(self) -> Rendered:
         attempts = "attempts unknown"
@@ -132,7 +135,7 @@ class TestCaseAnswer(Answer):
             ("successCriteria", self.success_criteria),
         )
         data += [f"mockData {mock.variable_name} = {mock.value}" for mock in self.mock_data]
-        name = self.test_case_id or "with an id that the API did not give"
+        name = self.test_case_id or NO_ID
         head = f"Test case {name} of agent {self.agent_id}, {attempts}."
         return Rendered([head], data, [f"Resource: {self.uri}"] if self.uri else [])
 
@@ -178,20 +181,30 @@ class UpdatedTestCase(TestCaseAnswer):
 
     changes: list[Change] = Field(description="Fields whose value changed.")
     not_as_sent: list[str] = Field(
-        default=[], description="Fields that the API did not store as they were sent."
+        default=[], description="Fields that the API shows with another value than was sent."
+    )
+    not_shown: list[str] = Field(
+        default=[], description="Fields that were sent and that the API does not show."
     )
 
     def render(self) -> Rendered:
         case = super().render()
-        fields = ", ".join(change.field for change in self.changes) or "nothing"
-        before = [f"Changed: {fields}."]
+        before = [self._describe_changes()]
         if self.not_as_sent:
             before.append(f"Not stored as sent: {', '.join(self.not_as_sent)}.")
+        if self.not_shown:
+            before.append(f"Sent, but not in the API's answer: {', '.join(self.not_shown)}.")
         data = []
         for change in self.changes:
             data += change.lines()
         data.append("")
         return Rendered(before + case.before, data + case.data, case.after)
+
+    def _describe_changes(self) -> str:
+        fields = ", ".join(change.field for change in self.changes)
+        if fields or not self.not_shown:
+            return f"Changed: {fields or 'nothing'}."
+        return "Changed: nothing that the API's answer shows."
 
 
 class TestCaseRow(AnswerPart):
@@ -214,7 +227,7 @@ class TestCaseRow(AnswerPart):
     def line(self) -> str:
         attempts = "" if self.attempt is None else f" ({pluralize(self.attempt, 'attempt')})"
         model = f", {self.llm_model}" if self.llm_model else ""
-        return one_line(f"{self.test_case_id or '(no id)'}{attempts}{model}: {self.label}")
+        return one_line(f"{self.test_case_id or NO_ID}{attempts}{model}: {self.label}")
 
 
 class TestCaseList(Answer):
@@ -251,11 +264,13 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     )
     answer = CreatedTestCase.of(written.record or draft, args.agent_id)
     answer.findings = sort_findings(lint_draft(draft))
+    hints = [] if written.record else [SHOWN_AS_SENT]
     if written.repeated:
         answer.repeated = True
-        answer.hint = (
+        hints.append(
             "The same call was made before: this is its outcome, and nothing new was stored."
         )
+    answer.hint = " ".join(hints) or None
     if answer.test_case_id:
         answer.next_calls = [_call_to_run(answer.test_case_id, args.agent_id)]
     else:
@@ -284,9 +299,13 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
         raise OutcomeUnknown(
             "The test case was changed, but reading it again failed. Look at it with get_test_case."
         ) from exc
-    case = TestCaseAnswer.of(after, args.agent_id)
+    case = TestCaseAnswer.of(after, args.agent_id, asked_id=args.test_case_id)
     answer = UpdatedTestCase(**case.model_dump(), changes=_find_changes(before.raw, after.raw))
-    answer.not_as_sent = [name for name, value in given.items() if after.raw.get(name) != value]
+    for name, value in given.items():
+        if name not in after.raw:
+            answer.not_shown.append(name)
+        elif after.raw[name] != value:
+            answer.not_as_sent.append(name)
     answer.next_calls = [_call_to_run(args.test_case_id, args.agent_id)]
     return answer.add_links(*case.links)
 
@@ -297,7 +316,7 @@ async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnsw
     Use it before update_test_case; for ids and labels list_test_cases. Reads only.
     """
     case = await api.get_test_case(args.test_case_id, args.agent_id)
-    answer = TestCaseAnswer.of(case, args.agent_id)
+    answer = TestCaseAnswer.of(case, args.agent_id, asked_id=args.test_case_id)
     if args.detail == "full":
         answer.raw = case.raw
     return answer
@@ -309,14 +328,16 @@ async def list_test_cases(args: ListTestCases, api: SigmaMindClient) -> TestCase
     For prompt and criteria use get_test_case. Reads only.
     """
     wanted = args.label_contains.casefold()
-    cases = await api.list_test_cases(args.agent_id)
-    matching = [case for case in cases if wanted in case.title.casefold()]
+    listing = await api.list_test_cases(args.agent_id)
+    matching = [case for case in listing.items if wanted in case.title.casefold()]
     page = select_page(matching, args)
     build = partial(_build_test_case_list, args, matching, page)
-    answer = await fit_items(len(page.items), build)
-    if cases and not matching:
+    notes = note_listing("test case", listing, lambda case: case.test_case_id)
+    answer = await fit_items(len(page.items), build, notes)
+    if listing.items and not matching:
         answer.hint = (
-            f"No label of this agent's {len(cases)} test cases has that text; try a shorter one."
+            f"None of the {len(listing.items)} test cases read here has that text in its label;"
+            " try a shorter one."
         )
     return answer
 
@@ -345,7 +366,8 @@ def _find_changes(before: JSONObject, after: JSONObject) -> list[Change]:
     changes = []
     for name in WRITABLE:
         old, new = before.get(name), after.get(name)
-        if old != new:
+        # A field that the API does not show may still have its value.
+        if name in after and old != new:
             changes.append(Change(field=name, before=old, after=new))
     return changes
 

@@ -9,7 +9,7 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import TestRun, Turn, Verdict
+from sigmamind_mcp.api.models import Listing, TestRun, Turn, Verdict
 from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotOffered, SigmaMindError
@@ -40,8 +40,14 @@ from sigmamind_mcp.tools.answers import (
     pluralize,
 )
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent, Id, JobId
-from sigmamind_mcp.tools.comparison_answer import CaseChangeRow, ComparedBatchRuns, round_p
+from sigmamind_mcp.tools.comparison_answer import (
+    CaseChangeRow,
+    ComparedBatchRuns,
+    keep_counts,
+    round_p,
+)
 from sigmamind_mcp.tools.parts import (
+    NO_REMARKS,
     PROSE_CHARACTERS,
     QUOTE_CHARACTERS,
     ROLE_CHARACTERS,
@@ -51,6 +57,8 @@ from sigmamind_mcp.tools.parts import (
     Rate,
     truncate_line,
 )
+from sigmamind_mcp.tools.transcripts import describe_missing_conversation
+from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
 from sigmamind_mcp.uris import uri_of
 
 ONLY_SHOWN = 8
@@ -85,7 +93,8 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
         compare_sides, base.side, candidate.side, abandon_on_cancel=True
     )
     left = max(0, len(comparison.changes) - args.from_test_case)
-    return await fit_items(left, partial(_build_comparison, args, comparison, base, candidate))
+    build = partial(_build_comparison, args, comparison, base, candidate)
+    return await fit_items(left, build, [*base.notes, *candidate.notes])
 
 
 class _ReadBatch(NamedTuple):
@@ -94,6 +103,7 @@ class _ReadBatch(NamedTuple):
     batch_id: str
     side: Side
     runs: list[TestRun]
+    notes: list[NotRead]
 
 
 async def _read_batches(
@@ -114,14 +124,23 @@ async def _read_batch(
     batch_id: str, job_ids: Sequence[str], *, agent_id: str, api: SigmaMindClient
 ) -> _ReadBatch:
     batch_run, _ = await api.get_batch_run(batch_id, agent_id)
-    if job_ids:
-        runs = await read_runs(list(dict.fromkeys(job_ids)), batch_id, agent_id, api)
-        return _ReadBatch(batch_id, build_side_from_runs(batch_run, runs), runs)
+    notes = note_record("batch run", batch_run, batch_id)
     try:
-        runs = await list_complete_runs(batch_id, agent_id, api)
+        listing = await _list_side_runs(batch_id, job_ids, agent_id, api)
     except NotOffered:
-        return _ReadBatch(batch_id, build_side_from_counters(batch_run), [])
-    return _ReadBatch(batch_id, build_side_from_runs(batch_run, runs), runs)
+        return _ReadBatch(batch_id, build_side_from_counters(batch_run), [], notes)
+    runs = listing.items
+    side = build_side_from_runs(batch_run, runs, unreadable_count=len(listing.unreadable))
+    notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
+    return _ReadBatch(batch_id, side, runs, notes)
+
+
+async def _list_side_runs(
+    batch_id: str, job_ids: Sequence[str], agent_id: str, api: SigmaMindClient
+) -> Listing[TestRun]:
+    if not job_ids:
+        return await list_complete_runs(batch_id, agent_id, api)
+    return await read_runs(list(dict.fromkeys(job_ids)), batch_id, agent_id, api)
 
 
 def _build_comparison(
@@ -141,6 +160,8 @@ def _build_comparison(
         p=round_p(overall.p),
         separates_mix=overall.separates_mix,
         mix_differs=comparison.mix_differs or None,
+        undecided=keep_counts(base.side.undecided, candidate.side.undecided),
+        unassigned=keep_counts(base.side.unassigned, candidate.side.unassigned),
         compared=comparison.compared,
         could_prove=comparison.could_prove,
         definitions_unknown=comparison.definitions_unknown or None,
@@ -214,7 +235,11 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> "Com
         other.conversation or [],
         abandon_on_cancel=True,
     )
-    return ComparedTestRuns.of(args, run, other, diff)
+    notes = [
+        *note_record("test run", run, args.job_id),
+        *note_record("test run", other, args.other_job_id),
+    ]
+    return ComparedTestRuns.of(args, run, other, diff).add_notes(notes)
 
 
 class PairShown(AnswerPart):
@@ -240,10 +265,9 @@ class PairShown(AnswerPart):
         )
 
     def lines(self) -> list[str]:
-        missing = "(no such turn)"
         return [
-            f"turn {self.turn or '-'} {self.role}: {self.content or missing}",
-            f"    other {self.other_turn or '-'}: {self.other_content or missing}",
+            f"turn {self.turn or '-'} {self.role}: {_show_content(self.content)}",
+            f"    other {self.other_turn or '-'}: {_show_content(self.other_content)}",
         ]
 
 
@@ -251,7 +275,9 @@ class RunShown(AnswerPart):
     job_id: str
     batch_id: str
     verdict: Verdict
-    turn_count: int
+    turn_count: int | None = Field(
+        default=None, description="Absent when the API's answer shows no conversation."
+    )
     remarks: str | None = None
     transcript_uri: str
 
@@ -261,14 +287,14 @@ class RunShown(AnswerPart):
             job_id=job_id,
             batch_id=batch_id,
             verdict=run.verdict,
-            turn_count=len(run.conversation or []),
+            turn_count=None if run.conversation is None else len(run.conversation),
             remarks=truncate_line(run.remarks or "", PROSE_CHARACTERS) or None,
             transcript_uri=uri_of("transcript", agentId=agent_id, batchId=batch_id, jobId=job_id),
         )
 
     def line(self, name: str) -> str:
-        turns = pluralize(self.turn_count, "turn")
-        return f"{name} {self.job_id} of batch run {self.batch_id}: {self.verdict}, {turns}."
+        turns = "" if self.turn_count is None else f", {pluralize(self.turn_count, 'turn')}"
+        return f"{name} {self.job_id} of batch run {self.batch_id}: {self.verdict}{turns}."
 
 
 class ComparedTestRuns(Answer):
@@ -306,7 +332,7 @@ class ComparedTestRuns(Answer):
             parts_at_turn=diff.divergence.base if diff.divergence else None,
             parts_at_other_turn=diff.divergence.candidate if diff.divergence else None,
             around=[PairShown.of(pair, turns, other_turns) for pair in diff.around],
-            hint=_write_conversation_hint(run, other, diff),
+            hint=_write_conversation_hint(args, run, other, diff),
         )
         only_run = [_quote_turn(number, turns) for number in diff.only_base[:ONLY_SHOWN]]
         only_other = [
@@ -332,8 +358,8 @@ class ComparedTestRuns(Answer):
             f"{self._divergence_text()} Turns are alike in words, which is not meaning.",
         ]
         data = [
-            f"remarks: {self.run.remarks or '(none)'}",
-            f"other remarks: {self.other.remarks or '(none)'}",
+            f"remarks: {self.run.remarks or NO_REMARKS}",
+            f"other remarks: {self.other.remarks or NO_REMARKS}",
             "",
         ]
         for pair in self.around:
@@ -356,11 +382,15 @@ class ComparedTestRuns(Answer):
             )
         if self.run.turn_count and self.other.turn_count:
             return "The agent says alike things throughout."
-        return "Where they diverge is unknown: at least one has no transcript."
+        return "Where they diverge is unknown: at least one has no turns to compare."
 
 
-def _write_conversation_hint(run: TestRun, other: TestRun, diff: ConversationDiff) -> str | None:
+def _write_conversation_hint(
+    args: CompareTestRuns, run: TestRun, other: TestRun, diff: ConversationDiff
+) -> str | None:
     hints = []
+    for job_id, read in ((args.job_id, run), (args.other_job_id, other)):
+        hints += describe_missing_conversation(read, job_id)
     case_id, other_case_id = get_case_id(run), get_case_id(other)
     is_known = case_id and other_case_id
     if is_known and case_id != other_case_id:
@@ -370,12 +400,16 @@ def _write_conversation_hint(run: TestRun, other: TestRun, diff: ConversationDif
     return " ".join(hints) or None
 
 
+def _show_content(content: str | None) -> str:
+    return "(no counterpart)" if content is None else content or "(no text)"
+
+
 def _quote_turn(number: int, turns: Sequence[Turn]) -> QuoteShown:
     return QuoteShown.of(Quote(number, turns[number - 1], "only here"))
 
 
 def _list_quotes(verdict: str, quotes: Sequence[QuoteShown]) -> list[str]:
-    lines = [quote.line() for quote in quotes] or ["    (nothing)"]
+    lines = [quote.line() for quote in quotes] or ["    (no turn)"]
     return ["", f"The agent only in the {verdict} run:", *lines]
 
 

@@ -1,5 +1,7 @@
 """The answer of compare_batch_runs, and its text."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from sigmamind_mcp.ids import valid_id
@@ -13,6 +15,9 @@ from sigmamind_mcp.insight.comparison import (
 from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, Rate, truncate_line
+from sigmamind_mcp.tools.unread_notes import NO_ID
+
+SideName = Literal["base", "candidate"]
 
 
 class CaseChangeRow(AnswerPart):
@@ -23,6 +28,9 @@ class CaseChangeRow(AnswerPart):
     )
     base: Rate | None = None
     candidate: Rate | None = None
+    undecided: dict[SideName, int] | None = Field(
+        default=None, description="Listed attempts of each side that show no verdict."
+    )
     p: float | None = Field(default=None, description="Fisher's exact test, two-sided.")
     adjusted_p: float | None = Field(
         default=None, description="After Holm, over all cases compared."
@@ -51,6 +59,10 @@ class CaseChangeRow(AnswerPart):
             change=change.change,
             base=Rate.of(change.base.counts) if change.base else None,
             candidate=Rate.of(change.candidate.counts) if change.candidate else None,
+            undecided=keep_counts(
+                change.base.undecided if change.base else 0,
+                change.candidate.undecided if change.candidate else 0,
+            ),
             p=round_p(change.p),
             adjusted_p=round_p(change.adjusted_p),
             differs=list(change.differs),
@@ -60,12 +72,14 @@ class CaseChangeRow(AnswerPart):
 
     @property
     def name(self) -> str:
-        return self.test_case_id or "(no id)"
+        return self.test_case_id or NO_ID
 
     def line(self) -> str:
         parts = [
             f"{self.name} {self.change}: {_show_side(self.base)} to {_show_side(self.candidate)}"
         ]
+        if self.undecided:
+            parts.append(f"undecided {_list_counts(self.undecided)}")
         if self.p is not None and self.adjusted_p is not None:
             parts.append(f"p {self.p:.3g}, adjusted {self.adjusted_p:.3g}")
         if self.attempts_to_settle:
@@ -111,6 +125,12 @@ class ComparedBatchRuns(Answer):
     compared: int = Field(
         description="Test cases with decided runs on both sides and an unchanged definition."
     )
+    undecided: dict[SideName, int] | None = Field(
+        default=None, description="Listed attempts that show no verdict; no rate counts them."
+    )
+    unassigned: dict[SideName, int] | None = Field(
+        default=None, description="Test runs whose test case is unreadable; no case counts them."
+    )
     definitions_unknown: int | None = Field(
         default=None, description="Compared test cases whose edits cannot be seen."
     )
@@ -146,8 +166,8 @@ class ComparedBatchRuns(Answer):
     def _limits_lines(self) -> list[str]:
         if self.separates_mix and not self.compared:
             return [
-                "The batch runs share no test case with decided runs on both sides"
-                " and the same definition."
+                "The batch runs, as far as they were read, share no test case with decided runs on"
+                " both sides and the same definition."
             ]
         if self.could_prove:
             return []
@@ -172,6 +192,16 @@ class ComparedBatchRuns(Answer):
 
     def _caveat_lines(self) -> list[str]:
         lines = []
+        if self.undecided:
+            lines.append(
+                f"Attempts that show no verdict: {_list_counts(self.undecided)}."
+                " No rate counts them, and their verdicts could change the result."
+            )
+        if self.unassigned:
+            lines.append(
+                f"Test runs whose test case is unreadable: {_list_counts(self.unassigned)}."
+                " No test case counts them."
+            )
         if self.mix_differs:
             lines.append(
                 "The totals also differ because the mix of attempts does;"
@@ -180,12 +210,12 @@ class ComparedBatchRuns(Answer):
         if self.definitions_unknown:
             cases = pluralize(self.definitions_unknown, "compared test case")
             lines.append(
-                f"The API does not give prompt and criteria on both sides for {cases}:"
+                f"Prompt and criteria were not shown on both sides for {cases}:"
                 " edits cannot be seen."
             )
         if not self.separates_mix:
             lines.append(
-                "The API does not say which test case each run belongs to,"
+                "Which test case each run belongs to was not shown,"
                 " so a change of mix looks like a change of the agent."
             )
         return lines
@@ -194,6 +224,15 @@ class ComparedBatchRuns(Answer):
 def round_p(p: float | None) -> float | None:
     """Round a p value to three significant digits."""
     return None if p is None else float(f"{p:.3g}")
+
+
+def keep_counts(base: int, candidate: int) -> dict[SideName, int] | None:
+    """Return the counts of both sides by name, or None if both are 0."""
+    return {"base": base, "candidate": candidate} if base or candidate else None
+
+
+def _list_counts(counts: dict[SideName, int]) -> str:
+    return ", ".join(f"{side} {count}" for side, count in counts.items())
 
 
 def _show_side(rate: Rate | None) -> str:

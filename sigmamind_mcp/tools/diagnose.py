@@ -10,10 +10,10 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
+from sigmamind_mcp.api.models import BatchRun, BatchRunState, Listing, TestRun
 from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
 from sigmamind_mcp.concurrency import gather_errors
-from sigmamind_mcp.errors import NotOffered
+from sigmamind_mcp.errors import NotOffered, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import (
     CaseResult,
@@ -33,7 +33,7 @@ from sigmamind_mcp.insight.diagnosis import (
     tally_signals,
 )
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, fit_items
+from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, fit_items, pluralize
 from sigmamind_mcp.tools.arguments import BatchId, ForAgent
 from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.diagnosis_answer import (
@@ -43,6 +43,12 @@ from sigmamind_mcp.tools.diagnosis_answer import (
     SignalShown,
 )
 from sigmamind_mcp.tools.parts import JobIds, Offset, Rate
+from sigmamind_mcp.tools.unread_notes import (
+    NotRead,
+    note_failed_read,
+    note_listing,
+    note_record,
+)
 from sigmamind_mcp.uris import uri_of
 
 if TYPE_CHECKING:
@@ -71,7 +77,8 @@ async def diagnose_batch_run(
     continues.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    runs = assign_single_case(batch_run.test_cases, await _list_runs(args, api))
+    listing = await _list_runs(args, api)
+    runs = assign_single_case(batch_run.test_cases, listing.items)
     results = summarize_cases([] if args.job_ids else batch_run.test_cases, runs)
     by_verdict = group_by_verdict(runs)
     failed, passed = by_verdict["failed"], by_verdict["passed"]
@@ -96,19 +103,46 @@ async def diagnose_batch_run(
         plan=plan,
         reading=reading,
         findings=findings,
+        notes=[
+            *note_record("batch run", batch_run, args.batch_id),
+            *note_listing("test run", listing, lambda run: run.job_id),
+            *reading.note_failures(),
+        ],
     )
     return await _fit_answer(diagnosis)
 
 
 class _Reading(NamedTuple):
-    """The job ids that were tried in time, and by job id the runs that were read."""
+    """The job ids that were tried in time, and by job id the runs that were read.
+
+    `failed` has the job ids whose request failed.
+    """
 
     tried: set[str]
     runs: dict[str, TestRun]
+    failed: list[str]
+
+    @property
+    def transcripts(self) -> list[TestRun]:
+        """The runs that were read with a conversation."""
+        return [run for run in self.runs.values() if run.conversation is not None]
+
+    @property
+    def lacking_count(self) -> int:
+        """How many runs were read, and show no conversation."""
+        return len(self.runs) - len(self.transcripts)
 
     def select(self, runs: Sequence[TestRun]) -> list[TestRun]:
-        """Return the runs that were read."""
-        return [run for run in runs if run.job_id in self.runs]
+        """Return the runs whose transcripts were read."""
+        read = {run.job_id for run in self.transcripts}
+        return [run for run in runs if run.job_id in read]
+
+    def note_failures(self) -> list[NotRead]:
+        """Note what the runs that were read one by one lack."""
+        notes = [note_failed_read("transcript of test run", job_id) for job_id in self.failed]
+        for job_id, run in self.runs.items():
+            notes += note_record("test run", run, job_id)
+        return notes
 
 
 class _Findings(NamedTuple):
@@ -139,6 +173,7 @@ class _Diagnosis:
     plan: ReadingPlan
     reading: _Reading
     findings: _Findings
+    notes: list[NotRead]
 
     @property
     def failed_count(self) -> int:
@@ -147,6 +182,13 @@ class _Diagnosis:
     @property
     def next_failure(self) -> int:
         return self.args.from_failure + self.plan.count_handled(self.reading.tried)
+
+    @property
+    def failed_read_so_far(self) -> int:
+        """How many failed runs have been read, if earlier calls read all that they tried."""
+        queue = self.plan.queue[: self.plan.count_handled(self.reading.tried)]
+        handled = self.args.from_failure + len(self.reading.select(queue))
+        return max(handled, len(self.reading.select(self.plan.failed)))
 
     @property
     def is_exhausted(self) -> bool:
@@ -167,9 +209,10 @@ class _Diagnosis:
         ]
 
 
-async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> list[TestRun]:
+async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> Listing[TestRun]:
     if args.job_ids:
-        return await read_runs(list(dict.fromkeys(args.job_ids)), args.batch_id, args.agent_id, api)
+        job_ids = list(dict.fromkeys(args.job_ids))
+        return await read_runs(job_ids, args.batch_id, args.agent_id, api)
     try:
         return await list_complete_runs(args.batch_id, args.agent_id, api)
     except NotOffered as exc:
@@ -189,12 +232,15 @@ async def _read_transcripts(
             by_job = unread if run.conversation is None else read
             by_job[job_id] = run
     tried = set(read)
+    failed: list[str] = []
 
     async def read_one(listed: TestRun, job_id: str) -> None:
         try:
             run = await api.get_test_run(job_id, args.batch_id, args.agent_id)
             known = {"job_id": job_id, "test_case": run.test_case or listed.test_case}
             read[job_id] = run.model_copy(update=known)
+        except SigmaMindError:
+            failed.append(job_id)
         finally:
             # After the deadline it counts as not tried, so that the next call reads it.
             if anyio.current_effective_deadline() > anyio.current_time():
@@ -204,11 +250,11 @@ async def _read_transcripts(
     calls = [partial(read_one, run, job_id) for job_id, run in unread.items()]
     with anyio.move_on_after(READING_SECONDS):
         await gather_errors(calls)
-    return _Reading(tried, read)
+    return _Reading(tried, read, failed)
 
 
 def _show_findings(plan: ReadingPlan, reading: _Reading, args: DiagnoseBatchRun) -> _Findings:
-    signals = find_signals_by_job(list(reading.runs.values()))
+    signals = find_signals_by_job(reading.transcripts)
     tallies = tally_signals(reading.select(plan.failed), reading.select(plan.passed), signals)
     return _Findings(
         groups=[_show_group(group, reading.runs, signals, args) for group in plan.groups],
@@ -245,7 +291,8 @@ async def _fit_answer(diagnosis: _Diagnosis) -> DiagnosedBatchRun:
         if _build_diagnosis(diagnosis, group_count, min(case_count, 1)).fits():
             break
         group_count -= 1
-    return await fit_items(case_count, partial(_build_diagnosis, diagnosis, group_count))
+    build = partial(_build_diagnosis, diagnosis, group_count)
+    return await fit_items(case_count, build, diagnosis.notes)
 
 
 def _build_diagnosis(diagnosis: _Diagnosis, group_count: int, case_count: int) -> DiagnosedBatchRun:
@@ -260,7 +307,7 @@ def _build_diagnosis(diagnosis: _Diagnosis, group_count: int, case_count: int) -
         undecided=sum(result.undecided for result in diagnosis.results),
         failed=diagnosis.failed_count,
         failed_read=failed_read,
-        failed_read_so_far=max(diagnosis.next_failure, failed_read),
+        failed_read_so_far=diagnosis.failed_read_so_far,
         passed_read=len(reading.select(plan.passed)),
         test_case_count=len(diagnosis.results),
         test_cases=list(map(CaseRow.of, cases)),
@@ -280,18 +327,25 @@ def _write_diagnosis_hint(diagnosis: _Diagnosis) -> str | None:
             "Nothing is left to show: earlier calls have shown every test case, group and"
             " transcript."
         )
-    counts = diagnosis.counts
-    decided = diagnosis.batch_run.decided_attempts
-    passed = diagnosis.batch_run.successful_attempts
-    if decided is None:
-        return None
-    if decided == counts.decided and passed in (None, counts.passed):
-        return None
-    source = "the given jobIds" if diagnosis.args.job_ids else "the listed test runs"
-    return (
-        f"These counts are of {source}; the batch run's own counters say"
-        f" {passed or 0} of {decided} decided passed."
-    )
+    hints = []
+    lacking = diagnosis.reading.lacking_count
+    if lacking:
+        hints.append(f"The API's answers show no conversation of {pluralize(lacking, 'run')} read.")
+    if _counters_differ(diagnosis.batch_run, diagnosis.counts):
+        source = "the given jobIds" if diagnosis.args.job_ids else "the listed test runs"
+        hints.append(
+            f"These counts are of {source}; the batch run's own counters say"
+            f" {diagnosis.batch_run.successful_attempts} of"
+            f" {diagnosis.batch_run.decided_attempts} decided passed."
+        )
+    return " ".join(hints) or None
+
+
+def _counters_differ(batch_run: BatchRun, counts: Counts) -> bool:
+    passed, failed = batch_run.successful_attempts, batch_run.failed_attempts
+    if passed is None or failed is None:
+        return False
+    return (passed, passed + failed) != (counts.passed, counts.decided)
 
 
 def _list_diagnosis_calls(answer: DiagnosedBatchRun, diagnosis: _Diagnosis) -> list[NextCall]:

@@ -19,11 +19,13 @@ from sigmamind_mcp.insight.diagnosis import (
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
+    NO_REMARKS,
     PROSE_CHARACTERS,
     QuoteShown,
     Rate,
     truncate_line,
 )
+from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.signals import Signal
@@ -58,7 +60,7 @@ class CaseRow(AnswerPart):
 
     @property
     def name(self) -> str:
-        return self.test_case_id or "(no id)"
+        return self.test_case_id or NO_ID
 
     def line(self) -> str:
         thin = ", thin" if self.thin else ""
@@ -112,7 +114,7 @@ class GroupShown(AnswerPart):
         lines = [self._first_line()]
         if self.success_criteria:
             lines.append(f"    successCriteria: {self.success_criteria}")
-        lines.append(f"    remarks: {self.remarks}" if self.remarks else "    (no remarks)")
+        lines.append(f"    remarks: {self.remarks}" if self.remarks else f"    {NO_REMARKS}")
         lines += [quote.line() for quote in self.quotes]
         if self.transcript_uri:
             lines.append(f"    {self.transcript_uri}")
@@ -123,11 +125,11 @@ class GroupShown(AnswerPart):
         if self.more_test_cases:
             cases += f" and {pluralize(self.more_test_cases, 'more test case')}"
         if not self.remarks:
-            size = f"{self.size} failed without remarks"
+            size = f"{self.size} failed, no remarks to read"
         else:
             size = f"{self.size} failed alike" if self.size > 1 else "1 failed"
         like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
-        return f"{size} ({cases}). For example {self.job_id or '(no id)'}{like}:"
+        return f"{size} ({cases}). For example {self.job_id or NO_ID}{like}:"
 
 
 class SignalExample(AnswerPart):
@@ -189,10 +191,12 @@ class DiagnosedBatchRun(Answer):
     agent_id: str
     state: BatchRunState
     rate: Rate
-    undecided: int = Field(description="Attempts without a verdict: still running, or broken.")
+    undecided: int = Field(
+        description="Attempts that show no verdict: running, broken, or unreadable."
+    )
     failed: int
     failed_read: int = Field(description="Failed runs whose transcripts this call has read.")
-    failed_read_so_far: int = Field(description="The same, with those of earlier calls.")
+    failed_read_so_far: int = Field(description="At most the same, with those of earlier calls.")
     passed_read: int
     test_case_count: int
     test_cases: list[CaseRow] = Field(description="Worst first.")
@@ -232,6 +236,6 @@ class DiagnosedBatchRun(Answer):
     def _transcripts_line(self) -> str:
         so_far = ""
         if self.failed_read_so_far > self.failed_read:
-            so_far = f" ({self.failed_read_so_far} with earlier calls)"
+            so_far = f" (at most {self.failed_read_so_far} with earlier calls)"
         failed = f"{self.failed_read} of {pluralize(self.failed, 'failed run')}{so_far}"
         return f"Transcripts read: {failed}, {self.passed_read} passed."

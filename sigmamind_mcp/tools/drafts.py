@@ -8,14 +8,17 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, TestCase
+from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, Listing, TestCase
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import NotFound
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
 from sigmamind_mcp.tools.arguments import MAX_TEXT, Arguments, ForAgent, NotBool, SentAsList
+from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
 
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.draft_checks import Finding
+
+VARIABLES_CHECK = "mock data against the agent's variables"
 
 Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
 
@@ -115,15 +118,18 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
     if isinstance(agent, NotFound):
         raise agent
     findings, skipped = draft_checks.lint_draft(draft), []
+    notes: list[NotRead] = []
     if isinstance(agent, Agent):
+        notes += note_record("agent", agent, args.agent_id)
         findings += draft_checks.lint_against_agent(draft, agent)
+        if not _shows_prompt(agent):
+            skipped.append(f"{VARIABLES_CHECK}, because the API's answer shows no prompt of it.")
     else:
-        skipped.append(
-            "mock data against the agent's variables, because the agent could not be read."
-        )
-    if isinstance(cases, list):
+        skipped.append(f"{VARIABLES_CHECK}, because the agent could not be read.")
+    if isinstance(cases, Listing):
+        notes += note_listing("test case", cases, lambda case: case.test_case_id)
         findings += await anyio.to_thread.run_sync(
-            lint_against_cases, draft, cases, abandon_on_cancel=True
+            lint_against_cases, draft, cases.items, abandon_on_cancel=True
         )
     else:
         skipped.append("duplicates, because the agent's test cases could not be listed.")
@@ -133,12 +139,18 @@ async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
         )
     has_problem = any(finding.severity == "problem" for finding in findings)
     stores_it = "create_test_case stores it, with the same arguments."
-    return CheckedTestCase(
+    answer = CheckedTestCase(
         agent_id=args.agent_id,
         findings=sort_findings(findings),
         skipped=skipped,
         hint="Fix the problems and check again." if has_problem else stores_it,
     )
+    return answer.add_notes(notes)
+
+
+def _shows_prompt(agent: Agent) -> bool:
+    prompts = (agent.instructions, agent.welcome_message, agent.agent_settings.global_prompt)
+    return any(prompts)
 
 
 def sort_findings(findings: Sequence["Finding"]) -> list[FindingShown]:

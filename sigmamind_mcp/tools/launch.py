@@ -208,9 +208,10 @@ async def _read_plan(args: CreateBatchRun, api: SigmaMindClient) -> Plan:
 
 async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCase]:
     try:
-        listed = {case.test_case_id: case for case in await api.list_test_cases(args.agent_id)}
+        cases = (await api.list_test_cases(args.agent_id)).items
     except NotOffered:
         return await _read_cases_one_by_one(args, api)
+    listed = {case.test_case_id: case for case in cases}
     unknown = [case for case in args.test_cases if case not in listed]
     if unknown:
         noun = f"test case of agent {args.agent_id}"

@@ -13,6 +13,7 @@ QUOTE_CHARACTERS = 320
 PROSE_CHARACTERS = 500
 LABEL_CHARACTERS = 80
 ROLE_CHARACTERS = 20
+NO_REMARKS = "(no remarks to read)"
 
 JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]

@@ -38,19 +38,24 @@ from sigmamind_mcp.tools.arguments import (
 )
 from sigmamind_mcp.tools.transcripts import (
     NumberedTurn,
+    describe_missing_conversation,
+    encode_other_fields,
     escape_turn_heads,
     number_turns,
     render_turn,
 )
+from sigmamind_mcp.tools.unread_notes import NO_ID, is_unreadable, note_listing, note_record
 from sigmamind_mcp.uris import uri_of
 
-UNDECIDED = (
-    "Undecided: the run has not ended, or it broke."
-    " One older than 15 minutes will probably not end any more."
+RESULT_FIELDS = ("isSuccessful", "isSuccesful")
+UNREADABLE_RESULT = "Undecided: the result in the API's answer cannot be read."
+NO_RESULT = (
+    "Undecided: the API's answer has no result. The run may not have ended, or it broke;"
+    " one older than 15 minutes will probably not end any more."
 )
-NO_TRANSCRIPT = (
-    "There is no transcript: the API gave none with this run."
-    " The chat id finds it in the dashboard."
+UNCERTAIN_FAILURE = (
+    "Undecided: the API says isSuccessful false, without an end or remarks."
+    " It may say so of a run that goes on."
 )
 
 
@@ -114,7 +119,7 @@ class TestRunRow(AnswerPart):
     def lines(self) -> list[str]:
         case = f"{self.test_case_id or ''} {self.label or ''}".strip()
         chat = f", chat {self.chat_id}" if self.chat_id else ""
-        lines = [one_line(f"{self.job_id or '(no id)'} {self.verdict}: {case}{chat}")]
+        lines = [one_line(f"{self.job_id or NO_ID} {self.verdict}: {case}{chat}")]
         if self.remarks:
             lines.append(f"  {self.remarks}")
         if self.transcript_uri:
@@ -130,7 +135,7 @@ class TestRunList(Answer):
     page: int
     size: int
     total_count: int = Field(description="Test runs that match, on all pages.")
-    passed: int | None = Field(default=None, description="Of all runs of the batch.")
+    passed: int | None = Field(default=None, description="Of all listed test runs that were read.")
     failed: int | None = None
     undecided: int | None = None
     test_runs: list[TestRunRow]
@@ -143,13 +148,26 @@ class TestRunList(Answer):
         data = []
         for row in self.test_runs:
             data += row.lines()
-        return Rendered([f"{shown} {place} {page}. All runs: {counts}."], data, [])
+        return Rendered([f"{shown} {place} {page}. All runs read: {counts}."], data, [])
 
 
 class TurnShown(AnswerPart):
     turn: int = Field(description="Counts from 1.")
     role: str
     content: str
+    other_fields: str | None = Field(
+        default=None, description="What the API shows of a turn without text, as JSON."
+    )
+
+    @classmethod
+    def of(cls, numbered: NumberedTurn) -> Self:
+        number, turn = numbered
+        return cls(
+            turn=number,
+            role=turn.role,
+            content=turn.content,
+            other_fields=encode_other_fields(turn),
+        )
 
 
 class TestRunAnswer(Answer):
@@ -166,7 +184,10 @@ class TestRunAnswer(Answer):
     chat_id: str | None = Field(default=None, description="Finds the run in the dashboard.")
     created_date: Time | None = None
     completed_date: Time | None = None
-    turn_count: int = Field(description="Turns of the whole conversation.")
+    turn_count: int | None = Field(
+        default=None,
+        description="Turns of the whole conversation; absent when the API's answer shows none.",
+    )
     conversation: list[TurnShown]
     next_from_turn: int | None = Field(
         default=None, description="Where the next range begins, if there is more."
@@ -187,22 +208,25 @@ class TestRunAnswer(Answer):
         )
         data = [escape_turn_heads(field) for field in fields]
         data.append("")
-        data += [render_turn(turn.turn, turn.role, turn.content) for turn in self.conversation]
-        after = [self._describe_range(), f"Transcript: {self.transcript_uri}"]
-        return Rendered([f"{head} {self._describe_times()}"], data, after)
+        for turn in self.conversation:
+            data.append(render_turn(turn.turn, turn.role, turn.content, turn.other_fields))
+        after = [*self._describe_range(), f"Transcript: {self.transcript_uri}"]
+        return Rendered([f"{head}{self._describe_times()}"], data, after)
 
     def _describe_times(self) -> str:
-        started = "" if self.created_date is None else f"Started {format_time(self.created_date)}. "
-        if self.completed_date is None:
-            return f"{started}Not completed."
-        return f"{started}Completed {format_time(self.completed_date)}."
+        times = ""
+        if self.created_date is not None:
+            times += f" Started {format_time(self.created_date)}."
+        if self.completed_date is not None:
+            times += f" Completed {format_time(self.completed_date)}."
+        return times
 
-    def _describe_range(self) -> str:
-        if self.turn_count == 0:
-            return NO_TRANSCRIPT
+    def _describe_range(self) -> list[str]:
+        if not self.conversation:  # the hint says why
+            return []
         first, last = self.conversation[0].turn, self.conversation[-1].turn
         more = f" More: {self.next_uri}" if self.next_uri else ""
-        return f"Turns {first} to {last} of {self.turn_count}.{more}"
+        return [f"Turns {first} to {last} of {self.turn_count}.{more}"]
 
     @classmethod
     def of(
@@ -225,14 +249,11 @@ class TestRunAnswer(Answer):
             chat_id=run.chat_id,
             created_date=run.created_date,
             completed_date=run.completed_date,
-            turn_count=len(run.conversation or []),
-            conversation=[
-                TurnShown(turn=number, role=turn.role, content=turn.content)
-                for number, turn in turns
-            ],
+            turn_count=None if run.conversation is None else len(run.conversation),
+            conversation=[TurnShown.of(turn) for turn in turns],
             uri=uri_of("test-run", **place),
             transcript_uri=uri_of("transcript", **place),
-            hint=UNDECIDED if run.verdict == "undecided" else None,
+            hint=_write_run_hint(run, args.job_id),
         )
         return answer.add_links(
             _link_transcript(answer.transcript_uri, args.job_id),
@@ -241,9 +262,10 @@ class TestRunAnswer(Answer):
 
     def add_next_range(self, args: GetTestRun) -> None:
         """Add the next turn, URI and call, if the shown turns are not the last."""
-        if not self.conversation or self.conversation[-1].turn >= self.turn_count:
+        last = self.conversation[-1].turn if self.conversation else 0
+        if last >= (self.turn_count or 0):
             return
-        self.next_from_turn = self.conversation[-1].turn + 1
+        self.next_from_turn = last + 1
         turns = f"&turns={args.turns}" if "turns" in args.model_fields_set else ""
         self.next_uri = f"{self.transcript_uri}?fromTurn={self.next_from_turn}{turns}"
         given = args.model_dump(by_alias=True, exclude_unset=True)
@@ -252,7 +274,7 @@ class TestRunAnswer(Answer):
 
 
 class MatchingRuns(NamedTuple):
-    """The test runs of a batch, those that match, and those left on the page."""
+    """The listed test runs of a batch, those that match, and those left on the page."""
 
     every: Sequence[TestRun]
     matching: Sequence[TestRun]
@@ -265,10 +287,12 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
     Use verdict 'failed' to pick failures; for one conversation use get_test_run, for all
     failures explained diagnose_batch_run. Reads only.
     """
-    every = await list_complete_runs(args.batch_id, args.agent_id, api)
-    matching = [run for run in every if _matches(run, args)]
-    runs = MatchingRuns(every, matching, select_page(matching, args))
-    return await fit_items(len(runs.page.items), partial(_build_test_run_list, args, runs))
+    listing = await list_complete_runs(args.batch_id, args.agent_id, api)
+    matching = [run for run in listing.items if _matches(run, args)]
+    runs = MatchingRuns(listing.items, matching, select_page(matching, args))
+    notes = note_listing("test run", listing, lambda run: run.job_id)
+    build = partial(_build_test_run_list, args, runs)
+    return await fit_items(len(runs.page.items), build, notes)
 
 
 async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
@@ -279,12 +303,13 @@ async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
     """
     run = await api.get_test_run(args.job_id, args.batch_id, args.agent_id)
     count = len(run.conversation or [])
-    if args.from_turn > max(count, 1):
+    if run.conversation is not None and args.from_turn > max(count, 1):
         raise InvalidArguments(
             f"fromTurn must be at most {max(count, 1)}: this conversation has {count} turns."
         )
     turns = number_turns(run.conversation, from_turn=args.from_turn)[: args.turns]
-    return await fit_items(len(turns), partial(_build_test_run, run, args, turns))
+    notes = note_record("test run", run, args.job_id)
+    return await fit_items(len(turns), partial(_build_test_run, run, args, turns), notes)
 
 
 def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> TestRunList:
@@ -303,8 +328,10 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
     )
     add_next_page(answer, "list_test_runs", args, runs.page, count=count)
     if args.test_case_id and not any(_is_of(run, args.test_case_id) for run in runs.every):
-        missing = f"This batch run has no run of test case {args.test_case_id}"
-        answer.hint = f"{missing}; get_batch_run shows its cases."
+        answer.hint = (
+            f"None of the {len(runs.every)} listed test runs names test case {args.test_case_id};"
+            " get_batch_run shows the test cases."
+        )
     for row in answer.test_runs:
         if row.transcript_uri:
             answer.add_links(_link_transcript(row.transcript_uri, row.job_id))
@@ -324,6 +351,22 @@ def _build_test_run(
         if run.conversation is not None:
             answer.raw["conversation"] = [turn.raw for _, turn in shown]
     return answer
+
+
+def _write_run_hint(run: TestRun, job_id: str) -> str | None:
+    hints = [_explain_undecided(run)] if run.verdict == "undecided" else []
+    missing = describe_missing_conversation(run, job_id)
+    hints += missing
+    if missing and run.chat_id:
+        hints.append("The chat id finds it in the dashboard.")
+    return " ".join(hints) or None
+
+
+def _explain_undecided(run: TestRun) -> str:
+    """Say what the API's answer lacks for a verdict."""
+    if is_unreadable(run, *RESULT_FIELDS):
+        return UNREADABLE_RESULT
+    return NO_RESULT if run.is_successful is None else UNCERTAIN_FAILURE
 
 
 def _matches(run: TestRun, args: ListTestRuns) -> bool:

@@ -13,6 +13,7 @@ from sigmamind_mcp.ids import valid_id
 SECONDS = 5.0
 FEW = 5
 SEARCHED = 300
+IN_LIST = "in the API's list"
 
 
 async def explain_missing_id(asked: Mapping[str, Any], api: SigmaMindClient) -> str:
@@ -37,13 +38,15 @@ async def _find_missing_id(
     api: SigmaMindClient,
 ) -> str:
     try:
-        cases = _keep_valid_ids(case.test_case_id for case in await api.list_test_cases(agent_id))
+        listed_cases = await api.list_test_cases(agent_id)
     except (NotAllowed, NotFound):
         return await _suggest_agents(agent_id, api)
+    cases = _keep_valid_ids(case.test_case_id for case in listed_cases.items)
     unknown_cases = [case for case in _asked_test_cases(asked) if case not in cases]
     if unknown_cases:
         noun = f"test case of agent {agent_id}"
-        return suggest_ids(noun, unknown_cases, cases, "list_test_cases shows them.")
+        unread = len(listed_cases.unreadable)
+        return suggest_ids(noun, unknown_cases, cases, "list_test_cases shows them.", unread=unread)
     if "batchId" not in asked:
         return ""
     batch_id = asked["batchId"]
@@ -51,19 +54,29 @@ async def _find_missing_id(
     batches = _keep_valid_ids(run.batch_id for run in page.items)
     if batch_id not in batches:
         noun = f"batch run of agent {agent_id}"
-        return suggest_ids(noun, [batch_id], batches, "list_batch_runs shows them.")
+        place = f"among the newest {len(page.items)}" if page.has_next else IN_LIST
+        unread = len(page.unreadable)
+        return suggest_ids(
+            noun, [batch_id], batches, "list_batch_runs shows them.", place=place, unread=unread
+        )
     if "jobId" not in asked:
         return ""
-    jobs = _keep_valid_ids(run.job_id for run in await api.list_test_runs(batch_id, agent_id))
+    runs = await api.list_test_runs(batch_id, agent_id)
+    jobs = _keep_valid_ids(run.job_id for run in runs.items)
+    if asked["jobId"] in jobs:
+        return ""
     noun = f"test run of batch run {batch_id}"
-    return suggest_ids(noun, [asked["jobId"]], jobs, "list_test_runs shows them.")
+    unread = len(runs.unreadable)
+    return suggest_ids(noun, [asked["jobId"]], jobs, "list_test_runs shows them.", unread=unread)
 
 
 async def _suggest_agents(agent_id: str, api: SigmaMindClient) -> str:
-    agents = _keep_valid_ids(agent.agent_id for agent in await api.list_agents())
+    listing = await api.list_agents()
+    agents = _keep_valid_ids(agent.agent_id for agent in listing.items)
     if agent_id in agents:  # then the API lacks this agent's list of test cases
         return ""
-    return suggest_ids("agent", [agent_id], agents, "list_agents shows them.")
+    unread = len(listing.unreadable)
+    return suggest_ids("agent", [agent_id], agents, "list_agents shows them.", unread=unread)
 
 
 def _asked_test_cases(asked: Mapping[str, Any]) -> list[str]:
@@ -81,14 +94,22 @@ def suggest_ids(
     unknown: Sequence[str],
     known: Sequence[str],
     where: str,
+    *,
+    place: str = IN_LIST,
+    unread: int = 0,
 ) -> str:
-    """Name the unknown ids and the known ids that are similar."""
+    """Name the unknown ids and the known ids that are similar.
+
+    `place` says where they were looked for; `unread` counts its entries that cannot be read.
+    """
     more = f" and {len(unknown) - FEW} more" if len(unknown) > FEW else ""
-    problem = f"No {noun} is called {', '.join(unknown[:FEW])}{more}."
+    problem = f"No {noun} called {', '.join(unknown[:FEW])}{more} is {place}."
+    if unread:
+        problem += f" {unread} of its entries could not be read."
     similar = _find_similar_ids(unknown, known)
     if similar:
         return f"{problem} Near: {', '.join(similar[:3])}. {where}"
-    shown = f" There are: {', '.join(known)}." if 0 < len(known) <= FEW else ""
+    shown = f" It has: {', '.join(known)}." if 0 < len(known) <= FEW else ""
     return f"{problem}{shown} {where}"
 
 

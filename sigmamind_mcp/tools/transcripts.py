@@ -1,12 +1,16 @@
 """Number and render the turns of a test run's conversation. Pure functions."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sigmamind_mcp.api.models import Turn
+from sigmamind_mcp.api.models import TestRun, Turn
 from sigmamind_mcp.tools.answers import one_line
+from sigmamind_mcp.tools.unread_notes import is_unreadable
 from sigmamind_mcp.untrusted_text import clean
+
+CONVERSATION_FIELDS = ("conversation", "messages", "transcript")
 
 _HEAD = re.compile(r"^([^\S\n]*+)(?=\*\*\d+ [^\n]*?:\*\*)", re.MULTILINE)
 
@@ -22,11 +26,40 @@ def number_turns(conversation: Sequence[Turn] | None, *, from_turn: int = 1) -> 
     return [NumberedTurn(number, turn) for number, turn in enumerate(rest, start=from_turn)]
 
 
-def render_turn(number: int, role: str, content: str) -> str:
-    """Render one turn as Markdown, with its number and role in bold."""
-    return f"**{number} {one_line(role)}:** {escape_turn_heads(content).strip() or '(nothing)'}"
+def render_turn(number: int, role: str, content: str, other_fields: str | None = None) -> str:
+    """Render one turn as Markdown, with its number and role in bold.
+
+    A turn without text is shown by its other fields, such as tool calls.
+    """
+    text = escape_turn_heads(content).strip()
+    if not text:
+        text = "(no text)"
+        if other_fields:
+            text += f" {escape_turn_heads(other_fields)}"
+    return f"**{number} {one_line(role)}:** {text}"
+
+
+def encode_other_fields(turn: Turn) -> str | None:
+    """Return, as JSON, what the API shows of a turn that has no text; None if that is nothing."""
+    if turn.content.strip():
+        return None
+    other_fields = {}
+    for name, value in turn.raw.items():
+        if name not in ("role", "content") and value not in (None, "", [], {}):
+            other_fields[name] = value
+    return json.dumps(other_fields, ensure_ascii=False) if other_fields else None
 
 
 def escape_turn_heads(text: str) -> str:
     """Clean the text and escape each line that looks like the start of a turn."""
     return _HEAD.sub(r"\1\\", clean(text))
+
+
+def describe_missing_conversation(run: TestRun, job_id: str) -> list[str]:
+    """Say in a sentence why there are no turns to show; nothing if there are some."""
+    if run.conversation:
+        return []
+    if is_unreadable(run, *CONVERSATION_FIELDS):
+        return [f"The conversation of test run {job_id} in the API's answer cannot be read."]
+    state = "has no" if run.conversation is None else "has an empty"
+    return [f"The API's answer {state} conversation of test run {job_id}."]

@@ -1,6 +1,7 @@
 """What each tool sends, to the letter, and that every documented field comes back in full."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import ConnectionFailed, UnexpectedAnswer
 from sigmamind_mcp.settings import check_key
 from tests.conftest import KEY, text_of
+from tests.support.fake_api import AGENT as AGENT_REF
 from tests.support.fake_api import BATCH, CASE, CREATED_BATCH, RUN, Asked, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
@@ -38,8 +40,8 @@ CALLS = [
     ),
     (
         "get_test_case",
-        {"agentId": AGENT, "testCaseId": "tc_9"},
-        "GET /v1/test-cases/tc_9",
+        {"agentId": AGENT, "testCaseId": CASE["testCaseId"]},
+        "GET /v1/test-cases/tc_d17T6uReChpyfFeP",
         {"agentId": AGENT},
         None,
         CASE,
@@ -144,8 +146,8 @@ async def test_text_arrives_as_it_was_sent(mcp: Client, fake_api: FakeAPI) -> No
     [
         (
             "get_test_case",
-            {"agentId": AGENT, "testCaseId": "tc_9"},
-            "GET /v1/test-cases/tc_9",
+            {"agentId": AGENT, "testCaseId": CASE["testCaseId"]},
+            "GET /v1/test-cases/tc_d17T6uReChpyfFeP",
             CASE,
             CASE,
         ),
@@ -264,7 +266,7 @@ async def test_list_in_pages_is_walked_to_its_end(
 
     fake_api.answer("GET", "/v1/test-cases", one_page)
 
-    assert [case.test_case_id for case in await client.list_test_cases(AGENT)] == [
+    assert [case.test_case_id for case in (await client.list_test_cases(AGENT)).items] == [
         f"tc_{n}" for n in range(25)
     ]
 
@@ -274,3 +276,98 @@ async def test_list_that_never_ends_is_refused(client: SigmaMindClient, fake_api
 
     with pytest.raises(UnexpectedAnswer, match="did not end"):
         await client.list_test_cases(AGENT)
+
+
+ENDPOINTS: list[tuple[str, dict[str, Any], Callable[[SigmaMindClient], Awaitable[Any]]]] = [
+    ("/v1/agents", AGENT_REF, lambda api: api.list_agents()),
+    ("/v1/test-cases", CASE, lambda api: api.list_test_cases(AGENT)),
+    ("/v1/batch-runs", BATCH, lambda api: list_batch_runs(api)),
+    ("/v1/test-runs", RUN, lambda api: api.list_test_runs(BATCH_ID, AGENT)),
+]
+
+
+async def list_batch_runs(api: SigmaMindClient) -> Any:
+    return (await api.list_batch_runs(AGENT)).value
+
+
+@pytest.mark.parametrize("odd", [None, True, 7, "job_7", [], [{}], {}, {"more": None}])
+@pytest.mark.parametrize("paged", [True, False])
+async def test_odd_entry_fails_no_list(
+    client: SigmaMindClient, fake_api: FakeAPI, odd: Any, paged: bool
+) -> None:
+    for path, sample, call in ENDPOINTS:
+        entries = [sample, odd]
+        fake_api.answer("GET", path, page(entries) if paged else entries)
+        listing = await call(client)
+        assert [item.raw for item in listing.items] == [sample]
+        assert listing.unreadable == [(1, "job_7" if odd == "job_7" else None)]
+
+
+@pytest.mark.parametrize(
+    "body", [None, "text", 7, {}, {"items": []}, {"data": None}, {"data": "x"}]
+)
+async def test_answer_without_a_list_is_no_empty_list(
+    client: SigmaMindClient, fake_api: FakeAPI, body: Any
+) -> None:
+    for path, _, call in ENDPOINTS:
+        fake_api.answer("GET", path, body)
+        with pytest.raises(UnexpectedAnswer):
+            await call(client)
+
+
+@pytest.mark.parametrize("field", ["page", "size", "totalCount", "totalPages", "hasPrevious"])
+@pytest.mark.parametrize("odd", [None, "x", [], {}, 10**30])
+async def test_odd_field_of_a_page_fails_no_list(
+    client: SigmaMindClient, fake_api: FakeAPI, field: str, odd: Any
+) -> None:
+    for path, sample, call in ENDPOINTS:
+        fake_api.answer("GET", path, page([sample], **{field: odd}))
+        assert len((await call(client)).items) == 1
+
+
+def pages_of(entries: list[Any], largest: int = 100) -> Any:
+    """Answer with a page, or with a 400 if its size is more than the largest."""
+
+    def answer(asked: Asked) -> Any:
+        number, size = int(asked.query.get("page", 0)), int(asked.query.get("size", 10))
+        if size > largest:
+            return 400, {"status": 400, "message": f"size: at most {largest}"}
+        start, end = number * size, (number + 1) * size
+        return page(entries[start:end], page=number, size=size, hasNext=end < len(entries))
+
+    return answer
+
+
+async def test_positions_count_from_the_start_of_the_whole_list(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    entries: list[Any] = [{**CASE, "testCaseId": f"tc_{number}"} for number in range(230)]
+    entries[3] = entries[229] = None
+    entries[110] = {**CASE, "agent": {"agentId": "agent_other"}}
+    fake_api.answer("GET", "/v1/test-cases", pages_of(entries))
+
+    listing = await client.list_test_cases(AGENT)
+
+    assert (len(listing.items), listing.foreign) == (227, 1)
+    assert [entry.position for entry in listing.unreadable] == [3, 229]
+
+
+@pytest.mark.parametrize("largest", [10, 50, 99])
+async def test_list_is_read_whole_where_the_api_refuses_large_pages(
+    client: SigmaMindClient, fake_api: FakeAPI, largest: int
+) -> None:
+    cases = [{**CASE, "testCaseId": f"tc_{number}"} for number in range(35)]
+    fake_api.answer("GET", "/v1/test-cases", pages_of(cases, largest))
+
+    listing = await client.list_test_cases(AGENT)
+
+    assert [case.raw for case in listing.items] == cases
+
+
+async def test_page_without_a_readable_entry_does_not_end_the_list(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    entries: list[Any] = [None] * 100 + [CASE]
+    fake_api.answer("GET", "/v1/test-cases", pages_of(entries))
+
+    assert len((await client.list_test_cases(AGENT)).items) == 1

@@ -382,7 +382,7 @@ class BrokenBody(httpx2.AsyncByteStream):
 POINTS_IN_OUR_CODE = {
     "parsing the body": (transport_module, "_decode"),
     "reading the date": (transport_module, "parse_http_date"),
-    "reading the record": (client_module, "_read_confirmation"),
+    "reading the record": (client_module, "read_confirmation"),
     "choosing the stored record": (client_module, "_take_only"),
 }
 

@@ -7,7 +7,15 @@ import pytest
 from mcp import Client
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun, Page, TestCase, TestRun
+from sigmamind_mcp.api.models import (
+    END_NAMES,
+    BatchRun,
+    Page,
+    TestCase,
+    TestRun,
+    Turn,
+    read_entries,
+)
 from tests.conftest import text_of
 from tests.support.fake_api import (
     BATCH,
@@ -31,6 +39,13 @@ def run(**changes: Any) -> TestRun:
     return TestRun.read({**RUN, **changes})
 
 
+UNFINISHED = {**RUN, "completedDate": None, "remarks": None}
+ENDS: list[Any] = [
+    "2026-09-01T08:01:30Z", 1788249690, 1788249690000, "1788249690", "Tue, 01 Sep 2026 08:01:30 GMT",
+    "2026-09-01 08:01:30 UTC", [2026, 9, 1, 8, 1, 30], "at half past eight", {"$date": 1788249690000}, True, None, "",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("given", "verdict"),
     [
@@ -40,7 +55,19 @@ def run(**changes: Any) -> TestRun:
         ({**OLDER_RUN, "isSuccesful": False}, "failed"),
         ({**RUN, "isSuccessful": None}, "undecided"),
         ({name: value for name, value in RUN.items() if name != "isSuccessful"}, "undecided"),
-        ({**RUN, "isSuccessful": False, "completedDate": None}, "undecided"),
+        *(({**RUN, "isSuccessful": True, "completedDate": end}, "passed") for end in ENDS),
+        *(({**RUN, "isSuccessful": False, "completedDate": end}, "failed") for end in ENDS),
+        *(
+            ({**UNFINISHED, "isSuccessful": False, "completedDate": end}, "failed")
+            for end in ENDS
+            if end
+        ),
+        *(({**UNFINISHED, "isSuccessful": False, name: ENDS[0]}, "failed") for name in END_NAMES),
+        ({**UNFINISHED, "isSuccessful": True}, "passed"),
+        ({**UNFINISHED, "isSuccessful": "false", "remarks": "Rude."}, "failed"),
+        ({**UNFINISHED, "isSuccessful": False}, "undecided"),
+        ({**UNFINISHED, "isSuccessful": False, "completedDate": "", "remarks": ""}, "undecided"),
+        ({**RUN, "isSuccessful": "n/a"}, "undecided"),
     ],
 )
 async def test_run_verdict_in_either_spelling_or_absent(
@@ -64,7 +91,10 @@ async def test_transcript_of_texts_of_lists_of_texts_or_absent() -> None:
 async def test_list_as_bare_array(client: SigmaMindClient, fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/test-cases", [OLDER_CASE, CASE])
 
-    assert [case.label for case in await client.list_test_cases(AGENT)] == [None, CASE["label"]]
+    assert [case.label for case in (await client.list_test_cases(AGENT)).items] == [
+        None,
+        CASE["label"],
+    ]
     assert [asked.query for asked in fake_api.asked] == [{"agentId": AGENT}]
 
 
@@ -93,7 +123,7 @@ async def test_list_as_page_with_either_spelling_of_the_total(
 )
 async def test_next_page_is_told_or_derived(told: dict[str, Any], has_next: bool) -> None:
     assert (
-        Page.read({"data": [CASE] * 10, "page": 0, "size": 10, **told}, TestCase.read).has_next
+        Page.read({"data": [CASE] * 10, "page": 0, "size": 10, **told}, TestCase).has_next
         is has_next
     )
 
@@ -113,11 +143,8 @@ async def test_created_batch_run_with_a_body(
     assert result.structured_content["state"] == "running"
 
 
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [(200, b""), (201, b""), (204, b""), (200, b"[]"), (201, b'"started"'), (200, b"<html>")],
-)
-async def test_created_batch_run_without_a_readable_body_is_started_with_an_unknown_id(
+@pytest.mark.parametrize(("status", "body"), [(200, b""), (201, b""), (204, b""), (200, b"null")])
+async def test_created_batch_run_with_an_empty_body_is_started_with_an_unknown_id(
     mcp: Client, fake_api: FakeAPI, status: int, body: bytes
 ) -> None:
     fake_api.offer("tc_1")
@@ -219,7 +246,7 @@ async def test_agent_name_in_either_spelling(client: SigmaMindClient, fake_api: 
         page([{"agentName": "One", "agentId": "a1"}, {"name": "Two", "agentId": "a2"}]),
     )
 
-    assert [agent.name for agent in await client.list_agents()] == ["One", "Two"]
+    assert [agent.name for agent in (await client.list_agents()).items] == ["One", "Two"]
 
 
 @pytest.mark.parametrize("agent_id", ["agent_D5D0p7TUs66TTAEAx", "D5D0p7TUs66TTAEAx"])
@@ -270,5 +297,98 @@ async def test_unknown_fields_appear_in_full_and_are_never_fatal(
     "moment",
     ["yesterday", "", 12, {"at": 1}, "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"],
 )
-async def test_unreadable_time_is_no_time(moment: Any) -> None:
-    assert batch(createdDate=moment).created_date is None
+async def test_unreadable_time_is_no_time_and_is_named(moment: Any) -> None:
+    batch_run = batch(createdDate=moment)
+
+    assert batch_run.created_date is None
+    assert batch_run.unreadable_fields() == (["createdDate"] if moment else [])
+
+
+@pytest.mark.parametrize("name", END_NAMES)
+async def test_end_under_another_name_is_the_end(name: str) -> None:
+    given = {key: value for key, value in RUN.items() if key != "completedDate"}
+
+    assert (
+        TestRun.read({**given, name: RUN["completedDate"]}).completed_date == run().completed_date
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"testCases": [None, CASE]},
+        {"testCases": "x"},
+        {"testCases": [{**CASE, "attempt": "five"}]},
+        {"testCases": [{**CASE, "attempt": 10**30}]},
+    ],
+)
+async def test_attempts_that_are_unreadable_are_not_counted_as_some_number(
+    changes: dict[str, Any],
+) -> None:
+    assert batch(**changes).expected_attempts is None
+    assert batch(**changes).state(NOW) == "running"
+    assert batch(**changes).state(LONG_AFTER) == "unknown"
+
+
+@pytest.mark.parametrize("counter", ["successfulAttempts", "failedAttempts"])
+async def test_unreadable_counter_is_not_zero(counter: str) -> None:
+    assert batch(**{counter: "some"}).decided_attempts is None
+    assert batch(**{counter: None}).decided_attempts is not None
+
+
+HELLO = [("user", "Hello."), ("assistant", "Hi.")]
+
+
+@pytest.mark.parametrize("name", ["conversation", "messages", "transcript"])
+@pytest.mark.parametrize("empty", [None, [], "", "absent"])
+async def test_transcript_is_read_under_each_of_its_names(name: str, empty: Any) -> None:
+    turns = [{"role": role, "content": content} for role, content in HELLO]
+    others = {"conversation", "messages", "transcript"} - {name}
+    given = {**RUN, **dict.fromkeys(others, empty), name: turns}
+    if empty == "absent":
+        given = {key: value for key, value in given.items() if key not in others}
+
+    test_run = TestRun.read(given)
+
+    assert [(turn.role, turn.content) for turn in test_run.conversation or []] == HELLO
+    assert test_run.unreadable_fields() == []
+
+
+async def test_transcript_that_is_a_text_is_one_turn_of_an_unknown_role() -> None:
+    for given in ("user: Hello.", ["user: Hello."]):
+        (turn,) = run(conversation=given).conversation or []
+        assert (turn.role, turn.content) == ("unknown", "user: Hello.")
+
+
+@pytest.mark.parametrize(
+    ("given", "role", "content"),
+    [
+        ({"role": "user", "content": "a"}, "user", "a"),
+        ({"role": "user", "content": ["a", None, "b"]}, "user", "a\nb"),
+        ({"role": "user", "content": [{"type": "text", "text": "a"}, "b"]}, "user", "a\nb"),
+        ({"role": "user", "content": {"type": "text", "text": "a"}}, "user", "a"),
+        ({"role": "user", "content": {"parts": 1}}, "user", '{"parts": 1}'),
+        ({"role": "user", "content": 7}, "user", "7"),
+        ({"role": "user", "content": None, "tool_calls": [1]}, "user", ""),
+        ({"role": "user", "content": None, "text": "a"}, "user", "a"),
+        ({"speaker": "user", "message": "a"}, "user", "a"),
+        ({"role": "user", "utterance": "a"}, "user", '{"utterance": "a"}'),
+        ({"role": "user"}, "user", ""),
+        ({"role": None, "content": "a"}, "unknown", "a"),
+        ({"role": ["user"], "content": "a"}, "user", "a"),
+        ({}, "unknown", ""),
+    ],
+)
+async def test_turn_in_any_form_keeps_what_was_said(given: Any, role: str, content: str) -> None:
+    (turn,) = run(conversation=[given]).conversation or [Turn()]
+
+    assert (turn.role, turn.content) == (role, content)
+
+
+@pytest.mark.parametrize("odd", [None, True, 7, 1.5, "x", "an id?", [], [CASE], {}, {"more": 1}])
+async def test_odd_entry_of_a_list_is_left_out_and_named(odd: Any) -> None:
+    listing = read_entries([CASE, odd, OLDER_CASE], TestCase, {})
+
+    assert [case.raw for case in listing.items] == [CASE, OLDER_CASE]
+    assert listing.unreadable == [(1, "x" if odd == "x" else None)]
+    assert (listing.entry_count, listing.foreign) == (3, 0)

@@ -18,6 +18,8 @@ from tests.support.fake_api import BATCH, FakeAPI, running_fake_api
 from tests.support.faulty_api import FAULTS, UNREAD_BYTES, FaultyAPI
 from tests.transports.raw_http import IN_BATCH
 
+BATCH_B = {**BATCH, "batchId": "b", "agent": {"agentId": "a"}}
+
 pytestmark = pytest.mark.anyio
 
 
@@ -50,7 +52,7 @@ async def test_cancelled_reads_give_their_pool_back(
 ) -> None:
     """R28: after many cancelled reads the pool is as good as new."""
     count = rounds(short=5, long=10)
-    faulty.answer(BATCH)
+    faulty.answer(BATCH_B)
     async with APITransport(faulty.url, pause=no_pause) as transport:
         api = SigmaMindClient(transport, check_key(KEY))
         faulty.fault = "byte-drip"
@@ -70,7 +72,7 @@ async def test_cancelled_reads_give_their_pool_back(
 
 
 async def test_cookie_of_one_caller_goes_to_nobody(fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
+    fake_api.answer("GET", "/v1/batch-runs/b", BATCH_B)
     fake_api.headers["Set-Cookie"] = "SESSION=first; Path=/"
     async with APITransport(fake_api.url) as transport:
         for key in ("first", "second", "first"):
@@ -136,7 +138,7 @@ async def test_idle_connections_of_many_callers_are_limited(faulty: FaultyAPI) -
 
 
 async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
+    fake_api.answer("GET", "/v1/batch-runs/b", BATCH_B)
     async with APITransport(fake_api.url) as transport:
         api = SigmaMindClient(transport, check_key(KEY))
         async with anyio.create_task_group() as group:
@@ -150,7 +152,7 @@ async def test_not_every_caller_reaches_the_pool_at_once(fake_api: FakeAPI) -> N
 async def test_connection_that_nobody_uses_is_closed(
     fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/b", BATCH)
+    fake_api.answer("GET", "/v1/batch-runs/b", BATCH_B)
     fake_api.stall.clear()
     async with APITransport(fake_api.url) as transport:
         api = SigmaMindClient(transport, check_key(KEY))

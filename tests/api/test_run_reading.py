@@ -15,7 +15,7 @@ from sigmamind_mcp.api.run_reading import (
     read_progress,
     read_runs,
 )
-from sigmamind_mcp.errors import InvalidArguments
+from sigmamind_mcp.errors import InvalidArguments, SigmaMindError
 from tests.support.fake_api import BATCH, RUN, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +65,7 @@ async def test_runs_listed_without_a_verdict_are_read(
     fake_api.answer("GET", "/v1/test-runs", [{"jobId": "job_1"}, {**RUN, "jobId": "job_2"}])
     fake_api.answer("GET", "/v1/test-runs/job_1", {**RUN, "jobId": "job_1", "isSuccessful": False})
 
-    runs = await list_complete_runs(BATCH_ID, AGENT, client)
+    runs = (await list_complete_runs(BATCH_ID, AGENT, client)).items
 
     assert [(run.job_id, run.verdict) for run in runs] == [("job_1", "failed"), ("job_2", "passed")]
 
@@ -77,7 +77,7 @@ async def test_listed_run_with_content_stands_where_it_cannot_be_read(
     fake_api.answer("GET", "/v1/test-runs", listed)
     fake_api.answer("GET", "/v1/test-runs/job_2", {**RUN, "jobId": "job_2"})
 
-    runs = await list_complete_runs(BATCH_ID, AGENT, client)
+    runs = (await list_complete_runs(BATCH_ID, AGENT, client)).items
 
     assert [(run.job_id, run.verdict) for run in runs] == [
         ("job_1", "undecided"),
@@ -98,7 +98,93 @@ async def test_too_many_bare_job_ids_are_refused_before_any_is_read(
 
 
 async def test_unknown_job_ids_are_named(client: SigmaMindClient, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
+    fake_api.answer("GET", "/v1/test-runs/job_1", {**RUN, "jobId": "job_1"})
 
-    with pytest.raises(InvalidArguments, match="has no test run job_2, job_3."):
+    with pytest.raises(InvalidArguments, match="answered 404 for job_2, job_3 in batch run"):
         await read_runs(["job_1", "job_2", "job_3"], BATCH_ID, AGENT, client)
+
+
+def job(number: int, **changes: Any) -> dict[str, Any]:
+    return {**RUN, "jobId": f"job_{number}", **changes}
+
+
+# What the API may answer instead of job_2.
+LOST: list[tuple[Any, int]] = [
+    (job(3), 200),
+    (job(2, batchId="batch_2"), 200),
+    ({}, 200),
+    ([], 200),
+    (b"<html>", 200),
+    ({"success": False, "message": "gone"}, 200),
+    ({}, 404),
+    ({}, 500),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), LOST)
+async def test_run_that_cannot_be_read_is_named_and_the_others_are_served(
+    client: SigmaMindClient, fake_api: FakeAPI, body: Any, status: int
+) -> None:
+    fake_api.answer("GET", "/v1/test-runs", [{"jobId": f"job_{number}"} for number in (1, 2, 3)])
+    for number in (1, 3):
+        fake_api.answer("GET", f"/v1/test-runs/job_{number}", job(number))
+    fake_api.answer("GET", "/v1/test-runs/job_2", body, status)
+
+    listing = await list_complete_runs(BATCH_ID, AGENT, client)
+
+    assert [run.job_id for run in listing.items] == ["job_1", "job_3"]
+    assert listing.unreadable == [(1, "job_2")]
+
+
+@pytest.mark.parametrize(("body", "status"), [lost for lost in LOST if lost[1] != 404])
+async def test_asked_run_that_cannot_be_read_is_named_and_the_others_are_served(
+    client: SigmaMindClient, fake_api: FakeAPI, body: Any, status: int
+) -> None:
+    fake_api.answer("GET", "/v1/test-runs/job_1", job(1))
+    fake_api.answer("GET", "/v1/test-runs/job_2", body, status)
+
+    listing = await read_runs(["job_2", "job_1"], BATCH_ID, AGENT, client)
+
+    assert [run.job_id for run in listing.items] == ["job_1"]
+    assert listing.unreadable == [(0, "job_2")]
+
+
+@pytest.mark.parametrize(("body", "status"), [lost for lost in LOST if lost[1] != 404])
+async def test_error_of_the_first_run_is_raised_if_none_can_be_read(
+    client: SigmaMindClient, fake_api: FakeAPI, body: Any, status: int
+) -> None:
+    for number in (1, 2):
+        fake_api.answer("GET", f"/v1/test-runs/job_{number}", body, status)
+    fake_api.answer("GET", "/v1/test-runs", [{"jobId": "job_2"}])
+
+    with pytest.raises(SigmaMindError):
+        await read_runs(["job_2"], BATCH_ID, AGENT, client)
+    with pytest.raises(SigmaMindError):
+        await list_complete_runs(BATCH_ID, AGENT, client)
+
+
+async def test_listed_run_without_a_verdict_is_named_if_it_cannot_be_read(
+    client: SigmaMindClient, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_reading, "MAX_READ_ONE_BY_ONE", 2)
+    listed = [{"jobId": f"job_{number}", "remarks": "Kind."} for number in (1, 2, 3)]
+    fake_api.answer("GET", "/v1/test-runs", listed)
+    fake_api.answer("GET", "/v1/test-runs/job_2", job(2))
+
+    listing = await list_complete_runs(BATCH_ID, AGENT, client)
+
+    assert [run.verdict for run in listing.items] == ["undecided", "passed", "undecided"]
+    assert listing.unreadable == [(0, "job_1"), (2, "job_3")]
+
+
+async def test_foreign_and_odd_entries_stay_counted(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    entries = [None, {"jobId": "job_1"}, job(2, batchId="batch_2"), job(3)]
+    fake_api.answer("GET", "/v1/test-runs", entries)
+    fake_api.answer("GET", "/v1/test-runs/job_1", job(1))
+
+    listing = await list_complete_runs(BATCH_ID, AGENT, client)
+
+    assert [run.job_id for run in listing.items] == ["job_1", "job_3"]
+    assert (listing.unreadable, listing.foreign) == ([(0, None)], 1)

@@ -15,7 +15,6 @@ from sigmamind_mcp.insight.comparison import (
     build_side_from_counters,
     build_side_from_runs,
     compare_sides,
-    find_differences,
     pick_pair_to_read,
 )
 from sigmamind_mcp.insight.statistics import ALPHA, Counts, compute_power
@@ -160,16 +159,6 @@ def test_edited_definition_excludes_the_case(field: str, value: Any, disqualifie
     assert compared.compared == (1 if disqualifies else 2)
 
 
-def test_field_that_one_side_lacks_is_no_difference() -> None:
-    assert find_differences(TestCase.read({"testCaseId": "a"}), case(1, mockData=[])) == ()
-
-
-def test_mock_data_in_another_order_is_the_same() -> None:
-    entries = [{"variableName": "a", "value": "1"}, {"variableName": "b", "value": "2"}]
-
-    assert find_differences(case(1, mockData=entries), case(1, mockData=entries[::-1])) == ()
-
-
 def test_cases_are_paired_by_id_and_then_by_a_unique_label() -> None:
     def of(*cases: TestCase) -> Side:
         return Side(
@@ -207,13 +196,6 @@ def test_undecided_runs_count_on_neither_side() -> None:
     runs = [TestRun.read({**RUN, "isSuccessful": verdict}) for verdict in (True, False, None)]
 
     assert build_side_from_runs(BatchRun.read(BATCH), runs).overall == Counts(1, 2)
-
-
-def test_no_model_and_a_model_are_two_definitions() -> None:
-    assert find_differences(case(1, llmModel=None), case(1, llmModel="gpt-4o-mini")) == (
-        "llmModel",
-    )
-    assert find_differences(case(1), case(1, llmModel="gpt-4o-mini")) == ()
 
 
 def run_of(case_number: int, job_id: str, passed: bool) -> TestRun:

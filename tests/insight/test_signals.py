@@ -309,9 +309,7 @@ def test_blank_answer_is_no_answer() -> None:
 @pytest.mark.parametrize("conversation", [None, [], [["user", " "], ["assistant", "\u200b\n"]]])
 def test_no_transcript(conversation: list[list[str]] | None) -> None:
     signals = find_signals(build_run({"mockData": {}, "conversation": conversation}), [4, 4, 4, 4])
-    assert signals == [
-        Signal("no_transcript", None, "The test run has no transcript, or only blank turns.", False)
-    ]
+    assert signals == [Signal("no_transcript", None, "No turn with text could be read.", False)]
 
 
 @pytest.mark.parametrize(

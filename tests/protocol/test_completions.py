@@ -11,6 +11,8 @@ from tests.support.fake_api import BATCH, CASE, RUN, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
+AGENT = "agent_D5D0p7TUs66TTAEAx"
+
 TRANSCRIPT = ResourceTemplateReference(type="ref/resource", uri=TEMPLATES["transcript"])
 
 
@@ -45,23 +47,28 @@ async def test_each_variable_is_completed_from_those_filled_in(
     mcp: Client, stored: FakeAPI
 ) -> None:
     assert await completed(mcp, "agentId") == ["agent_1"]
-    assert await completed(mcp, "testCaseId", agentId="a") == ["tc_2", CASE["testCaseId"]]
-    assert await completed(mcp, "batchId", agentId="a") == ["batch_2", BATCH["batchId"]]
-    assert await completed(mcp, "jobId", agentId="a", batchId="b") == [RUN["jobId"], "job_2"]
+    assert await completed(mcp, "testCaseId", agentId=AGENT) == ["tc_2", CASE["testCaseId"]]
+    assert await completed(mcp, "batchId", agentId=AGENT) == ["batch_2", BATCH["batchId"]]
+    assert await completed(mcp, "jobId", agentId=AGENT, batchId=BATCH["batchId"]) == [
+        RUN["jobId"],
+        "job_2",
+    ]
     assert await completed(mcp, "topic") == list(GUIDES)
-    assert await completed(mcp, "fromTurn", agentId="a", batchId="b") == []
+    assert await completed(mcp, "fromTurn", agentId=AGENT, batchId=BATCH["batchId"]) == []
 
 
 async def test_people_type_names_as_well_as_ids(mcp: Client, stored: FakeAPI) -> None:
     assert await completed(mcp, "agentId", "refund") == ["agent_1"]
-    assert await completed(mcp, "testCaseId", "refund", agentId="a") == ["tc_2"]
-    assert await completed(mcp, "batchId", "REFUND", agentId="a") == ["batch_2"]
-    assert await completed(mcp, "jobId", "failed", agentId="a", batchId="b") == ["job_2"]
+    assert await completed(mcp, "testCaseId", "refund", agentId=AGENT) == ["tc_2"]
+    assert await completed(mcp, "batchId", "REFUND", agentId=AGENT) == ["batch_2"]
+    assert await completed(mcp, "jobId", "failed", agentId=AGENT, batchId=BATCH["batchId"]) == [
+        "job_2"
+    ]
 
 
 async def test_keystrokes_ask_the_api_once(mcp: Client, stored: FakeAPI) -> None:
     for typed in ("", "r", "re", "ref"):
-        await completed(mcp, "testCaseId", typed, agentId="a")
+        await completed(mcp, "testCaseId", typed, agentId=AGENT)
 
     assert len(stored.asked) == 1
 
@@ -78,10 +85,10 @@ async def test_variable_that_needs_another_first_is_not_guessed(
 
 
 async def test_default_agent_counts_as_filled_in(stored: FakeAPI) -> None:
-    async with connected(base_url=stored.url, api_key=KEY, agent_id="agent_mine") as mcp:
+    async with connected(base_url=stored.url, api_key=KEY, agent_id=AGENT) as mcp:
         assert await completed(mcp, "batchId") == ["batch_2", BATCH["batchId"]]
 
-    assert stored.asked[0].query["agentId"] == "agent_mine"
+    assert stored.asked[0].query["agentId"] == AGENT
 
 
 async def test_failing_api_or_missing_key_offers_nothing_and_is_no_error(fake_api: FakeAPI) -> None:

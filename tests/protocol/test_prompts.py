@@ -99,7 +99,8 @@ async def test_default_agent_need_not_be_filled_in() -> None:
 
 async def test_arguments_are_completed(fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/agents", page([{"agentId": "agent_1", "agentName": "Refund Desk"}]))
-    fake_api.answer("GET", "/v1/batch-runs", page([{**BATCH, "batchId": "batch_2"}, BATCH]))
+    batch = {**BATCH, "agent": {"agentId": "agent_1"}}
+    fake_api.answer("GET", "/v1/batch-runs", page([{**batch, "batchId": "batch_2"}, batch]))
 
     async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
         for prompt in await prompts(mcp):

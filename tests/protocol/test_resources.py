@@ -11,12 +11,16 @@ from mcp.shared.exceptions import MCPError
 from sigmamind_mcp.protocol import resources
 from sigmamind_mcp.uris import uri_of
 from tests.conftest import KEY, connected
-from tests.support.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
+from tests.support import fake_api as samples
+from tests.support.fake_api import ERROR, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
 BATCH_URI = f"sigmamind://agents/{AGENT}/batch-runs/batch_1"
+BATCH = {**samples.BATCH, "batchId": "batch_1"}
+RUN = {**samples.RUN, "batchId": "batch_1", "jobId": "job_1"}
+CASE = {**samples.CASE, "testCaseId": "tc_1"}
 RUN_URI = f"{BATCH_URI}/test-runs/job_1"
 
 
@@ -189,7 +193,8 @@ def history(batches: int, runs: int) -> tuple[Any, Any]:
         return page(part, page=number, size=1, totalCount=batches, hasNext=number + 1 < batches)
 
     def all_runs(asked: Any) -> Any:
-        return page([{**RUN, "jobId": f"job_{number}"} for number in range(runs)])
+        run = {**RUN, "batchId": asked.query["batchId"]}
+        return page([{**run, "jobId": f"job_{number}"} for number in range(runs)])
 
     return one_batch, all_runs
 

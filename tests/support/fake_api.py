@@ -30,7 +30,7 @@ CASE: dict[str, Any] = {
 }
 OLDER_CASE = {
     **{name: value for name, value in CASE.items() if name != "label"},
-    "agent": {"name": "Demo Agent", "agentId": "mJzLaPEo425lieb9", "status": "Testing"},
+    "agent": {"name": "Demo Agent", "agentId": "D5D0p7TUs66TTAEAx", "status": "Testing"},
 }
 BATCH: dict[str, Any] = {
     "batchId": "batch_s0OJu2JWR8R45Fai",

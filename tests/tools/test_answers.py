@@ -31,7 +31,11 @@ IN_RUN = {**IN_BATCH, "jobId": JOB}
 LONG = "All work and no play makes a dull agent. "
 
 READS: list[tuple[str, dict[str, Any], str]] = [
-    ("get_test_case", {"agentId": AGENT, "testCaseId": "tc_9"}, "/v1/test-cases/tc_9"),
+    (
+        "get_test_case",
+        {"agentId": AGENT, "testCaseId": "tc_d17T6uReChpyfFeP"},
+        "/v1/test-cases/tc_d17T6uReChpyfFeP",
+    ),
     ("list_test_cases", {"agentId": AGENT}, "/v1/test-cases"),
     ("list_batch_runs", {"agentId": AGENT}, "/v1/batch-runs"),
     ("get_batch_run", IN_BATCH, f"/v1/batch-runs/{BATCH_ID}"),
@@ -40,17 +44,17 @@ READS: list[tuple[str, dict[str, Any], str]] = [
 ]
 BARE_BATCH = {"batchId": BATCH_ID, "testCases": None, "agent": None, "createdDate": None}
 ODD_CASE = {
-    "testCaseId": 5,
+    "testCaseId": "tc_d17T6uReChpyfFeP",
     "label": 7,
     "attempt": "2",
     "mockData": [{"variableName": "n", "value": 3}],
     "agent": None,
 }
 SAMPLES: dict[str, list[Any]] = {
-    "get_test_case": [CASE, OLDER_CASE, ODD_CASE, {}],
+    "get_test_case": [CASE, OLDER_CASE, ODD_CASE],
     "list_test_cases": [[CASE, OLDER_CASE, ODD_CASE, {}], [], page([CASE])],
     "list_batch_runs": [page([BATCH, BARE_BATCH, {}]), page([]), [BATCH]],
-    "get_batch_run": [BATCH, BARE_BATCH, CREATED_BATCH, {}],
+    "get_batch_run": [BATCH, BARE_BATCH, CREATED_BATCH],
     "list_test_runs": [
         page([RUN, OLDER_RUN, {"jobId": "j", "createdDate": "2026-01-01"}]),
         [RUN],
@@ -60,7 +64,6 @@ SAMPLES: dict[str, list[Any]] = {
         RUN,
         OLDER_RUN,
         {**RUN, "conversation": [{"content": ["a", "b"], "more": 1}]},
-        {},
     ],
 }
 
@@ -262,7 +265,7 @@ async def test_other_peoples_text_stands_cleaned_inside_the_fence(
         (
             "list_test_cases",
             {"agentId": AGENT, "labelContains": "vouchers"},
-            "No label of this agent's 1 test cases",
+            "None of the 1 test cases read here has that text in its label",
         ),
         (
             "list_test_cases",
@@ -282,7 +285,7 @@ async def test_other_peoples_text_stands_cleaned_inside_the_fence(
         (
             "list_test_runs",
             {**IN_BATCH, "testCaseId": "tc_none"},
-            "has no run of test case tc_none",
+            "None of the 1 listed test runs names test case tc_none",
         ),
         (
             "list_test_runs",
@@ -292,7 +295,7 @@ async def test_other_peoples_text_stands_cleaned_inside_the_fence(
         (
             "get_test_run",
             {**IN_RUN, "jobId": "job_open"},
-            "Undecided: the run has not ended, or it broke.",
+            "Undecided: the API's answer has no result.",
         ),
         (
             "create_test_case",
@@ -308,7 +311,9 @@ async def test_answer_that_may_mislead_says_why_in_both_forms(
     fake_api.answer("POST", "/v1/test-cases", CASE)
     fake_api.answer("GET", "/v1/batch-runs", page([BATCH]))
     fake_api.answer("GET", "/v1/test-runs", page([RUN]))
-    fake_api.answer("GET", "/v1/test-runs/job_open", {**RUN, "completedDate": None})
+    fake_api.answer(
+        "GET", "/v1/test-runs/job_open", {**RUN, "jobId": "job_open", "isSuccessful": None}
+    )
 
     result = await mcp.call_tool(tool, arguments)
 
@@ -324,10 +329,10 @@ async def test_upstream_field_cannot_pass_for_one_of_ours(mcp: Client, fake_api:
         "cut": 5,
         "Ignore\nall": "x" * 200_000,
     }
-    fake_api.answer("GET", "/v1/test-cases/tc_9", {**CASE, **forged, "testCaseId": "Ignore\nall"})
+    fake_api.answer("GET", "/v1/test-cases/tc_d17T6uReChpyfFeP", {**CASE, **forged})
 
     result = await mcp.call_tool(
-        "get_test_case", {"agentId": AGENT, "testCaseId": "tc_9", "detail": "full"}
+        "get_test_case", {"agentId": AGENT, "testCaseId": "tc_d17T6uReChpyfFeP", "detail": "full"}
     )
 
     assert "Ignore" not in outside_of_fences(text_of(result))
@@ -342,10 +347,10 @@ async def test_object_of_the_api_is_the_last_thing_fenced_and_keeps_its_nulls(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     case = {**CASE, "label": None, "extra": {"note": None, "list": []}}
-    fake_api.answer("GET", "/v1/test-cases/tc_9", case)
+    fake_api.answer("GET", "/v1/test-cases/tc_d17T6uReChpyfFeP", case)
 
     result = await mcp.call_tool(
-        "get_test_case", {"agentId": AGENT, "testCaseId": "tc_9", "detail": "full"}
+        "get_test_case", {"agentId": AGENT, "testCaseId": "tc_d17T6uReChpyfFeP", "detail": "full"}
     )
 
     assert "label" not in result.structured_content and result.structured_content["raw"] == case
@@ -355,8 +360,10 @@ async def test_object_of_the_api_is_the_last_thing_fenced_and_keeps_its_nulls(
 
 
 async def test_concise_answers_have_no_raw_object(mcp: Client, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/test-cases/tc_9", CASE)
+    fake_api.answer("GET", "/v1/test-cases/tc_d17T6uReChpyfFeP", CASE)
 
-    result = await mcp.call_tool("get_test_case", {"agentId": AGENT, "testCaseId": "tc_9"})
+    result = await mcp.call_tool(
+        "get_test_case", {"agentId": AGENT, "testCaseId": "tc_d17T6uReChpyfFeP"}
+    )
 
     assert "raw" not in result.structured_content and "own object" not in text_of(result)

@@ -19,8 +19,8 @@ from tests.support.processes import COMMAND, RawClient, environment, serving
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
-IN_BATCH = {"agentId": AGENT, "batchId": "batch_1"}
-PATH = "/v1/batch-runs/batch_1"
+IN_BATCH = {"agentId": AGENT, "batchId": "batch_s0OJu2JWR8R45Fai"}
+PATH = "/v1/batch-runs/batch_s0OJu2JWR8R45Fai"
 LONG = "All work and no play makes a dull agent. "
 
 
@@ -216,7 +216,7 @@ async def test_every_tool_derives_the_same_state(mcp: Client, fake_api: FakeAPI)
     fake_api.headers["Date"] = format_datetime(launched + timedelta(minutes=40), usegmt=True)
     batch = {
         **BATCH,
-        "batchId": "batch_1",
+        "batchId": "batch_s0OJu2JWR8R45Fai",
         "createdDate": launched.isoformat(),
         "failedAttempts": 0,
     }

@@ -12,8 +12,8 @@ from tests.support.fake_api import CASE, ERROR, FakeAPI
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
-PATH = "/v1/test-cases/tc_1"
-CALL = {"agentId": AGENT, "testCaseId": "tc_1"}
+PATH = "/v1/test-cases/tc_d17T6uReChpyfFeP"
+CALL = {"agentId": AGENT, "testCaseId": "tc_d17T6uReChpyfFeP"}
 WRITTEN = {
     name: CASE[name]
     for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
@@ -119,7 +119,7 @@ async def test_field_that_the_api_stored_otherwise_is_named(mcp: Client, fake_ap
 
 
 async def test_absent_and_null_fields_are_not_written(mcp: Client, fake_api: FakeAPI) -> None:
-    stored(fake_api, {"testCaseId": "tc_1", "userPrompt": "x", "label": None})
+    stored(fake_api, {"testCaseId": "tc_d17T6uReChpyfFeP", "userPrompt": "x", "label": None})
 
     await mcp.call_tool("update_test_case", {**CALL, "attempt": 2})
 

@@ -89,9 +89,8 @@ async def test_without_a_list_of_runs_only_totals_are_compared(
     two = [CASE, {**CASE, "testCaseId": "tc_2"}]
     for name, passed in (("base", 40), ("new", 20)):
         counted = {"successfulAttempts": passed, "failedAttempts": 50 - passed, "totalAttempts": 50}
-        fake_api.answer(
-            "GET", f"/v1/batch-runs/batch_{name}", {**BATCH, "testCases": two, **counted}
-        )
+        batch_run = {**BATCH, "batchId": f"batch_{name}", "testCases": two, **counted}
+        fake_api.answer("GET", f"/v1/batch-runs/batch_{name}", batch_run)
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 
@@ -108,7 +107,9 @@ async def test_single_case_batches_are_compared_by_their_counters(
 ) -> None:
     for name, passed in (("base", 20), ("new", 2)):
         counted = {"successfulAttempts": passed, "failedAttempts": 20 - passed, "totalAttempts": 20}
-        fake_api.answer("GET", f"/v1/batch-runs/batch_{name}", {**BATCH, **counted})
+        fake_api.answer(
+            "GET", f"/v1/batch-runs/batch_{name}", {**BATCH, "batchId": f"batch_{name}", **counted}
+        )
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 
@@ -121,11 +122,12 @@ async def test_single_case_batches_are_compared_by_their_counters(
 
 async def test_given_job_ids_stand_in_for_the_list(mcp: Client, fake_api: FakeAPI) -> None:
     for name, passes in (("base", True), ("new", False)):
-        fake_api.answer("GET", f"/v1/batch-runs/batch_{name}", BATCH)
+        batch_id = f"batch_{name}"
+        fake_api.answer("GET", f"/v1/batch-runs/{batch_id}", {**BATCH, "batchId": batch_id})
         for number in range(6):
-            fake_api.answer(
-                "GET", f"/v1/test-runs/job_{name}{number}", {**RUN, "isSuccessful": passes}
-            )
+            job_id = f"job_{name}{number}"
+            run = {**RUN, "batchId": batch_id, "jobId": job_id, "isSuccessful": passes}
+            fake_api.answer("GET", f"/v1/test-runs/{job_id}", run)
     jobs = {
         f"{side}JobIds": [f"job_{name}{n}" for n in range(6)]
         for side, name in (("base", "base"), ("candidate", "new"))
@@ -193,12 +195,11 @@ async def test_failure_of_the_api_is_an_error(mcp: Client, fake_api: FakeAPI) ->
 
 
 async def test_runs_of_different_cases_are_said_to_be(fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/test-runs/job_1", RUN)
-    fake_api.answer(
-        "GET",
-        "/v1/test-runs/job_2",
-        {**RUN, "testCase": {**CASE, "testCaseId": "tc_2"}, "conversation": []},
-    )
+    other_case = {**CASE, "testCaseId": "tc_2"}
+    run = {**RUN, "jobId": "job_1", "batchId": "b"}
+    other = {**run, "jobId": "job_2", "testCase": other_case, "conversation": []}
+    fake_api.answer("GET", "/v1/test-runs/job_1", run)
+    fake_api.answer("GET", "/v1/test-runs/job_2", other)
     ids = {
         "jobId": "job_1",
         "batchId": "b",
@@ -209,7 +210,9 @@ async def test_runs_of_different_cases_are_said_to_be(fake_api: FakeAPI) -> None
     async with connected(base_url=fake_api.url, api_key="key") as mcp:
         result = await mcp.call_tool("compare_test_runs", ids)
 
-    assert "different test cases" in text_of(result) and "no transcript" in text_of(result)
+    assert "different test cases" in text_of(
+        result
+    ) and "an empty conversation of test run job_2" in text_of(result)
 
 
 async def test_runs_without_a_case_are_compared_by_totals(mcp: Client, fake_api: FakeAPI) -> None:
@@ -251,6 +254,7 @@ async def test_without_a_transcript_the_divergence_is_unknown(
     for job_id, conversation in (("job_1", None), ("job_2", RUN["conversation"])):
         run = {
             **RUN,
+            "batchId": "b",
             "jobId": job_id,
             "conversation": conversation,
             "isSuccessful": job_id == "job_2",

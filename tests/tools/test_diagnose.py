@@ -200,9 +200,10 @@ async def test_progress_is_reported(mcp: Client, fake_api: FakeAPI) -> None:
 
 
 async def test_without_a_list_it_takes_job_ids(mcp: Client, fake_api: FakeAPI) -> None:
-    fake_api.answer("GET", "/v1/batch-runs/batch_red", BATCH)
+    fake_api.answer("GET", "/v1/batch-runs/batch_red", {**BATCH, "batchId": "batch_red"})
     for number in range(3):
-        fake_api.answer("GET", f"/v1/test-runs/job_{number}", {**RUN, "isSuccessful": number > 0})
+        own = {"batchId": "batch_red", "jobId": f"job_{number}", "isSuccessful": number > 0}
+        fake_api.answer("GET", f"/v1/test-runs/job_{number}", {**RUN, **own})
 
     refused = await mcp.call_tool("diagnose_batch_run", HERE)
     result = await mcp.call_tool(

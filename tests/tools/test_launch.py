@@ -52,7 +52,9 @@ async def test_unknown_test_case_stops_the_launch_and_names_near_ones(
     result = await mcp.call_tool("create_batch_run", {**START, "testCases": ["tc_1", "tc_22"]})
 
     assert result.is_error and costly.posts == []
-    assert "No test case of agent agent_D5D0p7TUs66TTAEAx is called tc_22." in text_of(result)
+    assert "No test case of agent agent_D5D0p7TUs66TTAEAx called tc_22 is in the API" in text_of(
+        result
+    )
     assert "Near: tc_2" in text_of(result) and "Nothing was started." in text_of(result)
 
 

@@ -134,7 +134,8 @@ async def test_missing_transcript_is_said_with_the_chat_id(mcp: Client, fake_api
 
     result = await mcp.call_tool("get_test_run", IN_RUN)
 
-    assert "There is no transcript" in text_of(result)
+    assert f"The API's answer has no conversation of test run {JOB}." in text_of(result)
+    assert "turnCount" not in result.structured_content
     assert result.structured_content["chatId"] == "chat-IpELinkFvINQ1212"
 
 

@@ -19,7 +19,7 @@ async def test_unknown_test_case_names_similar_ones(mcp: Client, fake_api: FakeA
     )
 
     assert (
-        "No test case of agent agent_D5D0p7TUs66TTAEAx is called tc_d17T6uReChpyfFeR."
+        "No test case of agent agent_D5D0p7TUs66TTAEAx called tc_d17T6uReChpyfFeR is in the API's list."
         in text_of(result)
     )
     assert "Near: tc_d17T6uReChpyfFeP. list_test_cases shows them." in text_of(result)
@@ -50,7 +50,9 @@ async def test_unknown_job_names_similar_ones(mcp: Client, fake_api: FakeAPI) ->
         "get_test_run", {"agentId": AGENT, "batchId": BATCH["batchId"], "jobId": "job_ksUu"}
     )
 
-    assert "No test run of batch run batch_s0OJu2JWR8R45Fai is called job_ksUu." in text_of(result)
+    assert "No test run of batch run batch_s0OJu2JWR8R45Fai called job_ksUu is in" in text_of(
+        result
+    )
     assert "list_test_runs shows them." in text_of(result)
 
 
@@ -61,4 +63,5 @@ async def test_unknown_agent_names_similar_ones(mcp: Client, fake_api: FakeAPI) 
         "get_test_case", {"agentId": "agent_D5D0p7TUs66TTAEA", "testCaseId": "tc_1"}
     )
 
-    assert f"No agent is called agent_D5D0p7TUs66TTAEA. Near: {AGENT}." in text_of(result)
+    assert "No agent called agent_D5D0p7TUs66TTAEA is in the API's list." in text_of(result)
+    assert f"Near: {AGENT}." in text_of(result)

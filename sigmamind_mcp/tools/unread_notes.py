@@ -1,0 +1,175 @@
+"""Name what a call could not read in the API's answers, and count what it left out."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from sigmamind_mcp.api.models import Listing
+from sigmamind_mcp.api.records import Record
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.untrusted_text import clean
+
+MAX_NAMED = 5
+NO_ID = "(no usable id)"
+"""Stands for an id that the API's answer lacks, or that has a form which no id has."""
+
+Kind = Literal["agent", "test case", "batch run", "test run", "transcript of test run"]
+Reason = Literal["unreadable", "no usable answer", "left out"]
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+OTHER_OWNERS: dict[Kind, str] = {
+    "test case": "other agents",
+    "batch run": "other agents",
+    "test run": "other batch runs",
+}
+"""By kind, to what an entry belongs that this server leaves out of a list."""
+
+COUNTED_FIELDS = frozenset(
+    ("isSuccessful", "isSuccesful", "testCase", "testCases", "successfulAttempts", "failedAttempts")
+)
+
+_FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]]{0,79}")
+
+
+class NotRead(BaseModel):
+    """Something that the API's answers have and this answer lacks."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True
+    )
+
+    kind: Kind
+    reason: Reason = Field(description="left out: of another agent or batch run than asked for.")
+    id: str | None = None
+    position: int | None = Field(default=None, description="In the API's list, from 1.")
+    field: str | None = Field(default=None, description="Absent when it is the whole object.")
+    count: int | None = Field(default=None, description="How many more, which have no names here.")
+    batch_id: str | None = Field(default=None, description="The batch run whose list has it.")
+
+    @property
+    def place(self) -> str:
+        return f" of batch run {self.batch_id}" if self.batch_id else ""
+
+    def name_it(self) -> str:
+        """Name it for a sentence."""
+        name = f"a {self.kind} without a usable id"
+        if self.id:
+            name = f"{self.kind} {self.id}"
+        elif self.position is not None:
+            name = f"entry {self.position} in the list of {self.kind}s"
+        if self.field:
+            name = f"{self.field} of {name}"
+        failed = " (no usable answer)" if self.reason == "no usable answer" else ""
+        return f"{name}{self.place}{failed}"
+
+
+def note_record(
+    kind: Kind, record: Record, record_id: str | None, *, batch_id: str | None = None
+) -> list[NotRead]:
+    """Note the fields of a record that could not be read."""
+    known_id = valid_id(record_id)
+    fields = dict.fromkeys(map(_clean_field_name, record.unreadable_fields()))
+    return [
+        NotRead(kind=kind, reason="unreadable", id=known_id, field=field, batch_id=batch_id)
+        for field in fields
+    ]
+
+
+def note_listing(
+    kind: Kind,
+    listing: Listing[RecordT],
+    get_id: Callable[[RecordT], str | None],
+    *,
+    start: int = 0,
+    batch_id: str | None = None,
+) -> list[NotRead]:
+    """Note what of a list could not be read or belongs to another object.
+
+    `start` is the position of its first entry.
+    """
+    notes = [
+        NotRead(
+            kind=kind,
+            reason="unreadable",
+            id=valid_id(entry.id),
+            position=start + entry.position + 1,
+            batch_id=batch_id,
+        )
+        for entry in listing.unreadable
+    ]
+    for record in listing.items:
+        notes += note_record(kind, record, get_id(record), batch_id=batch_id)
+    if listing.foreign:
+        foreign = NotRead(kind=kind, reason="left out", count=listing.foreign, batch_id=batch_id)
+        notes.append(foreign)
+    return notes
+
+
+def note_failed_read(kind: Kind, record_id: str) -> NotRead:
+    """Note that the request for an object failed."""
+    return NotRead(kind=kind, reason="no usable answer", id=record_id)
+
+
+def shows_field(record: Record, *names: str) -> bool:
+    """Return whether the API's object has a readable value under one of these names."""
+    return any(record.raw.get(name) is not None for name in names) and not is_unreadable(
+        record, *names
+    )
+
+
+def is_unreadable(record: Record, *names: str) -> bool:
+    """Return whether a field with one of these names could not be read."""
+    return not set(names).isdisjoint(record.unreadable_fields())
+
+
+def limit_notes(notes: Sequence[NotRead]) -> list[NotRead]:
+    """Keep MAX_NAMED notes that name something, and count the others of each kind."""
+    # An object that was read twice has its notes twice.
+    named = sorted(dict.fromkeys(note for note in notes if note.count is None), key=_rank_note)
+    counted = [note for note in notes if note.count is not None]
+    rest: dict[tuple[Kind, Reason], int] = {}
+    for note in named[MAX_NAMED:]:
+        key = (note.kind, note.reason)
+        rest[key] = rest.get(key, 0) + 1
+    more = [
+        NotRead(kind=kind, reason=reason, count=count) for (kind, reason), count in rest.items()
+    ]
+    return [*named[:MAX_NAMED], *more, *counted]
+
+
+def describe_notes(notes: Sequence[NotRead]) -> list[str]:
+    """Write the notes as sentences."""
+    named = [note.name_it() for note in notes if note.count is None]
+    more = sum(note.count for note in notes if note.count and note.reason != "left out")
+    if more:
+        named.append(f"and {more:,} more")
+    sentences = []
+    if named:
+        sentences.append(f"The API's answers have unreadable parts: {'; '.join(named)}.")
+    for note in notes:
+        if note.reason == "left out" and note.count:
+            sentences.append(_describe_foreign(note))
+    return sentences
+
+
+def _rank_note(note: NotRead) -> int:
+    """Rank first what changes the counts: whole entries, then the fields that are counted."""
+    if note.field is None:
+        return 0
+    return 1 if note.field in COUNTED_FIELDS else 2
+
+
+def _describe_foreign(note: NotRead) -> str:
+    owners = OTHER_OWNERS.get(note.kind, "other objects")
+    noun, verb = (note.kind, "was") if note.count == 1 else (f"{note.kind}s", "were")
+    place = f" of the list{note.place}" if note.batch_id else ""
+    return f"{note.count:,} {noun} of {owners} {verb} left out{place}."
+
+
+def _clean_field_name(name: str) -> str:
+    # It stands outside the fence, so nothing but the name of a field may pass.
+    return name if _FIELD_NAME.fullmatch(clean(name)) else "a field"
