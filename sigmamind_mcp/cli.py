@@ -23,7 +23,7 @@ environment:
   SIGMAMIND_BASE_URL          the API's address (https://api.sigmamind.ai)
   SIGMAMIND_SANDBOX           true is the same as --sandbox
   SIGMAMIND_READ_ONLY         true is the same as --read-only
-  SIGMAMIND_CONFIRM_ATTEMPTS  ask before a batch run of more attempts (50)
+  SIGMAMIND_CONFIRM_ATTEMPTS  ask before more attempts within an hour (50)
   SIGMAMIND_LOG_LEVEL         debug, info, warning or error, on stderr
 """
 

@@ -13,4 +13,9 @@ def valid_id(value: str | None) -> str | None:
 
 def same_id(left: str, right: str) -> bool:
     """Return whether two ids name the same object; the API may omit the prefix `agent_`."""
-    return left == right or left.removeprefix("agent_") == right.removeprefix("agent_")
+    return strip_agent_prefix(left) == strip_agent_prefix(right)
+
+
+def strip_agent_prefix(agent_id: str) -> str:
+    """Return the agent's id without `agent_`: the API takes both forms."""
+    return agent_id.removeprefix("agent_")

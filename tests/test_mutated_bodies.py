@@ -50,6 +50,12 @@ OPERATIONS: dict[str, tuple[str, str]] = {
 CALLS = {
     **dict(reversed(READS + WRITES)),
     "get_test_run": {"agentId": "a", "batchId": "b1", "jobId": "j2"},
+    "create_batch_run": {
+        "agentId": "a",
+        "testCases": ["t1"],
+        "allowDuplicate": True,
+        "confirmAttempts": 2,
+    },
 }
 VALUES = [
     "null", "true", "0", "-1", "1e400", "-0.0", "NaN", "Infinity", "-Infinity", "1" * 400, "1" * 5_000, '""', '"canary"', '"\\ud800"', '"\\udc00\\ud800"',

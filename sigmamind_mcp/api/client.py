@@ -1,7 +1,8 @@
 """SigmaMind's simulation API, one method per endpoint, for one caller's key."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -23,6 +24,7 @@ from sigmamind_mcp.api.idempotency import (
     StoredRecord,
     identify_write,
 )
+from sigmamind_mcp.api.keyed_locks import KeyedLocks
 from sigmamind_mcp.api.models import (
     Agent,
     AgentRef,
@@ -47,6 +49,7 @@ from sigmamind_mcp.api.write_answers import (
     read_confirmation,
     report_unknown_outcome,
 )
+from sigmamind_mcp.callers import fingerprint
 from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.errors import (
     APIError,
@@ -57,6 +60,7 @@ from sigmamind_mcp.errors import (
     SigmaMindError,
     UnexpectedAnswer,
 )
+from sigmamind_mcp.ids import strip_agent_prefix
 from sigmamind_mcp.strict_json import JSONObject
 
 logger = logging.getLogger(__name__)
@@ -66,6 +70,9 @@ T = TypeVar("T")
 WALK_SIZE = 100
 MAX_WALKED_PAGES = 200
 WALK_SECONDS = 45.0
+
+# The API has no ETag: two updates of one test case at a time would lose one of them.
+_UPDATE_LOCKS = KeyedLocks()
 
 
 class Dated(NamedTuple, Generic[T]):
@@ -78,13 +85,29 @@ class Dated(NamedTuple, Generic[T]):
 class WriteResult(NamedTuple, Generic[RecordT]):
     """What a write stored; `record` is None if neither the answer nor the API's list shows it.
 
-    `repeated` says that an earlier call made this write. `earlier` is what the last write with the
-    same body stored, if this one was sent all the same.
+    `repeated` says that an earlier call made this write.
     """
 
     record: RecordT | None
     repeated: bool
-    earlier: RecordT | None
+
+
+class ReadyLaunch(NamedTuple):
+    """A batch run that may start now.
+
+    `definition` identifies what it runs. `existing` are the batch runs before it, None if they are
+    unknown: they help to find a batch run whose id the API does not return.
+    """
+
+    definition: str
+    existing: Sequence[BatchRun] | None
+
+
+class RecentLaunch(NamedTuple):
+    """A batch run of the last ten minutes; `is_certain` is False if it may not have started."""
+
+    batch_id: str | None
+    is_certain: bool
 
 
 class SigmaMindClient:
@@ -100,6 +123,11 @@ class SigmaMindClient:
         self._key = key
         self._recent_writes = recent_writes or RecentWrites()
         self._own_writes: list[PendingWrite] = []
+
+    @property
+    def caller(self) -> str:
+        """A name for the key and the API's address; the key cannot be read from it."""
+        return f"{fingerprint(self._key)} {self._transport.base_url}"
 
     def mark_delivered(self) -> None:
         """Record that the caller gets the outcomes of this client's writes."""
@@ -121,7 +149,7 @@ class SigmaMindClient:
             OutcomeUnknown: the case may exist; list_test_cases shows it.
         """
         body = {"agentId": agent_id, **fields}
-        identity = identify_write(self._key, self._transport.base_url, "test-cases", body)
+        identity = self._identify("test-cases", body)
         claimed = self._recent_writes.claim(identity, replay_delivered=not allow_duplicate)
         async with claimed as claim:
             if isinstance(claim, New):
@@ -154,12 +182,25 @@ class SigmaMindClient:
         answer = await self._get_object(TestCase, asked, "test-cases", test_case_id)
         return answer.value
 
+    @asynccontextmanager
+    async def lock_test_case(self, test_case_id: str, agent_id: str) -> AsyncIterator[None]:
+        """Let the updates of one test case in this process wait for each other."""
+        # Not by key: two callers may change the same test case.
+        address, agent = self._transport.base_url, strip_agent_prefix(agent_id)
+        async with _UPDATE_LOCKS.hold(f"{address} {agent} {test_case_id}"):
+            yield
+
     async def update_test_case(self, test_case_id: str, body: JSONObject) -> None:
         """PUT the whole case to /v1/test-cases/{testCaseId}; PATCH it if the API has no PUT.
 
         Raises:
             OutcomeUnknown: the case may have changed; get_test_case shows it.
         """
+        # A cancelled call would free the lock while the API still stores the change.
+        with anyio.CancelScope(shield=True):
+            await self._put_test_case(test_case_id, body)
+
+    async def _put_test_case(self, test_case_id: str, body: JSONObject) -> None:
         write = Write("change of the test case", "get_test_case")
         path = ("test-cases", test_case_id)
         try:
@@ -188,36 +229,48 @@ class SigmaMindClient:
         self,
         agent_id: str,
         test_case_ids: Sequence[str],
-        prepare: Callable[[], Awaitable[Sequence[BatchRun] | None]],
+        prepare: Callable[[], AbstractAsyncContextManager[ReadyLaunch]],
         *,
         call: str = "",
-        yes: str | None = None,
+        confirmation: str | None = None,
     ) -> WriteResult[BatchRun]:
         """POST /v1/batch-runs; repeat the same call's outcome only if no caller got it yet.
 
-        `prepare` runs before a new batch run is sent, and may raise to stop it. It returns the
-        existing batch runs, or None if they are unknown: they help to find a batch run whose id
-        the API does not return. `call` tells calls apart that start the same test cases. `yes`
-        identifies a person's answer, which starts one batch run and no second one.
+        `prepare` runs before a new batch run is sent, and may raise to stop it. `call` tells calls
+        apart that start the same test cases. `confirmation` identifies a person's answer: it
+        starts one batch run, whatever else its call says.
 
         Raises:
             OutcomeUnknown: the batch run may have started; list_batch_runs shows it.
         """
         body: JSONObject = {"agentId": agent_id, "testCases": list(test_case_ids)}
-        identity = identify_write(
-            self._key,
-            self._transport.base_url,
-            "batch-runs",
-            body,
-            call=f"{call} {yes or ''}",
-        )
-        # To run the same cases again is normal: only a yes makes a delivered outcome repeat.
-        claimed = self._recent_writes.claim(identity, replay_delivered=yes is not None)
+        name = ["call", call] if confirmation is None else ["confirmation", confirmation]
+        identity = self._identify("batch-runs", body, name)
+        claimed = self._recent_writes.claim(identity, replay_delivered=confirmation is not None)
         async with claimed as claim:
             if isinstance(claim, New):
-                existing = await prepare()
-                claim.write.outcome = await self._post_batch_run(agent_id, body, existing)
+                async with prepare() as launch:
+                    content = self._identify("batch-runs", launch.definition)
+                    self._recent_writes.remember_content(claim.write, content)
+                    claim.write.outcome = await self._post_batch_run(
+                        agent_id, body, launch.existing
+                    )
         return self._write_result(claim, BatchRun)
+
+    def has_recent_launch(self, definition: str) -> bool:
+        """Return whether a batch run of this definition started recently, or is starting."""
+        return self._recent_writes.is_made(self._identify("batch-runs", definition))
+
+    async def find_recent_launch(self, definition: str) -> RecentLaunch | None:
+        """Return the last batch run of this definition, if one may have started recently."""
+        content = self._identify("batch-runs", definition)
+        write = await self._recent_writes.find_made(content)
+        if write is None:
+            return None
+        if not isinstance(write.outcome, StoredRecord):
+            return RecentLaunch(None, is_certain=False)
+        batch_run = _narrow(write.outcome.record, BatchRun)
+        return RecentLaunch(batch_run.batch_id if batch_run else None, is_certain=True)
 
     async def _post_batch_run(
         self,
@@ -313,9 +366,10 @@ class SigmaMindClient:
         """Return what the claimed write stored, or raise its error."""
         self._own_writes.append(claim.write)
         record = _narrow(claim.write.result().record, kind)
-        if isinstance(claim, Replayed):
-            return WriteResult(record, repeated=True, earlier=None)
-        return WriteResult(record, repeated=False, earlier=_find_earlier(claim, kind))
+        return WriteResult(record, repeated=isinstance(claim, Replayed))
+
+    def _identify(self, path: str, *content: object) -> str:
+        return identify_write(self._key, self._transport.base_url, path, *content)
 
     async def _send_write(
         self,
@@ -408,11 +462,6 @@ class SigmaMindClient:
         reply = await self._transport.get("v1", *path, key=self._key, query=query)
         value = await run_if_large(reply.size, read, reply.data)
         return Dated(value, reply.date)
-
-
-def _find_earlier(claim: New, kind: type[RecordT]) -> RecordT | None:
-    outcome = claim.earlier.outcome if claim.earlier else None
-    return _narrow(outcome.record, kind) if isinstance(outcome, StoredRecord) else None
 
 
 def _narrow(record: Record | None, kind: type[RecordT]) -> RecordT | None:

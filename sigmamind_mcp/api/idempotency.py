@@ -20,18 +20,10 @@ from pydantic import SecretStr
 
 from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.errors import OutcomeUnknown, SigmaMindError
-from sigmamind_mcp.strict_json import JSONObject
 
 # A person's answer to a question is valid for as long: it must not start a second batch run later.
 REMEMBERED_SECONDS = 600.0
 MOST_REMEMBERED = 10_000
-
-
-class WriteIdentity(NamedTuple):
-    """Hashes that identify a write: `call` is the same call, `body` the same caller and body."""
-
-    call: str
-    body: str
 
 
 class StoredRecord(NamedTuple):
@@ -49,6 +41,10 @@ class PendingWrite:
     outcome: StoredRecord | SigmaMindError | None = None
     delivered: bool = False
     """Whether a caller got the outcome; a cancelled call does not."""
+    content: str | None = None
+    """A hash of what the write makes, once it is about to be sent."""
+    replaced: "PendingWrite | None" = None
+    """The write of the same content before, while this one is under way."""
 
     @property
     def may_have_written(self) -> bool:
@@ -69,10 +65,9 @@ class Replayed(NamedTuple):
 
 
 class New(NamedTuple):
-    """A write to send now; `earlier` is the last one with the same body."""
+    """A write to send now."""
 
     write: PendingWrite
-    earlier: PendingWrite | None
 
 
 class RecentWrites:
@@ -85,7 +80,7 @@ class RecentWrites:
     @asynccontextmanager
     async def claim(
         self,
-        identity: WriteIdentity,
+        identity: str,
         *,
         replay_delivered: bool,
     ) -> AsyncIterator[Replayed | New]:
@@ -98,17 +93,13 @@ class RecentWrites:
         if replay is not None:
             yield Replayed(replay)
             return
-        earlier = self.find(identity.body)
         write = self._remember(identity)
         try:
-            yield New(write, earlier)
+            yield New(write)
         except SigmaMindError as exc:
             write.outcome = _copy_without_traceback(exc)
         finally:
-            # Cancelled before the request left, or a bug of ours: there is nothing to replay.
-            if write.outcome is None:
-                self._forget(write)
-            write.finished.set()
+            self._settle(write)
         # A cancelled call ends here, so its outcome stays undelivered.
         await anyio.lowlevel.checkpoint()
 
@@ -117,15 +108,39 @@ class RecentWrites:
         self._forget_old()
         return self._writes.get(identity)
 
+    async def find_made(self, content: str) -> PendingWrite | None:
+        """Return the last write of this content that may have been made.
+
+        Waits for one that is under way. After the wait, nothing can come between the result and
+        the caller's next step.
+        """
+        while True:
+            write = self.find(content)
+            if write is None or write.finished.is_set():
+                return write if write and write.may_have_written else None
+            await write.finished.wait()
+
+    def is_made(self, content: str) -> bool:
+        """Return whether a write of this content may have been made, or is under way."""
+        write = self.find(content)
+        return write is not None and (write.may_have_written or not write.finished.is_set())
+
+    def remember_content(self, write: PendingWrite, content: str) -> None:
+        """Let `find_made` find a write that is about to be sent; its ten minutes begin now."""
+        write.content = content
+        write.replaced = self.find(content)
+        write.begun = self._clock()
+        self._add(content, write)
+
     async def _find_replay(
         self,
-        identity: WriteIdentity,
+        identity: str,
         *,
         replay_delivered: bool,
     ) -> PendingWrite | None:
         """Return the same call's write once it has finished; None if a new write is needed."""
         while True:
-            write = self.find(identity.call)
+            write = self.find(identity)
             if write is None:
                 return None
             is_settled = write.delivered and not (replay_delivered and write.may_have_written)
@@ -136,12 +151,30 @@ class RecentWrites:
             if write.outcome is not None:
                 return write
 
-    def _remember(self, identity: WriteIdentity) -> PendingWrite:
+    def _remember(self, identity: str) -> PendingWrite:
         write = PendingWrite(self._clock())
+        self._add(identity, write)
+        return write
+
+    def _add(self, name: str, write: PendingWrite) -> None:
         if len(self._writes) >= MOST_REMEMBERED:
             self._forget_a_tenth()
-        self._writes.update(dict.fromkeys(identity, write))
-        return write
+        # The oldest names come first, to be forgotten first.
+        self._writes.pop(name, None)
+        self._writes[name] = write
+
+    def _settle(self, write: PendingWrite) -> None:
+        """End a write: what was certainly not made gives its place back to the one before."""
+        if not write.may_have_written and write.content:
+            if self._writes.get(write.content) is write:
+                del self._writes[write.content]
+                if write.replaced:
+                    self._writes[write.content] = write.replaced
+        write.replaced = None
+        # Cancelled before the request left, or a bug of ours: there is nothing to replay.
+        if write.outcome is None:
+            self._forget(write)
+        write.finished.set()
 
     def _forget(self, write: PendingWrite) -> None:
         self._writes = {name: kept for name, kept in self._writes.items() if kept is not write}
@@ -161,19 +194,11 @@ class RecentWrites:
             del self._writes[name]
 
 
-def identify_write(
-    key: SecretStr,
-    base_url: str,
-    path: str,
-    body: JSONObject,
-    *,
-    call: str = "",
-) -> WriteIdentity:
-    """Hash the caller, the API, the path and the body; `call` tells calls with one body apart."""
-    content = json.dumps(body, sort_keys=True)
-    parts = "\x00".join([key.get_secret_value(), base_url, path, content])
-    body_hash = hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
-    return WriteIdentity(call=f"{body_hash} {call}", body=body_hash)
+def identify_write(key: SecretStr, base_url: str, path: str, *content: object) -> str:
+    """Hash the caller, the API, the path and the content, which JSON can encode."""
+    encoded = json.dumps(content, sort_keys=True)
+    parts = "\x00".join([key.get_secret_value(), base_url, path, encoded])
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _copy_without_traceback(exc: SigmaMindError) -> SigmaMindError:

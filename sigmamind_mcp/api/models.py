@@ -69,6 +69,12 @@ def _read_optional_id(value: object) -> str | None:
     return str(value)
 
 
+def _refuse_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
+
+
 def _require_count(number: int | None, *, least: int) -> int | None:
     if number is not None and not least <= number <= LARGEST_COUNT:
         raise ValueError("no count has this value")
@@ -111,7 +117,8 @@ ItemT = TypeVar("ItemT")
 Text = Annotated[str, BeforeValidator(join_text)]
 OptionalText = Annotated[str | None, BeforeValidator(join_text)]
 OptionalID = Annotated[str | None, BeforeValidator(_read_optional_id)]
-Count = Annotated[int | None, AfterValidator(partial(_require_count, least=0))]
+Number = Annotated[int | None, BeforeValidator(_refuse_boolean)]
+Count = Annotated[Number, AfterValidator(partial(_require_count, least=0))]
 Moment = Annotated[datetime | None, BeforeValidator(_read_moment)]
 Created = Annotated[Moment, Field(validation_alias=AliasChoices("createdDate", "createdAt"))]
 OptionalList = Annotated[list[ItemT], BeforeValidator(lambda value: value or [])]
@@ -159,7 +166,7 @@ class TestCase(Record):
     llm_model: OptionalText = None
     mock_data: OptionalList[MockVariable] = []
     user_prompt: OptionalText = None
-    attempt: Annotated[int | None, AfterValidator(partial(_require_count, least=1))] = None
+    attempt: Annotated[Number, AfterValidator(partial(_require_count, least=1))] = None
     success_criteria: OptionalText = None
 
     @property

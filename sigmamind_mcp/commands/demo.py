@@ -11,6 +11,7 @@ from mcp.client.stdio import StdioServerParameters
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from sigmamind_mcp.commands.install_links import build_module_command
 from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.strict_json import JSONObject
 
@@ -81,8 +82,9 @@ def run_demo() -> int:
 
 
 async def _show_loop(console: Console) -> None:
+    command, *arguments = build_module_command()
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "sigmamind_mcp", "--sandbox", "--log-level", "error"]
+        command=command, args=[*arguments, "--sandbox", "--log-level", "error"]
     )
     console.print(
         "[bold]sigmamind-mcp demo[/bold]: a scripted sandbox; no account, no key, no cost.\n"

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from sigmamind_mcp import __version__
-from sigmamind_mcp.commands.install_links import find_server_command
+from sigmamind_mcp.commands.install_links import build_module_command, find_server_command
 from sigmamind_mcp.errors import (
     ConfigurationError,
     ConnectionFailed,
@@ -330,7 +330,7 @@ def _explain_certificate(reason: str, host: str | None) -> str:
 
 def _check_server(environ: Mapping[str, str], settings: Settings) -> list[CheckResult]:
     """Start the server like a client, and connect as the oldest supported client."""
-    command = [sys.executable, "-m", "sigmamind_mcp", "--log-level", "error"]
+    command = [*build_module_command(), "--log-level", "error"]
     if settings.sandbox:
         command.append("--sandbox")
     start = monotonic()

@@ -109,4 +109,10 @@ def find_server_command() -> list[str]:
     script = Path(sysconfig.get_path("scripts")) / name
     if script.exists():
         return [str(script)]
-    return [sys.executable, "-m", "sigmamind_mcp"]
+    return build_module_command()
+
+
+def build_module_command() -> list[str]:
+    """Return the command that starts the server as a module, in any folder."""
+    # Without -P, a file of the current folder such as anyio.py would be imported, and see the key.
+    return [sys.executable, "-P", "-m", "sigmamind_mcp"]

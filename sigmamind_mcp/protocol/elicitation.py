@@ -32,7 +32,38 @@ FORM = {
     "required": ["start"],
 }
 
+MOST_USED_ANSWERS = 10_000
+
 _SECRET = secrets.token_bytes(32)
+
+
+class UsedAnswers:
+    """The states of answers that were used; each counts once."""
+
+    def __init__(self) -> None:
+        self._states: set[str] = set()
+        self._valid_since = 0.0
+
+    def use(self, state: str) -> bool:
+        """Return whether this state is used for the first time."""
+        asked = _read_question_time(state)
+        if state in self._states or asked < self._valid_since:
+            return False
+        if len(self._states) >= MOST_USED_ANSWERS:
+            self._forget_old()
+        self._states.add(state)
+        return True
+
+    def _forget_old(self) -> None:
+        oldest = monotonic() - ANSWER_SECONDS
+        self._states = {state for state in self._states if _read_question_time(state) > oldest}
+        if len(self._states) >= MOST_USED_ANSWERS:
+            # To forget a used state, every question of its time must be asked again.
+            self._valid_since = monotonic()
+            self._states.clear()
+
+
+_USED_ANSWERS = UsedAnswers()
 
 
 class Unanswered(Exception):
@@ -54,7 +85,7 @@ async def confirm(
 ) -> bool | None:
     """Ask the person to confirm `subject`; return None if the client cannot ask.
 
-    An answer is valid for this exact subject, and for ten minutes.
+    An answer is valid for this exact subject, once, and for ten minutes.
 
     Raises:
         Unanswered: its result must be returned as the result of the call.
@@ -86,7 +117,8 @@ def _find_answer(params: mcp.CallToolRequestParams, subject: str) -> mcp.ElicitR
     answer = (params.input_responses or {}).get(QUESTION)
     if not isinstance(answer, mcp.ElicitResult):
         return None
-    return answer if _is_valid_state(params.request_state or "", subject) else None
+    state = params.request_state or ""
+    return answer if _is_valid_state(state, subject) and _USED_ANSWERS.use(state) else None
 
 
 def _is_yes(answer: mcp.ElicitResult) -> bool:
@@ -95,7 +127,7 @@ def _is_yes(answer: mcp.ElicitResult) -> bool:
 
 def _build_question(question: str, subject: str) -> mcp.InputRequiredResult:
     form = mcp.ElicitRequestFormParams(message=question, requested_schema=FORM)
-    state = _sign_state(f"{monotonic():.0f} {secrets.token_hex(16)}", subject)
+    state = _sign_state(f"{int(monotonic())} {secrets.token_hex(16)}", subject)
     return mcp.InputRequiredResult(
         input_requests={QUESTION: mcp.ElicitRequest(params=form)}, request_state=state
     )
@@ -114,4 +146,9 @@ def _is_valid_state(state: str, subject: str) -> bool:
     is_ours = secrets.compare_digest(
         state.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
     )
-    return is_ours and monotonic() - float(nonce.partition(" ")[0]) < ANSWER_SECONDS
+    return is_ours and monotonic() - _read_question_time(state) < ANSWER_SECONDS
+
+
+def _read_question_time(state: str) -> float:
+    """Return when the question was asked; the state must be ours."""
+    return float(state.partition(" ")[0])

@@ -113,8 +113,8 @@ def _find_candidate(args: CheckRegression, *, read_only: bool) -> str:
     return (
         "Use list_batch_runs to find a newer finished one of the same test cases, and ask me"
         " whether to use it. Otherwise read the test cases with get_batch_run, tell me how many"
-        " attempts they make, wait for my yes, start them with create_batch_run, and follow with"
-        " wait_for_batch_run."
+        " attempts they make, wait for my yes, start them with create_batch_run (allowDuplicate"
+        " true if they ran minutes ago), and follow with wait_for_batch_run."
     )
 
 

@@ -17,6 +17,7 @@ from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
 from sigmamind_mcp.tools.arguments import Arguments, read_arguments
 from sigmamind_mcp.tools.call_context import CallContext, Confirmation
+from sigmamind_mcp.tools.started_attempts import StartedAttempts
 
 LINKS_SINCE = "2026-07-28"
 """Results hold resource links from this revision on; the text names the URIs in any case.
@@ -32,6 +33,7 @@ class ToolHandlers:
     def __init__(self, settings: Settings, access: APIAccess) -> None:
         self._settings = settings
         self._access = access
+        self._started_attempts = StartedAttempts()
         offered = [tool for tool in TOOLS if not (tool.writes and settings.read_only)]
         self._tools = {tool.name: tool for tool in offered}
         self._advertised = {tool.name: tool.advertise(settings.agent_id) for tool in offered}
@@ -98,6 +100,7 @@ class ToolHandlers:
 
         confirmation = Confirmation(
             limit=self._settings.confirm_attempts,
+            started=self._started_attempts,
             ask=ask,
             answer_state=get_answer_state(params),
         )

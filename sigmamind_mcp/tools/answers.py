@@ -31,7 +31,7 @@ MAX_KEY_CHARACTERS = 200
 OWN_FIELDS = {"next_calls", "hint", "not_read", "cut", "notice"}
 """Fields that hold only this server's words; they are never truncated."""
 
-CallArguments = dict[str, str | int | list[str]]
+CallArguments = dict[str, str | bool | int | list[str]]
 
 
 def format_time(moment: datetime) -> str:

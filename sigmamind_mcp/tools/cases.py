@@ -38,6 +38,7 @@ from sigmamind_mcp.tools.arguments import (
     hide_default,
 )
 from sigmamind_mcp.tools.drafts import Draft, FindingShown, MockEntry, Prose, sort_findings
+from sigmamind_mcp.tools.launch_plan import identify_definition
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record
 from sigmamind_mcp.uris import uri_of
 
@@ -272,7 +273,8 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
         )
     answer.hint = " ".join(hints) or None
     if answer.test_case_id:
-        answer.next_calls = [_call_to_run(answer.test_case_id, args.agent_id)]
+        case = written.record or draft
+        answer.next_calls = [_suggest_run(answer.test_case_id, case, args.agent_id, api)]
     else:
         answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
     return answer
@@ -289,6 +291,23 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     )
     if not given:
         raise InvalidArguments(f"Nothing to change: give at least one of {', '.join(WRITABLE)}.")
+    async with api.lock_test_case(args.test_case_id, args.agent_id):
+        before, after = await _change_test_case(args, given, api)
+    case = TestCaseAnswer.of(after, args.agent_id, asked_id=args.test_case_id)
+    answer = UpdatedTestCase(**case.model_dump(), changes=_find_changes(before.raw, after.raw))
+    for name, value in given.items():
+        if name not in after.raw:
+            answer.not_shown.append(name)
+        elif after.raw[name] != value:
+            answer.not_as_sent.append(name)
+    answer.next_calls = [_suggest_run(args.test_case_id, after, args.agent_id, api)]
+    return answer.add_links(*case.links)
+
+
+async def _change_test_case(
+    args: UpdateTestCase, given: JSONObject, api: SigmaMindClient
+) -> tuple[TestCase, TestCase]:
+    """Write the changed test case; return it as it was before and is after."""
     before = await api.get_test_case(args.test_case_id, args.agent_id)
     # Write the whole case from the raw object: the API's pages differ on whether a part is enough.
     kept = {name: before.raw[name] for name in WRITABLE if before.raw.get(name) is not None}
@@ -299,15 +318,7 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
         raise OutcomeUnknown(
             "The test case was changed, but reading it again failed. Look at it with get_test_case."
         ) from exc
-    case = TestCaseAnswer.of(after, args.agent_id, asked_id=args.test_case_id)
-    answer = UpdatedTestCase(**case.model_dump(), changes=_find_changes(before.raw, after.raw))
-    for name, value in given.items():
-        if name not in after.raw:
-            answer.not_shown.append(name)
-        elif after.raw[name] != value:
-            answer.not_as_sent.append(name)
-    answer.next_calls = [_call_to_run(args.test_case_id, args.agent_id)]
-    return answer.add_links(*case.links)
+    return before, after
 
 
 async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnswer:
@@ -372,6 +383,12 @@ def _find_changes(before: JSONObject, after: JSONObject) -> list[Change]:
     return changes
 
 
-def _call_to_run(test_case_id: str, agent_id: str) -> NextCall:
+def _suggest_run(
+    test_case_id: str, case: TestCase, agent_id: str, api: SigmaMindClient
+) -> NextCall:
+    """Return the call that runs this case, with allowDuplicate where it ran unchanged just now."""
     run: CallArguments = {"agentId": agent_id, "testCases": [test_case_id]}
+    named = case.model_copy(update={"test_case_id": test_case_id})
+    if api.has_recent_launch(identify_definition(agent_id, [named])):
+        run["allowDuplicate"] = True
     return NextCall(tool="create_batch_run", arguments=run)

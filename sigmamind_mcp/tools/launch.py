@@ -1,18 +1,16 @@
-"""Launch batch runs: read what one costs and, above a limit, get a confirmation first."""
+"""Start batch runs: above a limit, get a person's confirmation first; refuse duplicates."""
 
-import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import Field
 
-from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import Agent, BatchRun, BatchRunState, TestCase
-from sigmamind_mcp.concurrency import gather, gather_errors
-from sigmamind_mcp.errors import InvalidArguments, NotConfirmed, NotOffered, SigmaMindError
+from sigmamind_mcp.api.client import ReadyLaunch, RecentLaunch, SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun, BatchRunState
+from sigmamind_mcp.errors import InvalidArguments, NotConfirmed
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
     Answer,
@@ -22,18 +20,20 @@ from sigmamind_mcp.tools.answers import (
     Rendered,
     Time,
     format_time,
-    one_line,
     pluralize,
-    truncate_text,
 )
 from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
 from sigmamind_mcp.tools.call_context import CallContext, Confirmation
-from sigmamind_mcp.tools.suggestions import suggest_ids
-from sigmamind_mcp.untrusted_text import clean, fence
+from sigmamind_mcp.tools.launch_plan import (
+    CASES_NAMED,
+    LaunchCost,
+    LaunchPlan,
+    read_plan,
+    word_attempts,
+)
+from sigmamind_mcp.untrusted_text import fence
 from sigmamind_mcp.uris import uri_of
 
-CASES_NAMED = 10
-LABEL_CHARACTERS = 60
 LOST_ID = "The API gave no id that can be used; list_batch_runs shows the new one, once listed."
 
 
@@ -45,9 +45,12 @@ class CreateBatchRun(ForAgent):
     ]
     confirm_attempts: Annotated[
         int | None,
-        Field(ge=1, description="Total attempts that a person agreed to; needed when high."),
+        Field(ge=1, description="Its attempts, if a person agreed; needed when high."),
         NotBool,
     ] = None
+    allow_duplicate: Annotated[
+        bool, Field(description="Start the same again within 10 minutes.")
+    ] = False
 
 
 class CreatedBatchRun(Answer):
@@ -84,26 +87,6 @@ class CreatedBatchRun(Answer):
         return Rendered([started, cases], [], [f"Resource: {self.uri}"])
 
 
-class Plan(NamedTuple):
-    """What a launch will run, and what was read with it.
-
-    `batch_runs` are the existing ones, None if they cannot be listed.
-    """
-
-    cases: list[TestCase]
-    warning: str | None
-    batch_runs: Sequence[BatchRun] | None
-
-    @property
-    def attempts(self) -> int:
-        return sum(case.attempt or 1 for case in self.cases)
-
-    def identify(self, args: "CreateBatchRun") -> str:
-        """Return exactly what would run: agent, test cases, their attempts and models."""
-        cases = [(case.attempt, case.llm_model) for case in self.cases]
-        return json.dumps([args.agent_id, args.test_cases, cases])
-
-
 @dataclass
 class Preparation:
     """Read the plan of a launch, and get it confirmed, just before it is sent."""
@@ -111,34 +94,49 @@ class Preparation:
     args: CreateBatchRun
     api: SigmaMindClient
     confirmation: Confirmation
-    plan: Plan | None = None
+    plan: LaunchPlan | None = None
+    earlier: RecentLaunch | None = None
 
-    async def prepare(self) -> Sequence[BatchRun] | None:
-        """Set `plan`; return the existing batch runs, None if they cannot be listed.
+    @asynccontextmanager
+    async def prepare(self) -> AsyncIterator[ReadyLaunch]:
+        """Set `plan` and `earlier`; count the attempts unless the API refuses them.
 
         Raises:
-            NotConfirmed: too many attempts without a confirmation.
+            InvalidArguments: the same was started recently, or a test case is unknown.
+            NotConfirmed: the attempts need a confirmation and have none.
             SigmaMindError: the test cases cannot be read.
         """
-        plan = await _read_plan(self.args, self.api)
-        # A person may take minutes to answer: read again, to start only what they agreed to.
-        while await _require_agreement(plan, self.args, self.confirmation):
-            agreed = plan.identify(self.args)
-            plan = await _read_plan(self.args, self.api)
-            if plan.identify(self.args) == agreed:
-                break
-        self.plan = plan
-        return plan.batch_runs
+        # No other call may come between the last check and the count: nothing here waits.
+        plan = await self._agree_on_plan()
+        with self.confirmation.started.count(self.api.caller, plan.attempts):
+            self.plan = plan
+            yield ReadyLaunch(plan.definition, plan.batch_runs)
+
+    async def _agree_on_plan(self) -> LaunchPlan:
+        agreed: str | None = None
+        while True:
+            plan = await read_plan(self.args.agent_id, self.args.test_cases, self.api)
+            self.earlier = await self.api.find_recent_launch(plan.definition)
+            if self.earlier and not self.args.allow_duplicate:
+                raise InvalidArguments(_explain_duplicate(self.earlier))
+            before = self.confirmation.started.total(self.api.caller)
+            cost = LaunchCost(plan, before.plus(plan.attempts))
+            if cost.identify() == agreed:
+                return plan
+            if not await _require_agreement(cost, self.args, self.confirmation):
+                return plan
+            # A person may take minutes to answer: read again, to start only what they agreed to.
+            agreed = cost.identify()
 
 
 async def create_batch_run(
     args: CreateBatchRun, api: SigmaMindClient, context: CallContext
 ) -> CreatedBatchRun:
-    """Start a batch run: every attempt of the given test cases, in parallel, against the agent.
+    """Start a batch run: all attempts of these test cases, in parallel, against the agent.
 
     For existing results use list_batch_runs. Costs model calls, one conversation an attempt,
-    and cannot be stopped; calling again starts another. Many attempts need a person's yes.
-    Returns at once; follow it with wait_for_batch_run.
+    and cannot be stopped. Many attempts an hour need a person's yes. Returns at once; follow it
+    with wait_for_batch_run.
     """
     _refuse_repeated_cases(args.test_cases)
     preparation = Preparation(args, api, context.confirmation)
@@ -146,33 +144,23 @@ async def create_batch_run(
         args.agent_id,
         args.test_cases,
         preparation.prepare,
-        call=f"{args.confirm_attempts or ''}",
-        yes=context.confirmation.answer_state,
+        call=f"{args.confirm_attempts} {args.allow_duplicate}",
+        confirmation=context.confirmation.answer_state,
     )
     plan = preparation.plan
     batch_run = written.record or BatchRun()
-    earlier_id = valid_id(written.earlier.batch_id) if written.earlier else None
-    hints = [plan.warning] if plan and plan.warning else []
-    if written.repeated:
-        hints.append(
-            "The same call was already under way: this is its outcome,"
-            " and no second batch run was started."
-        )
-    if earlier_id:
-        hints.append(
-            f"Batch run {earlier_id}, started within the last 10 minutes, runs the same test cases."
-        )
+    earlier = preparation.earlier
     answer = CreatedBatchRun(
         batch_id=valid_id(batch_run.batch_id),
         agent_id=args.agent_id,
         state="running",
         created_date=batch_run.created_date,
         test_cases=args.test_cases,
-        expected_attempts=plan.attempts if plan else None,
+        expected_attempts=plan.attempts.least if plan and plan.attempts.is_exact else None,
         repeated=written.repeated or None,
-        identical_batch_id=earlier_id,
-        hint=" ".join(hints) or None,
+        identical_batch_id=valid_id(earlier.batch_id) if earlier else None,
     )
+    answer.hint = _write_hint(answer, plan)
     if answer.batch_id is None:
         answer.next_calls = [NextCall(tool="list_batch_runs", arguments={"agentId": args.agent_id})]
         return answer
@@ -189,118 +177,70 @@ def _refuse_repeated_cases(test_cases: Sequence[str]) -> None:
         raise InvalidArguments(f"testCases must name each test case once; {named} is there twice.")
 
 
-async def _read_plan(args: CreateBatchRun, api: SigmaMindClient) -> Plan:
-    reads: list[Callable[[], Awaitable[object]]] = [
-        partial(_read_cases, args, api),
-        partial(api.get_agent, args.agent_id),
-        partial(api.list_batch_runs, args.agent_id),
-    ]
-    cases, agent, batch_runs = await gather_errors(reads)
-    if isinstance(cases, SigmaMindError):
-        raise cases
-    assert isinstance(cases, list)
-    return Plan(
-        cases=cases,
-        warning=_warn_of_side_effects(agent if isinstance(agent, Agent) else None),
-        batch_runs=batch_runs[0].items if isinstance(batch_runs, tuple) else None,
+def _write_hint(answer: CreatedBatchRun, plan: LaunchPlan | None) -> str | None:
+    hints = []
+    if plan and not plan.attempts.is_exact:
+        hints.append(f"It makes {word_attempts(plan.attempts)}.")
+    if plan and plan.warning:
+        hints.append(plan.warning)
+    if answer.repeated:
+        hints.append(
+            "The same call was already under way: this is its outcome,"
+            " and no second batch run was started."
+        )
+    if answer.identical_batch_id:
+        hints.append(
+            f"Batch run {answer.identical_batch_id}, started within the last 10 minutes, runs the"
+            " same test cases."
+        )
+    return " ".join(hints) or None
+
+
+def _explain_duplicate(earlier: RecentLaunch) -> str:
+    same = "the same test cases with the same definitions"
+    batch_id = valid_id(earlier.batch_id)
+    if not earlier.is_certain:
+        subject = f"A batch run of {same} may have started within the last 10 minutes"
+        look = "Look with list_batch_runs."
+    elif batch_id is None:
+        subject = f"A batch run of {same} was started within the last 10 minutes"
+        look = "list_batch_runs shows it."
+    else:
+        subject = f"Batch run {batch_id}, started within the last 10 minutes, runs {same}"
+        look = "Follow it with wait_for_batch_run."
+    return (
+        f"{subject}. Nothing was started now. {look}"
+        " To start another one all the same, call again with allowDuplicate: true."
     )
 
 
-async def _read_cases(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCase]:
-    try:
-        cases = (await api.list_test_cases(args.agent_id)).items
-    except NotOffered:
-        return await _read_cases_one_by_one(args, api)
-    listed = {case.test_case_id: case for case in cases}
-    unknown = [case for case in args.test_cases if case not in listed]
-    if unknown:
-        noun = f"test case of agent {args.agent_id}"
-        known = [case for case in listed if case and valid_id(case)]
-        suggestion = suggest_ids(noun, unknown, known, "list_test_cases shows them.")
-        raise InvalidArguments(f"{suggestion} Nothing was started.")
-    return [listed[case] for case in args.test_cases]
-
-
-async def _read_cases_one_by_one(args: CreateBatchRun, api: SigmaMindClient) -> list[TestCase]:
-    cases = await gather(
-        [partial(api.get_test_case, case, args.agent_id) for case in args.test_cases]
-    )
-    # Trust the id that was asked for: the one in the API's answer may be anything.
-    return [
-        case.model_copy(update={"test_case_id": asked_id})
-        for asked_id, case in zip(args.test_cases, cases, strict=True)
-    ]
-
-
-async def _require_agreement(plan: Plan, args: CreateBatchRun, confirmation: Confirmation) -> bool:
+async def _require_agreement(
+    cost: LaunchCost, args: CreateBatchRun, confirmation: Confirmation
+) -> bool:
     """Return whether a person was asked during this call and agreed.
 
     Raises:
         NotConfirmed: the launch needs a confirmation and has none.
     """
-    total, given = plan.attempts, args.confirm_attempts
-    verb = "makes" if len(plan.cases) == 1 else "make"
-    cost = f"{pluralize(len(plan.cases), 'test case')} {verb} {total:,} attempts"
-    if given not in (None, total):
+    given = args.confirm_attempts
+    size, number = cost.describe(), cost.describe_number()
+    if given not in (None, cost.plan.attempts.least):
         raise NotConfirmed(
-            f"confirmAttempts is {given:,}, but the {cost}, which the person must agree to."
-            " Nothing was started."
+            f"confirmAttempts is {given:,}, but the {size}. The person must agree to that; then"
+            f" it is {number}. Nothing was started."
         )
-    if total <= confirmation.limit:
+    reason = cost.find_reason_to_ask(confirmation.limit)
+    if reason is None:
         return False
-    question = _word_question(plan, args.agent_id)
-    agreed = await confirmation.ask(question, plan.identify(args))
+    question = cost.word_question()
+    agreed = await confirmation.ask(question, cost.identify())
     if agreed is None and given is None:
         raise NotConfirmed(
-            f"The {cost}, more than the {confirmation.limit:,} that may start without a person's"
-            " yes. Nothing was started. Put this to the person; after a yes call again with"
-            f" confirmAttempts {total}.\n\n{fence(question)}"
+            f"The {size}. {reason} Nothing was started. Put this to the person; after a yes call"
+            f" again with confirmAttempts {number}.\n\n{fence(question)}"
         )
     if agreed is False:
         raise NotConfirmed(
-            f"The person was asked about {total:,} attempts and did not say yes."
-            " Nothing was started."
+            f"The {size}. The person was asked about that and did not say yes. Nothing was started."
         )
     return agreed is True and confirmation.answer_state is None
-
-
-def _word_question(plan: Plan, agent_id: str) -> str:
-    lines = [f"Start {plan.attempts:,} simulated conversations with agent {agent_id}?"]
-    lines += [_describe_case(case) for case in plan.cases[:CASES_NAMED]]
-    if len(plan.cases) > CASES_NAMED:
-        lines.append(f"- and {pluralize(len(plan.cases) - CASES_NAMED, 'more test case')}")
-    lines.append("Each costs model calls, and a batch run cannot be stopped.")
-    if plan.warning:
-        lines.append(plan.warning)
-    return "\n".join(lines)
-
-
-def _describe_case(case: TestCase) -> str:
-    attempts = pluralize(case.attempt or 1, "attempt")
-    model = _shorten_label(case.llm_model or "") or "default model"
-    return f"- {_shorten_label(case.title)} ({case.test_case_id}): {attempts}, {model}"
-
-
-def _shorten_label(text: str) -> str:
-    # Cleaned again: truncating leaves stray characters that had joined two others.
-    return clean(truncate_text(one_line(clean(text)), LABEL_CHARACTERS))
-
-
-def _warn_of_side_effects(agent: Agent | None) -> str | None:
-    """Return what runs may do outside the simulation; the API's pages do not say."""
-    if agent is None:
-        return (
-            "The agent could not be read, so whether it has webhooks or tools, which runs might"
-            " call, is not known."
-        )
-    has = []
-    if webhooks := len(agent.agent_settings.webhooks):
-        has.append(pluralize(webhooks, "webhook"))
-    if tools := len(agent.tools):
-        has.append(pluralize(tools, "tool"))
-    if not has:
-        return None
-    return (
-        f"The agent has {' and '.join(has)};"
-        " the API does not say whether simulations call them for real."
-    )

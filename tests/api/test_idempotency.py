@@ -1,6 +1,7 @@
 """A call that is issued again is not a second write; another caller's or another call is (R21, R22, R28)."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -12,15 +13,13 @@ from mcp.client.streamable_http import streamable_http_client
 from sigmamind_mcp.api import client as client_module
 from sigmamind_mcp.api import idempotency as idempotency_module
 from sigmamind_mcp.api import transport as transport_module
-from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.client import ReadyLaunch, SigmaMindClient
 from sigmamind_mcp.api.idempotency import (
     REMEMBERED_SECONDS,
     New,
     RecentWrites,
     StoredRecord,
-    WriteIdentity,
 )
-from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
 from sigmamind_mcp.settings import check_key
@@ -35,8 +34,9 @@ NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
 START = {"agentId": AGENT, "testCases": ["tc_1"]}
 
 
-async def no_reads() -> list[BatchRun]:
-    return []
+@asynccontextmanager
+async def no_reads() -> AsyncIterator[ReadyLaunch]:
+    yield ReadyLaunch("tc_1", [])
 
 
 def counting(fake_api: FakeAPI) -> None:
@@ -73,17 +73,25 @@ async def test_same_test_case_again_gets_the_first_outcome_and_says_so(
     assert all("allowDuplicate" not in asked.body for asked in fake_api.asked)
 
 
-async def test_same_batch_run_again_is_a_new_one_that_names_the_last(
+async def test_same_batch_run_again_is_refused_until_the_call_wants_it(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     counting(fake_api)
 
     first = await mcp.call_tool("create_batch_run", START)
     again = await mcp.call_tool("create_batch_run", START)
-
     assert first.structured_content["batchId"] == "batch_0"
-    assert again.structured_content["batchId"] == "batch_1"
-    assert again.structured_content["identicalBatchId"] == "batch_0" and "batch_0" in text_of(again)
+    assert again.is_error and len(fake_api.posts) == 1
+    assert text_of(again) == (
+        "Batch run batch_0, started within the last 10 minutes, runs the same test cases with the"
+        " same definitions. Nothing was started now. Follow it with wait_for_batch_run. To start"
+        " another one all the same, call again with allowDuplicate: true."
+    )
+
+    wanted = await mcp.call_tool("create_batch_run", {**START, "allowDuplicate": True})
+    assert wanted.structured_content["batchId"] == "batch_1"
+    assert wanted.structured_content["identicalBatchId"] == "batch_0"
+    assert "batch_0" in text_of(wanted) and "allowDuplicate" not in fake_api.posts[1].body
 
 
 @pytest.mark.parametrize(
@@ -238,7 +246,7 @@ async def test_confirmed_without_an_id_is_found_in_the_list_when_exactly_one_ent
     fake_api.answer(
         "GET",
         "/v1/test-cases",
-        page([{**CASE, "testCaseId": "tc_1"}, {"testCaseId": "tc_2"}, stored]),
+        page([{**CASE, "testCaseId": "tc_1"}, {"testCaseId": "tc_2", "attempt": 1}, stored]),
     )
 
     batch = await mcp.call_tool("create_batch_run", {**START, "testCases": ["tc_1", "tc_2"]})
@@ -277,7 +285,8 @@ async def test_dropped_stream_and_issued_again_over_http_is_one_write(
     counting(fake_api)
     fake_api.stalled = stalled
     count = rounds(short=15, long=500)
-    with serving("serve", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as url:
+    env = environment(SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_CONFIRM_ATTEMPTS="1000000")
+    with serving("serve", env=env) as url:
         async with httpx2.AsyncClient(headers={"X-API-Key": KEY}) as http:
             for number in range(count):
                 given = {"agentId": AGENT, "testCases": [f"tc_{number}"]}
@@ -334,8 +343,7 @@ async def test_of_very_many_writes_the_newest_are_remembered(
     recent_writes = RecentWrites()
 
     for number in range(1_000):
-        identity = WriteIdentity(f"write {number}", f"write {number}")
-        async with recent_writes.claim(identity, replay_delivered=True) as claim:
+        async with recent_writes.claim(f"write {number}", replay_delivered=True) as claim:
             assert isinstance(claim, New)
             claim.write.outcome = StoredRecord(None)
 

@@ -1,11 +1,13 @@
 """A refusal in a 2xx answer is a refusal, whatever is read or written."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.client import ReadyLaunch, SigmaMindClient
 from sigmamind_mcp.api.refusals import find_refusal
 from sigmamind_mcp.errors import (
     APIError,
@@ -100,8 +102,9 @@ async def write_case(client: SigmaMindClient) -> None:
 
 
 async def write_batch_run(client: SigmaMindClient) -> None:
-    async def find_none() -> list[Any]:
-        return []
+    @asynccontextmanager
+    async def find_none() -> AsyncIterator[ReadyLaunch]:
+        yield ReadyLaunch(CASE_ID, [])
 
     await client.create_batch_run(AGENT_ID, [CASE_ID], find_none)
 

@@ -1,7 +1,8 @@
 """Faults of the network, redirects and bombs: reads are retried, writes leave once (R4, R18, R21, R23-R25, R27)."""
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from time import monotonic
@@ -12,8 +13,7 @@ import pytest
 from mcp import Client
 
 from sigmamind_mcp.api import transport as transport_module
-from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.api.client import ReadyLaunch, SigmaMindClient
 from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
 from sigmamind_mcp.api.retries import MAX_TRIES
 from sigmamind_mcp.api.transport import APITransport
@@ -40,8 +40,9 @@ BATCH_ID = "batch_s0OJu2JWR8R45Fai"
 IN_BATCH = {"agentId": AGENT, "batchId": BATCH_ID}
 
 
-async def no_reads() -> list[BatchRun]:
-    return []
+@asynccontextmanager
+async def no_reads() -> AsyncIterator[ReadyLaunch]:
+    yield ReadyLaunch("tc_1", [])
 
 
 Call = Callable[[SigmaMindClient], Awaitable[Any]]

@@ -1,19 +1,25 @@
 """Changing a test case: from the raw object, the whole of it, and told before and after."""
 
+from itertools import combinations
+from threading import Event
 from typing import Any
 
+import anyio
 import jsonschema
 import pytest
 from mcp import Client
 
-from tests.conftest import text_of
-from tests.support.fake_api import CASE, ERROR, FakeAPI
+from sigmamind_mcp.api import client as client_module
+from tests.conftest import KEY, connected, let_cancellation_arrive, text_of
+from tests.support import fake_api as fake_api_module
+from tests.support.fake_api import CREATED_BATCH, ERROR, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
-PATH = "/v1/test-cases/tc_d17T6uReChpyfFeP"
-CALL = {"agentId": AGENT, "testCaseId": "tc_d17T6uReChpyfFeP"}
+PATH = "/v1/test-cases/tc_1"
+CALL = {"agentId": AGENT, "testCaseId": "tc_1"}
+CASE = {**fake_api_module.CASE, "testCaseId": "tc_1"}
 WRITTEN = {
     name: CASE[name]
     for name in ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
@@ -119,7 +125,7 @@ async def test_field_that_the_api_stored_otherwise_is_named(mcp: Client, fake_ap
 
 
 async def test_absent_and_null_fields_are_not_written(mcp: Client, fake_api: FakeAPI) -> None:
-    stored(fake_api, {"testCaseId": "tc_d17T6uReChpyfFeP", "userPrompt": "x", "label": None})
+    stored(fake_api, {"testCaseId": "tc_1", "userPrompt": "x", "label": None})
 
     await mcp.call_tool("update_test_case", {**CALL, "attempt": 2})
 
@@ -162,3 +168,132 @@ async def test_answer_obeys_the_advertised_schema(mcp: Client, fake_api: FakeAPI
 
     jsonschema.validate(result.structured_content, schema)
     assert result.structured_content["changes"][0]["after"] == []
+
+
+CHANGES: dict[str, Any] = {
+    "label": "New label",
+    "attempt": 9,
+    "mockData": [{"variableName": "new", "value": "1"}],
+    "userPrompt": "new prompt",
+    "successCriteria": "new criteria",
+    "llmModel": "new-model",
+}
+
+
+@pytest.mark.parametrize("names", [*combinations(CHANGES, 2), tuple(CHANGES)], ids=" and ".join)
+async def test_updates_at_once_lose_no_change(fake_api: FakeAPI, names: tuple[str, ...]) -> None:
+    """R22: each call reads the case only when the call before has written it."""
+    kept = stored(fake_api, CASE)
+    agents = (AGENT, AGENT.removeprefix("agent_"))
+    async with (
+        connected(base_url=fake_api.url, api_key=KEY) as one,
+        connected(base_url=f"{fake_api.url}/", api_key="another_key") as other,
+    ):
+        async with anyio.create_task_group() as group:
+            for number, name in enumerate(names):
+                call = {**CALL, "agentId": agents[number % 2], name: CHANGES[name]}
+                caller = (one, other)[number // 2 % 2]
+                group.start_soon(caller.call_tool, "update_test_case", call)
+
+    assert {name: kept[name] for name in names} == {name: CHANGES[name] for name in names}
+    methods = [asked.method for asked in fake_api.asked]
+    assert methods == ["GET", "PUT", "GET"] * len(names)
+    assert len(client_module._UPDATE_LOCKS) == 0
+
+
+async def test_update_does_not_wait_for_another_test_case(mcp: Client, fake_api: FakeAPI) -> None:
+    other_is_done = Event()
+    kept = stored(fake_api, CASE)
+    fake_api.answer("GET", PATH, lambda asked: kept if other_is_done.wait(5) else {})
+    other = "/v1/test-cases/tc_2"
+    fake_api.answer("GET", other, {**CASE, "testCaseId": "tc_2"})
+    fake_api.answer("PUT", other, {})
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(mcp.call_tool, "update_test_case", {**CALL, "label": "x"})
+        await mcp.call_tool("update_test_case", {**CALL, "testCaseId": "tc_2", "label": "y"})
+        other_is_done.set()
+
+    assert kept["label"] == "x"
+
+
+@pytest.mark.parametrize("stalled", ["GET", "PUT"])
+async def test_cancelled_updates_leave_no_lock_and_no_lost_change(
+    mcp: Client, fake_api: FakeAPI, stalled: str
+) -> None:
+    """A cancelled holder finishes its write first; a cancelled waiter writes nothing."""
+    kept = stored(fake_api, CASE)
+    fake_api.stalled = stalled
+    fake_api.stall.clear()
+    async with anyio.create_task_group() as group:
+        group.start_soon(mcp.call_tool, "update_test_case", {**CALL, "label": "holder"})
+        with anyio.fail_after(5):
+            while not any(asked.method == stalled for asked in fake_api.asked):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        group.start_soon(mcp.call_tool, "update_test_case", {**CALL, "userPrompt": "waiter"})
+        await let_cancellation_arrive()
+        group.cancel_scope.cancel()
+        await let_cancellation_arrive()
+        fake_api.stall.set()
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "attempt": 7})
+
+    assert not result.is_error and kept["attempt"] == 7
+    assert kept["label"] == ("holder" if stalled == "PUT" else CASE["label"])
+    assert kept["userPrompt"] == CASE["userPrompt"]
+    assert len(client_module._UPDATE_LOCKS) == 0
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+async def test_failed_update_frees_the_lock(mcp: Client, fake_api: FakeAPI, status: int) -> None:
+    kept = stored(fake_api, CASE)
+    put = fake_api.answers["PUT", PATH]
+    fake_api.answer("PUT", PATH, ERROR, status)
+    assert (await mcp.call_tool("update_test_case", {**CALL, "label": "x"})).is_error
+    fake_api.answers["PUT", PATH] = put
+
+    await mcp.call_tool("update_test_case", {**CALL, "label": "y"})
+
+    assert kept["label"] == "y" and len(client_module._UPDATE_LOCKS) == 0
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("has_run", [True, False])
+async def test_suggested_run_is_not_refused(
+    mcp: Client, fake_api: FakeAPI, name: str, has_run: bool
+) -> None:
+    """It has allowDuplicate exactly where the same definition ran minutes ago."""
+    case = {**CASE, "testCaseId": "tc_1", "attempt": 2}
+    fake_api.offer()
+    kept = stored(fake_api, case)
+    fake_api.answer("GET", "/v1/test-cases", lambda asked: page([kept]))
+    fake_api.answer("POST", "/v1/batch-runs", CREATED_BATCH)
+    if has_run:
+        await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]})
+
+    updated = await mcp.call_tool("update_test_case", {**CALL, name: CHANGES[name]})
+
+    (following,) = updated.structured_content["nextCalls"]
+    is_duplicate = has_run and name == "label"
+    assert following["arguments"].get("allowDuplicate", False) is is_duplicate
+    started = await mcp.call_tool(following["tool"], following["arguments"])
+    assert not started.is_error, text_of(started)
+
+
+async def test_repeated_create_suggests_a_run_that_is_not_refused(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    new = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y", "attempt": 2}
+    case = {**new, "testCaseId": "tc_1"}
+    fake_api.offer()
+    fake_api.answer("GET", "/v1/test-cases", page([case]))
+    fake_api.answer("POST", "/v1/test-cases", case)
+    fake_api.answer("POST", "/v1/batch-runs", CREATED_BATCH)
+    suggested = []
+    for _ in range(2):
+        created = await mcp.call_tool("create_test_case", new)
+        (following,) = created.structured_content["nextCalls"]
+        assert not (await mcp.call_tool(following["tool"], following["arguments"])).is_error
+        suggested.append(following["arguments"].get("allowDuplicate", False))
+
+    assert suggested == [False, True]

@@ -1,4 +1,7 @@
-"""What a batch run costs is told before it is spent, and above a limit a person says yes first."""
+"""What a batch run costs is said before it is spent; above a limit a person agrees first (R22).
+
+The same launch is not made twice by mistake.
+"""
 
 from typing import Any
 
@@ -11,6 +14,7 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from sigmamind_mcp.api import idempotency as idempotency_module
 from tests.conftest import KEY, connected, let_cancellation_arrive, text_of
 from tests.support.fake_api import AGENT, BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
 from tests.support.processes import COMMAND, environment, serving
@@ -86,15 +90,18 @@ async def test_many_attempts_need_the_number_where_nobody_can_be_asked(
     async with connected(mode=mode, base_url=costly.url, api_key=KEY) as mcp:
         refused = await mcp.call_tool("create_batch_run", START)
         assert refused.is_error and costly.posts == []
-        assert "2 test cases make 60 attempts, more than the 50" in text_of(refused)
+        assert text_of(refused).startswith(
+            "The 2 test cases make 60 attempts; with those started in the last hour, 60. More than"
+            " 50 in an hour need a person's yes. Nothing was started."
+        )
         assert "(tc_1): 30 attempts, gpt-4o-mini" in text_of(refused)
         assert "call again with confirmAttempts 60" in text_of(refused)
 
         wrong = await mcp.call_tool("create_batch_run", {**START, "confirmAttempts": 50})
         assert wrong.is_error and costly.posts == []
-        assert (
-            "confirmAttempts is 50, but the 2 test cases make 60 attempts, which the person must agree to."
-            in text_of(wrong)
+        assert text_of(wrong) == (
+            "confirmAttempts is 50, but the 2 test cases make 60 attempts; with those started in"
+            " the last hour, 60. The person must agree to that; then it is 60. Nothing was started."
         )
 
         started = await mcp.call_tool("create_batch_run", {**START, "confirmAttempts": 60})
@@ -120,7 +127,8 @@ async def test_person_is_asked_once_in_words_that_name_the_cost(costly: FakeAPI,
         f"Start 60 simulated conversations with agent {AGENT_ID}?\n"
         "- Angry customer who cancels (tc_1): 30 attempts, gpt-4o-mini\n"
         "- tc_2 (tc_2): 30 attempts, default model\n"
-        "Each costs model calls, and a batch run cannot be stopped."
+        "With those started in the last hour, that makes 60. Each costs model calls, and a batch"
+        " run cannot be stopped."
     ]
 
 
@@ -316,4 +324,172 @@ async def test_negative_attempts_do_not_lower_the_count(costly: FakeAPI) -> None
     async with connected(base_url=costly.url, api_key=KEY) as mcp:
         refused = await mcp.call_tool("create_batch_run", START)
 
-    assert refused.is_error and "make 1,001 attempts" in text_of(refused) and costly.posts == []
+    assert refused.is_error and "(at least 1,001)" in text_of(refused) and costly.posts == []
+
+
+def serve_definitions(api: FakeAPI, *changes: dict[str, Any]) -> None:
+    """Serve tc_1 and tc_2 of one attempt each, tc_1 with the changes."""
+    api.offer("tc_1", "tc_2")
+    status, listed = api.answers["GET", "/v1/test-cases"]
+    for change in changes:
+        listed["data"][0].update(change)
+    api.answer("GET", "/v1/test-cases", listed)
+
+
+@pytest.fixture
+def cheap(fake_api: FakeAPI) -> FakeAPI:
+    """Two test cases of one attempt each, and batch runs with ids of their own."""
+    serve_definitions(fake_api)
+    batch_ids = iter(range(1_000))
+    fake_api.answer(
+        "POST",
+        "/v1/batch-runs",
+        lambda asked: {**CREATED_BATCH, "batchId": f"batch_{next(batch_ids)}"},
+    )
+    return fake_api
+
+
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+@pytest.mark.parametrize(
+    ("call", "change"),
+    [
+        ({}, {}),
+        ({"testCases": ["tc_2", "tc_1"]}, {}),
+        ({"agentId": AGENT_ID.removeprefix("agent_")}, {}),
+        ({"confirmAttempts": 2}, {}),
+        ({"allowDuplicate": False}, {}),
+        ({}, {"label": "Another label"}),
+        ({}, {"agent": None}),
+        ({}, {"workspaceId": "org_other"}),
+        ({}, {"attempt": "1"}),
+    ],
+    ids=str,
+)
+async def test_same_definitions_are_not_started_twice(
+    cheap: FakeAPI, mode: str, call: dict[str, Any], change: dict[str, Any]
+) -> None:
+    async with connected(mode=mode, base_url=cheap.url, api_key=KEY) as mcp:
+        await mcp.call_tool("create_batch_run", START)
+        serve_definitions(cheap, change)
+        refused = await mcp.call_tool("create_batch_run", {**START, **call})
+        assert refused.is_error and len(cheap.posts) == 1
+        assert "Batch run batch_0, started within" in text_of(refused)
+        assert "allowDuplicate: true" in text_of(refused)
+
+        wanted = {**START, **call, "allowDuplicate": True}
+        started = await mcp.call_tool("create_batch_run", wanted)
+
+    assert started.structured_content["batchId"] == "batch_1"
+    assert started.structured_content["identicalBatchId"] == "batch_0"
+
+
+@pytest.mark.parametrize(
+    ("call", "change"),
+    [
+        ({"testCases": ["tc_1"]}, {}),
+        ({"testCases": ["tc_2"]}, {}),
+        ({}, {"attempt": 2}),
+        ({}, {"userPrompt": "Another prompt"}),
+        ({}, {"successCriteria": "Other criteria"}),
+        ({}, {"llmModel": "another-model"}),
+        ({}, {"llmModel": None}),
+        ({}, {"mockData": []}),
+        ({}, {"mockData": [{"variableName": "customer_name", "value": "Jane Doe"}]}),
+    ],
+    ids=str,
+)
+async def test_changed_definition_is_no_duplicate(
+    mcp: Client, cheap: FakeAPI, call: dict[str, Any], change: dict[str, Any]
+) -> None:
+    await mcp.call_tool("create_batch_run", START)
+    serve_definitions(cheap, change)
+
+    started = await mcp.call_tool("create_batch_run", {**START, **call})
+
+    assert started.structured_content["batchId"] == "batch_1"
+    assert "identicalBatchId" not in started.structured_content
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        (201, {}, "within the last 10 minutes. Nothing was started now."),
+        (201, b"", "was started within the last 10 minutes. Nothing was started now. list_batch"),
+        (201, {"batchId": "batch/1"}, "was started within the last 10 minutes."),
+        (500, ERROR, "may have started within the last 10 minutes. Nothing was started now. Look"),
+        (504, b"", "may have started within the last 10 minutes."),
+        (400, ERROR, None),
+        (429, ERROR, None),
+    ],
+)
+async def test_only_a_certain_refusal_is_tried_again_without_a_word(
+    mcp: Client, cheap: FakeAPI, status: int, body: Any, text: str | None
+) -> None:
+    answer = cheap.answers["POST", "/v1/batch-runs"]
+    cheap.answer("POST", "/v1/batch-runs", body, status)
+    await mcp.call_tool("create_batch_run", START)
+    cheap.answers["POST", "/v1/batch-runs"] = answer
+
+    again = await mcp.call_tool("create_batch_run", START)
+
+    assert len(cheap.posts) == (1 if text else 2)
+    assert again.is_error is bool(text) and (text or "batch_0") in text_of(again)
+
+
+async def test_refused_duplicate_does_not_hide_the_first(mcp: Client, cheap: FakeAPI) -> None:
+    await mcp.call_tool("create_batch_run", START)
+    answer = cheap.answers["POST", "/v1/batch-runs"]
+    cheap.answer("POST", "/v1/batch-runs", ERROR, 429)
+    await mcp.call_tool("create_batch_run", {**START, "allowDuplicate": True})
+    cheap.answers["POST", "/v1/batch-runs"] = answer
+
+    again = await mcp.call_tool("create_batch_run", START)
+
+    assert "Batch run batch_0, started within" in text_of(again) and len(cheap.posts) == 2
+
+
+async def test_after_ten_minutes_it_is_no_duplicate(
+    mcp: Client, cheap: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mcp.call_tool("create_batch_run", START)
+    monkeypatch.setattr(idempotency_module, "REMEMBERED_SECONDS", 0)
+
+    again = await mcp.call_tool("create_batch_run", START)
+
+    assert again.structured_content["batchId"] == "batch_1"
+
+
+async def test_same_launch_at_once_under_other_arguments_is_made_once(
+    mcp: Client, cheap: FakeAPI
+) -> None:
+    cheap.stalled = "POST"
+    cheap.stall.clear()
+    results: list[Any] = []
+
+    async def call(added: dict[str, Any]) -> None:
+        results.append(await mcp.call_tool("create_batch_run", {**START, **added}))
+
+    async with anyio.create_task_group() as group:
+        for added in ({}, {"confirmAttempts": 2}, {"testCases": ["tc_2", "tc_1"]}):
+            group.start_soon(call, added)
+        with anyio.fail_after(5):
+            while not cheap.posts:  # noqa: ASYNC110 - the fake has no event for it
+                await anyio.sleep(0.01)
+        cheap.stall.set()
+
+    assert len(cheap.posts) == 1
+    assert sorted(result.is_error for result in results) == [False, True, True]
+    assert all("batch_0" in text_of(result) for result in results)
+
+
+async def test_duplicate_is_refused_before_a_person_is_asked(costly: FakeAPI) -> None:
+    person = Person(YES)
+    settings = {"base_url": costly.url, "api_key": KEY}
+    async with connected(elicitation_callback=person, **settings) as mcp:
+        await mcp.call_tool("create_batch_run", START)
+        refused = await mcp.call_tool("create_batch_run", START)
+        assert refused.is_error and len(person.asked) == 1
+
+        await mcp.call_tool("create_batch_run", {**START, "allowDuplicate": True})
+
+    assert len(person.asked) == len(costly.posts) == 2
