@@ -20,17 +20,28 @@ from tests.tools.test_agents import AGENT as DOCUMENTED_AGENT
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
-IN_BATCH = {"agentId": AGENT, "batchId": "b"}
+IN_BATCH = {"agentId": AGENT, "batchId": BATCH["batchId"]}
+BATCH_PATH = f"/v1/batch-runs/{BATCH['batchId']}"
 READS: list[tuple[str, dict[str, Any], str, Any]] = [
-    ("get_agent", {"agentId": "a"}, "/v1/agents/a", DOCUMENTED_AGENT),
+    ("get_agent", {"agentId": "agent_1"}, "/v1/agents/agent_1", DOCUMENTED_AGENT),
     ("list_agents", {}, "/v1/agents", page([DOCUMENTED_AGENT])),
-    ("get_test_case", {"agentId": AGENT, "testCaseId": "t"}, "/v1/test-cases/t", CASE),
+    (
+        "get_test_case",
+        {"agentId": AGENT, "testCaseId": CASE["testCaseId"]},
+        f"/v1/test-cases/{CASE['testCaseId']}",
+        CASE,
+    ),
     ("list_test_cases", {"agentId": AGENT}, "/v1/test-cases", page([CASE])),
     ("list_batch_runs", {"agentId": AGENT}, "/v1/batch-runs", page([BATCH])),
-    ("get_batch_run", IN_BATCH, "/v1/batch-runs/b", BATCH),
-    ("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 0}, "/v1/batch-runs/b", BATCH),
+    ("get_batch_run", IN_BATCH, BATCH_PATH, BATCH),
+    ("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 0}, BATCH_PATH, BATCH),
     ("list_test_runs", IN_BATCH, "/v1/test-runs", page([RUN])),
-    ("get_test_run", {**IN_BATCH, "jobId": "j"}, "/v1/test-runs/j", RUN),
+    (
+        "get_test_run",
+        {**IN_BATCH, "jobId": RUN["jobId"]},
+        f"/v1/test-runs/{RUN['jobId']}",
+        RUN,
+    ),
 ]
 ODD: list[Any] = [
     None, True, False, 0, -1, 1.5, 10**30, -(10**30), 1e308, "", " ", "null", "x" * 200_000, "\x00\u202e\ud800", "\u0661",

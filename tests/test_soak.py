@@ -53,9 +53,12 @@ def answer_by_id(asked: Asked) -> Any:
     number = int(asked.path.rpartition("/n")[2])
     if is_faulty(number):
         return FAULTS[number % len(FAULTS)]
+    name = f"n{number}"
     if "batch-runs" in asked.path:
-        return BATCH
-    return RUN if "test-runs" in asked.path else {**CASE, "testCaseId": f"n{number}"}
+        return {**BATCH, "batchId": name, "agent": None}
+    if "test-runs" in asked.path:
+        return {**RUN, "jobId": name, "batchId": asked.query["batchId"], "agent": None}
+    return {**CASE, "testCaseId": name, "agent": None}
 
 
 class Answers(dict[tuple[str, str], tuple[int, Any]]):
@@ -76,7 +79,7 @@ def test_mixed_load_leaves_nothing_behind(
     seconds = rounds(short=3, long=60 * request.config.getoption("--minutes"))
     fake_api.answers = Answers()
     fake_api.answer("GET", "/v1/agents", page([AGENT]))
-    fake_api.answer("POST", "/v1/test-cases", CASE, 201)
+    fake_api.answer("POST", "/v1/test-cases", {**CASE, "agent": None}, 201)
     with open_http_server(tmp_path, fake_api.url, "--log-level", "warning") as (server, url):
         soak = Soak(server, url, fake_api)
         soak.run(1.0)  # allocate what is allocated once

@@ -44,6 +44,7 @@ from sigmamind_mcp.api.write_answers import (
     build_stored_record,
     build_unknown_outcome,
     confirms_change,
+    has_cases_of,
     has_fields_of,
     is_surely_not_written,
     read_confirmation,
@@ -303,7 +304,7 @@ class SigmaMindClient:
             return None
         known_ids = {batch_run.batch_id for batch_run in existing}
         added = [batch_run for batch_run in listed if batch_run.batch_id not in known_ids]
-        return _take_only(run for run in added if _has_cases(run, test_case_ids))
+        return _take_only(run for run in added if has_cases_of(run, test_case_ids))
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated[BatchRun]:
         """GET /v1/batch-runs/{batchId}"""
@@ -472,11 +473,6 @@ def _take_only(records: Iterable[RecordT]) -> RecordT | None:
     """Return the record if there is exactly one."""
     every = list(records)
     return every[0] if len(every) == 1 else None
-
-
-def _has_cases(batch_run: BatchRun, test_case_ids: Sequence[str]) -> bool:
-    own_ids = [case.test_case_id or "" for case in batch_run.test_cases]
-    return sorted(own_ids) == sorted(test_case_ids)
 
 
 def _read_batch_runs(data: object, *, agent_id: str, page: int, size: int) -> Page[BatchRun]:

@@ -1,13 +1,13 @@
 """Decide what the answer to a write confirms."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id, list_ids
 from sigmamind_mcp.api.idempotency import StoredRecord
-from sigmamind_mcp.api.models import TestCase
+from sigmamind_mcp.api.models import BatchRun, TestCase
 from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.api.refusals import find_reasons, has_fields
 from sigmamind_mcp.errors import (
@@ -115,3 +115,8 @@ def has_fields_of(case: TestCase, body: JSONObject) -> bool:
         if name != "agentId" and case.raw.get(name) != value:
             return False
     return True
+
+
+def has_cases_of(batch_run: BatchRun, test_case_ids: Sequence[str]) -> bool:
+    own_ids = [case.test_case_id or "" for case in batch_run.test_cases]
+    return sorted(own_ids) == sorted(test_case_ids)

@@ -213,7 +213,11 @@ async def test_each_call_uses_its_own_callers_key(
     fake_api.answer(
         "GET",
         "/v1/batch-runs/b",
-        lambda asked: {**BATCH, "agent": {"name": told_of(asked.headers["x-api-key"])}},
+        lambda asked: {
+            **BATCH,
+            "batchId": "b",
+            "agent": {"name": told_of(asked.headers["x-api-key"])},
+        },
     )
     count, callers, wrong = rounds(short=400, long=10_000), 200, 0
     params = {"name": "get_batch_run", "arguments": {"agentId": "a", "batchId": "b"}}

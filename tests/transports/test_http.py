@@ -80,9 +80,8 @@ async def test_all_transports_share_one_connection_pool(fake_api: FakeAPI) -> No
 async def test_requests_with_one_id_get_each_their_own_answer(url: str, fake_api: FakeAPI) -> None:
     """R30: clients that send id 1 every time must not meet each other's answers."""
     for number in range(10):
-        fake_api.answer(
-            "GET", f"/v1/batch-runs/b{number}", {**BATCH, "agent": {"name": f"agent {number}"}}
-        )
+        batch_run = {**BATCH, "batchId": f"b{number}", "agent": {"name": f"agent {number}"}}
+        fake_api.answer("GET", f"/v1/batch-runs/b{number}", batch_run)
 
     async with httpx2.AsyncClient(headers={**ACCEPT, "X-API-Key": KEY}, timeout=10) as http:
         answers: dict[int, str] = {}

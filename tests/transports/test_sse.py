@@ -166,7 +166,7 @@ async def test_answers_that_an_sse_client_does_not_take_count_as_calls(
 )
 async def test_drain_hands_over_the_last_answer_of_each_sse_session(fake_api: FakeAPI) -> None:
     """R38: what an SSE session's call did is told on its stream, not in the answer to its POST."""
-    fake_api.answer("POST", "/v1/test-cases", CASE)
+    fake_api.answer("POST", "/v1/test-cases", {**CASE, "agent": None})
     fake_api.stall.clear()
     sessions, told = 8, []
     with served("serve", env=env_for(fake_api)) as server:
