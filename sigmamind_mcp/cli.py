@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from sigmamind_mcp.settings import LOG_LEVELS, Settings
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
+# A longer batch run of the sandbox would end after weeks.
+MAX_PACE = 100_000
 ENVIRONMENT = """\
 environment:
   SIGMAMIND_API_KEY           the key, from the dashboard (Deploy, API Keys)
@@ -138,8 +140,17 @@ def _add_sandbox(commands: "Subparsers") -> None:
     sandbox.add_argument("--older-pages", action="store_true", help=hidden)
     sandbox.add_argument("--no-run-list", action="store_true", help=hidden)
     sandbox.add_argument("--live-definitions", action="store_true", help=hidden)
-    sandbox.add_argument("--pace", type=float, default=1.0, help=hidden)
+    sandbox.add_argument("--pace", type=_parse_pace, default=1.0, help=hidden)
     sandbox.set_defaults(execute=_execute_sandbox)
+
+
+def _parse_pace(text: str) -> float:
+    """Parse the factor for the duration of attempts; 0 ends them at once."""
+    with suppress(ValueError):
+        pace = float(text)
+        if 0 <= pace <= MAX_PACE:  # false for nan
+            return pace
+    raise argparse.ArgumentTypeError(f"must be a number from 0 to {MAX_PACE:,}")
 
 
 def _add_demo(commands: "Subparsers") -> None:

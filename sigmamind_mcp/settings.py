@@ -19,21 +19,105 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 
 
+# Patterns are compiled when the first key is checked, not at the start.
+# A reference that nobody resolved: $NAME, ${NAME}, {{NAME}}, %NAME%, <your key>, op://vault/item.
+_REFERENCE = r"""(?xs)
+    (?:\$[{(] | \{\{ | <%) .*
+    | [$%@\#!&]? [{(\[<] .* [})\]>] [$%@\#!&]?
+    | \$ [a-z_] [\w.:]*
+    | ([%!@]|__) [a-z_] [\w.-]* \1
+    | [a-z] [\w+.-]* :// .*
+    | (?:arn|cmd|env|file|inputs?|keychain|keyring|secrets?|ssm|vars?|vault) : .*
+    | (?:env|import\.meta\.env|os\.environ|process\.env|secrets|vars) [.\[(] .*
+"""
+_NO_VALUE = (
+    "none|null|nil|nan|undefined|unset|empty|blank|nothing|n/?a|tbd|todo|fixme|true|false|string"
+)
+_NAME_OF_KEY = (
+    r"_*(?:x[_-]?)?(?:sigmamind[_-]?)?api[_-]?(?:key|token)_*|sigmamind[_-]?(?:key|token)"
+)
+_CROSSES = r"(?:[a-z]{2,9}[._-])*x{3,}(?:[._-]x+)*"
+# A copy of a key that a page or a log has masked or shortened.
+_MASKED = r"\*{3}|\.{3}|\u2026|\u2022{2}"
+# The words of an example: between other characters, or run together.
+_EXAMPLE_WORDS = {"changeme", "insert", "paste", "placeholder", "replace", "your"}
+_EXAMPLE = (
+    "(?=.*(?:changeme|enter|fill|goes|here|insert|my(?:api|sigmamind)|paste|placeholder|replace"
+    "|your))(?:add|actual|api|change|enter|fill|goes|here|in|insert|key|live|me|my|own|paste"
+    "|placeholder|put|real|replace|secret|sigmamind|test|the|this|token|value|with|your)+"
+)
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
+
+
+def is_placeholder(value: str) -> bool:
+    """Return whether this text stands for a key instead of being one."""
+    text = value.strip().strip(_QUOTES).lower().removeprefix("bearer ").strip()
+    forms = (_REFERENCE, _NO_VALUE, _NAME_OF_KEY, _CROSSES)
+    if any(re.fullmatch(form, text) for form in forms) or re.search(_MASKED, text):
+        return True
+    words = re.split(r"[\W_]+", text)
+    letters = re.sub("[^a-z]", "", text)
+    return not _EXAMPLE_WORDS.isdisjoint(words) or bool(re.fullmatch(_EXAMPLE, letters))
+
+
+def check_key(key: str) -> SecretStr:
+    """Return the key without line breaks at its ends, such as a file's last newline.
+
+    Raises:
+        ConfigurationError: it is a placeholder or malformed; the text does not contain it.
+    """
+    trimmed = key.strip("\r\n")
+    # A longer text is no placeholder, and would take long to compare.
+    if len(trimmed) <= 512 and is_placeholder(trimmed):
+        raise ConfigurationError(
+            "No SigmaMind API key is set, only a placeholder. Put the key itself, from the"
+            " dashboard (Deploy, API Keys), into SIGMAMIND_API_KEY or the X-API-Key header. If the"
+            " placeholder names a variable, the client did not replace it."
+        )
+    # A client or a file took the quotation marks for part of the value.
+    if re.fullmatch(r"(?s)[\"'`\u2018\u201c\u00ab].*|.*[\"'`]", trimmed):
+        raise ConfigurationError(
+            "The SigmaMind API key is malformed: it has quotation marks around it. Remove them from"
+            " SIGMAMIND_API_KEY or the X-API-Key header."
+        )
+    # The HTTP library's own error would quote the whole malformed key.
+    if not re.fullmatch(r"[\x21-\x7e]{1,512}", trimmed):
+        raise ConfigurationError(
+            "The SigmaMind API key is malformed. A key has 1 to 512 visible ASCII characters and"
+            " no spaces. Copy it again from the dashboard (Deploy, API Keys) into"
+            " SIGMAMIND_API_KEY or the X-API-Key header."
+        )
+    return SecretStr(trimmed)
+
+
+def check_url(url: str, example: str) -> None:
+    """Check that a key may be sent to this URL.
+
+    Raises:
+        ValueError: it is malformed, or others could read the key; the text has the `example`.
+    """
+    try:
+        parts = urlsplit(url)
+        is_complete = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an open bracket, or a port above 65535
+        is_complete = False
+    if not is_complete or parts.scheme not in ("http", "https") or re.search(r"[\s\\]", url):
+        raise ValueError(f"must be an address such as {example}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must contain only scheme, host, port and path")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError(
+            "must be https, because every request carries the key (http only for loopback)"
+        )
+
+
 def check_base_url(url: str) -> str:
     """Return the URL without a trailing slash or `/v1`.
 
     Raises:
         ValueError: the key must not be sent to this URL.
     """
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in ("http", "https"):
-        raise ValueError(f"must be an https URL such as {HOSTED_API}")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must contain only scheme, host, port and path")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(
-            "must be https, because every request carries the key (http only for loopback)"
-        )
+    check_url(url, HOSTED_API)
     return url.rstrip("/").removesuffix("/v1")  # every path starts with /v1
 
 
@@ -44,23 +128,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def check_key(key: str) -> SecretStr:
-    """Return the key without line breaks at its ends, such as a file's last newline.
-
-    Raises:
-        ConfigurationError: the key is malformed; the text does not contain it.
-    """
-    trimmed = key.strip("\r\n")
-    # The HTTP library's own error would quote the whole malformed key.
-    if not re.fullmatch(r"[\x21-\x7e]{1,512}", trimmed):
-        raise ConfigurationError(
-            "The SigmaMind API key is malformed. A key has 1 to 512 visible ASCII characters and"
-            " no spaces. Copy it again from the dashboard (Deploy, API Keys) into"
-            " SIGMAMIND_API_KEY or the X-API-Key header."
-        )
-    return SecretStr(trimmed)
 
 
 class Settings(BaseModel):
@@ -86,7 +153,9 @@ class Settings(BaseModel):
         values: dict[str, object] = {}
         for name in cls.model_fields:
             value = environ.get(f"SIGMAMIND_{name.upper()}", "").strip()
-            if _is_set(value):
+            # check_key reports a placeholder at every call; other settings get their default.
+            is_key = name == "api_key" and value != ""
+            if is_key or _is_set(value):
                 values[name] = value.lower() if name == "log_level" else value
         values.update({name: value for name, value in options.items() if value is not None})
         try:
@@ -99,7 +168,7 @@ class Settings(BaseModel):
         """Return the configured key, checked.
 
         Raises:
-            ConfigurationError: no key is set, or it is malformed.
+            ConfigurationError: no key is set, or it is not usable.
         """
         if self.sandbox:
             return SecretStr("sandbox-key")  # the embedded sandbox accepts any key

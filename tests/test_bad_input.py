@@ -3,8 +3,10 @@
 Cross-cutting: the sentence passes from settings or transport through a tool to the model.
 """
 
+import json
 from typing import Any
 
+import httpx2
 import pytest
 from mcp import Client, MCPError
 
@@ -13,6 +15,8 @@ from sigmamind_mcp.logs import JSONLines
 from sigmamind_mcp.tools.runs import TestRunAnswer
 from tests.conftest import KEY, connected, text_of
 from tests.support.fake_api import BATCH, ERROR, RUN, FakeAPI
+from tests.support.processes import RawClient, environment, serving
+from tests.test_docs import EXAMPLES
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +44,54 @@ async def test_malformed_key_is_refused_without_being_repeated(fake_api: FakeAPI
     assert result.is_error and fake_api.asked == []
     assert "malformed" in text_of(result)
     assert key not in text_of(result)
+
+
+@pytest.mark.parametrize(("tool", "arguments"), EXAMPLES, ids=[tool for tool, _ in EXAMPLES])
+async def test_placeholder_is_reported_by_every_tool_and_not_sent(
+    fake_api: FakeAPI, tool: str, arguments: str
+) -> None:
+    async with connected(base_url=fake_api.url, api_key="${env:SIGMAMIND_API_KEY}") as mcp:
+        result = await mcp.call_tool(tool, json.loads(arguments))
+
+    assert result.is_error and fake_api.asked == []
+    assert text_of(result).startswith("No SigmaMind API key is set, only a placeholder.")
+
+
+@pytest.mark.slow
+def test_placeholder_in_the_environment_is_reported_over_stdio_at_every_call(
+    fake_api: FakeAPI,
+) -> None:
+    client = RawClient(SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY="{{SIGMAMIND_API_KEY}}")
+    client.initialize("2025-06-18")
+    call = {"name": "list_agents", "arguments": {}}
+    results = [client.ask("tools/call", call)["result"] for _ in range(2)]
+    client.close()
+
+    assert fake_api.asked == []
+    for result in results:
+        assert result["isError"] and "only a placeholder" in result["content"][0]["text"]
+
+
+@pytest.mark.slow
+def test_placeholder_in_the_header_is_refused_over_http_and_not_sent(fake_api: FakeAPI) -> None:
+    headers = {"Accept": "application/json, text/event-stream"}
+    with serving("serve", env=environment(SIGMAMIND_BASE_URL=fake_api.url)) as url:
+        for key in (
+            "${SIGMAMIND_API_KEY}",
+            "$KEY",
+            "%KEY%",
+            "{{KEY}}",
+            "<key>",
+            "your-key",
+            "null",
+        ):
+            for method, path in (("POST", "/mcp"), ("GET", "/sse")):
+                sent = {**headers, "X-API-Key": key}
+                response = httpx2.request(method, f"{url}{path}", headers=sent, timeout=20)
+                assert response.status_code == 401, key
+                assert "only a placeholder" in response.json()["error"], key
+
+    assert fake_api.asked == []
 
 
 async def test_key_read_from_a_file_may_end_in_a_newline(fake_api: FakeAPI) -> None:

@@ -105,6 +105,10 @@ def test_registry_entry_asks_for_the_settings_there_are_and_hides_the_key() -> N
         "SIGMAMIND_API_KEY"
     ]
     assert package["transport"] == {"type": "stdio"}
+    # The server starts without a key, and the sandbox needs none.
+    key, bundled_key = variables["SIGMAMIND_API_KEY"], MANIFEST["user_config"]["api_key"]
+    assert (key["isRequired"], bundled_key["required"]) == (False, False)
+    assert all("sandbox needs none" in entry["description"] for entry in (key, bundled_key))
     for remote in SERVER["remotes"]:
         assert [(header["name"], header["isSecret"]) for header in remote["headers"]] == [
             ("X-API-Key", True)

@@ -132,6 +132,48 @@ def test_port_that_cannot_be_used_is_one_line_that_says_why() -> None:
     assert "(a port is a number from 0 to 65535)" in impossible.stderr
 
 
+@pytest.mark.parametrize("pace", ["nan", "inf", "-inf", "-1", "1e400", "1e300", "fast", ""])
+def test_pace_that_is_no_factor_is_one_sentence(pace: str) -> None:
+    refused = run("sandbox", "--port", "0", f"--pace={pace}")
+
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("argument --pace: must be a number from 0 to 100,000\n")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://mcp.example.com/mcp", "must be https"),
+        ("http://10.0.0.1/mcp", "must be https"),
+        ("http://127.0.0.1.evil.example/mcp", "must be https"),
+        ("https://[/mcp", "must be an address such as https://mcp.example.com/mcp"),
+        ("https://[::1/mcp", "must be an address"),
+        ("https://mcp.example.com:99999/mcp", "must be an address"),
+        ("https://mcp.example.com:port/mcp", "must be an address"),
+        ("https://mcp example.com/mcp", "must be an address"),
+        ("https:///mcp", "must be an address"),
+        ("mcp.example.com", "must be an address"),
+        ("ftp://mcp.example.com/mcp", "must be an address"),
+        ("", "must be an address"),
+        ("https://user:secret@mcp.example.com/mcp", "must contain only"),
+        ("https://mcp.example.com/mcp?key=secret", "must contain only"),
+    ],
+)
+def test_link_to_an_unusable_address_is_one_sentence(url: str, reason: str) -> None:
+    refused = run("links", "--url", url)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"sigmamind-mcp: --url {reason}")
+    assert refused.stderr.count("\n") == 1 and "secret" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8765/mcp", "http://localhost/mcp", "http://[::1]:1/mcp"]
+)
+def test_links_to_loopback_may_use_plain_http(url: str) -> None:
+    assert run("links", "--url", url).returncode == 0
+
+
 def test_help_hides_the_options_for_tests_which_still_work() -> None:
     shown = run("sandbox", "--help").stdout
 

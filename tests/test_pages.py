@@ -20,6 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from sigmamind_mcp.commands.install_links import find_server_command
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from tests.checks import tutorial
+from tests.conftest import KEY
 from tests.support.processes import environment, run, serving
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +176,7 @@ async def test_every_remote_snippet_connects_with_its_header(remote: Remote) -> 
 
 async def connect(remote: Remote) -> None:
     async with (
-        httpx2.AsyncClient(headers=dict(remote.headers)) as http,
+        httpx2.AsyncClient(headers=dict.fromkeys(dict(remote.headers), KEY)) as http,
         Client(streamable_http_client(remote.url, http_client=http), cache=None) as client,
     ):
         assert len((await client.list_tools()).tools) == len(TOOLS)

@@ -1,6 +1,7 @@
 """`sigmamind-mcp demo`: the whole loop in the sandbox, over stdio and through a real MCP client."""
 
 import io
+import shutil
 import sys
 import textwrap
 from typing import Any, NamedTuple
@@ -17,11 +18,18 @@ from sigmamind_mcp.strict_json import JSONObject
 
 AGENT_ID = "agent_SPIlVscbB0kkXBvZ"
 WORSE_AGENT_ID = "agent_mJzLaPEo425lieb9"
-WIDTH = 80
+NARROWEST, WIDEST = 50, 80
 POLL_SECONDS = 0.4
 TIMEOUT_SECONDS = 60
 PRINTED_IDS = ("jobId", "batchId", "candidateBatchId", "testCaseId")
 VERDICT_COLOURS = {"passed": "green", "failed": "red"}
+ALPHA = 0.05
+CHANGES_IN_WORDS = {
+    "regressed": "worse, and not by chance",
+    "improved": "better, and not by chance",
+    "changed, not proven": "different, but perhaps by chance",
+    "unchanged": "the same",
+}
 
 TEST_CASE = {
     "agentId": AGENT_ID,
@@ -58,7 +66,13 @@ class DemoSession(NamedTuple):
         return result.structured_content
 
     def print_indented(self, text: str, *, indent: str = "  ") -> None:
-        wrapped = textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+        wrapped = textwrap.fill(
+            text,
+            self.console.width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
         self.console.print(wrapped, markup=False)
 
 
@@ -66,7 +80,8 @@ def run_demo() -> int:
     """Run the demo and return its exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    console = Console(width=WIDTH, highlight=False)
+    columns = shutil.get_terminal_size().columns
+    console = Console(width=min(max(columns, NARROWEST), WIDEST), highlight=False)
     try:
         anyio.run(_show_loop, console)
     except TimeoutError:
@@ -87,7 +102,7 @@ async def _show_loop(console: Console) -> None:
         command=command, args=[*arguments, "--sandbox", "--log-level", "error"]
     )
     console.print(
-        "[bold]sigmamind-mcp demo[/bold]: a scripted sandbox; no account, no key, no cost.\n"
+        "[bold]sigmamind-mcp demo[/bold]: a scripted sandbox.\nNo account, no key, no cost.\n"
     )
     async with Client(server) as client:
         if info := client.server_info:
@@ -118,7 +133,7 @@ async def _follow_batch_run(session: DemoSession, batch: JSONObject) -> None:
     console = session.console
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(40),
+        BarColumn(min(40, console.width - 30)),
         MofNCompleteColumn(),
         TextColumn("decided"),
     )
@@ -157,19 +172,22 @@ async def _show_failed_run(session: DemoSession, batch: JSONObject) -> None:
     session.console.print()
     for turn in run["conversation"]:
         session.print_indented(f"{turn['turn']} {turn['role']}: {turn['content']}")
-    session.console.print(f"\n  {run['transcriptUri']}\n", soft_wrap=True)
+    session.console.print()
 
 
 async def _show_diagnosis(session: DemoSession, batch: JSONObject) -> None:
     answer = await session.call_tool("diagnose_batch_run", batch)
     rate = answer["rate"]
-    interval = f"95 % interval {rate['low']:.0%} to {rate['high']:.0%}"
-    session.console.print(f"  {rate['passed']} of {rate['decided']} passed, {interval}")
+    session.print_indented(
+        "So few attempts say little about the agent. Of many attempts, between"
+        f" {rate['low']:.0%} and {rate['high']:.0%} would pass ({rate['passed']} of"
+        f" {rate['decided']} passed; 95 % interval)."
+    )
     for group in answer["groups"]:
         count = "1 failed:"
         if group["size"] > 1:
             count = f"{group['size']} failed in a similar way, for example"
-        session.console.print(f"  {count} {group['jobId']}")
+        session.print_indented(f"{count} {group['jobId']}")
         for quote in group["quotes"]:
             line = f"turn {quote['turn']} ({quote['why']}) {quote['role']}: {quote['content']}"
             session.print_indented(line, indent="    ")
@@ -184,15 +202,22 @@ async def _show_comparison(session: DemoSession) -> None:
     session.console.print("\nAnother agent in the sandbox got worse:")
     answer = await session.call_tool("compare_batch_runs", {**agent, **ids})
     for row in answer["testCases"]:
-        rates = f"{_format_rate(row['base'])} to {_format_rate(row['candidate'])}"
-        session.console.print(
-            f"  {row['label']}: {row['change']}, {rates} (adjusted p {row['adjustedP']:.2g})",
-            markup=False,
+        change = CHANGES_IN_WORDS.get(row["change"], row["change"])
+        before, now = _format_rate(row["base"]), _format_rate(row["candidate"])
+        session.print_indented(
+            f"{row['label']}: {change}. {before} passed before, {now} now"
+            f" (p {row['adjustedP']:.2g})."
         )
-    session.console.print(
-        f"  all test cases: p {answer['p']:.2g}, exact Cochran-Mantel-Haenszel test", markup=False
+    chance = "and not by chance" if answer["p"] <= ALPHA else "but perhaps by chance"
+    session.print_indented(
+        f"All test cases together: {answer['direction']}, {chance} (p {answer['p']:.2g})."
+    )
+    session.print_indented(
+        "p is the probability of such a difference by chance alone. For one test case it is"
+        " adjusted to the number of test cases; for all together it comes from the exact"
+        " Cochran-Mantel-Haenszel test."
     )
 
 
 def _format_rate(side: dict[str, Any]) -> str:
-    return f"{side['passed']}/{side['decided']}"
+    return f"{side['passed']} of {side['decided']}"

@@ -7,6 +7,7 @@ import io
 import json
 import platform
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -36,7 +37,7 @@ from sigmamind_mcp.settings import Settings
 if TYPE_CHECKING:
     from sigmamind_mcp.api.transport import APITransport
 
-WIDTH = 79
+NARROWEST, WIDEST = 49, 79
 INDENT = 19
 CLOCK_SECONDS = 120
 START_SECONDS = 30
@@ -67,20 +68,26 @@ State = Literal["ok", "problem", "note"]
 
 
 class CheckResult(NamedTuple):
-    """Hold one line; only `problem` makes the exit status 1."""
+    """Hold one check; only `problem` makes the exit status 1.
+
+    `to_copy` is for another program, so it gets a line of its own, however long.
+    """
 
     state: State
     subject: str
     text: str
+    to_copy: str = ""
 
-    def __str__(self) -> str:
-        return textwrap.fill(
+    def format(self, width: int) -> str:
+        """Wrap the text to this width, and append what is to be copied unwrapped."""
+        wrapped = textwrap.fill(
             f"{self.state:<8} {self.subject:<9} {self.text}",
-            WIDTH,
+            width,
             subsequent_indent=" " * INDENT,
             break_long_words=False,
             break_on_hyphens=False,
         )
+        return f"{wrapped}\n{self.to_copy}" if self.to_copy else wrapped
 
 
 def run_doctor(environ: Mapping[str, str], **options: object) -> int:
@@ -92,15 +99,17 @@ def run_doctor(environ: Mapping[str, str], **options: object) -> int:
 
 async def _print_results(environ: Mapping[str, str], options: Mapping[str, object]) -> int:
     problems = 0
+    # The last column stays free: some terminals start a new line as soon as it is filled.
+    width = min(max(shutil.get_terminal_size().columns - 1, NARROWEST), WIDEST)
     try:
         async for result in _check_all(environ, options):
-            print(result, flush=True)
+            print(result.format(width), flush=True)
             problems += result.state == "problem"
     except BrokenPipeError:
         raise
     except Exception as exc:  # a traceback does not help a person who asks what is wrong
         text = f"The doctor itself failed ({type(exc).__name__}). Please report this."
-        print(CheckResult("problem", "doctor", text))
+        print(CheckResult("problem", "doctor", text).format(width))
         problems += 1
     if not problems:
         print("\nNo problems found.")
@@ -143,10 +152,12 @@ def _check_variables(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     for name in sorted(environ):
         text = None
         if name in VARIABLES:
-            if environ[name].strip().startswith("${"):
+            # check_configured_key reports a placeholder of the key.
+            is_placeholder = environ[name].strip().startswith("${")
+            if is_placeholder and name != "SIGMAMIND_API_KEY":
                 text = f"{name} counts as unset: the client did not fill in its placeholder."
         elif re.fullmatch(r"SIGMAMIND_\w{0,50}", name):
-            text = f"{name} is not a setting. sigmamind-mcp --help lists the settings."
+            text = f"{name} is not a setting. The option --help lists the settings."
         if text:
             yield CheckResult("note", "settings", text)
 
@@ -338,11 +349,9 @@ def _check_server(environ: Mapping[str, str], settings: Settings) -> list[CheckR
         greeting, listing = _exchange_messages(command, environ)
         protocol, count = greeting["protocolVersion"], len(listing["tools"])
     except (OSError, ValueError, KeyError):
-        text = (
-            f"It does not start within {START_SECONDS} s. To see why, run in a terminal:"
-            f" {_format_shell_command()} --sandbox"
-        )
-        return [CheckResult("problem", "server", text)]
+        text = f"It does not start within {START_SECONDS} s. To see why, run this in a terminal:"
+        to_copy = f"{_format_shell_command()} --sandbox"
+        return [CheckResult("problem", "server", text, to_copy)]
     seconds = monotonic() - start
     started = f"starts over stdio and lists {count} tools in protocol {protocol} ({seconds:.1f} s)"
     clients = (
@@ -352,7 +361,7 @@ def _check_server(environ: Mapping[str, str], settings: Settings) -> list[CheckR
     return [
         CheckResult("ok", "server", started),
         CheckResult("note", "clients", clients),
-        CheckResult("note", "command", f"For the JSON of a client: {_format_json_command()}"),
+        CheckResult("note", "command", "For the JSON of a client:", _format_json_command()),
     ]
 
 

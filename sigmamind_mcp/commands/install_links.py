@@ -8,9 +8,10 @@ import json
 import sys
 import sysconfig
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from sigmamind_mcp.errors import ConfigurationError
+from sigmamind_mcp.settings import check_url
 from sigmamind_mcp.strict_json import JSONObject
 
 NAME = "sigmamind"
@@ -27,8 +28,11 @@ KEY_INPUT_REFERENCE = "${input:sigmamind-key}"
 
 def print_links(*, url: str | None, sandbox: bool, read_only: bool) -> None:
     """Print one link per client, each on a line of its own."""
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigurationError("--url must be an address such as https://mcp.example.com/mcp.")
+    if url is not None:
+        try:
+            check_url(url, "https://mcp.example.com/mcp")
+        except ValueError as exc:
+            raise ConfigurationError(f"--url {exc}.") from None
     if url and read_only:
         raise ConfigurationError(
             "A link cannot make a shared server read-only. Start that server with --read-only."

@@ -2,9 +2,11 @@
 
 import datetime as dt
 import ipaddress
+import json
 import re
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,12 +22,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
+from sigmamind_mcp.commands import doctor
 from sigmamind_mcp.commands.doctor import (
     CheckResult,
     check_api,
     check_configured_key,
     explain_api_error,
 )
+from sigmamind_mcp.commands.install_links import find_server_command
 from sigmamind_mcp.errors import ConnectionFailed
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import KEY
@@ -107,6 +111,53 @@ def test_sandbox_needs_no_settings_and_fits_any_terminal() -> None:
     assert results(shown, "ok")["server"].startswith(
         "starts over stdio and lists 16 tools in protocol 2024"
     )
+
+
+@pytest.mark.parametrize("columns", [50, 55, 80, 200])
+def test_text_fits_the_width_and_what_is_to_be_copied_is_one_line(columns: int) -> None:
+    shown = run_doctor("--sandbox", COLUMNS=str(columns))
+
+    command, *arguments = find_server_command()
+    to_copy = f'"command": {json.dumps(command)}'
+    if arguments:
+        to_copy += f', "args": {json.dumps(arguments)}'
+    lines = shown.stdout.splitlines()
+    assert to_copy in lines
+    assert max(len(line) for line in lines if line != to_copy) < min(columns, 80)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize("columns", [50, 80])
+def test_text_fits_the_terminal(columns: int) -> None:
+    from tests.support.terminals import run_in_terminal
+
+    status, lines = run_in_terminal("doctor", "--sandbox", columns=columns)
+
+    assert status == 0
+    assert max(len(line) for line in lines if not line.startswith('"command": ')) < columns
+
+
+@pytest.mark.parametrize("command", [["/a folder/of mine/bin/sigmamind-mcp"], ["py", "-m", "x"]])
+def test_command_to_copy_is_never_wrapped(
+    monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    long_command = [*command, "/a very long path with spaces" * 20]
+    monkeypatch.setattr(doctor, "find_server_command", lambda: long_command)
+    monkeypatch.setattr(doctor, "START_SECONDS", 0)
+
+    for result in doctor._check_server(environment(), Settings(sandbox=True)):
+        *_, last = result.format(50).splitlines()
+        assert all(word in last for word in (*long_command, "--sandbox"))
+
+
+@pytest.mark.parametrize("key", ["$SIGMAMIND_API_KEY", "${SIGMAMIND_API_KEY}", "your-key", "None"])
+def test_placeholder_is_reported_once_and_sends_no_request(api: FakeAPI, key: str) -> None:
+    shown = run_doctor(SIGMAMIND_BASE_URL=api.url, SIGMAMIND_API_KEY=key)
+
+    assert shown.returncode == 1 and list(problems(shown)) == ["key"]
+    assert "only a placeholder" in problems(shown)["key"]
+    assert "counts as unset" not in shown.stdout
+    assert api.asked == []
 
 
 def test_missing_key_says_where_to_get_one_and_sends_no_request(api: FakeAPI) -> None:
