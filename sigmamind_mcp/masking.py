@@ -67,9 +67,9 @@ def _is_secret(name: str) -> bool:
 
 
 class OwnKey:
-    """Hides the caller's own key in each form that programs write it.
+    """Masks the caller's own key in each form that programs write it.
 
-    Any RUN characters of it in a row are hidden, since a text may be cut inside the key.
+    Any RUN characters of it in a row are masked, since a text may be cut inside the key.
     """
 
     def __init__(self, key: str) -> None:
@@ -83,26 +83,26 @@ class OwnKey:
             half = self._size // 2
             self._seeds.update(_cut_pieces(form, half, step=half))
 
-    def hide(self, data: Any) -> Any:
+    def mask(self, data: Any) -> Any:
         """Return decoded JSON with the key replaced in every text and every name."""
         if isinstance(data, str):
-            return self._hide_in_text(data)
+            return self._mask_in_text(data)
         if isinstance(data, list):
-            return [self.hide(item) for item in data]
+            return [self.mask(item) for item in data]
         if isinstance(data, dict):
-            return {self.hide(name): self.hide(value) for name, value in data.items()}
+            return {self.mask(name): self.mask(value) for name, value in data.items()}
         return data
 
-    def _hide_in_text(self, text: str) -> str:
+    def _mask_in_text(self, text: str) -> str:
         if len(text) < self._size or not any(seed in text for seed in self._seeds):
             return text
-        hidden, end = "", 0
+        masked, end = "", 0
         for start in range(len(text) - self._size + 1):
             if text[start : start + self._size] in self._runs:
-                if start > end or not hidden:
-                    hidden += text[end:start] + OWN_KEY
+                if start > end or not masked:
+                    masked += text[end:start] + OWN_KEY
                 end = start + self._size
-        return hidden + text[end:]
+        return masked + text[end:]
 
 
 def _cut_pieces(text: str, size: int, *, step: int) -> list[str]:

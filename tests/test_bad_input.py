@@ -159,7 +159,7 @@ async def test_compressed_answer_is_refused_unread(mcp: Client, fake_api: FakeAP
 
 async def test_answer_over_the_size_cap_is_refused(mcp: Client, fake_api: FakeAPI) -> None:
     fake_api.answer(
-        "GET", "/v1/test-runs/job_ksUu5yRHGTLLrLeM", b" " * (transport.MAX_BODY_BYTES + 1)
+        "GET", "/v1/test-runs/job_ksUu5yRHGTLLrLeM", b" " * (transport.MAX_ANSWER_BYTES + 1)
     )
 
     assert "larger than 8 MiB" in text_of(await mcp.call_tool("get_test_run", IN_RUN))

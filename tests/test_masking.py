@@ -258,16 +258,16 @@ def test_key_in_the_wrong_place_is_not_logged(all_transports: dict[str, Connecti
 
 @pytest.mark.parametrize("key", ["short", "12345678", "twelve-chars", KEY])
 def test_key_is_hidden_unless_it_is_too_short_to_be_a_secret(key: str) -> None:
-    hide = OwnKey(key).hide
+    mask = OwnKey(key).mask
 
     for text in (key, f"a{key}b", f"{key} and {key}", key * 3, key[:-1] + key):
-        assert (key in hide(text)) == (len(key) < 8)
-    assert hide({"a": [f"<{key}>", 1, None], f"{key}": {}}) == (
+        assert (key in mask(text)) == (len(key) < 8)
+    assert mask({"a": [f"<{key}>", 1, None], f"{key}": {}}) == (
         {"a": [f"<{key}>", 1, None], key: {}}
         if len(key) < 8
         else {"a": ["<[key]>", 1, None], "[key]": {}}
     )
-    assert hide(f"x{key[:7]}y") == f"x{key[:7]}y"
+    assert mask(f"x{key[:7]}y") == f"x{key[:7]}y"
 
 
 MALFORMED = {

@@ -228,7 +228,7 @@ async def test_small_calls_next_to_the_largest_bodies(
     """R35: the times are only printed: they depend on the machine too."""
     count = rounds(short=20, long=400)
     fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
-    filling = "x" * (transport.MAX_BODY_BYTES - 2_000)
+    filling = "x" * (transport.MAX_ANSWER_BYTES - 2_000)
     fake_api.answer(
         "GET",
         "/v1/test-runs/large",

@@ -18,9 +18,9 @@ from sigmamind_mcp.api.asked_ids import (
 )
 from sigmamind_mcp.api.idempotency import (
     New,
-    PendingWrite,
     RecentWrites,
-    Replayed,
+    RememberedWrite,
+    Repeated,
     StoredRecord,
     identify_write,
 )
@@ -47,7 +47,7 @@ from sigmamind_mcp.api.write_answers import (
     has_cases_of,
     has_fields_of,
     is_surely_not_written,
-    read_confirmation,
+    read_written_record,
     report_unknown_outcome,
 )
 from sigmamind_mcp.callers import fingerprint
@@ -123,7 +123,7 @@ class SigmaMindClient:
         self._transport = transport
         self._key = key
         self._recent_writes = recent_writes or RecentWrites()
-        self._own_writes: list[PendingWrite] = []
+        self._own_writes: list[RememberedWrite] = []
 
     @property
     def caller(self) -> str:
@@ -151,11 +151,11 @@ class SigmaMindClient:
         """
         body = {"agentId": agent_id, **fields}
         identity = self._identify("test-cases", body)
-        claimed = self._recent_writes.claim(identity, replay_delivered=not allow_duplicate)
+        claimed = self._recent_writes.claim(identity, repeat_delivered=not allow_duplicate)
         async with claimed as claim:
             if isinstance(claim, New):
                 claim.write.outcome = await self._post_test_case(agent_id, body)
-        return self._write_result(claim, TestCase)
+        return self._conclude_write(claim, TestCase)
 
     async def _post_test_case(self, agent_id: str, body: JSONObject) -> StoredRecord:
         write = Write("test case", "list_test_cases")
@@ -163,7 +163,7 @@ class SigmaMindClient:
         with anyio.CancelScope(shield=True):
             answer = await self._send_write("POST", ("test-cases",), body, write)
             with report_unknown_outcome(write):
-                case = read_confirmation(answer, TestCase, "testCaseId", agent_id)
+                case = read_written_record(answer, TestCase, "testCaseId", agent_id)
                 if case is None:
                     case = await self._find_stored_case(agent_id, body)
                 stored = build_stored_record(case, answer, write)
@@ -247,7 +247,7 @@ class SigmaMindClient:
         body: JSONObject = {"agentId": agent_id, "testCases": list(test_case_ids)}
         name = ["call", call] if confirmation is None else ["confirmation", confirmation]
         identity = self._identify("batch-runs", body, name)
-        claimed = self._recent_writes.claim(identity, replay_delivered=confirmation is not None)
+        claimed = self._recent_writes.claim(identity, repeat_delivered=confirmation is not None)
         async with claimed as claim:
             if isinstance(claim, New):
                 async with prepare() as launch:
@@ -256,7 +256,7 @@ class SigmaMindClient:
                     claim.write.outcome = await self._post_batch_run(
                         agent_id, body, launch.existing
                     )
-        return self._write_result(claim, BatchRun)
+        return self._conclude_write(claim, BatchRun)
 
     def has_recent_launch(self, definition: str) -> bool:
         """Return whether a batch run of this definition started recently, or is starting."""
@@ -284,7 +284,7 @@ class SigmaMindClient:
         with anyio.CancelScope(shield=True):
             answer = await self._send_write("POST", ("batch-runs",), body, write)
             with report_unknown_outcome(write):
-                batch_run = read_confirmation(answer, BatchRun, "batchId", agent_id)
+                batch_run = read_written_record(answer, BatchRun, "batchId", agent_id)
                 if batch_run is None and existing is not None:
                     ids = body["testCases"]
                     batch_run = await self._find_started_batch_run(agent_id, ids, existing)
@@ -332,8 +332,8 @@ class SigmaMindClient:
     async def list_test_runs(self, batch_id: str, agent_id: str) -> Listing[TestRun]:
         """Return all test runs of a batch run; some may have nothing but a job id.
 
-        The API's pages name this list without documenting it. GET /v1/test-runs comes first. If
-        the API refuses it, the fields of the batch run may hold test runs or job ids.
+        The API's documentation names this list without describing it. GET /v1/test-runs comes
+        first. If the API refuses it, the fields of the batch run may hold test runs or job ids.
 
         Raises:
             NotOffered: neither has any job id.
@@ -363,11 +363,11 @@ class SigmaMindClient:
         answer = await self._get_object(Agent, {"agentId": agent_id}, "agents", agent_id)
         return answer.value
 
-    def _write_result(self, claim: Replayed | New, kind: type[RecordT]) -> WriteResult[RecordT]:
+    def _conclude_write(self, claim: Repeated | New, kind: type[RecordT]) -> WriteResult[RecordT]:
         """Return what the claimed write stored, or raise its error."""
         self._own_writes.append(claim.write)
         record = _narrow(claim.write.result().record, kind)
-        return WriteResult(record, repeated=isinstance(claim, Replayed))
+        return WriteResult(record, repeated=isinstance(claim, Repeated))
 
     def _identify(self, path: str, *content: object) -> str:
         return identify_write(self._key, self._transport.base_url, path, *content)

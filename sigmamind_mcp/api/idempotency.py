@@ -33,8 +33,8 @@ class StoredRecord(NamedTuple):
 
 
 @dataclass
-class PendingWrite:
-    """One write; `outcome` is None until it is known."""
+class RememberedWrite:
+    """Holds one write; `outcome` is None until it is known."""
 
     begun: float
     finished: anyio.Event = field(default_factory=anyio.Event)
@@ -43,8 +43,8 @@ class PendingWrite:
     """Whether a caller got the outcome; a cancelled call does not."""
     content: str | None = None
     """A hash of what the write makes, once it is about to be sent."""
-    replaced: "PendingWrite | None" = None
-    """The write of the same content before, while this one is under way."""
+    replaced: "RememberedWrite | None" = None
+    """The write of the same content before, while this one is running."""
 
     @property
     def may_have_written(self) -> bool:
@@ -58,40 +58,40 @@ class PendingWrite:
         raise _copy_without_traceback(self.outcome)
 
 
-class Replayed(NamedTuple):
+class Repeated(NamedTuple):
     """The same call made this write before; nothing is sent."""
 
-    write: PendingWrite
+    write: RememberedWrite
 
 
 class New(NamedTuple):
     """A write to send now."""
 
-    write: PendingWrite
+    write: RememberedWrite
 
 
 class RecentWrites:
-    """Remember the writes of all callers for ten minutes, MOST_REMEMBERED at most."""
+    """Remembers the writes of all callers for ten minutes, MOST_REMEMBERED at most."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._writes: dict[str, PendingWrite] = {}
+        self._writes: dict[str, RememberedWrite] = {}
 
     @asynccontextmanager
     async def claim(
         self,
         identity: str,
         *,
-        replay_delivered: bool,
-    ) -> AsyncIterator[Replayed | New]:
+        repeat_delivered: bool,
+    ) -> AsyncIterator[Repeated | New]:
         """Yield the same call's finished write, or a new write whose `outcome` the caller must set.
 
-        A SigmaMindError inside the block becomes the outcome; `PendingWrite.result` raises it.
-        With `replay_delivered`, a write whose outcome was delivered is replayed too.
+        A SigmaMindError inside the block becomes the outcome; `RememberedWrite.result` raises it.
+        With `repeat_delivered`, a write whose outcome was delivered is repeated too.
         """
-        replay = await self._find_replay(identity, replay_delivered=replay_delivered)
-        if replay is not None:
-            yield Replayed(replay)
+        earlier = await self._find_repeated(identity, repeat_delivered=repeat_delivered)
+        if earlier is not None:
+            yield Repeated(earlier)
             return
         write = self._remember(identity)
         try:
@@ -99,19 +99,19 @@ class RecentWrites:
         except SigmaMindError as exc:
             write.outcome = _copy_without_traceback(exc)
         finally:
-            self._settle(write)
+            self._finish(write)
         # A cancelled call ends here, so its outcome stays undelivered.
         await anyio.lowlevel.checkpoint()
 
-    def find(self, identity: str) -> PendingWrite | None:
+    def find(self, identity: str) -> RememberedWrite | None:
         """Return the last write under this hash, if it is still remembered."""
         self._forget_old()
         return self._writes.get(identity)
 
-    async def find_made(self, content: str) -> PendingWrite | None:
+    async def find_made(self, content: str) -> RememberedWrite | None:
         """Return the last write of this content that may have been made.
 
-        Waits for one that is under way. After the wait, nothing can come between the result and
+        Waits for one that is running. After the wait, nothing can come between the result and
         the caller's next step.
         """
         while True:
@@ -121,49 +121,49 @@ class RecentWrites:
             await write.finished.wait()
 
     def is_made(self, content: str) -> bool:
-        """Return whether a write of this content may have been made, or is under way."""
+        """Return whether a write of this content may have been made, or is running."""
         write = self.find(content)
         return write is not None and (write.may_have_written or not write.finished.is_set())
 
-    def remember_content(self, write: PendingWrite, content: str) -> None:
+    def remember_content(self, write: RememberedWrite, content: str) -> None:
         """Let `find_made` find a write that is about to be sent; its ten minutes begin now."""
         write.content = content
         write.replaced = self.find(content)
         write.begun = self._clock()
         self._add(content, write)
 
-    async def _find_replay(
+    async def _find_repeated(
         self,
         identity: str,
         *,
-        replay_delivered: bool,
-    ) -> PendingWrite | None:
+        repeat_delivered: bool,
+    ) -> RememberedWrite | None:
         """Return the same call's write once it has finished; None if a new write is needed."""
         while True:
             write = self.find(identity)
             if write is None:
                 return None
-            is_settled = write.delivered and not (replay_delivered and write.may_have_written)
-            if is_settled:
+            is_over = write.delivered and not (repeat_delivered and write.may_have_written)
+            if is_over:
                 return None
             await write.finished.wait()
             # Without an outcome the write never left, and another call may have begun one since.
             if write.outcome is not None:
                 return write
 
-    def _remember(self, identity: str) -> PendingWrite:
-        write = PendingWrite(self._clock())
+    def _remember(self, identity: str) -> RememberedWrite:
+        write = RememberedWrite(self._clock())
         self._add(identity, write)
         return write
 
-    def _add(self, name: str, write: PendingWrite) -> None:
+    def _add(self, name: str, write: RememberedWrite) -> None:
         if len(self._writes) >= MOST_REMEMBERED:
             self._forget_a_tenth()
         # The oldest names come first, to be forgotten first.
         self._writes.pop(name, None)
         self._writes[name] = write
 
-    def _settle(self, write: PendingWrite) -> None:
+    def _finish(self, write: RememberedWrite) -> None:
         """End a write: what was certainly not made gives its place back to the one before."""
         if not write.may_have_written and write.content:
             if self._writes.get(write.content) is write:
@@ -171,12 +171,12 @@ class RecentWrites:
                 if write.replaced:
                     self._writes[write.content] = write.replaced
         write.replaced = None
-        # Cancelled before the request left, or a bug of ours: there is nothing to replay.
+        # Cancelled before the request left, or a bug of ours: there is nothing to repeat.
         if write.outcome is None:
             self._forget(write)
         write.finished.set()
 
-    def _forget(self, write: PendingWrite) -> None:
+    def _forget(self, write: RememberedWrite) -> None:
         self._writes = {name: kept for name, kept in self._writes.items() if kept is not write}
 
     def _forget_old(self) -> None:

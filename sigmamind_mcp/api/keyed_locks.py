@@ -14,7 +14,7 @@ class _SharedLock:
 
 
 class KeyedLocks:
-    """One lock for each name."""
+    """Holds one lock for each name."""
 
     def __init__(self) -> None:
         self._locks: dict[str, _SharedLock] = {}

@@ -1,4 +1,4 @@
-"""The API's objects; the variants that its pages show are known only here.
+"""The API's objects; the variants that its documentation shows are known only here.
 
 Published versions of the API disagree, so no field is required, and `raw` keeps the whole object.
 """
@@ -228,7 +228,7 @@ class BatchRun(Record):
 class Turn(Record):
     """One message of a conversation."""
 
-    # The API's pages show the roles `user` and `assistant`.
+    # The API's documentation shows the roles `user` and `assistant`.
     role: Text = Field(default="unknown", validation_alias=AliasChoices(*ROLE_NAMES))
     content: Annotated[str, BeforeValidator(_read_content)] = Field(
         default="", validation_alias=AliasChoices(*CONTENT_NAMES)
@@ -323,7 +323,7 @@ class Page(Listing[RecordT]):
         envelope = PagedList(data=data) if isinstance(data, list) else PagedList.read(data)
         if envelope.data is None:
             raise UnexpectedAnswer(
-                "The API's answer is neither a list nor a page with 'data', as its pages show."
+                "The API's answer is neither a list nor a page with 'data', as documented."
             )
         count = len(envelope.data)
         listing = read_entries(envelope.data, kind, asked)

@@ -36,7 +36,7 @@ class IdleConnection(NamedTuple):
 
 
 class ConnectionPool:
-    """Reuse connections; each carries one request at a time, and those of one caller only.
+    """Reuses connections; each carries one request at a time, and those of one caller only.
 
     Our own pool takes 1.2 to 1.7 times less CPU per request than httpx2's, at 32 in flight:
     httpx2's pool inspects all of its connections before and after every request.

@@ -1,4 +1,4 @@
-"""Decide whether a read is retried: after which faults, how soon, and how often per process.
+"""Limits, budget and pauses of retries; `APITransport._wait_before` decides with them.
 
 Full jitter is from the AWS Architecture Blog, "Exponential Backoff and Jitter". The budget is the
 token bucket of gRPC's A6 and Finagle: retries stay a fifth of the calls, so that they do not
@@ -20,7 +20,7 @@ LONGEST_RETRY_AFTER = 30.0
 
 
 class RetryBudget:
-    """Count the retries that all callers of this process have left."""
+    """Counts the retries that all callers of this process have left."""
 
     CAP = 10.0
     EARNED = 0.2

@@ -51,7 +51,7 @@ class BatchRunStatus(NamedTuple):
 async def read_progress(batch_id: str, agent_id: str, api: SigmaMindClient) -> BatchRunStatus:
     """Read a batch run as it is now."""
     batch_run, now = await api.get_batch_run(batch_id, agent_id)
-    last_completed = await find_last_completed(batch_run, batch_id, agent_id, now, api)
+    last_completed = await find_end_if_stalled(batch_run, batch_id, agent_id, now, api)
     return BatchRunStatus(batch_run, derive_progress(batch_run, now, last_completed))
 
 
@@ -75,7 +75,7 @@ def derive_progress(
     )
 
 
-async def find_last_completed(
+async def find_end_if_stalled(
     batch_run: BatchRun,
     batch_id: str | None,
     agent_id: str,
@@ -114,14 +114,14 @@ async def list_complete_runs(
     if not incomplete:
         return listing
     job_ids = list(filter(None, (valid_id(run.job_id) for run in incomplete)))
-    has_ids_alone = any(_has_id_alone(run) for run in incomplete)
-    if has_ids_alone and len(job_ids) > MAX_READ_ONE_BY_ONE:
+    lists_only_ids = any(_has_only_ids(run) for run in incomplete)
+    if lists_only_ids and len(job_ids) > MAX_READ_ONE_BY_ONE:
         raise InvalidArguments(
             f"This batch run lists {len(job_ids)} job ids without verdicts, too many to read one"
             " by one. Read single runs with get_test_run."
         )
     outcomes = await _read_each(job_ids[:MAX_READ_ONE_BY_ONE], batch_id, agent_id, api)
-    if has_ids_alone and len(incomplete) == len(listing.items):
+    if lists_only_ids and len(incomplete) == len(listing.items):
         _require_any_run(job_ids, outcomes)
     return _complete_listing(listing, outcomes, job_ids)
 
@@ -200,10 +200,10 @@ def _complete_listing(
         if run.job_id in incomplete:
             unreadable.append(UnreadableEntry(position, run.job_id))
         # A listed test run that has more than its id stands without its own record.
-        if run.job_id not in incomplete or not _has_id_alone(run):
+        if run.job_id not in incomplete or not _has_only_ids(run):
             items.append(run)
     return replace(listing, items=items, unreadable=unreadable)
 
 
-def _has_id_alone(run: TestRun) -> bool:
+def _has_only_ids(run: TestRun) -> bool:
     return set(run.raw) <= {"jobId", "testCase"}

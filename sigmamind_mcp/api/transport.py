@@ -35,8 +35,8 @@ from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
 
 DEADLINE_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_DEPTH = 64
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_ANSWER_DEPTH = 64
 
 _TIMEOUT = httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS).as_dict()
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -121,7 +121,7 @@ class APITransport:
         self,
         kind: type[BaseException] | None,
         exc: BaseException | None,
-        trace: TracebackType | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self._pool.aclose()
 
@@ -322,9 +322,9 @@ async def _join_chunks(response: httpx2.Response) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > MAX_ANSWER_BYTES:
             raise errors.UnexpectedAnswer(
-                f"The API's answer is larger than {MAX_BODY_BYTES // 2**20} MiB."
+                f"The API's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB."
                 " Ask for less, such as a smaller size.",
                 succeeded=response.is_success,
             )
@@ -380,7 +380,7 @@ def _decode(raw: bytes) -> Any:
         return None
     try:
         data = parse_json(raw)
-        if is_deeper_than(MAX_DEPTH, data):
+        if is_deeper_than(MAX_ANSWER_DEPTH, data):
             raise ValueError("nested too deep")
         return data
     except (ValueError, RecursionError):
@@ -397,7 +397,7 @@ def _parse_reasons(raw: bytes) -> dict[str, str]:
         body = parse_json(raw)
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(body, dict) or is_deeper_than(MAX_DEPTH, body):
+    if not isinstance(body, dict) or is_deeper_than(MAX_ANSWER_DEPTH, body):
         return {}
     return find_reasons(body)
 

@@ -56,13 +56,13 @@ def build_unknown_outcome(
     reasons: Mapping[str, str] | None = None,
 ) -> OutcomeUnknown:
     return OutcomeUnknown(
-        f"The {write.noun} may have been made: the request left, but no readable answer"
-        f" confirms it. Look with {write.reading_tool} before trying again.",
+        f"The request was sent, but no readable answer confirms it. The {write.noun} may have"
+        f" been made: check with {write.reading_tool} first.",
         upstream=reasons,
     )
 
 
-def read_confirmation(
+def read_written_record(
     answer: WriteAnswer,
     kind: type[RecordT],
     id_name: str,

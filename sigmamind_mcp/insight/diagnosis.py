@@ -31,7 +31,7 @@ MIN_COMPLAINT_SIMILARITY = 0.42
 MIN_SHARED_WORDS = 2
 MAX_LEADERS = 400
 MAX_QUOTES = 4
-LAST_TURNS = 2
+LAST_TURNS_QUOTED = 2
 MAX_COMPLAINT_TEXT = 500
 MAX_COMPLAINT_WORDS = 60
 MAX_CLOSENESS_GROUPS = 30
@@ -156,7 +156,7 @@ def count_verdicts(runs: Iterable[TestRun]) -> Counts:
     return Counts(passed, passed + failed)
 
 
-def find_last_completed_date(runs: Iterable[TestRun]) -> datetime | None:
+def find_last_end(runs: Iterable[TestRun]) -> datetime | None:
     """Return when the newest of the runs ended; None if none has."""
     return max(filter(None, (run.completed_date for run in runs)), default=None)
 
@@ -207,7 +207,7 @@ def group_failures(failed: Sequence[TestRun]) -> list[FailureGroup]:
 
 def extract_complaint(run: TestRun) -> Complaint:
     """Return what the remarks complain about; without remarks, use the last two turns."""
-    last_turns = (run.conversation or [])[-LAST_TURNS:]
+    last_turns = (run.conversation or [])[-LAST_TURNS_QUOTED:]
     text = run.remarks or "\n".join(turn.content for turn in last_turns)
     sentences = list(filter(str.strip, _SENTENCE_ENDS.split(text)))
     complaints = list(filter(COMPLAINT_WORDS.search, sentences))
@@ -229,8 +229,8 @@ def plan_reading(
 ) -> ReadingPlan:
     """Plan which groups to show and which transcripts to read for them.
 
-    Failed runs: one for each shown group, then the queue. Passed runs: first those of test cases
-    that also failed, for comparison.
+    Failed runs: one for each shown group, then the failed runs not read yet. Passed runs: first
+    those of test cases that also failed, for comparison.
     """
     shown = list(groups[from_group : from_group + MAX_GROUPS_SHOWN])
     readable = list(filter(_is_readable, order_for_reading(groups)))
@@ -280,7 +280,7 @@ def find_signals_by_job(runs: Sequence[TestRun]) -> dict[str, list["Signal"]]:
 def tally_signals(
     failed: Sequence[TestRun], passed: Sequence[TestRun], signals: SignalsByJob
 ) -> list[SignalTally]:
-    """Count the runs with each kind of signal, those that separate failed from passed first."""
+    """Count the runs with each kind of signal; kinds more common in failed runs come first."""
     tallies = []
     for kind in {signal.kind for signal in chain.from_iterable(signals.values())}:
         in_failed = _find_first_signals(failed, kind, signals)
@@ -320,8 +320,8 @@ def choose_quotes(run: TestRun, signals: Sequence["Signal"]) -> list[Quote]:
 
     chosen = list(reasons)
     if len(turns) > 1:
-        chosen = chosen[: MAX_QUOTES - LAST_TURNS]
-    for number in list(turns)[-LAST_TURNS:]:
+        chosen = chosen[: MAX_QUOTES - LAST_TURNS_QUOTED]
+    for number in list(turns)[-LAST_TURNS_QUOTED:]:
         reasons.setdefault(number, "last turns")
         if number not in chosen:
             chosen.append(number)

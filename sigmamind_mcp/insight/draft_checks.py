@@ -106,7 +106,7 @@ def reads_as_english(text: str) -> bool:
     return bool(words) and latin_letters >= 0.8 * letters and has_enough_small_words
 
 
-def _simplify(text: str) -> str:
+def _normalize_quotes_and_spaces(text: str) -> str:
     return _SPACES.sub(" ", text.replace("’", "'"))
 
 
@@ -127,7 +127,7 @@ def _lint_prompt(prompt: str) -> list[Finding]:
     if not prompt.strip():
         reason = "There is no user prompt, so the simulated user has no role and no goal."
         return [Finding("userPrompt", "problem", reason, DESCRIBE_THE_USER)]
-    prompt = _simplify(prompt)
+    prompt = _normalize_quotes_and_spaces(prompt)
     if not reads_as_english(prompt):
         return []
     return [*_apply_rules("userPrompt", prompt), *_lint_goal(prompt), *_lint_persona(prompt)]
@@ -184,7 +184,7 @@ def _lint_criteria(criteria: str) -> list[Finding]:
     if not criteria.strip():
         reason = "There are no success criteria, so the judge has nothing to judge by."
         return [Finding("successCriteria", "problem", reason, _NAME_AN_OUTCOME)]
-    criteria = _simplify(criteria)
+    criteria = _normalize_quotes_and_spaces(criteria)
     if criteria.isascii() and len(_LETTERS.findall(criteria)) < MIN_CRITERIA_WORDS:
         reason = "The criteria have too few words, so the judge decides what success is."
         return [Finding("successCriteria", "problem", reason, _NAME_AN_OUTCOME)]
@@ -264,7 +264,7 @@ _PERSONA_NAME = re.compile(
 
 def _lint_persona_name(prompt: str, mock_data: Sequence[MockVariable]) -> list[Finding]:
     """Compare the simulated user's name with the customer's name in the mock data."""
-    persona = _PERSONA_NAME.search(_simplify(prompt))
+    persona = _PERSONA_NAME.search(_normalize_quotes_and_spaces(prompt))
     if persona is None:
         return []
     persona_words = _fold_letters(persona.group(1))
@@ -379,7 +379,7 @@ def _report_renamed(match: _VariableMatch) -> list[Finding]:
         quoted = quote_names([right])
         reason = (
             f"Mock variable {quote_names([wrong])} is not used by the agent, which uses {quoted}:"
-            " a variable without a value becomes empty text, without an error."
+            " a variable without a value becomes empty text, and no error is shown."
         )
         suggestion = f"Rename it to {quoted}, in the same upper and lower case."
         findings.append(Finding("mockData", "problem", reason, suggestion))
@@ -391,7 +391,7 @@ def _report_missing(match: _VariableMatch) -> list[Finding]:
     if match.empty:
         reason = (
             f"The agent uses {quote_names(match.empty)} without a mock value:"
-            " it becomes empty text, without an error."
+            " each becomes empty text, and no error is shown."
         )
         findings.append(Finding("mockData", "problem", reason, "Add a mock value for each."))
     if match.extracted:
@@ -429,7 +429,7 @@ def _lint_model_of_agent(draft: TestCase, agent: Agent) -> list[Finding]:
 def _lint_model(model: str) -> list[Finding]:
     if not model or model in KNOWN_LLM_MODELS:
         return []
-    reason = "SigmaMind's pages do not list this model; our copy of the list may be old."
+    reason = "SigmaMind's documentation does not list this model; our copy of the list may be old."
     similar = get_close_matches(model[:128].casefold(), KNOWN_LLM_MODELS, n=MODELS_SHOWN)
     if similar:
         suggestion = f"Similar models: {', '.join(similar)}."

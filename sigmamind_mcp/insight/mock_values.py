@@ -1,8 +1,8 @@
 """Find where an agent's words contradict a mock variable: a name, an id, a date or an amount.
 
-A contradiction needs another value of the same kind, close to the variable's noun. These values
-contradict nothing: values that the user brings up, values of other mock variables, and values that
-the agent only asks about, offers or compares.
+A contradiction needs another value of the same kind, close to the noun in the variable's name
+(order in order_number). These values contradict nothing: values that the user brings up, values of
+other mock variables, and values that the agent only asks about, offers or compares.
 """
 
 import re
@@ -115,7 +115,7 @@ def _build_noun_checks(variable: str, value: str) -> list[ValueCheck]:
         return [AmountCheck(variable, amount, _compile_amount_context(words))]
     if not _is_identifier(words, value):
         return []
-    labelled = LabelledIdCheck(variable, value, _compile_id_context(words))
+    labelled = LabelledIdCheck(variable, value, _compile_id_after_noun(words))
     prefix = re.match(r"[A-Za-z]{2,}", value)
     if prefix is None:
         return [labelled]
@@ -226,7 +226,7 @@ def _is_identifier(words: Sequence[str], value: str) -> bool:
     return not value.isdigit() or not _ID_WORDS.isdisjoint(words)
 
 
-def _compile_id_context(words: Sequence[str]) -> re.Pattern[str]:
+def _compile_id_after_noun(words: Sequence[str]) -> re.Pattern[str]:
     nouns = [word for word in words if word not in _GENERAL_ID_WORDS and len(word) > 2]
     any_noun = _join_alternatives(nouns or words)
     between = (

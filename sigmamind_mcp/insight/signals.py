@@ -22,7 +22,7 @@ from sigmamind_mcp.untrusted_text import clean
 
 MAX_TURN_CHARACTERS = 4_000
 MAX_CHARACTERS = 40_000
-LAST_TURNS = 4  # always read, however long the conversation is
+LAST_TURNS_READ = 4  # always read, however long the conversation is
 MAX_MOCK_VARIABLES = 30
 
 SignalKind = Literal[
@@ -66,8 +66,8 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
 
 
 def read_spoken_turns(conversation: Sequence[Turn]) -> list[SpokenTurn]:
-    """Return the turns with text: those within the limit of characters, and the last few."""
-    first_of_last = len(conversation) - LAST_TURNS + 1
+    """Return turns with text, cleaned and truncated; always the last four."""
+    first_of_last = len(conversation) - LAST_TURNS_READ + 1
     characters_before = 0
     spoken_turns = []
     for number, turn in enumerate(conversation, start=1):

@@ -107,7 +107,7 @@ _DATE = re.compile(
     r"(?:,?\s{1,3}(?:de )?(?P<y2>\d{4}))?"
     rf"|(?P<m3>{_MONTH})\.?\s{{1,3}}(?P<d3>\d{{1,2}})(?:st|nd|rd|th)?\b"
     r"(?:,?\s{1,3}(?P<y3>\d{4}))?"
-    r"|(?P<a>\d{1,2})[./](?P<b>\d{1,2})[./](?P<y4>\d{4}))"
+    r"|(?P<first>\d{1,2})[./](?P<second>\d{1,2})[./](?P<y4>\d{4}))"
     r"|(?:(?P<y5>\d{4})年)?(?P<m5>\d{1,2})月(?P<d5>\d{1,2})日",
     re.IGNORECASE,
 )
@@ -132,8 +132,9 @@ def find_dates(text: str) -> list[WrittenDate]:
 
 
 def _parse_date(parts: dict[str, str | None]) -> WrittenDate:
-    if parts["a"] and parts["b"] and parts["y4"]:
-        first, second = int(parts["a"]), int(parts["b"])
+    if parts["first"] and parts["second"] and parts["y4"]:
+        # 3/4/2026 has two readings.
+        first, second = int(parts["first"]), int(parts["second"])
         return WrittenDate(frozenset({(first, second), (second, first)}), int(parts["y4"]))
     # Each other form of a date has its own number in the names of the groups.
     form = next(number for number in "1235" if parts["d" + number])

@@ -17,14 +17,14 @@ Request = ServerRequestContext[Any, Any]
 
 
 class APIAccess:
-    """Finds the key of a request and opens the API with it."""
+    """Finds the key of a request and builds a client that uses it."""
 
     def __init__(self, settings: Settings, transport: APITransport) -> None:
         self._settings = settings
         self._transport = transport
         self._recent_writes = RecentWrites()
 
-    def open_client(self, ctx: Request) -> SigmaMindClient:
+    def build_client(self, ctx: Request) -> SigmaMindClient:
         """Return a client that uses the caller's key.
 
         Raises:
@@ -39,13 +39,13 @@ class APIAccess:
         except SigmaMindError:
             return None
 
-    def hide_key(self, ctx: Request, data: Any) -> Any:
+    def mask_key(self, ctx: Request, data: Any) -> Any:
         """Return decoded JSON with the caller's key replaced."""
         try:
             key = self._find_key(ctx)
         except SigmaMindError:
             return data
-        return OwnKey(key.get_secret_value()).hide(data)
+        return OwnKey(key.get_secret_value()).mask(data)
 
     def _find_key(self, ctx: Request) -> SecretStr:
         if ctx.request is None:  # stdio has no HTTP request

@@ -85,7 +85,7 @@ class CompletionHandler:
         choices: list[Choice] = []
         with anyio.move_on_after(LOOKUP_SECONDS):
             try:
-                choices = await _look_up(name, variables, self._access.open_client(ctx))
+                choices = await _look_up(name, variables, self._access.build_client(ctx))
                 self._cache[cache_key] = CachedChoices(now, choices)
             except SigmaMindError:
                 return []

@@ -38,7 +38,7 @@ _SECRET = secrets.token_bytes(32)
 
 
 class UsedAnswers:
-    """The states of answers that were used; each counts once."""
+    """Keeps the states of answers that were used; each counts once."""
 
     def __init__(self) -> None:
         self._states: set[str] = set()
@@ -67,7 +67,7 @@ _USED_ANSWERS = UsedAnswers()
 
 
 class Unanswered(Exception):
-    """The question is the result of this call."""
+    """Raised when the call's result is a question to the person."""
 
     def __init__(self, result: mcp.InputRequiredResult) -> None:
         super().__init__()

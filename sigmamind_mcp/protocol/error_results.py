@@ -1,4 +1,4 @@
-"""Our errors as the text that a model reads."""
+"""Turn our errors into the text that a model reads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ REASONS_SHOWN = 20
 REASONS_CHARACTERS = 2000
 
 
-def refuse_call(exc: SigmaMindError) -> mcp.CallToolResult:
+def build_error_result(exc: SigmaMindError) -> mcp.CallToolResult:
     """Return the error as the result of a tool call."""
     text = mcp.TextContent(text=explain_error(exc))
     return mcp.CallToolResult(content=[text], is_error=True)

@@ -1,4 +1,4 @@
-"""What surrounds every request: a line in the log, and no key in the answer."""
+"""What surrounds every request: a line in the log, no key in the answer, errors in our words."""
 
 import logging
 import re
@@ -11,6 +11,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
+from sigmamind_mcp.protocol.invalid_requests import explain_early_request, explain_invalid_request
 
 logger = logging.getLogger(__name__)
 
@@ -84,15 +85,31 @@ class KeyMasking:
         try:
             result = await call_next(ctx)
         except MCPError as exc:
-            message = self._access.hide_key(ctx, exc.error.message)
-            data = self._access.hide_key(ctx, exc.error.data)
+            message = self._access.mask_key(ctx, exc.error.message)
+            data = self._access.mask_key(ctx, exc.error.data)
             raise MCPError(exc.error.code, message, data) from exc
-        except ValidationError:  # invalid parameters; the SDK answers these
-            raise
         except Exception:
             # The SDK would send the text of this error, so only the log describes it.
             logger.exception("failed")
             raise MCPError(
                 mcp.INTERNAL_ERROR, "This server failed. Its log says where; please report that."
             ) from None
-        return self._access.hide_key(ctx, result) if isinstance(result, dict) else result
+        return self._access.mask_key(ctx, result) if isinstance(result, dict) else result
+
+
+class ParameterErrors:
+    """Explains requests that the SDK refuses before a handler sees them."""
+
+    async def __call__(self, ctx: Request, call_next: CallNext) -> HandlerResult:
+        try:
+            return await call_next(ctx)
+        except ValidationError as exc:
+            explanation = explain_invalid_request(ctx.method, exc)
+            if explanation is None:
+                raise
+            raise MCPError(mcp.INVALID_PARAMS, explanation) from None
+        except MCPError as exc:
+            # The SDK's error for a request that comes before the handshake.
+            if exc.error.code == mcp.INVALID_PARAMS and exc.error.data == "":
+                raise MCPError(mcp.INVALID_PARAMS, explain_early_request(ctx.method)) from None
+            raise

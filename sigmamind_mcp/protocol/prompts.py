@@ -41,7 +41,7 @@ class CheckRegression(ForAgent):
 def author_test_cases(args: AuthorTestCases, *, read_only: bool) -> str:
     """Draft test cases for an agent, check them, and store those you approve."""
     focus = args.focus or (
-        "the tasks its prompt gives it, what a caller can do to make them hard,"
+        "the tasks its prompt gives it, what a user can do to make them hard,"
         " and what it must refuse"
     )
     store = (
@@ -93,7 +93,7 @@ Judge whether the SigmaMind agent {args.agent_id} got worse since batch run {arg
 
 1. {_find_candidate(args, read_only=read_only)}
 2. compare_batch_runs. Only *regressed* and *improved* are proven. For *changed, not proven* give
-   the attempts that would settle it; for *definition changed* say what was edited, since that test
+   the attempts that would prove it; for *definition changed* say what was edited, since that test
    no longer measures the same.
 3. For each regressed case diagnose_batch_run of the candidate, and compare_test_runs of a passed
    base run with a failed candidate run: the turn where they diverge.

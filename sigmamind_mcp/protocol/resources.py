@@ -121,7 +121,7 @@ class ResourceHandlers:
                 raise MCPError(code=mcp.INVALID_PARAMS, message="This list has one page.")
             return ResourcePage([], None)
         try:
-            api = self._access.open_client(ctx)
+            api = self._access.build_client(ctx)
             return await list_transcripts(cursor or "0:0", agent_id, api)
         except InvalidArguments as exc:
             raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc)) from exc
@@ -169,7 +169,7 @@ class ResourceHandlers:
             if guide is None:
                 raise InvalidArguments("No guide has that name. resources/list shows all guides.")
             return Contents(guide, FINAL_TTL_MS)
-        api = self._access.open_client(ctx)
+        api = self._access.build_client(ctx)
         try:
             return await read_object(address, api)
         except (NotAllowed, NotFound) as exc:

@@ -14,15 +14,15 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.protocol.api_access import APIAccess
 from sigmamind_mcp.protocol.completions import CompletionHandler
 from sigmamind_mcp.protocol.instructions import write_instructions
-from sigmamind_mcp.protocol.middleware import CallLog, KeyMasking
+from sigmamind_mcp.protocol.middleware import CallLog, KeyMasking, ParameterErrors
 from sigmamind_mcp.protocol.prompts import PROMPTS, PromptHandlers
 from sigmamind_mcp.protocol.resources import ResourceHandlers
 from sigmamind_mcp.protocol.tool_calls import ToolHandlers
 from sigmamind_mcp.settings import Settings
 
 _SERVER_ENDED = (
-    "The server ended before this was answered. What was to be written may have been done:"
-    " look before you repeat it."
+    "The server ended before this was answered. If this call writes, the write may have been made."
+    " Check before you repeat it."
 )
 _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -64,12 +64,13 @@ def build_server(settings: Settings, transport: APITransport) -> Server[Any]:
         on_completion=completions.complete,
     )
     # The first one is the outermost.
-    server.middleware += [CallLog(access, tools.names | set(PROMPTS)), KeyMasking(access)]
+    log = CallLog(access, tools.names | set(PROMPTS))
+    server.middleware += [log, KeyMasking(access), ParameterErrors()]
     return server
 
 
 def explain_end(message: SessionMessage) -> SessionMessage:
-    """Explain the error of a call that the end of the server has cut."""
+    """Replace the error of a call that the stopping server interrupted."""
     error = message.message
     if not isinstance(error, mcp.JSONRPCError) or error.error.code != mcp.CONNECTION_CLOSED:
         return message

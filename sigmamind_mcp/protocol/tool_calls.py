@@ -11,7 +11,7 @@ from sigmamind_mcp.errors import NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.protocol.elicitation import Unanswered, confirm, get_answer_state
-from sigmamind_mcp.protocol.error_results import add_suggestions, refuse_call
+from sigmamind_mcp.protocol.error_results import add_suggestions, build_error_result
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
@@ -65,15 +65,15 @@ class ToolHandlers:
                 tool=tool.name,
                 default_agent_id=self._settings.agent_id,
             )
-            api = self._access.open_client(ctx)
+            api = self._access.build_client(ctx)
         except SigmaMindError as exc:
-            return refuse_call(exc)
+            return build_error_result(exc)
         try:
             result = await self._run(tool, args, api, ctx, params)
         except Unanswered as question:
             return question.result
         except SigmaMindError as exc:
-            result = refuse_call(exc)
+            result = build_error_result(exc)
         api.mark_delivered()
         return result
 
@@ -94,9 +94,9 @@ class ToolHandlers:
 
     def _build_context(self, ctx: Request, params: mcp.CallToolRequestParams) -> CallContext:
         async def ask(question: str, launch: str) -> bool | None:
-            hidden = self._access.hide_key(ctx, question)
+            masked = self._access.mask_key(ctx, question)
             subject = f"{self._access.identify_caller(ctx) or ''} {launch}"
-            return await confirm(hidden, subject, ctx.session, params)
+            return await confirm(masked, subject, ctx.session, params)
 
         confirmation = Confirmation(
             limit=self._settings.confirm_attempts,
@@ -110,7 +110,7 @@ class ToolHandlers:
         if any(tool.name == name for tool in TOOLS):
             return f"{name} writes, and this server was started read-only."
         nearest = ", ".join(get_close_matches(name[:100], self._tools, n=3, cutoff=0))
-        return f"There is no such tool; the nearest are {nearest}, and tools/list shows all."
+        return f"There is no such tool. Similar names: {nearest}. tools/list shows all."
 
 
 def _build_result(answer: Answer, revision: str) -> mcp.CallToolResult:

@@ -46,11 +46,11 @@ STORED_CASE_FIELDS = ("label", "llmModel", "mockData", "userPrompt", "attempt", 
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """Switch the sandbox to other behaviour, for tests."""
+    """Switches the sandbox to other behaviour, for tests."""
 
     older_pages: bool = False
-    """Answer like the API's older pages: bare lists, `isSuccesful`, no label or conversation, and
-    no body after a launch."""
+    """Answer as the API's older documentation shows: bare lists, `isSuccesful`, no label or
+    conversation, and no body after a launch."""
     run_list: bool = True
     """Serve the undocumented list of test runs."""
     live_definitions: bool = False
@@ -104,7 +104,7 @@ ObjectT = TypeVar("ObjectT")
 
 
 class _API:
-    """Implement the operations over one store."""
+    """Implements the operations over one store."""
 
     def __init__(
         self,
@@ -340,7 +340,7 @@ def _require_found(stored: ObjectT | None) -> ObjectT:
 
 
 def _require_owner(agent_id: str, owner: str | None) -> None:
-    # The API's pages do not say if another agent's object is a 403 or a 404. Here it is a 403.
+    # The API's documentation does not say if another agent's object is a 403 or a 404. It is 403.
     if owner != agent_id:
         raise SandboxError(403, "Access denied for this resource")
 

@@ -24,7 +24,7 @@ MAX_MOCK_VALUE = 200  # many turns of many attempts repeat a value
 
 
 class Launch(NamedTuple):
-    """Hold what all attempts of a batch run share; `duration` is a range in seconds."""
+    """Holds what all attempts of a batch run share; `duration` is a range in seconds."""
 
     batch_id: str
     behaviour: Behaviour

@@ -12,7 +12,7 @@ from sigmamind_mcp.sandbox.store import Body
 
 
 class SandboxError(HTTPException):
-    """Report an error in the documented form; `fields` are its `validationErrors`."""
+    """Reports an error in the documented form; `fields` are its `validationErrors`."""
 
     def __init__(self, status: int, message: str, fields: dict[str, str] | None = None) -> None:
         super().__init__(status, message)
@@ -20,7 +20,7 @@ class SandboxError(HTTPException):
 
 
 class RequestBody(BaseModel):
-    """Accept unknown fields, as the API's schema does; reject null in known ones."""
+    """Accepts unknown fields, as the API's schema does; rejects null in known ones."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 

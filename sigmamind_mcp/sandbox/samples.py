@@ -295,7 +295,7 @@ def list_past_batches() -> Iterator[PastBatch]:
 
 
 class DocumentedRun(NamedTuple):
-    """The test run that the API's pages print."""
+    """The test run that the API's documentation prints."""
 
     job_id: str
     chat_id: str

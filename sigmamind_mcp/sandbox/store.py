@@ -49,7 +49,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class TimedTurn(NamedTuple):
-    """Hold a turn and its time."""
+    """Holds a turn and its time."""
 
     role: str
     content: str
@@ -57,7 +57,7 @@ class TimedTurn(NamedTuple):
 
 
 class StoredRun(NamedTuple):
-    """Hold a whole test run; `completed` is None for a broken run, which never ends."""
+    """Holds a whole test run; `completed` is None for a broken run, which never ends."""
 
     job_id: str
     batch_id: str
@@ -71,7 +71,7 @@ class StoredRun(NamedTuple):
 
 
 class StoredBatch(NamedTuple):
-    """Hold a batch run with its test cases as they were at the launch."""
+    """Holds a batch run with its test cases as they were at the launch."""
 
     batch_id: str
     agent_id: str
@@ -80,7 +80,7 @@ class StoredBatch(NamedTuple):
 
 
 class Store:
-    """Read and write one database, in memory or in a file."""
+    """Reads and writes one database, in memory or in a file."""
 
     def __init__(self, path: Path | None, seed: int) -> None:
         self._seed = seed

@@ -83,7 +83,9 @@ class AgentAnswer(Answer):
     tool_count: int | None = Field(
         default=None, description="Absent when the API's answer does not show its tools."
     )
-    webhook_count: int | None = Field(default=None, description="Absent likewise.")
+    webhook_count: int | None = Field(
+        default=None, description="Absent when the API's answer does not show its webhooks."
+    )
 
     @classmethod
     def of(

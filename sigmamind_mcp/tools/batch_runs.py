@@ -15,7 +15,7 @@ from sigmamind_mcp.api.run_reading import (
     BatchRunStatus,
     Progress,
     derive_progress,
-    find_last_completed,
+    find_end_if_stalled,
     read_progress,
 )
 from sigmamind_mcp.concurrency import gather_errors
@@ -50,13 +50,13 @@ from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, s
 from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 10.0
+FIRST_POLL_PAUSE = 1.0
+LONGEST_POLL_PAUSE = 10.0
 
 STATES_EXPLAINED: dict[BatchRunState, str] = {
     "stalled": (
-        "Stalled: attempts are still undecided more than 15 minutes after the launch;"
-        " some may have broken."
+        "Stalled: attempts are undecided, and nothing has happened for more than 15 minutes;"
+        " some may never end."
     ),
     "unknown": (
         "Unknown: the counters, test cases and dates that could be read do not show a state."
@@ -289,10 +289,10 @@ def _describe_counter(count: int | None, verdict: str) -> str:
 
 
 def _growing_pauses() -> Iterator[float]:
-    pause = FIRST_PAUSE
+    pause = FIRST_POLL_PAUSE
     while True:
         yield pause
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        pause = min(pause * 1.5, LONGEST_POLL_PAUSE)
 
 
 async def _report_progress(answer: BatchRunAnswer, report: ProgressReport) -> None:
@@ -312,7 +312,7 @@ async def _match_runs(
     found = [(number, run) for number, run in enumerate(left) if _has_label(run, wanted)]
     ends = await gather_errors(
         [
-            partial(find_last_completed, run, run.batch_id, args.agent_id, now, api)
+            partial(find_end_if_stalled, run, run.batch_id, args.agent_id, now, api)
             for _, run in found
         ]
     )

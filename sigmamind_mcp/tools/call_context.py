@@ -11,7 +11,7 @@ ProgressReport = Callable[[float, float | None, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Say when a launch needs a person's yes, and ask for it.
+    """Says when a launch needs a person's yes, and asks for it.
 
     A caller may start `limit` attempts within an hour without a yes; `started` counts them.
     `ask` takes the question and the exact launch; it returns None if nobody can be asked.

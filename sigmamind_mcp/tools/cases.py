@@ -37,7 +37,7 @@ from sigmamind_mcp.tools.arguments import (
     TestCaseId,
     hide_default,
 )
-from sigmamind_mcp.tools.drafts import Draft, FindingShown, MockEntry, Prose, sort_findings
+from sigmamind_mcp.tools.drafts import DraftArguments, FindingShown, MockEntry, Prose, sort_findings
 from sigmamind_mcp.tools.launch_plan import identify_definition
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record
 from sigmamind_mcp.uris import uri_of
@@ -46,7 +46,7 @@ SHOWN_AS_SENT = "The API confirmed it without showing it: the values here are th
 WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 
-class CreateTestCase(Draft):
+class CreateTestCase(DraftArguments):
     allow_duplicate: Annotated[
         bool, Field(description="Store it again within 10 minutes of the same call.")
     ] = False
@@ -145,7 +145,7 @@ class CreatedTestCase(TestCaseAnswer):
     """The test case as it was stored."""
 
     repeated: bool | None = Field(
-        default=None, description="True when this is the outcome of the same call before."
+        default=None, description="True when this is the result of the same call before."
     )
     findings: list[FindingShown] = Field(
         default=[], description="What check_test_case says without reading anything."
@@ -164,7 +164,7 @@ _JSON_TYPES = ("string", "number", "boolean", "array", "object", "null")
 _Value = Annotated[Any, WithJsonSchema({"anyOf": [{"type": each} for each in _JSON_TYPES]})]
 
 
-class Change(BaseModel):
+class FieldChange(BaseModel):
     """A field that changed; None means absent."""
 
     field: str
@@ -180,7 +180,7 @@ class Change(BaseModel):
 class UpdatedTestCase(TestCaseAnswer):
     """The test case as it is after the change."""
 
-    changes: list[Change] = Field(description="Fields whose value changed.")
+    changes: list[FieldChange] = Field(description="Fields whose value changed.")
     not_as_sent: list[str] = Field(
         default=[], description="Fields that the API shows with another value than was sent."
     )
@@ -269,7 +269,7 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     if written.repeated:
         answer.repeated = True
         hints.append(
-            "The same call was made before: this is its outcome, and nothing new was stored."
+            "The same call was made before: this is its result, and nothing new was stored."
         )
     answer.hint = " ".join(hints) or None
     if answer.test_case_id:
@@ -373,13 +373,13 @@ def _build_test_case_list(
     return answer
 
 
-def _find_changes(before: JSONObject, after: JSONObject) -> list[Change]:
+def _find_changes(before: JSONObject, after: JSONObject) -> list[FieldChange]:
     changes = []
     for name in WRITABLE:
         old, new = before.get(name), after.get(name)
         # A field that the API does not show may still have its value.
         if name in after and old != new:
-            changes.append(Change(field=name, before=old, after=new))
+            changes.append(FieldChange(field=name, before=old, after=new))
     return changes
 
 

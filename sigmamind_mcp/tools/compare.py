@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 import anyio.to_thread
 from pydantic import Field
@@ -11,8 +11,8 @@ from pydantic import Field
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Listing, TestRun, Turn, Verdict
 from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
-from sigmamind_mcp.concurrency import gather_errors
-from sigmamind_mcp.errors import InvalidArguments, NotOffered, SigmaMindError
+from sigmamind_mcp.concurrency import gather_errors, require_results
+from sigmamind_mcp.errors import InvalidArguments, NotOffered
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.alignment import (
     MAX_ALIGNED_TURNS,
@@ -63,8 +63,6 @@ from sigmamind_mcp.uris import uri_of
 
 ONLY_SHOWN = 8
 
-T = TypeVar("T")
-
 
 class CompareBatchRuns(ForAgent):
     base_batch_id: Annotated[Id, Field(description="The earlier one, from list_batch_runs.")]
@@ -72,7 +70,9 @@ class CompareBatchRuns(ForAgent):
     base_job_ids: Annotated[
         JobIds, Field(description="Base test runs, if the API cannot list them.")
     ] = []
-    candidate_job_ids: Annotated[JobIds, Field(description="Candidate test runs, likewise.")] = []
+    candidate_job_ids: Annotated[
+        JobIds, Field(description="Candidate test runs, if the API cannot list them.")
+    ] = []
     from_test_case: Annotated[
         Offset, Field(description="Test cases that earlier calls have shown.")
     ] = 0
@@ -82,7 +82,7 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
     """Compare two batch runs by case: what changed beyond noise, what is unproven, what was edited.
 
     Use it after a change; for why attempts failed use diagnose_batch_run, for two conversations
-    compare_test_runs. Reads both, no model calls. Says how many attempts would settle it.
+    compare_test_runs. Reads both, no model calls. Says how many attempts would prove it.
     """
     if args.base_batch_id == args.candidate_batch_id:
         raise InvalidArguments(
@@ -116,7 +116,7 @@ async def _read_batches(
             partial(read, args.candidate_batch_id, args.candidate_job_ids),
         ]
     )
-    base, candidate = _raise_first_error(outcomes)
+    base, candidate = require_results(outcomes)
     return base, candidate
 
 
@@ -228,7 +228,7 @@ async def compare_test_runs(args: CompareTestRuns, api: SigmaMindClient) -> "Com
             partial(api.get_test_run, args.other_job_id, args.other_batch_id, args.agent_id),
         ]
     )
-    run, other = _raise_first_error(outcomes)
+    run, other = require_results(outcomes)
     diff = await anyio.to_thread.run_sync(
         compare_conversations,
         run.conversation or [],
@@ -305,7 +305,7 @@ class ComparedTestRuns(Answer):
     other: RunShown
     test_case_id: str | None = None
     parts_at_turn: int | None = Field(
-        default=None, description="Absent when the agent says alike things throughout."
+        default=None, description="Absent when the agent says similar things in both conversations."
     )
     parts_at_other_turn: int | None = None
     around: list[PairShown] = Field(description="The turns around that point, in pairs.")
@@ -355,7 +355,7 @@ class ComparedTestRuns(Answer):
         before = [
             self.run.line("Test run"),
             self.other.line("Other test run"),
-            f"{self._divergence_text()} Turns are alike in words, which is not meaning.",
+            f"{self._divergence_text()} Turns are matched by similar words, not by meaning.",
         ]
         data = [
             f"remarks: {self.run.remarks or NO_REMARKS}",
@@ -381,7 +381,7 @@ class ComparedTestRuns(Answer):
                 f"They diverge at other turn {other_turn}, which has no counterpart in the first."
             )
         if self.run.turn_count and self.other.turn_count:
-            return "The agent says alike things throughout."
+            return "The agent says similar things in both conversations."
         return "Where they diverge is unknown: at least one has no turns to compare."
 
 
@@ -422,13 +422,3 @@ def _make_transcript_call(run: RunShown, turn: int | None, agent_id: str) -> Nex
     if turn:
         arguments["fromTurn"] = turn
     return NextCall(tool="get_test_run", arguments=arguments)
-
-
-def _raise_first_error(outcomes: Sequence[T | SigmaMindError]) -> list[T]:
-    """Return the results; if a call failed, raise its error."""
-    results: list[T] = []
-    for outcome in outcomes:
-        if isinstance(outcome, SigmaMindError):
-            raise outcome
-        results.append(outcome)
-    return results

@@ -40,8 +40,8 @@ class CaseChangeRow(AnswerPart):
     )
     attempts_to_settle: str | None = Field(
         default=None,
-        description="Attempts a side that would prove a change as large as the one seen,"
-        " 4 times in 5.",
+        description="Attempts in each batch run that would prove a change as large as the"
+        " observed one, 4 times in 5.",
     )
     smallest_drop: float | None = Field(
         default=None, description="The smallest drop of the rate these could have proven."
@@ -84,8 +84,8 @@ class CaseChangeRow(AnswerPart):
             parts.append(f"p {self.p:.3g}, adjusted {self.adjusted_p:.3g}")
         if self.attempts_to_settle:
             parts.append(
-                f"{self.attempts_to_settle} attempts a side would settle it,"
-                " if the rates are those seen"
+                f"{self.attempts_to_settle} attempts in each batch run would probably prove it,"
+                " if the true rates are those observed"
             )
         if self.change == "unchanged":
             parts.append(self._smallest_drop_text())
@@ -135,7 +135,7 @@ class ComparedBatchRuns(Answer):
         default=None, description="Compared test cases whose edits cannot be seen."
     )
     could_prove: bool = Field(
-        description="Whether any outcome of so few attempts could have been proven."
+        description="Whether any result of so few attempts could have been proven."
     )
     counts: dict[str, int] = Field(description="How many test cases changed in which way.")
     definitions_from: dict[str, DefinitionSource] = Field(

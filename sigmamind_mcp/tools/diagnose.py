@@ -23,7 +23,7 @@ from sigmamind_mcp.insight.diagnosis import (
     choose_quotes,
     choose_representative,
     count_verdicts,
-    find_last_completed_date,
+    find_last_end,
     find_signals_by_job,
     get_case_id,
     group_by_verdict,
@@ -64,7 +64,9 @@ class DiagnoseBatchRun(ForAgent):
     ] = []
     from_failure: Annotated[Offset, Field(description="Failures that earlier calls have read.")] = 0
     from_group: Annotated[Offset, Field(description="Groups that earlier calls have shown.")] = 0
-    from_test_case: Annotated[Offset, Field(description="Test cases likewise.")] = 0
+    from_test_case: Annotated[
+        Offset, Field(description="Test cases that earlier calls have shown.")
+    ] = 0
 
 
 async def diagnose_batch_run(
@@ -90,19 +92,19 @@ async def diagnose_batch_run(
     reading = await _read_transcripts(
         [*plan.failed, *plan.passed], args, api, context.report_progress
     )
-    findings = await anyio.to_thread.run_sync(
-        _show_findings, plan, reading, args, abandon_on_cancel=True
+    evidence = await anyio.to_thread.run_sync(
+        _collect_evidence, plan, reading, args, abandon_on_cancel=True
     )
     diagnosis = _Diagnosis(
         args=args,
         batch_run=batch_run,
-        state=batch_run.state(now, find_last_completed_date(runs)),
+        state=batch_run.state(now, find_last_end(runs)),
         counts=count_verdicts(runs),
         results=results,
         group_count=len(groups),
         plan=plan,
         reading=reading,
-        findings=findings,
+        evidence=evidence,
         notes=[
             *note_record("batch run", batch_run, args.batch_id),
             *note_listing("test run", listing, lambda run: run.job_id),
@@ -145,7 +147,7 @@ class _Reading(NamedTuple):
         return notes
 
 
-class _Findings(NamedTuple):
+class _Evidence(NamedTuple):
     """What the transcripts show, ready for the answer."""
 
     groups: list[GroupShown]
@@ -172,7 +174,7 @@ class _Diagnosis:
     group_count: int
     plan: ReadingPlan
     reading: _Reading
-    findings: _Findings
+    evidence: _Evidence
     notes: list[NotRead]
 
     @property
@@ -253,10 +255,10 @@ async def _read_transcripts(
     return _Reading(tried, read, failed)
 
 
-def _show_findings(plan: ReadingPlan, reading: _Reading, args: DiagnoseBatchRun) -> _Findings:
+def _collect_evidence(plan: ReadingPlan, reading: _Reading, args: DiagnoseBatchRun) -> _Evidence:
     signals = find_signals_by_job(reading.transcripts)
     tallies = tally_signals(reading.select(plan.failed), reading.select(plan.passed), signals)
-    return _Findings(
+    return _Evidence(
         groups=[_show_group(group, reading.runs, signals, args) for group in plan.groups],
         signals=list(map(SignalShown.of, tallies)),
     )
@@ -286,7 +288,7 @@ def _get_transcript_uri(run: TestRun, args: DiagnoseBatchRun) -> str | None:
 async def _fit_answer(diagnosis: _Diagnosis) -> DiagnosedBatchRun:
     """Build the answer with as many groups as fit, then as many test cases."""
     case_count = max(0, len(diagnosis.results) - diagnosis.args.from_test_case)
-    group_count = len(diagnosis.findings.groups)
+    group_count = len(diagnosis.evidence.groups)
     while group_count > 1:
         if _build_diagnosis(diagnosis, group_count, min(case_count, 1)).fits():
             break
@@ -312,8 +314,8 @@ def _build_diagnosis(diagnosis: _Diagnosis, group_count: int, case_count: int) -
         test_case_count=len(diagnosis.results),
         test_cases=list(map(CaseRow.of, cases)),
         group_count=diagnosis.group_count,
-        groups=diagnosis.findings.groups[:group_count],
-        signals=diagnosis.findings.signals,
+        groups=diagnosis.evidence.groups[:group_count],
+        signals=diagnosis.evidence.signals,
         uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
         hint=_write_diagnosis_hint(diagnosis),
     )

@@ -127,7 +127,7 @@ class GroupShown(AnswerPart):
         if not self.remarks:
             size = f"{self.size} failed, no remarks to read"
         else:
-            size = f"{self.size} failed alike" if self.size > 1 else "1 failed"
+            size = f"{self.size} failed with similar remarks" if self.size > 1 else "1 failed"
         like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
         return f"{size} ({cases}). For example {self.job_id or NO_ID}{like}:"
 
@@ -227,8 +227,8 @@ class DiagnosedBatchRun(Answer):
         for signal in self.signals:
             before.append(signal.line(self.failed_read, self.passed_read))
         if self.groups:
-            groups = f"{pluralize(self.group_count, 'group')} ({len(self.groups)} shown)"
-            data += ["", f"Failures in {groups}, alike in words:"]
+            groups = pluralize(self.group_count, "group")
+            data += ["", f"Failures in {groups} with similar remarks ({len(self.groups)} shown):"]
         for group in self.groups:
             data += group.lines()
         return Rendered(before, data, [f"Resource: {self.uri}"])

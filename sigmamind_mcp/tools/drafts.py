@@ -28,8 +28,8 @@ class MockEntry(Arguments):
     value: str
 
 
-class Draft(ForAgent):
-    """The fields of a test case that does not exist yet."""
+class DraftArguments(ForAgent):
+    """Holds the fields of a test case that does not exist yet."""
 
     user_prompt: Annotated[
         Prose, Field(description="Who the simulated user is and wants: 'You are…'")
@@ -50,7 +50,9 @@ class Draft(ForAgent):
         int,
         # Only a sanity limit: the confirmation of a launch guards its cost.
         Field(
-            ge=1, le=LARGEST_COUNT, description="Runs in each batch run; each costs model calls."
+            ge=1,
+            le=LARGEST_COUNT,
+            description="Attempts in each batch run; each costs model calls.",
         ),
         NotBool,
     ] = 1
@@ -99,7 +101,7 @@ class CheckedTestCase(Answer):
         return Rendered([f"Draft for agent {self.agent_id}: {result}."], [], lines)
 
 
-async def check_test_case(args: Draft, api: SigmaMindClient) -> CheckedTestCase:
+async def check_test_case(args: DraftArguments, api: SigmaMindClient) -> CheckedTestCase:
     """Check a draft before create_test_case: vague criteria, no goal, unfit mock data, duplicates.
 
     Takes the same arguments; to see a stored case use get_test_case. Reads the agent and its

@@ -34,7 +34,7 @@ from sigmamind_mcp.tools.launch_plan import (
 from sigmamind_mcp.untrusted_text import fence
 from sigmamind_mcp.uris import uri_of
 
-LOST_ID = "The API gave no id that can be used; list_batch_runs shows the new one, once listed."
+LOST_ID = "The API gave no usable id. list_batch_runs will show the batch run."
 
 
 class CreateBatchRun(ForAgent):
@@ -68,7 +68,7 @@ class CreatedBatchRun(Answer):
     )
     uri: str | None = None
     repeated: bool | None = Field(
-        default=None, description="True when this is the outcome of the same call before."
+        default=None, description="True when this is the result of the same call before."
     )
     identical_batch_id: str | None = Field(
         default=None, description="A batch run of the same test cases, minutes ago."
@@ -89,7 +89,7 @@ class CreatedBatchRun(Answer):
 
 @dataclass
 class Preparation:
-    """Read the plan of a launch, and get it confirmed, just before it is sent."""
+    """Reads what a batch run will start and gets a person's confirmation, before the POST."""
 
     args: CreateBatchRun
     api: SigmaMindClient
@@ -185,7 +185,7 @@ def _write_hint(answer: CreatedBatchRun, plan: LaunchPlan | None) -> str | None:
         hints.append(plan.warning)
     if answer.repeated:
         hints.append(
-            "The same call was already under way: this is its outcome,"
+            "The same call was already running: this is its result,"
             " and no second batch run was started."
         )
     if answer.identical_batch_id:
@@ -226,8 +226,8 @@ async def _require_agreement(
     size, number = cost.describe(), cost.describe_number()
     if given not in (None, cost.plan.attempts.least):
         raise NotConfirmed(
-            f"confirmAttempts is {given:,}, but the {size}. The person must agree to that; then"
-            f" it is {number}. Nothing was started."
+            f"confirmAttempts is {given:,}, but the {size}. The person must agree to this"
+            f" number; then confirmAttempts is {number}. Nothing was started."
         )
     reason = cost.find_reason_to_ask(confirmation.limit)
     if reason is None:

@@ -16,7 +16,7 @@ from sigmamind_mcp.tools.suggestions import suggest_ids
 from sigmamind_mcp.untrusted_text import clean
 
 CASES_NAMED = 10
-LABEL_CHARACTERS = 60
+QUESTION_LABEL_CHARACTERS = 60
 MOST_READ_AGAIN = 100
 """Listed test cases without a number of attempts that are read one by one."""
 
@@ -199,15 +199,15 @@ def _describe_case(case: TestCase) -> str:
 
 def _shorten_label(text: str) -> str:
     # Cleaned again: truncating leaves stray characters that had joined two others.
-    return clean(truncate_text(one_line(clean(text)), LABEL_CHARACTERS))
+    return clean(truncate_text(one_line(clean(text)), QUESTION_LABEL_CHARACTERS))
 
 
 def _warn_of_side_effects(agent: Agent | None) -> str | None:
-    """Return what runs may do outside the simulation; the API's pages do not say."""
+    """Return what runs may do outside the simulation; the API's documentation does not say."""
     if agent is None:
         return (
-            "The agent could not be read, so whether it has webhooks or tools, which runs might"
-            " call, is not known."
+            "The agent could not be read. It may have webhooks or tools, and simulations may call"
+            " them."
         )
     has = []
     if webhooks := len(agent.agent_settings.webhooks):
@@ -218,5 +218,5 @@ def _warn_of_side_effects(agent: Agent | None) -> str | None:
         return None
     return (
         f"The agent has {' and '.join(has)};"
-        " the API does not say whether simulations call them for real."
+        " the API does not say whether a simulation really calls them."
     )

@@ -50,12 +50,12 @@ from sigmamind_mcp.uris import uri_of
 RESULT_FIELDS = ("isSuccessful", "isSuccesful")
 UNREADABLE_RESULT = "Undecided: the result in the API's answer cannot be read."
 NO_RESULT = (
-    "Undecided: the API's answer has no result. The run may not have ended, or it broke;"
-    " one older than 15 minutes will probably not end any more."
+    "Undecided: the API's answer has no result. The run may not have ended, or it broke."
+    " A run that started more than 15 minutes ago will probably never end."
 )
 UNCERTAIN_FAILURE = (
     "Undecided: the API says isSuccessful false, without an end or remarks."
-    " It may say so of a run that goes on."
+    " It may say so of a run that is still running."
 )
 
 
@@ -63,7 +63,7 @@ class ListTestRuns(Paged, ForAgent):
     batch_id: BatchId
     verdict: Annotated[
         Literal["passed", "failed", "undecided"] | None,
-        Field(description="Keep this outcome."),
+        Field(description="Keep this verdict."),
     ] = None
     test_case_id: Annotated[Id, Field(description="Keep this test case.")] = ""
     detail: Detail = "concise"
@@ -91,7 +91,7 @@ class TestRunRow(AnswerPart):
     test_case_id: str | None = None
     label: str | None = None
     verdict: Verdict
-    remarks: str | None = Field(default=None, description="The judge's reason for the verdict.")
+    remarks: str | None = Field(default=None, description="The judge's reason for its result.")
     chat_id: str | None = Field(default=None, description="Finds the run in the dashboard.")
     transcript_uri: str | None = None
 
@@ -179,7 +179,7 @@ class TestRunAnswer(Answer):
     test_case_id: str | None = None
     label: str | None = None
     verdict: Verdict
-    remarks: str | None = Field(default=None, description="The judge's reason for the verdict.")
+    remarks: str | None = Field(default=None, description="The judge's reason for its result.")
     success_criteria: str | None = None
     chat_id: str | None = Field(default=None, description="Finds the run in the dashboard.")
     created_date: Time | None = None

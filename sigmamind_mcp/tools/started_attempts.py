@@ -36,7 +36,7 @@ class StartedLaunch:
 
 
 class StartedAttempts:
-    """Remember what each caller started, for an hour and within limits."""
+    """Remembers what each caller started, for an hour and within limits."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

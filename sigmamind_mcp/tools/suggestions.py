@@ -108,7 +108,7 @@ def suggest_ids(
         problem += f" {unread} of its entries could not be read."
     similar = _find_similar_ids(unknown, known)
     if similar:
-        return f"{problem} Near: {', '.join(similar[:3])}. {where}"
+        return f"{problem} Similar ids: {', '.join(similar[:3])}. {where}"
     shown = f" It has: {', '.join(known)}." if 0 < len(known) <= FEW else ""
     return f"{problem}{shown} {where}"
 

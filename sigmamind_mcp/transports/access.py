@@ -1,5 +1,7 @@
 """Who may send requests over HTTP: Host, Origin, preflight, key."""
 
+import re
+
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from pydantic import SecretStr
@@ -12,11 +14,23 @@ from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.settings import check_key
 
 RETRY_AFTER_SECONDS = 2
-MISSING_KEY = "Send your SigmaMind API key in the X-API-Key header, exactly once."
+MISSING_KEY = (
+    "Send your SigmaMind API key in the X-API-Key header, or as Authorization: Bearer and the key."
+)
+SEVERAL_KEYS = (
+    "This request has more than one SigmaMind API key. Send one, once: in the X-API-Key header,"
+    " or as Authorization: Bearer and the key."
+)
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+
+# Clients start an OAuth login for the Bearer scheme, and this server has none.
+CHALLENGE = 'ApiKey realm="sigmamind-mcp"'
+_BEARER = re.compile(r"bearer[ \t]+(\S.*)", re.IGNORECASE)
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 # The headers of MCP clients in browsers, beyond those that CORS always allows.
 _REQUEST_HEADERS = (
-    "Content-Type, Accept, X-API-Key, Last-Event-ID,"
+    "Content-Type, Accept, Authorization, X-API-Key, Last-Event-ID,"
     " Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name"
 )
 _RESPONSE_HEADERS = "Mcp-Session-Id, Mcp-Protocol-Version, Retry-After"
@@ -33,7 +47,8 @@ class RequestRefused(Exception):
 class AllowList:
     """Passes on requests whose Host and Origin are listed exactly; Origin may be absent.
 
-    Pages of a listed origin get an answer to their preflight, and CORS headers.
+    Health checks may send any Host. Pages of a listed origin get an answer to their preflight,
+    and CORS headers.
     """
 
     # A page in the user's browser can send requests to loopback (DNS rebinding), so the lists
@@ -49,7 +64,7 @@ class AllowList:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._find_refusal(headers)
+        refusal = _refuse_ambiguous(scope, headers) or self._find_refusal(scope, headers)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -62,9 +77,12 @@ class AllowList:
         app = _build_preflight_answer() if is_preflight else self.app
         await app(scope, receive, _add_cors_headers(origin, send))
 
-    def _find_refusal(self, headers: Headers) -> Response | None:
+    def _find_refusal(self, scope: Scope, headers: Headers) -> Response | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
-        if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
+        is_listed = len(hosts) == 1 and hosts[0].lower() in self.hosts
+        # Health checks of load balancers send their own Host, and the answers say nothing.
+        is_health_check = scope["path"] in HEALTH_PATHS and scope["method"] in ("GET", "HEAD")
+        if not is_listed and not is_health_check:
             return _build_refusal(
                 421,
                 "This host name is not served here. The operator can add it with --allowed-host.",
@@ -78,7 +96,7 @@ class AllowList:
 
 
 class RequireKey:
-    """Passes on requests with one well-formed X-API-Key, and binds sessions to it."""
+    """Passes on requests with one well-formed key, and binds sessions to it."""
 
     def __init__(self, app: ASGIApp, key_for_keyless: SecretStr | None) -> None:
         self.app = app
@@ -86,20 +104,42 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            key = self._read_key(Headers(scope=scope).getlist("x-api-key"))
-        except ConfigurationError as exc:
-            await _build_refusal(401, str(exc))(scope, receive, send)
+            key = self._choose_key(Headers(scope=scope))
+        except RequestRefused as exc:
+            await exc.response(scope, receive, send)
             return
         # The SDK lets only this user continue a session; the token does not hold the key.
         user = AuthenticatedUser(AccessToken(token="", client_id=fingerprint(key), scopes=[]))
         await self.app({**scope, CALLER_KEY: key, "user": user}, receive, send)
 
-    def _read_key(self, values: list[str]) -> SecretStr:
-        if not values and self.key_for_keyless is not None:
-            return self.key_for_keyless
-        if len(values) != 1 or not values[0]:
-            raise ConfigurationError(MISSING_KEY)
-        return check_key(values[0])
+    def _choose_key(self, headers: Headers) -> SecretStr:
+        key = read_key(headers)
+        if key is not None:
+            return key
+        if self.key_for_keyless is None or "x-api-key" in headers:
+            raise RequestRefused(401, MISSING_KEY)
+        return self.key_for_keyless
+
+
+def read_key(headers: Headers) -> SecretStr | None:
+    """Return the key in X-API-Key or in Authorization: Bearer; None if there is no key.
+
+    Raises:
+        RequestRefused: with 400 for several keys, with 401 for a malformed key.
+    """
+    api_keys = [value for value in headers.getlist("x-api-key") if value]
+    bearers = [_BEARER.fullmatch(value) for value in headers.getlist("authorization")]
+    tokens = [bearer[1].rstrip() for bearer in bearers if bearer]
+    keys = {*api_keys, *tokens}
+    if not keys:
+        return None
+    # nginx joins a header that is repeated, and would choose a replica by the joined keys.
+    if len(keys) > 1 or len(api_keys) > 1 or len(tokens) > 1:
+        raise RequestRefused(400, SEVERAL_KEYS)
+    try:
+        return check_key(keys.pop())
+    except ConfigurationError as exc:
+        raise RequestRefused(401, str(exc)) from None
 
 
 def get_caller(scope: Scope) -> str:
@@ -129,9 +169,23 @@ def _build_preflight_answer() -> Response:
     return Response(status_code=204, headers=headers)
 
 
+def _refuse_ambiguous(scope: Scope, headers: Headers) -> Response | None:
+    """Return the refusal of a request that a proxy may read in another way, or None."""
+    if "content-length" in headers and "transfer-encoding" in headers:
+        return _build_refusal(
+            400, "Send either Content-Length or Transfer-Encoding: two bodies could be read here."
+        )
+    # A route's pattern also matches a path with a line break at its end.
+    if _CONTROL_CHARACTER.search(scope["path"]):
+        return _build_refusal(400, "A path has no control characters.")
+    return None
+
+
 def _build_refusal(status: int, sentence: str) -> Response:
     # The body may be unread; to keep the connection, it would have to be read to its end.
     headers = {"Connection": "close"}
+    if status == 401:
+        headers["WWW-Authenticate"] = CHALLENGE
     if status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return JSONResponse({"error": sentence}, status_code=status, headers=headers)

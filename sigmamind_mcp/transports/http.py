@@ -1,7 +1,8 @@
 """MCP over HTTP: Streamable HTTP on /mcp and HTTP+SSE on /sse.
 
-A request is checked in this order: Host, Origin, preflight, key, capacity, body. The checks are
-ours: the SDK compares only the start of Host, does not know X-API-Key, and reads the body first.
+A request is checked in this order: Host, Origin, preflight, key, capacity, body, message. The
+checks are ours: the SDK compares only the start of Host, does not know keys, and reads the body
+first.
 """
 
 import sys
@@ -14,7 +15,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, Streamable
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sigmamind_mcp.api.transport import APITransport
@@ -22,9 +23,16 @@ from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, is_loopback
 from sigmamind_mcp.transports.access import AllowList, RequireKey
+from sigmamind_mcp.transports.answer_forms import AnswerInAcceptedForm
+from sigmamind_mcp.transports.http_messages import CheckMessage
 from sigmamind_mcp.transports.sse import build_sse_routes
 from sigmamind_mcp.transports.traffic import CallLimiter, SendTimeout, Traffic
 from sigmamind_mcp.transports.uvicorn_server import bind, serve
+
+NO_LOGIN = (
+    "No usable SigmaMind API key was sent, and this server has no login. Send the key in the"
+    " X-API-Key header, or as Authorization: Bearer and the key."
+)
 
 
 async def serve_http(
@@ -85,13 +93,17 @@ def build_http_app(
     # Old revisions are stateless here: in an SDK session, two requests with one id can get each
     # other's answers.
     manager = StreamableHTTPSessionManager(server, stateless=True)
-    calls = CallLimiter(StreamableHTTPASGIApp(manager), traffic)
+    endpoint = AnswerInAcceptedForm(CheckMessage(StreamableHTTPASGIApp(manager)))
+    calls = RequireKey(CallLimiter(endpoint, traffic), key_for_keyless)
     app = Starlette(
         routes=[
             Route("/healthz", _answer_healthz, methods=["GET"]),
             Route("/readyz", partial(_answer_readyz, traffic), methods=["GET"]),
-            Route("/mcp", RequireKey(calls, key_for_keyless), methods=["POST"]),
+            Route("/mcp", calls, methods=["POST"]),
+            Route("/mcp/", calls, methods=["POST"]),
             *build_sse_routes(server, traffic, key_for_keyless),
+            Route("/register", _refuse_login, methods=["GET", "POST"]),
+            Route("/authorize", _refuse_login, methods=["GET", "POST"]),
         ],
         lifespan=lambda _: manager.run(),
     )
@@ -122,6 +134,12 @@ def _choose_key_for_keyless(settings: Settings, host: str, single_user: bool) ->
 
 async def _answer_healthz(request: Request) -> Response:
     return PlainTextResponse("ok\n")
+
+
+async def _refuse_login(request: Request) -> Response:
+    # After a 401 many clients start an OAuth login here, and show only this answer.
+    error = {"error": "invalid_request", "error_description": NO_LOGIN}
+    return JSONResponse(error, status_code=404)
 
 
 async def _answer_readyz(traffic: Traffic, request: Request) -> Response:

@@ -1,10 +1,11 @@
-"""Parse newline-delimited JSON-RPC from stdin.
+"""Parse newline-delimited JSON-RPC from stdin, and the JSON-RPC message of an HTTP body.
 
 Invalid lines get a JSON-RPC error with the request's id. The SDK drops a line that it cannot
 parse, and the client waits for an answer until it gives up.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -36,11 +37,14 @@ class LineProblem(NamedTuple):
 
     code: int
     sentence: str
+    http_sentence: str = ""
+    """What differs for a body over HTTP."""
 
 
 _NOT_JSON = LineProblem(
     PARSE_ERROR,
     "This line is not JSON. Send each message as one line of JSON in UTF-8, with finite numbers.",
+    "This body is not JSON. Send one message as JSON in UTF-8, with finite numbers.",
 )
 _TOO_LONG = LineProblem(
     INVALID_REQUEST,
@@ -50,7 +54,11 @@ _TOO_DEEP = LineProblem(
     INVALID_REQUEST,
     f"A message is nested at most {MAX_DEPTH} deep. Send flatter arguments.",
 )
-_BATCH = LineProblem(INVALID_REQUEST, "Batches are not served. Send each message on its own line.")
+_BATCH = LineProblem(
+    INVALID_REQUEST,
+    "Batches are not served. Send each message on its own line.",
+    "Batches are not served. Send each message in its own request.",
+)
 _NOT_A_MESSAGE = LineProblem(
     INVALID_REQUEST,
     'Send a JSON-RPC request: an object with "jsonrpc": "2.0", an id (a text or a whole number),'
@@ -63,14 +71,18 @@ class InvalidLine(Exception):
 
     def __init__(self, problem: LineProblem, *request_ids: RequestId | None) -> None:
         super().__init__(problem.sentence)
-        self._code = problem.code
-        self._request_ids = request_ids
+        self.problem = problem
+        self.request_ids = request_ids
+
+    @property
+    def is_batch(self) -> bool:
+        return self.problem is _BATCH
 
     @property
     def answers(self) -> Iterator[JSONRPCError]:
         """One error for each request of the line; a batch may hold very many."""
-        error = ErrorData(code=self._code, message=str(self))
-        for request_id in self._request_ids:
+        error = ErrorData(code=self.problem.code, message=str(self))
+        for request_id in self.request_ids:
             yield JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
 
 
@@ -92,6 +104,11 @@ class Line:
             del self.start[_START_BYTES:]
         self.end = (self.end + piece)[-_END_BYTES:]
 
+    def drop_mark(self) -> None:
+        """Remove the byte order mark that some clients write before the first message."""
+        if self.start.startswith(BOM_UTF8):
+            del self.start[: len(BOM_UTF8)]
+
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
     """Split a stream of bytes into lines, without the blank ones."""
@@ -100,10 +117,12 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
         *pieces, rest = chunk.split(b"\n")
         for piece in pieces:
             line.add(piece)
+            line.drop_mark()
             if line.start.strip():
                 yield line
             line = Line()
         line.add(rest)
+    line.drop_mark()
     if line.start.strip():
         yield line
 
@@ -117,7 +136,7 @@ def read_message(line: Line) -> JSONRPCMessage:
     if not line.is_whole:
         raise _refuse_unparsed(_TOO_LONG, bytes(line.start), line.end)
     try:
-        data = parse_json(_replace_surrogates(line.start.decode("utf-8", "replace")))
+        data = parse_json(decode_text(line.start))
     except (RecursionError, ValueError) as exc:
         problem = _TOO_DEEP if isinstance(exc, RecursionError) else _NOT_JSON
         start, end = bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
@@ -137,6 +156,11 @@ def read_message(line: Line) -> JSONRPCMessage:
         # Its id is invalid. The SDK would take it for a notification and never answer.
         raise InvalidLine(_NOT_A_MESSAGE, *_find_request_ids([data]))
     return message
+
+
+def decode_text(raw: bytes | bytearray) -> str:
+    """Return JSON as text that UTF-8 can encode again."""
+    return _replace_surrogates(raw.decode("utf-8", "replace"))
 
 
 def _find_request_ids(data: list[Any]) -> list[RequestId | None]:
@@ -232,6 +256,6 @@ def _skip_nested(start: bytes, position: int) -> re.Match[bytes] | None:
 
 def _parse_atom(raw: bytes) -> Any:
     try:
-        return parse_json(_replace_surrogates(raw.decode("utf-8", "replace")))
+        return parse_json(decode_text(raw))
     except ValueError:
         return None

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sigmamind_mcp.protocol.server import explain_end
 from sigmamind_mcp.transports.access import RequestRefused, RequireKey, get_caller
+from sigmamind_mcp.transports.http_messages import CheckMessage
 from sigmamind_mcp.transports.traffic import CallLimiter, Traffic
 
 MESSAGES = "/messages/"
@@ -39,12 +40,14 @@ def build_sse_routes(
     limits = SSELimits(traffic)
     server.middleware.append(SSECallLimiter(limits))
     streams = SSEStreams(server, transport, limits)
-    messages = CallLimiter(transport.handle_post_message, traffic)
-    stream_route = Route("/sse", RequireKey(streams, key_for_keyless), methods=["GET"])
-    # Starlette adds HEAD to GET, and a stream that nobody reads would stay open.
-    stream_route.methods = {"GET"}
+    messages = CallLimiter(CheckMessage(transport.handle_post_message), traffic)
+    stream_app = RequireKey(streams, key_for_keyless)
+    stream_routes = [Route(path, stream_app, methods=["GET"]) for path in ("/sse", "/sse/")]
+    for route in stream_routes:
+        # Starlette adds HEAD to GET, and a stream that nobody reads would stay open.
+        route.methods = {"GET"}
     return [
-        stream_route,
+        *stream_routes,
         Route(
             MESSAGES,
             RequireKey(SSEBacklogLimit(messages, limits), key_for_keyless),

@@ -83,7 +83,7 @@ class CallLimiter:
             except ClientDisconnect:
                 return
             else:
-                await self.app(scope, _replay_body(body, receive), send)
+                await self.app(scope, replay_body(body, receive), send)
 
 
 class SendTimeout:
@@ -123,7 +123,7 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
     raise RequestRefused(408, f"The request did not arrive whole within {BODY_SECONDS:.0f} s.")
 
 
-def _replay_body(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that delivers this body first."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

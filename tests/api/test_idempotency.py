@@ -271,7 +271,7 @@ async def test_confirmed_without_an_id_stays_unknown_when_several_entries_fit(
     result = await mcp.call_tool("create_batch_run", START)
 
     assert not result.is_error and "batchId" not in result.structured_content
-    assert "gave no id that can be used" in text_of(result)
+    assert "gave no usable id" in text_of(result)
 
 
 @pytest.mark.parametrize("stalled", ["GET", "POST"])
@@ -343,7 +343,7 @@ async def test_of_very_many_writes_the_newest_are_remembered(
     recent_writes = RecentWrites()
 
     for number in range(1_000):
-        async with recent_writes.claim(f"write {number}", replay_delivered=True) as claim:
+        async with recent_writes.claim(f"write {number}", repeat_delivered=True) as claim:
             assert isinstance(claim, New)
             claim.write.outcome = StoredRecord(None)
 
@@ -390,7 +390,7 @@ class BrokenBody(httpx2.AsyncByteStream):
 POINTS_IN_OUR_CODE = {
     "parsing the body": (transport_module, "_decode"),
     "reading the date": (transport_module, "parse_http_date"),
-    "reading the record": (client_module, "read_confirmation"),
+    "reading the record": (client_module, "read_written_record"),
     "choosing the stored record": (client_module, "_take_only"),
 }
 

@@ -154,7 +154,7 @@ async def test_created_batch_run_with_an_empty_body_is_started_with_an_unknown_i
 
     assert not result.is_error
     assert "batchId" not in result.structured_content
-    assert "gave no id that can be used" in text_of(result)
+    assert "gave no usable id" in text_of(result)
     assert result.structured_content["nextCalls"] == [
         {"tool": "list_batch_runs", "arguments": {"agentId": AGENT}}
     ]

@@ -277,7 +277,7 @@ def _write_limits() -> Iterator[str]:
         ("a concise answer", f"{CONCISE_CHARACTERS:,} characters, in the text and in the structured content"),
         ("an answer with `detail: \"full\"`", f"{FULL_BYTES:,} bytes, in each of the two"),
         ("a request to the API", f"{transport.DEADLINE_SECONDS:.0f} s with all retries, {transport.CONNECT_SECONDS:.0f} s to connect"),
-        ("a response of the API", f"{transport.MAX_BODY_BYTES // 2**20} MiB"),
+        ("a response of the API", f"{transport.MAX_ANSWER_BYTES // 2**20} MiB"),
         ("concurrent requests to the API", f"{pool.MAX_CONCURRENT_REQUESTS}, for all callers of a process"),
         ("a list that is read completely", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}, {client.WALK_SECONDS:.0f} s"),
         ("the body of a request to `serve`", f"{traffic.MAX_BODY_BYTES // 1024:,} KiB (413), received within {traffic.BODY_SECONDS:.0f} s (408)"),

@@ -28,6 +28,8 @@ import pytest
 from mcp import Client
 from mcp.client.sse import sse_client
 
+from sigmamind_mcp.transports.access import CHALLENGE, SEVERAL_KEYS
+from sigmamind_mcp.transports.http import NO_LOGIN
 from tests.conftest import KEY, RoundCount
 from tests.support.fake_api import BATCH, CASE, FakeAPI, running_fake_api
 from tests.support.processes import Served, environment, served
@@ -519,6 +521,52 @@ async def test_one_caller_reaches_one_replica_which_remembers_its_writes(
 
     assert len(fake_api.posts) == len(keys)
     assert {proxy.home(key) for key in keys} == set(proxy.replicas)
+
+
+async def test_one_caller_reaches_one_replica_with_both_forms_of_its_key(
+    proxy: Proxy, fake_api: FakeAPI
+) -> None:
+    """A write that is repeated with the other header is recognized."""
+    keys = [f"caller-{number}-form" for number in range(20)]
+    for key in keys:
+        label = f"form-{hash_key(key)}"
+        forms = [{"X-API-Key": key}, {"Authorization": f"bearer  {key}"}]
+        for form in [*forms, forms[0] | forms[1]]:
+            response = httpx2.post(
+                f"{proxy.url}/mcp/", json=build_write(label), headers={**ACCEPT, **form}, timeout=30
+            )
+            assert succeeded_with(response, f"tc_{label}")
+
+    assert len(fake_api.posts) == len(keys)
+    assert {proxy.home(key) for key in keys} == set(proxy.replicas)
+
+
+async def test_both_forms_of_a_key_share_its_limit(proxy: Proxy, fake_api: FakeAPI) -> None:
+    fake_api.stall.clear()
+    bearer = {**ACCEPT, "Authorization": "Bearer caller-greedy"}
+    with ThreadPoolExecutor(EACH_KEY) as pool:
+        sent = [pool.submit(post, proxy, CALL, "caller-greedy") for _ in range(EACH_KEY)]
+        await until(lambda: len(fake_api.asked) == EACH_KEY)
+        beyond = httpx2.post(f"{proxy.url}/mcp", json=CALL, headers=bearer, timeout=30)
+        fake_api.stall.set()
+        within = [call.result(timeout=20).status_code for call in sent]
+
+    assert beyond.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert within == [HTTPStatus.OK] * EACH_KEY
+
+
+async def test_refusals_of_a_replica_pass_unchanged(proxy: Proxy, fake_api: FakeAPI) -> None:
+    two = {**ACCEPT, "X-API-Key": "caller-a", "Authorization": "Bearer caller-b"}
+    many = httpx2.post(f"{proxy.url}/mcp", json=CALL, headers=two)
+    batch = httpx2.post(f"{proxy.url}/mcp", json=[CALL], headers={**ACCEPT, "X-API-Key": KEY})
+    none = httpx2.post(f"{proxy.url}/mcp", json=CALL, headers=ACCEPT)
+    login = httpx2.post(f"{proxy.url}/register", json={})
+
+    assert (many.status_code, many.json()) == (400, {"error": SEVERAL_KEYS})
+    assert (batch.status_code, batch.json()[0]["id"]) == (400, CALL["id"])
+    assert (none.status_code, none.headers["WWW-Authenticate"]) == (401, CHALLENGE)
+    assert (login.status_code, login.json()["error_description"]) == (404, NO_LOGIN)
+    assert fake_api.asked == []
 
 
 async def test_calls_of_one_key_beyond_its_limit_get_429_and_others_continue(

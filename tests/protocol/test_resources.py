@@ -159,7 +159,7 @@ async def test_unknown_id_in_a_uri_names_near_ones(mcp: Client, fake_api: FakeAP
     fake_api.answer("GET", "/v1/test-cases", [CASE])
     fake_api.answer("GET", "/v1/batch-runs", page([{**BATCH, "batchId": "batch_10"}]))
 
-    with pytest.raises(MCPError, match="Near: batch_10") as refused:
+    with pytest.raises(MCPError, match="Similar ids: batch_10") as refused:
         await mcp.read_resource(BATCH_URI)
 
     assert refused.value.code == -32602

@@ -28,7 +28,7 @@ def test_unknown_tool_is_a_protocol_error_that_names_the_nearest_in_one_sentence
 
     assert (error["code"], error["message"]) == (
         -32602,
-        "There is no such tool; the nearest are list_test_cases, get_test_case, list_test_runs, and tools/list shows all.",
+        "There is no such tool. Similar names: list_test_cases, get_test_case, list_test_runs. tools/list shows all.",
     )
 
 

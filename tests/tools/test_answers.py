@@ -300,7 +300,7 @@ async def test_other_peoples_text_stands_cleaned_inside_the_fence(
         (
             "create_test_case",
             {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y", "llmModel": "gpt-9"},
-            "pages do not list this model",
+            "documentation does not list this model",
         ),
     ],
 )

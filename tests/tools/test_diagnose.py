@@ -233,7 +233,7 @@ TEN_QUESTIONS = {
     "how many undecided": r"2 undecided",
     "the worst case": r"tc_1 flaky: 1 of 5 passed",
     "how many kinds of failure": r"Failures in 3 groups",
-    "the largest group's size": r"5 failed alike",
+    "the largest group's size": r"5 failed with similar remarks",
     "an example run": r"job_red\d+",
     "what the judge said": re.escape(WRONG_DATE),
     "the turn to read": r"turn 4 \(nearest to the remarks\) assistant: Your delivery date is 9 May\.",

@@ -59,7 +59,7 @@ async def test_unknown_test_case_stops_the_launch_and_names_near_ones(
     assert "No test case of agent agent_D5D0p7TUs66TTAEAx called tc_22 is in the API" in text_of(
         result
     )
-    assert "Near: tc_2" in text_of(result) and "Nothing was started." in text_of(result)
+    assert "Similar ids: tc_2" in text_of(result) and "Nothing was started." in text_of(result)
 
 
 async def test_cost_that_cannot_be_read_stops_the_launch(mcp: Client, costly: FakeAPI) -> None:
@@ -101,7 +101,8 @@ async def test_many_attempts_need_the_number_where_nobody_can_be_asked(
         assert wrong.is_error and costly.posts == []
         assert text_of(wrong) == (
             "confirmAttempts is 50, but the 2 test cases make 60 attempts; with those started in"
-            " the last hour, 60. The person must agree to that; then it is 60. Nothing was started."
+            " the last hour, 60. The person must agree to this number; then"
+            " confirmAttempts is 60. Nothing was started."
         )
 
         started = await mcp.call_tool("create_batch_run", {**START, "confirmAttempts": 60})
@@ -299,7 +300,7 @@ async def test_what_changed_while_the_person_thought_is_asked_about_again(costly
 
 
 async def test_one_yes_starts_one_batch_run_however_often_it_is_sent(costly: FakeAPI) -> None:
-    """Protocol 2026-07-28: the answer travels with the call, so a call that is issued again brings it again."""
+    """R22, protocol 2026-07-28: the answer is in the call, so a repeated call has it again."""
     settings = {"base_url": costly.url, "api_key": KEY}
     async with connected(mode="2026-07-28", elicitation_callback=Person(YES), **settings) as mcp:
         asked = await mcp.session.call_tool("create_batch_run", START, allow_input_required=True)
@@ -368,6 +369,7 @@ def cheap(fake_api: FakeAPI) -> FakeAPI:
 async def test_same_definitions_are_not_started_twice(
     cheap: FakeAPI, mode: str, call: dict[str, Any], change: dict[str, Any]
 ) -> None:
+    """R22: the order, the label or an argument does not make another launch."""
     async with connected(mode=mode, base_url=cheap.url, api_key=KEY) as mcp:
         await mcp.call_tool("create_batch_run", START)
         serve_definitions(cheap, change)

@@ -75,7 +75,7 @@ async def test_unknown_number_needs_the_least_number_where_nobody_can_be_asked(
     assert "again with confirmAttempts 3, where unknown counts as 1." in text_of(refused)
     assert "Start an unknown number of attempts (at least 3), each a" in text_of(refused)
     assert "(tc_2): unknown number of attempts, gpt-4o-mini" in text_of(refused)
-    assert "then it is 3, where unknown counts as 1." in text_of(wrong)
+    assert "then confirmAttempts is 3, where unknown counts as 1." in text_of(wrong)
     assert len(fake_api.posts) == 1 and "expectedAttempts" not in started.structured_content
     assert "It makes an unknown number of attempts (at least 3)." in text_of(started)
 

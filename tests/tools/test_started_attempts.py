@@ -184,7 +184,7 @@ async def test_after_an_hour_a_launch_counts_no_longer(launcher: Launcher) -> No
 
 
 async def test_launches_at_once_count_together(launcher: Launcher) -> None:
-    """None may pass because the others have no answer yet."""
+    """R22: none may pass because the others have no answer yet."""
     launcher.offer(*[20] * 10)
     launcher.api.stalled = "POST"
     launcher.api.stall.clear()

@@ -22,7 +22,7 @@ async def test_unknown_test_case_names_similar_ones(mcp: Client, fake_api: FakeA
         "No test case of agent agent_D5D0p7TUs66TTAEAx called tc_d17T6uReChpyfFeR is in the API's list."
         in text_of(result)
     )
-    assert "Near: tc_d17T6uReChpyfFeP. list_test_cases shows them." in text_of(result)
+    assert "Similar ids: tc_d17T6uReChpyfFeP. list_test_cases shows them." in text_of(result)
 
 
 @pytest.mark.parametrize("status", [404, 403])
@@ -38,7 +38,7 @@ async def test_unknown_batch_run_names_similar_ones(
         "get_batch_run", {"agentId": AGENT, "batchId": "batch_s0OJu2JWR8R45Fa"}
     )
 
-    assert "Near: batch_s0OJu2JWR8R45Fai. list_batch_runs shows them." in text_of(result)
+    assert "Similar ids: batch_s0OJu2JWR8R45Fai. list_batch_runs shows them." in text_of(result)
 
 
 async def test_unknown_job_names_similar_ones(mcp: Client, fake_api: FakeAPI) -> None:
@@ -64,4 +64,4 @@ async def test_unknown_agent_names_similar_ones(mcp: Client, fake_api: FakeAPI) 
     )
 
     assert "No agent called agent_D5D0p7TUs66TTAEA is in the API's list." in text_of(result)
-    assert f"Near: {AGENT}." in text_of(result)
+    assert f"Similar ids: {AGENT}." in text_of(result)

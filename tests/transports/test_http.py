@@ -2,6 +2,7 @@
 
 import json
 import socket
+from contextlib import closing
 from time import monotonic
 
 import anyio
@@ -11,10 +12,11 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
+from sigmamind_mcp.transports.http import NO_LOGIN
 from tests.conftest import KEY
 from tests.support.fake_api import BATCH, FakeAPI
 from tests.support.processes import Served, environment, run, serving
-from tests.transports.raw_http import ACCEPT, CALL, IN_BATCH, authority, exchange, post
+from tests.transports.raw_http import ACCEPT, CALL, IN_BATCH, authority, exchange, opened, post
 
 pytestmark = pytest.mark.anyio
 
@@ -45,14 +47,41 @@ async def test_no_oauth_is_advertised(url: str, path: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "/mcp/"), ("POST", "/mcp%2F"), ("GET", "/sse/"), ("POST", "/messages")],
+    ("method", "path", "status"),
+    [
+        ("POST", "/mcp/", 200),
+        ("POST", "/mcp%2F", 200),
+        ("POST", "/mcp//", 404),
+        ("POST", "/sse/", 405),
+        ("POST", "/messages", 404),
+        ("GET", "/healthz/", 404),
+    ],
 )
-async def test_no_caller_is_sent_elsewhere(url: str, method: str, path: str) -> None:
+async def test_no_caller_is_sent_elsewhere(url: str, method: str, path: str, status: int) -> None:
     """R29: behind a proxy the way back would be named in plain http, and a client would take its key there."""
-    response = httpx2.request(method, f"{url}{path}", headers={**ACCEPT, "X-API-Key": KEY})
+    content = json.dumps(CALL) if method == "POST" else None
+    headers = {**ACCEPT, "X-API-Key": KEY}
+    response = httpx2.request(method, f"{url}{path}", headers=headers, content=content)
 
-    assert response.status_code == 404 and "Location" not in response.headers
+    assert response.status_code == status and "Location" not in response.headers
+
+
+async def test_stream_opens_with_a_slash_too(url: str) -> None:
+    headers = [("Host", authority(url)), ("X-API-Key", KEY)]
+    connection, stream = opened(url, "GET", "/sse/", headers)
+    with closing(connection), stream:
+        assert stream.readline() == b"event: endpoint\r\n"
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/register"), ("GET", "/authorize")])
+async def test_client_that_starts_a_login_after_a_401_is_told_about_the_key(
+    url: str, method: str, path: str
+) -> None:
+    """Clients hide the 401 behind the answer to this request."""
+    response = httpx2.request(method, f"{url}{path}?response_type=code")
+
+    assert response.status_code == 404
+    assert response.json() == {"error": "invalid_request", "error_description": NO_LOGIN}
 
 
 async def test_health_needs_no_key(url: str) -> None:

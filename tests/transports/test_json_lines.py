@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message
+from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message, split_lines
 from tests.conftest import RoundCount
 from tests.transports.raw_stdio import (
+    CLIENT,
     WAIT,
     Server,
     request,
@@ -85,6 +86,9 @@ def refused(number: int | str | None, code: int, sentence: str) -> tuple[Any, ..
         (b'{"jsonrpc":"2.0","id":{},"method":"ping"}', [refused(None, -32600, NOT_A_MESSAGE)]),
         (b"", []),
         (b" \t\r", []),
+        (b"\xef\xbb\xbf", []),
+        (b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"ping"', [refused(1, -32700, NOT_JSON)]),
+        (b'\xef\xbb\xbf[{"jsonrpc":"2.0","id":1,"method":"ping"}]', [refused(1, -32600, "Batches are not served.")]),
         (b'{"jsonrpc":"2.0","method":"notifications/unknown"}', []),
         (b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":[1]}', []),
         (b'{"jsonrpc":"2.0","id":99,"result":{}}', []),
@@ -225,3 +229,24 @@ def test_every_fuzzed_request_is_answered_once(rounds: RoundCount, figures: list
         figures.append(
             f"R33 stdio: {count:,} fuzzed lines and one of 50 MB: {len(missing)} unanswered{grown}"
         )
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
+def test_byte_order_mark_before_the_first_message_is_ignored(mark: bytes) -> None:
+    """Several clients on Windows write one."""
+    server = Server()
+    try:
+        server.listen()
+        server.write(mark + request("first", "initialize", CLIENT))
+        assert server.answer()["id"] == "first"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_byte_order_mark_may_come_in_pieces(cut: int) -> None:
+    stream = b"\xef\xbb\xbf" + request(1)
+
+    (line,) = split_lines([stream[:cut], stream[cut:]])
+
+    assert getattr(read_message(line), "id", None) == 1

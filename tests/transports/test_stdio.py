@@ -117,7 +117,7 @@ def arrived(fake_api: FakeAPI) -> Iterator[Callable[[], str]]:
 
 def truncate_line(answer: dict[str, Any]) -> Any:
     """The id of a call that is told that our end has cut it; R23: what it wrote nobody can tell any more."""
-    assert "may have been done: look" in answer["error"]["message"]
+    assert "may have been made. Check" in answer["error"]["message"]
     return answer["id"]
 
 

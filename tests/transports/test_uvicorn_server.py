@@ -61,7 +61,7 @@ async def test_call_that_never_ends_does_not_hold_up_the_end(
         caller.join()
         by_sse.join()
 
-    assert len(told) == 1 and "may have been done: look" in told[0]
+    assert len(told) == 1 and "may have been made. Check" in told[0]
 
 
 def swallow(url: str) -> None:
