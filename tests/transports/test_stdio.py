@@ -66,10 +66,11 @@ from sigmamind_mcp import cli
 from sigmamind_mcp.protocol.tool_calls import ToolHandlers
 list_tools = ToolHandlers.list_tools
 async def noisy(self, ctx, params):
-    print("noise: printed, and", len(sys.stdin.read()), "characters read")
+    # One string is one write, which no line of the log can break.
+    print(f"noise: printed, and {len(sys.stdin.read())} characters read")
     sys.stdout.flush()
     os.write(1, b"noise: written\\n")
-    subprocess.run([sys.executable, "-c", "import sys; print('noise: child read', len(sys.stdin.read()))"])
+    subprocess.run([sys.executable, "-c", "import sys; print(f'noise: child read {len(sys.stdin.read())}')"])
     return await list_tools(self, ctx, params)
 ToolHandlers.list_tools = noisy
 sys.exit(cli.main([]))
