@@ -150,7 +150,7 @@ class SigmaMindClient:
             OutcomeUnknown: the case may exist; list_test_cases shows it.
         """
         body = {"agentId": agent_id, **fields}
-        identity = self._identify("test-cases", body)
+        identity = self._identify("test-cases", strip_agent_prefix(agent_id), fields)
         claimed = self._recent_writes.claim(identity, repeat_delivered=not allow_duplicate)
         async with claimed as claim:
             if isinstance(claim, New):
@@ -224,7 +224,8 @@ class SigmaMindClient:
 
     async def list_test_cases(self, agent_id: str) -> Listing[TestCase]:
         """GET /v1/test-cases, all pages; the one published version has no pages."""
-        return await self._walk("test-cases", TestCase, {"agentId": agent_id})
+        listing = await self._walk("test-cases", TestCase, {"agentId": agent_id})
+        return replace(listing, items=_drop_copies(listing.items, lambda case: case.test_case_id))
 
     async def create_batch_run(
         self,
@@ -352,11 +353,12 @@ class SigmaMindClient:
                     status=exc.status,
                     upstream=exc.upstream,
                 ) from exc
-        return replace(listing, items=_drop_repeated_runs(listing.items))
+        return replace(listing, items=_merge_repeated_runs(listing.items))
 
     async def list_agents(self) -> Listing[AgentRef]:
         """GET /v1/agents, all pages."""
-        return await self._walk("agents", AgentRef, {})
+        listing = await self._walk("agents", AgentRef, {})
+        return replace(listing, items=_drop_copies(listing.items, lambda agent: agent.agent_id))
 
     async def get_agent(self, agent_id: str) -> Agent:
         """GET /v1/agents/{agentId}"""
@@ -412,7 +414,7 @@ class SigmaMindClient:
             # The documented request has no page. Only an API that answers in pages gets another.
             first = (await self._get(read, collection, query=asked)).value
             if not first.has_next:
-                return first
+                return _count_missing(first, first.total)
             try:
                 return await self._read_pages(collection, read, {**asked, "size": WALK_SIZE})
             except InvalidRequest:
@@ -437,7 +439,7 @@ class SigmaMindClient:
             page = (await self._get(read, collection, query=page_query)).value
             pages.append(page)
             if not page.has_next or not page.entry_count:
-                return join_listings(pages)
+                return _count_missing(join_listings(pages), page.total)
         raise UnexpectedAnswer(
             f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages."
         )
@@ -485,15 +487,39 @@ def _read_batch_runs(data: object, *, agent_id: str, page: int, size: int) -> Pa
     return replace(part, size=size, total=len(data), has_next=end < len(data))
 
 
-def _drop_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:
-    """Keep the first test run of each job id, and all runs without one."""
+def _count_missing(listing: Listing[RecordT], total: int | None) -> Listing[RecordT]:
+    """Compare a whole list with the length that the API states for it."""
+    return replace(listing, missing_count=max(0, (total or 0) - listing.entry_count))
+
+
+def _merge_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:
+    """Keep the first test run of each job id, and all runs without one.
+
+    Where their verdicts differ, only the job id is kept, so that the run must be read.
+    """
     # Pages shift while a batch run goes on, so that one run can be on two of them.
     kept: list[TestRun] = []
-    seen: set[str] = set()
+    positions: dict[str, int] = {}
     for run in runs:
-        if run.job_id is None:
+        if run.job_id is None or run.job_id not in positions:
+            positions[run.job_id or ""] = len(kept)
             kept.append(run)
-        elif run.job_id not in seen:
-            seen.add(run.job_id)
-            kept.append(run)
+        elif run.verdict != kept[positions[run.job_id]].verdict:
+            kept[positions[run.job_id]] = TestRun.read({"jobId": run.job_id})
+    return kept
+
+
+def _drop_copies(
+    records: Sequence[RecordT],
+    get_id: Callable[[RecordT], str | None],
+) -> list[RecordT]:
+    """Drop each record that equals an earlier one of the same id."""
+    # Where pages count from 1, pages 0 and 1 are the same.
+    kept: list[RecordT] = []
+    objects: dict[str, JSONObject] = {}
+    for record in records:
+        record_id = get_id(record)
+        if record_id is None or objects.get(record_id) != record.raw:
+            objects[record_id or ""] = record.raw
+            kept.append(record)
     return kept

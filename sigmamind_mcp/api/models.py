@@ -42,6 +42,9 @@ END_NAMES = ("completedDate", "completedAt", "endedDate", "endedAt", "endDate", 
 # The fields of a batch run without which nobody knows how many attempts its test cases request.
 _ATTEMPT_FIELDS = re.compile(r"testCases(\.[0-9]+(\.attempt)?)?")
 
+# What programs write where they have no date: SQL, .NET and Go, and the start of the epoch.
+_ZERO_DATE = re.compile(r"(0000-00-00|(0001|1970)-01-01)([T ]00:00:00(\.0+)?)?(Z|\+00:?00)?")
+
 # Only role and content are documented.
 ROLE_NAMES = ("role", "speaker", "sender")
 CONTENT_NAMES = ("content", "text", "message")
@@ -54,11 +57,17 @@ Verdict = Literal["passed", "failed", "undecided"]
 
 
 def _read_moment(value: object) -> datetime | None:
+    if not _gives_time(value):
+        return None
     moment = parse_moment(value)
-    # An empty text and a zero say that the event has not happened.
-    if moment is None and value:
+    if moment is None:
         raise ValueError("the time is unreadable")
     return moment
+
+
+def _gives_time(value: object) -> bool:
+    """Return whether the API gives a time, in any form; the zeros of date types are none."""
+    return bool(value) and not (isinstance(value, str) and _ZERO_DATE.fullmatch(value))
 
 
 def _read_optional_id(value: object) -> str | None:
@@ -79,6 +88,11 @@ def _require_count(number: int | None, *, least: int) -> int | None:
     if number is not None and not least <= number <= LARGEST_COUNT:
         raise ValueError("no count has this value")
     return number
+
+
+def _wrap_case_id(value: object) -> object:
+    """Return the test case; it may be given by its id alone."""
+    return {"testCaseId": value} if isinstance(value, str) and value else value
 
 
 def _read_turns(value: object) -> object:
@@ -241,7 +255,9 @@ class TestRun(Record):
     workspace_id: OptionalID = None
     agent: AgentRef | None = None
     agent_id: OptionalID = None
-    test_case: TestCase | None = None
+    test_case: Annotated[TestCase | None, BeforeValidator(_wrap_case_id)] = Field(
+        default=None, validation_alias=AliasChoices("testCase", "testCaseId")
+    )
     chat_id: OptionalID = None
     created_date: Created = None
     completed_date: Moment = Field(
@@ -258,7 +274,8 @@ class TestRun(Record):
     @property
     def has_ended(self) -> bool:
         """Whether the API gives an end, readable or not."""
-        return self.completed_date is not None or any(self.raw.get(name) for name in END_NAMES)
+        ends = [self.raw.get(name) for name in END_NAMES]
+        return self.completed_date is not None or any(map(_gives_time, ends))
 
     @property
     def verdict(self) -> Verdict:
@@ -282,12 +299,14 @@ class Listing(Generic[RecordT]):
     """The readable entries of a list, and what was left out.
 
     `unreadable` names the entries that are no records. `foreign` counts the entries of another
-    agent or batch run than was asked for.
+    agent or batch run than was asked for. `missing_count` is how many entries the API counts in the
+    whole list, and does not give.
     """
 
     items: list[RecordT]
     unreadable: list[UnreadableEntry] = field(default_factory=list)
     foreign: int = 0
+    missing_count: int = 0
 
     @property
     def entry_count(self) -> int:

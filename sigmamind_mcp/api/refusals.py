@@ -8,10 +8,10 @@ from sigmamind_mcp.strict_json import JSONObject
 
 # The documented Error object has `status`, `error`, `message` and `validationErrors`.
 _STATUS_NAMES = ("status", "statusCode", "code")
-_REASON_NAMES = ("message", "error", "errors", "detail")
+_REASON_NAMES = ("message", "error", "errors", "errorMessage", "error_message", "detail")
 _ERROR_OBJECT = {*_STATUS_NAMES, *_REASON_NAMES, "validationErrors", "path", "timestamp"}
-_ERROR_NAMES = {"error", "errors", "validationErrors"}
 _SUCCESS_NAMES = ("success", "succeeded", "ok")
+_FAILED_STATUSES = {"error", "fail", "failed", "failure"}
 
 
 class Refusal(NamedTuple):
@@ -28,9 +28,13 @@ def find_refusal(body: object) -> Refusal | None:
     status = _find_status(body)
     has_status = status is not None and bool(find_reasons(body))
     filled = {name for name, value in body.items() if value}
+    errors = set(filter(_names_error, filled))
     # A message alone is no refusal: it may say that a write was made.
-    is_error = filled <= _ERROR_OBJECT and (status is not None or bool(filled & _ERROR_NAMES))
+    is_failure = status is not None or bool(errors) or _has_failed_status(body)
+    is_error = filled <= _ERROR_OBJECT | errors and is_failure
     says_no = any(_is_false(body.get(name)) for name in _SUCCESS_NAMES)
+    # Beside other values, a zero may count something.
+    says_no |= not filled and any(_is_zero(body.get(name)) for name in _SUCCESS_NAMES)
     if has_status or is_error or says_no:
         return Refusal(status, find_reasons(body))
     return None
@@ -45,6 +49,11 @@ def find_reasons(body: JSONObject) -> dict[str, str]:
         if body.get(name):
             return {"message": str(join_text(body[name]))}
     return {}
+
+
+def has_error(body: JSONObject) -> bool:
+    """Return whether the body names an error, beside whatever else it has."""
+    return _has_failed_status(body) or any(body[name] for name in body if _names_error(name))
 
 
 def has_fields(body: object, names: frozenset[str]) -> bool:
@@ -76,5 +85,20 @@ def _find_status(body: JSONObject) -> int | None:
     return None
 
 
+def _names_error(name: str) -> bool:
+    return "error" in name.lower()
+
+
+def _has_failed_status(body: JSONObject) -> bool:
+    """Return whether a word is the status of a failure, with a message or `data`."""
+    status = body.get("status")
+    is_failed = isinstance(status, str) and status.strip().lower() in _FAILED_STATUSES
+    return is_failed and ("data" in body or bool(find_reasons(body)))
+
+
 def _is_false(value: object) -> bool:
-    return value is False or (isinstance(value, str) and value.strip().lower() == "false")
+    return value is False or (isinstance(value, str) and value.strip().lower() in ("false", "no"))
+
+
+def _is_zero(value: object) -> bool:
+    return type(value) is int and value == 0

@@ -206,4 +206,4 @@ def _complete_listing(
 
 
 def _has_only_ids(run: TestRun) -> bool:
-    return set(run.raw) <= {"jobId", "testCase"}
+    return set(run.raw) <= {"jobId", "testCase", "testCaseId"}

@@ -9,7 +9,7 @@ from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id, list
 from sigmamind_mcp.api.idempotency import StoredRecord
 from sigmamind_mcp.api.models import BatchRun, TestCase
 from sigmamind_mcp.api.records import Record
-from sigmamind_mcp.api.refusals import find_reasons, has_fields
+from sigmamind_mcp.api.refusals import find_reasons, has_error, has_fields
 from sigmamind_mcp.errors import (
     APIError,
     ConnectionFailed,
@@ -68,8 +68,11 @@ def read_written_record(
     id_name: str,
     agent_id: str,
 ) -> RecordT | None:
-    """Return the record that a write's answer shows; None if it has no id or another agent."""
-    if not isinstance(answer.data, dict):
+    """Return the record that a write's answer shows.
+
+    None if it has no id, names another agent, or names an error beside the id.
+    """
+    if not isinstance(answer.data, dict) or has_error(answer.data):
         return None
     record = kind.read(answer.data)
     if not list_ids(record, id_name) or find_foreign_id(record, {"agentId": agent_id}):

@@ -130,7 +130,9 @@ async def _read_batch(
     except NotOffered:
         return _ReadBatch(batch_id, build_side_from_counters(batch_run), [], notes)
     runs = listing.items
-    side = build_side_from_runs(batch_run, runs, unreadable_count=len(listing.unreadable))
+    side = build_side_from_runs(
+        batch_run, runs, unreadable_count=len(listing.unreadable) + listing.missing_count
+    )
     notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
     return _ReadBatch(batch_id, side, runs, notes)
 

@@ -31,6 +31,7 @@ from sigmamind_mcp.tools.launch_plan import (
     read_plan,
     word_attempts,
 )
+from sigmamind_mcp.tools.unread_notes import NO_ID
 from sigmamind_mcp.untrusted_text import fence
 from sigmamind_mcp.uris import uri_of
 
@@ -160,7 +161,7 @@ async def create_batch_run(
         repeated=written.repeated or None,
         identical_batch_id=valid_id(earlier.batch_id) if earlier else None,
     )
-    answer.hint = _write_hint(answer, plan)
+    answer.hint = _write_hint(answer, plan, batch_run)
     if answer.batch_id is None:
         answer.next_calls = [NextCall(tool="list_batch_runs", arguments={"agentId": args.agent_id})]
         return answer
@@ -177,8 +178,14 @@ def _refuse_repeated_cases(test_cases: Sequence[str]) -> None:
         raise InvalidArguments(f"testCases must name each test case once; {named} is there twice.")
 
 
-def _write_hint(answer: CreatedBatchRun, plan: LaunchPlan | None) -> str | None:
+def _write_hint(
+    answer: CreatedBatchRun, plan: LaunchPlan | None, batch_run: BatchRun
+) -> str | None:
     hints = []
+    shown_ids = {valid_id(case.test_case_id) or NO_ID for case in batch_run.test_cases}
+    if shown_ids and shown_ids != set(answer.test_cases):
+        named = ", ".join(sorted(shown_ids)[:CASES_NAMED])
+        hints.append(f"The API's answer names other test cases than were asked for: {named}.")
     if plan and not plan.attempts.is_exact:
         hints.append(f"It makes {word_attempts(plan.attempts)}.")
     if plan and plan.warning:

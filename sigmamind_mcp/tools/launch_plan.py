@@ -160,12 +160,18 @@ async def _read_cases(
         return await _read_one_by_one(test_case_ids, agent_id, api)
     listed = {case.test_case_id or "": case for case in listing.items}
     unlisted = [case for case in test_case_ids if case not in listed]
-    if unlisted and not (listing.unreadable or listing.foreign):
+    is_partial = listing.unreadable or listing.foreign or listing.missing_count
+    if unlisted and not is_partial:
         noun = f"test case of agent {agent_id}"
         known = [case for case in listed if valid_id(case)]
         suggestion = suggest_ids(noun, unlisted, known, "list_test_cases shows them.")
         raise InvalidArguments(f"{suggestion} Nothing was started.")
     # An entry that was left out of the list may be the one that is asked for.
+    # A listed test case may be there twice, with different numbers of attempts.
+    contradicted = {
+        case.test_case_id for case in listing.items if listed[case.test_case_id or ""] is not case
+    }
+    unlisted += [case for case in test_case_ids if case in contradicted]
     for case in await _read_one_by_one(unlisted, agent_id, api):
         listed[case.test_case_id or ""] = case
     cases = {case: listed[case] for case in test_case_ids}

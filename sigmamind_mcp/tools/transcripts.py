@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestRun, Turn
 from sigmamind_mcp.tools.answers import one_line
-from sigmamind_mcp.tools.unread_notes import is_unreadable
 from sigmamind_mcp.untrusted_text import clean
 
 CONVERSATION_FIELDS = ("conversation", "messages", "transcript")
@@ -59,7 +58,8 @@ def describe_missing_conversation(run: TestRun, job_id: str) -> list[str]:
     """Say in a sentence why there are no turns to show; nothing if there are some."""
     if run.conversation:
         return []
-    if is_unreadable(run, *CONVERSATION_FIELDS):
+    losses = {name.partition(".")[0] for name in run.unreadable_fields()}
+    if not losses.isdisjoint(CONVERSATION_FIELDS):
         return [f"The conversation of test run {job_id} in the API's answer cannot be read."]
     state = "has no" if run.conversation is None else "has an empty"
     return [f"The API's answer {state} conversation of test run {job_id}."]

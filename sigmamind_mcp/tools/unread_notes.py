@@ -17,7 +17,7 @@ NO_ID = "(no usable id)"
 """Stands for an id that the API's answer lacks, or that has a form which no id has."""
 
 Kind = Literal["agent", "test case", "batch run", "test run", "transcript of test run"]
-Reason = Literal["unreadable", "no usable answer", "left out"]
+Reason = Literal["unreadable", "no usable answer", "left out", "not listed"]
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -27,6 +27,9 @@ OTHER_OWNERS: dict[Kind, str] = {
     "test run": "other batch runs",
 }
 """By kind, to what an entry belongs that this server leaves out of a list."""
+
+COUNTED_REASONS: tuple[Reason, ...] = ("left out", "not listed")
+"""Reasons whose notes have a sentence of their own."""
 
 COUNTED_FIELDS = frozenset(
     ("isSuccessful", "isSuccesful", "testCase", "testCases", "successfulAttempts", "failedAttempts")
@@ -43,7 +46,10 @@ class NotRead(BaseModel):
     )
 
     kind: Kind
-    reason: Reason = Field(description="left out: of another agent or batch run than asked for.")
+    reason: Reason = Field(
+        description="left out: of another agent or batch run than asked for."
+        " not listed: in the API's total, but not in its list."
+    )
     id: str | None = None
     position: int | None = Field(default=None, description="In the API's list, from 1.")
     field: str | None = Field(default=None, description="Absent when it is the whole object.")
@@ -106,6 +112,8 @@ def note_listing(
     if listing.foreign:
         foreign = NotRead(kind=kind, reason="left out", count=listing.foreign, batch_id=batch_id)
         notes.append(foreign)
+    if missing := listing.missing_count:
+        notes.append(NotRead(kind=kind, reason="not listed", count=missing, batch_id=batch_id))
     return notes
 
 
@@ -144,7 +152,7 @@ def limit_notes(notes: Sequence[NotRead]) -> list[NotRead]:
 def describe_notes(notes: Sequence[NotRead]) -> list[str]:
     """Write the notes as sentences."""
     named = [note.name_it() for note in notes if note.count is None]
-    more = sum(note.count for note in notes if note.count and note.reason != "left out")
+    more = sum(note.count or 0 for note in notes if note.reason not in COUNTED_REASONS)
     if more:
         named.append(f"and {more:,} more")
     sentences = []
@@ -153,6 +161,8 @@ def describe_notes(notes: Sequence[NotRead]) -> list[str]:
     for note in notes:
         if note.reason == "left out" and note.count:
             sentences.append(_describe_foreign(note))
+        if note.reason == "not listed":
+            sentences.append(_describe_missing(note))
     return sentences
 
 
@@ -168,6 +178,11 @@ def _describe_foreign(note: NotRead) -> str:
     noun, verb = (note.kind, "was") if note.count == 1 else (f"{note.kind}s", "were")
     place = f" of the list{note.place}" if note.batch_id else ""
     return f"{note.count:,} {noun} of {owners} {verb} left out{place}."
+
+
+def _describe_missing(note: NotRead) -> str:
+    noun, verb = (note.kind, "is") if note.count == 1 else (f"{note.kind}s", "are")
+    return f"{note.count:,} {noun}{note.place} {verb} in the API's total, but not in its list."
 
 
 def _clean_field_name(name: str) -> str:

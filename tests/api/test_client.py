@@ -371,3 +371,56 @@ async def test_page_without_a_readable_entry_does_not_end_the_list(
     fake_api.answer("GET", "/v1/test-cases", pages_of(entries))
 
     assert len((await client.list_test_cases(AGENT)).items) == 1
+
+
+@pytest.mark.parametrize("verdicts", [(True, False), (False, True), (True, False, True)])
+@pytest.mark.parametrize("truth", [True, False])
+async def test_job_listed_with_two_verdicts_is_read(
+    mcp: Client, fake_api: FakeAPI, verdicts: tuple[bool, ...], truth: bool
+) -> None:
+    run = {**RUN, "jobId": "job_1"}
+    fake_api.answer("GET", "/v1/test-runs", [{**run, "isSuccessful": each} for each in verdicts])
+    fake_api.answer("GET", "/v1/test-runs/job_1", {**run, "isSuccessful": truth})
+
+    result = await mcp.call_tool("list_test_runs", {"agentId": AGENT, "batchId": BATCH_ID})
+
+    answer = result.structured_content
+    assert (answer["totalCount"], answer["passed"], answer["failed"]) == (1, truth, not truth)
+
+
+async def test_job_listed_with_two_verdicts_is_named_if_it_cannot_be_read(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    runs = [{**RUN, "jobId": "job_1", "isSuccessful": each} for each in (True, False)]
+    fake_api.answer("GET", "/v1/test-runs", [{**RUN, "jobId": "job_2"}, *runs])
+
+    result = await mcp.call_tool("list_test_runs", {"agentId": AGENT, "batchId": BATCH_ID})
+
+    answer = result.structured_content
+    assert (answer["totalCount"], answer["passed"], answer["failed"]) == (1, 1, 0)
+    assert "test run job_1" in text_of(result)
+
+
+async def test_pages_that_count_from_1_list_no_case_twice(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    cases = [{**CASE, "testCaseId": f"tc_{number}"} for number in (1, 2, 3)]
+
+    def give_page(asked: Asked) -> dict[str, Any]:
+        number = max(1, int(asked.query.get("page", 1)))
+        return page([cases[number - 1]], page=number, totalCount=3, hasNext=number < 3)
+
+    fake_api.answer("GET", "/v1/test-cases", give_page)
+
+    listing = await client.list_test_cases(AGENT)
+
+    assert [case.raw for case in listing.items] == cases
+    assert listing.missing_count == 0
+
+
+async def test_cases_of_one_id_that_differ_are_both_listed(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", "/v1/test-cases", [CASE, CASE, {**CASE, "label": "another"}])
+
+    assert len((await client.list_test_cases(AGENT)).items) == 2

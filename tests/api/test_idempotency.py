@@ -73,6 +73,18 @@ async def test_same_test_case_again_gets_the_first_outcome_and_says_so(
     assert all("allowDuplicate" not in asked.body for asked in fake_api.asked)
 
 
+async def test_same_test_case_under_the_other_form_of_the_agent_id_is_the_same(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    counting(fake_api)
+
+    for agent_id in (AGENT, AGENT.removeprefix("agent_")):
+        result = await mcp.call_tool("create_test_case", {**NEW_CASE, "agentId": agent_id})
+
+    assert result.structured_content["repeated"] is True
+    assert len(fake_api.posts) == 1
+
+
 async def test_same_batch_run_again_is_refused_until_the_call_wants_it(
     mcp: Client, fake_api: FakeAPI
 ) -> None:

@@ -46,6 +46,12 @@ ENDS: list[Any] = [
 ]  # fmt: skip
 
 
+ZERO_DATES = [
+    "0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "0001-01-01 00:00:00.000+00:00",
+    "0000-00-00", "0000-00-00 00:00:00", "1970-01-01T00:00:00.000Z",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("given", "verdict"),
     [
@@ -63,6 +69,10 @@ ENDS: list[Any] = [
             if end
         ),
         *(({**UNFINISHED, "isSuccessful": False, name: ENDS[0]}, "failed") for name in END_NAMES),
+        *(
+            ({**UNFINISHED, "isSuccessful": False, "completedDate": zero}, "undecided")
+            for zero in ZERO_DATES
+        ),
         ({**UNFINISHED, "isSuccessful": True}, "passed"),
         ({**UNFINISHED, "isSuccessful": "false", "remarks": "Rude."}, "failed"),
         ({**UNFINISHED, "isSuccessful": False}, "undecided"),
@@ -302,6 +312,14 @@ async def test_unreadable_time_is_no_time_and_is_named(moment: Any) -> None:
 
     assert batch_run.created_date is None
     assert batch_run.unreadable_fields() == (["createdDate"] if moment else [])
+
+
+@pytest.mark.parametrize("zero", ZERO_DATES)
+async def test_zero_of_a_date_type_is_no_time(zero: str) -> None:
+    batch_run = batch(createdDate=zero)
+
+    assert batch_run.created_date is None
+    assert batch_run.unreadable_fields() == []
 
 
 @pytest.mark.parametrize("name", END_NAMES)

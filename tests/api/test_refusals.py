@@ -45,6 +45,11 @@ REFUSALS: list[tuple[dict[str, Any], type[APIError]]] = [
     ({"error": MESSAGE}, InvalidRequest),
     ({"error": {"code": 402, "message": MESSAGE}}, InvalidRequest),
     ({"errors": [{"message": MESSAGE}], "data": None}, InvalidRequest),
+    ({"status": "error", "message": MESSAGE}, InvalidRequest),
+    ({"status": "Failed", "message": MESSAGE, "data": []}, InvalidRequest),
+    ({"errorMessage": MESSAGE, "data": []}, InvalidRequest),
+    ({"isError": True, "message": MESSAGE, "data": []}, InvalidRequest),
+    ({"success": "no", "message": MESSAGE, "data": []}, InvalidRequest),
 ]
 # No page of the API documents these: they are no refusal, and nothing that was asked for.
 UNRECOGNISED: list[Any] = [
@@ -197,3 +202,46 @@ async def test_confirmation_of_another_agents_object_confirms_nothing(
 
     with pytest.raises(OutcomeUnknown):
         await write(client)
+
+
+@pytest.mark.parametrize(
+    "body", [{"success": 0, "data": []}, {"ok": 0}, {"status": "fail", "data": []}], ids=str
+)
+@pytest.mark.parametrize("read", LISTS, ids=lambda read: str(read.path))
+async def test_failure_without_a_message_is_no_empty_list(
+    client: SigmaMindClient, fake_api: FakeAPI, read: Read, body: Any
+) -> None:
+    fake_api.answer("GET", read.path, body)
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", body)
+
+    with pytest.raises(InvalidRequest):
+        await read.call(client)
+
+
+@pytest.mark.parametrize("zero", [{"success": 0}, {"errors": []}, {"errorCount": 0}], ids=str)
+def test_zero_beside_values_is_no_refusal(zero: dict[str, Any]) -> None:
+    assert find_refusal({**BATCH, **zero}) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": MESSAGE},
+        {"errors": [MESSAGE]},
+        {"errorMessage": MESSAGE},
+        {"status": "failed", "message": MESSAGE},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("method", "path", "write"), WRITES[:2])
+async def test_error_beside_the_id_of_a_write_confirms_nothing(
+    client: SigmaMindClient, fake_api: FakeAPI, method: str, path: str, write: Any, error: Any
+) -> None:
+    fake_api.answer(method, path, {"batchId": "batch_9", "testCaseId": "tc_9", **error}, 201)
+    fake_api.answer("GET", "/v1/test-cases", [])
+    fake_api.answer("GET", "/v1/batch-runs", [])
+
+    with pytest.raises(OutcomeUnknown) as raised:
+        await write(client)
+
+    assert MESSAGE in str(raised.value.upstream)

@@ -495,3 +495,17 @@ async def test_duplicate_is_refused_before_a_person_is_asked(costly: FakeAPI) ->
         await mcp.call_tool("create_batch_run", {**START, "allowDuplicate": True})
 
     assert len(person.asked) == len(costly.posts) == 2
+
+
+async def test_start_of_other_cases_than_were_asked_for_is_told(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.offer("tc_1")
+    started = {**CREATED_BATCH, "testCases": [{"testCaseId": "tc_7"}, {"testCaseId": "tc_8"}]}
+    fake_api.answer("POST", "/v1/batch-runs", started)
+
+    result = await mcp.call_tool(
+        "create_batch_run", {"agentId": AGENT["agentId"], "testCases": ["tc_1"]}
+    )
+
+    assert "names other test cases than were asked for: tc_7, tc_8." in text_of(result)

@@ -148,3 +148,27 @@ def test_definition_holds_what_runs_and_nothing_else() -> None:
     ]
     for change in changes:
         assert identify(**change) != same, change
+
+
+@pytest.mark.parametrize("counts", [(5000, 1), (1, 5000)])
+async def test_case_listed_with_two_numbers_is_read(
+    fake_api: FakeAPI, counts: tuple[int, int]
+) -> None:
+    """Otherwise the smaller number would start the larger without a person's yes."""
+    serve_cases(fake_api, 5000)
+    cases = [build_case("tc_1", 2), *(build_case("tc_2", count) for count in counts)]
+    fake_api.answer("GET", "/v1/test-cases", page(cases))
+    async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
+        refused = await mcp.call_tool("create_batch_run", START)
+
+    assert refused.is_error and "make 5,002 attempts" in text_of(refused)
+    assert fake_api.posts == []
+
+
+async def test_case_that_a_list_counts_and_does_not_show_is_read(fake_api: FakeAPI) -> None:
+    serve_cases(fake_api, 3)
+    fake_api.answer("GET", "/v1/test-cases", page([build_case("tc_1", 2)], totalCount=2))
+    async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
+        result = await mcp.call_tool("create_batch_run", START)
+
+    assert result.structured_content["expectedAttempts"] == 5

@@ -410,6 +410,10 @@ async def test_tools_and_webhooks_that_are_not_shown_are_not_counted(
     [
         ({"conversation": None}, "The API's answer has no conversation of test run j."),
         ({"conversation": []}, "The API's answer has an empty conversation of test run j."),
+        (
+            {"conversation": [[]]},
+            "The conversation of test run j in the API's answer cannot be read.",
+        ),
         ({"conversation": 5}, "The conversation of test run j in the API's answer cannot be read."),
         ({"isSuccessful": None, "completedDate": None}, "the API's answer has no result"),
         ({"isSuccessful": "n/a"}, "the result in the API's answer cannot be read"),
@@ -564,3 +568,47 @@ async def test_test_case_of_another_id_is_not_changed(mcp: Client, fake_api: Fak
 
     assert result.is_error and "tc_1" in text_of(result) and CASE["testCaseId"] in text_of(result)
     assert [asked.method for asked in fake_api.asked] == ["GET"]
+
+
+WHOLE_LISTS = [
+    read for read in LIST_READS if read.tool not in ("check_test_case", "list_batch_runs")
+]
+
+
+@pytest.mark.parametrize("read", WHOLE_LISTS, ids=[read.tool for read in WHOLE_LISTS])
+async def test_entries_that_the_api_counts_and_does_not_list_are_counted(
+    mcp: Client, world: World, read: ListRead
+) -> None:
+    def give_part(asked: Any) -> Any:
+        entries = world.lists[read.path]
+        if asked.query.get("batchId") == "batch_base":
+            entries = world.base.runs
+        return page(entries, totalCount=len(entries) + 3)
+
+    world.api.answer("GET", read.path, give_part)
+
+    result = await call(mcp, read)
+
+    assert f"3 {read.kind}s" in text_of(result)
+    assert "are in the API's total, but not in its list." in text_of(result)
+    assert {"kind": read.kind, "reason": "not listed", "count": 3}.items() <= (
+        result.structured_content["notRead"][0].items()
+    )
+
+
+@pytest.mark.parametrize("given", [{"testCase": "tc_0"}, {"testCaseId": "tc_0"}], ids=str)
+async def test_test_case_of_a_run_may_be_given_by_its_id(
+    mcp: Client, world: World, given: dict[str, str]
+) -> None:
+    (case_id,) = (case["testCaseId"] for case in world.new.batch["testCases"])
+    given = dict.fromkeys(given, case_id)
+    for run in world.new.runs:
+        del run["testCase"]
+        run.update(given)
+
+    listed = await mcp.call_tool("list_test_runs", {**IN_BATCH, "testCaseId": case_id})
+    compared = await mcp.call_tool("compare_batch_runs", BOTH)
+
+    assert listed.structured_content["totalCount"] == 5
+    assert compared.structured_content["counts"] == {"regressed": 1}
+    assert "notRead" not in listed.structured_content
