@@ -37,6 +37,7 @@ from sigmamind_mcp.api.models import (
     join_listings,
 )
 from sigmamind_mcp.api.records import Record
+from sigmamind_mcp.api.repeated_entries import drop_copies, merge_repeated_runs
 from sigmamind_mcp.api.transport import APITransport, Query
 from sigmamind_mcp.api.write_answers import (
     Write,
@@ -225,7 +226,7 @@ class SigmaMindClient:
     async def list_test_cases(self, agent_id: str) -> Listing[TestCase]:
         """GET /v1/test-cases, all pages; the one published version has no pages."""
         listing = await self._walk("test-cases", TestCase, {"agentId": agent_id})
-        return replace(listing, items=_drop_copies(listing.items, lambda case: case.test_case_id))
+        return replace(listing, items=drop_copies(listing.items, lambda case: case.test_case_id))
 
     async def create_batch_run(
         self,
@@ -353,12 +354,12 @@ class SigmaMindClient:
                     status=exc.status,
                     upstream=exc.upstream,
                 ) from exc
-        return replace(listing, items=_merge_repeated_runs(listing.items))
+        return replace(listing, items=merge_repeated_runs(listing.items))
 
     async def list_agents(self) -> Listing[AgentRef]:
         """GET /v1/agents, all pages."""
         listing = await self._walk("agents", AgentRef, {})
-        return replace(listing, items=_drop_copies(listing.items, lambda agent: agent.agent_id))
+        return replace(listing, items=drop_copies(listing.items, lambda agent: agent.agent_id))
 
     async def get_agent(self, agent_id: str) -> Agent:
         """GET /v1/agents/{agentId}"""
@@ -490,36 +491,3 @@ def _read_batch_runs(data: object, *, agent_id: str, page: int, size: int) -> Pa
 def _count_missing(listing: Listing[RecordT], total: int | None) -> Listing[RecordT]:
     """Compare a whole list with the length that the API states for it."""
     return replace(listing, missing_count=max(0, (total or 0) - listing.entry_count))
-
-
-def _merge_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:
-    """Keep the first test run of each job id, and all runs without one.
-
-    Where their verdicts differ, only the job id is kept, so that the run must be read.
-    """
-    # Pages shift while a batch run goes on, so that one run can be on two of them.
-    kept: list[TestRun] = []
-    positions: dict[str, int] = {}
-    for run in runs:
-        if run.job_id is None or run.job_id not in positions:
-            positions[run.job_id or ""] = len(kept)
-            kept.append(run)
-        elif run.verdict != kept[positions[run.job_id]].verdict:
-            kept[positions[run.job_id]] = TestRun.read({"jobId": run.job_id})
-    return kept
-
-
-def _drop_copies(
-    records: Sequence[RecordT],
-    get_id: Callable[[RecordT], str | None],
-) -> list[RecordT]:
-    """Drop each record that equals an earlier one of the same id."""
-    # Where pages count from 1, pages 0 and 1 are the same.
-    kept: list[RecordT] = []
-    objects: dict[str, JSONObject] = {}
-    for record in records:
-        record_id = get_id(record)
-        if record_id is None or objects.get(record_id) != record.raw:
-            objects[record_id or ""] = record.raw
-            kept.append(record)
-    return kept
