@@ -132,7 +132,8 @@ def answer_with_caller(asked: Any) -> dict[str, Any]:
 
 
 def store_case(asked: Any) -> dict[str, Any]:
-    return {**CASE, **asked.body, "testCaseId": f"tc_{asked.body['label']}"}
+    agent = {"agentId": asked.body["agentId"]}
+    return {**CASE, **asked.body, "agent": agent, "testCaseId": f"tc_{asked.body['label']}"}
 
 
 @contextmanager
