@@ -94,7 +94,8 @@ def _add_serve(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="serve MCP over HTTP; each caller sends its own key",
         description="Serve MCP over HTTP: /mcp (Streamable HTTP), /sse with /messages/,"
-        " /healthz and /readyz. Each caller sends its own key in the X-API-Key header.",
+        " /healthz and /readyz. Each caller sends its own key, in X-API-Key or as"
+        " Authorization: Bearer.",
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
     serve.add_argument(
