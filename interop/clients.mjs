@@ -23,12 +23,15 @@ const BATCH = "batch_s0OJu2JWR8R45Fai";
 const JOB = "job_ksUu5yRHGTLLrLeM";
 const TRANSCRIPT = `sigmamind://agents/${AGENT}/batch-runs/${BATCH}/test-runs/${JOB}/transcript`;
 
-function transport(name, Stdio, SSE, HTTP) {
+// Each client has a key of its own. With one key they would be one caller: its launches would be counted together,
+// so that a client is asked again whenever another one has started a batch run.
+function transport(name, client, Stdio, SSE, HTTP) {
   if (name === "stdio") {
     const [command, ...args] = server.command;
     return new Stdio({ command, args, stderr: "ignore" });
   }
-  return name === "sse" ? new SSE(new URL("/sse", server.url)) : new HTTP(new URL("/mcp", server.url));
+  const options = { requestInit: { headers: { "X-API-Key": `interop-${client}-${name}` } } };
+  return name === "sse" ? new SSE(new URL("/sse", server.url), options) : new HTTP(new URL("/mcp", server.url), options);
 }
 
 // Both clients with the same functions: v1 takes a result schema where v2 takes the options.
@@ -39,7 +42,7 @@ function v1(name) {
     isModern: false,
     mayAsk: name !== "http", // stateless: the server cannot ask
     client,
-    connect: () => client.connect(transport(name, StdioV1, SSEV1, HTTPV1)),
+    connect: () => client.connect(transport(name, "v1", StdioV1, SSEV1, HTTPV1)),
     onQuestion: (answer) => client.setRequestHandler(ElicitRequestSchema, answer),
     call: (tool, args, options) => client.callTool({ name: tool, arguments: args }, undefined, options),
   };
@@ -54,7 +57,7 @@ function v2(name, revision) {
     mayAsk: Boolean(revision) || name !== "http",
     client,
     connect: async () => {
-      await client.connect(transport(name, StdioV2, SSEV2, HTTPV2));
+      await client.connect(transport(name, `v2-${revision ?? "handshake"}`, StdioV2, SSEV2, HTTPV2));
       assert.equal(client.getNegotiatedProtocolVersion(), revision ?? "2025-11-25");
     },
     onQuestion: (answer) => client.setRequestHandler("elicitation/create", answer),
@@ -163,7 +166,7 @@ async function checkWait({ name, call }) {
   assert(steps.length > 0, "progress"); // the number varies: both clients drop reports that arrive with the result
 }
 
-// The label differs for each client. All clients have the same key, so the server treats equal calls as one call.
+// The label differs for each client: all share the sandbox's data.
 async function createTestCase(call, label, attempt) {
   const created = await call("create_test_case", {
     agentId: AGENT,
