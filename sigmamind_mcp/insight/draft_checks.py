@@ -2,16 +2,14 @@
 
 The rules read words, not meaning. They would rather miss a fault than report a false one: a
 `problem` almost certainly spoils the result, an `advice` is worth a look. Reasons and suggestions
-are our words; they quote only names from the draft. Rules about English words ignore a text that
-does not read as English.
+are our words, with names from the draft; other words of the draft are in `quotes`. Rules about
+English words ignore a text that does not read as English.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
 
 from sigmamind_mcp.api.models import KNOWN_LLM_MODELS, Agent, MockVariable, TestCase
 from sigmamind_mcp.insight.draft_rules import (
@@ -20,40 +18,33 @@ from sigmamind_mcp.insight.draft_rules import (
     HEDGE,
     MANNER,
     OBSERVABLE,
-    OUTCOME,
     PERSONA,
     RULES,
     SPEECH,
     Field,
+    Finding,
     Rule,
     Severity,
     compile_ignoring_case,
 )
+from sigmamind_mcp.insight.draft_variables import can_match, lint_variables
 from sigmamind_mcp.insight.similar_texts import ComparableText, normalize_text
 from sigmamind_mcp.insight.variable_names import (
     TEMPLATE_VARIABLE,
     is_person_name,
-    list_variables,
     quote_names,
     split_variable_name,
 )
 
-MANY_OUTCOMES = 3
 MIN_CRITERIA_WORDS = 3
 SHORT_PROMPT_WORDS = 12  # a longer prompt may imply its goal
 COPIED = 0.8  # share of letter triples in common from which criteria are a copy of the prompt
-MAX_COMPARED_NAMES = 100
 MODELS_SHOWN = 3
-
-
-class Finding(NamedTuple):
-    """A fault of a draft; `language_bound` if a rule about English words found it."""
-
-    field: Field
-    severity: Severity
-    reason: str
-    suggestion: str
-    language_bound: bool = False
+QUOTES_SHOWN = 3
+QUOTE_LENGTH = 80
+MANY_ATTEMPTS = 50
+"""The server's default limit above which a launch needs a person's yes."""
+TOO_MANY_ATTEMPTS = 1_000
 
 
 def lint_draft(draft: TestCase) -> list[Finding]:
@@ -74,15 +65,14 @@ def lint_draft(draft: TestCase) -> list[Finding]:
 
 def lint_against_agent(draft: TestCase, agent: Agent) -> list[Finding]:
     """Compare the draft's model and mock data with the agent's model and variables."""
-    return [*_lint_model_of_agent(draft, agent), *_lint_variables(draft, agent)]
+    return [*_lint_model_of_agent(draft, agent), *lint_variables(draft, agent)]
 
 
 # What a text is made of.
 
 _SPACES = re.compile(r"[^\S\n]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_LIST_NUMBER = re.compile(r"(?:^|\s)\(?([123])[.)]\s")
-_BULLET = re.compile(r"^[ \t]{0,8}[-*•–][ \t]", re.MULTILINE)
+_REST_OF_WORD = re.compile(r"[\w'-]*")
 _LIST_MARKER = re.compile(r"^[\s\"'“”(*•–-]{0,20}(?:\d{1,2}[.)]\s{0,4})?")
 _CLAUSE_END = compile_ignoring_case(
     r"[.;!?](?=\s|$)|\n|,(?! (?:for example|such as|e\.?g|i\.?e|that is|namely|meaning|by)\b)"
@@ -115,9 +105,14 @@ def _split_into_clauses(text: str) -> list[str]:
     return list(filter(_LETTERS.search, clauses))
 
 
-def _has_long_list(text: str) -> bool:
-    has_three_numbers = len(set(_LIST_NUMBER.findall(text))) == 3
-    return has_three_numbers or len(_BULLET.findall(text)) >= MANY_OUTCOMES
+def _quote_words(clause: str, match: re.Match[str]) -> str:
+    """Return the matched part of a clause, up to the end of its last word."""
+    rest = _REST_OF_WORD.match(clause, match.end())
+    return clause[match.start() : rest.end() if rest else match.end()].strip()
+
+
+def _limit_quotes(quotes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(quote[:QUOTE_LENGTH] for quote in list(dict.fromkeys(quotes))[:QUOTES_SHOWN])
 
 
 # The prompt.
@@ -154,22 +149,26 @@ def _lint_persona(prompt: str) -> list[Finding]:
 def _apply_rules(field: Field, text: str) -> list[Finding]:
     """Return one finding for each broken rule; rules with the same words count once."""
     clauses = _split_into_clauses(text)
-    findings = [
-        Finding(field, rule.severity, rule.reason, rule.suggestion, language_bound=True)
-        for rule in RULES
-        if rule.field == field and _is_broken(rule, clauses)
-    ]
-    return list(dict.fromkeys(findings))
+    quotes: dict[Finding, list[str]] = {}
+    for rule in RULES:
+        broken = _list_broken(rule, clauses) if rule.field == field else []
+        if broken:
+            reason, suggestion = rule.reason, rule.suggestion
+            finding = Finding(field, rule.severity, reason, suggestion, language_bound=True)
+            quotes.setdefault(finding, []).extend(broken)
+    return [finding._replace(quotes=_limit_quotes(words)) for finding, words in quotes.items()]
 
 
-def _is_broken(rule: Rule, clauses: Sequence[str]) -> bool:
+def _list_broken(rule: Rule, clauses: Sequence[str]) -> list[str]:
+    """Return the words that break the rule."""
+    broken = []
     for clause in clauses:
         match = rule.pattern.search(clause)
         if match is None:
             continue
         if rule.unless is None or not rule.unless.search(clause, 0, match.start()):
-            return True
-    return False
+            broken.append(_quote_words(clause, match))
+    return broken
 
 
 # The criteria.
@@ -187,38 +186,16 @@ def _lint_criteria(criteria: str) -> list[Finding]:
     criteria = _normalize_quotes_and_spaces(criteria)
     if criteria.isascii() and len(_LETTERS.findall(criteria)) < MIN_CRITERIA_WORDS:
         reason = "The criteria have too few words, so the judge decides what success is."
-        return [Finding("successCriteria", "problem", reason, _NAME_AN_OUTCOME)]
-    is_english = reads_as_english(criteria)
-    findings = _lint_outcomes(criteria, is_english=is_english)
-    if is_english:
-        findings += _apply_rules("successCriteria", criteria)
-        findings += _lint_vagueness(_split_into_clauses(criteria))
-    return findings
-
-
-def _lint_outcomes(criteria: str, *, is_english: bool) -> list[Finding]:
-    """Return a finding if the criteria ask for many outcomes at once."""
-    if _has_long_list(criteria):
-        return [_report_outcomes("a list of outcomes", language_bound=False)]
-    if not is_english:
+        quotes = _limit_quotes([criteria.strip()])
+        return [Finding("successCriteria", "problem", reason, _NAME_AN_OUTCOME, quotes=quotes)]
+    if not reads_as_english(criteria):
         return []
-    count = sum(bool(OUTCOME.match(clause)) for clause in _split_into_clauses(criteria))
-    if count < MANY_OUTCOMES:
-        return []
-    return [_report_outcomes(f"about {count} outcomes", language_bound=True)]
-
-
-def _report_outcomes(outcomes: str, *, language_bound: bool) -> Finding:
-    reason = (
-        f"The criteria contain {outcomes}: a run fails if one is missing,"
-        " and only the remarks can say which one."
-    )
-    suggestion = "Make a separate test case for each outcome that matters."
-    return Finding("successCriteria", "advice", reason, suggestion, language_bound)
+    vagueness = _lint_vagueness(_split_into_clauses(criteria))
+    return [*_apply_rules("successCriteria", criteria), *vagueness]
 
 
 def _lint_vagueness(clauses: Sequence[str]) -> list[Finding]:
-    vague = list(filter(_is_vague, clauses))
+    vague = list(filter(None, map(_find_vague_words, clauses)))
     if not vague:
         return []
     severity: Severity = "advice"
@@ -226,16 +203,27 @@ def _lint_vagueness(clauses: Sequence[str]) -> list[Finding]:
     if len(vague) == len(clauses):
         severity = "problem"
         reason = "All criteria are vague, so two judges can differ on every run."
-    suggestion = _NAME_SOMETHING_VISIBLE
-    return [Finding("successCriteria", severity, reason, suggestion, language_bound=True)]
+    return [
+        Finding(
+            "successCriteria",
+            severity,
+            reason,
+            _NAME_SOMETHING_VISIBLE,
+            language_bound=True,
+            quotes=_limit_quotes(vague),
+        )
+    ]
 
 
-def _is_vague(clause: str) -> bool:
+def _find_vague_words(clause: str) -> str | None:
+    """Return the vague words of a clause that is not otherwise concrete."""
     if OBSERVABLE.search(clause):
-        return False
-    if HEDGE.search(clause):
-        return True
-    return bool(MANNER.search(clause)) and not SPEECH.search(clause)
+        return None
+    hedge = HEDGE.search(clause)
+    if hedge:
+        return _quote_words(clause, hedge)
+    manner = MANNER.search(clause)
+    return None if manner is None or SPEECH.search(clause) else _quote_words(clause, manner)
 
 
 def _lint_copied_prompt(prompt: str, criteria: str) -> list[Finding]:
@@ -248,10 +236,12 @@ def _lint_copied_prompt(prompt: str, criteria: str) -> list[Finding]:
 
 
 def _lint_placeholders(field: Field, text: str) -> list[Finding]:
-    if not TEMPLATE_VARIABLE.search(text):
+    variables = [match[0] for match in TEMPLATE_VARIABLE.finditer(text)]
+    if not variables:
         return []
+    quotes = _limit_quotes(variables)
     reason = "{{ }} is for the agent's own prompt; no document says that it is replaced here."
-    return [Finding(field, "advice", reason, "Write the value itself.")]
+    return [Finding(field, "advice", reason, "Write the value itself.", quotes=quotes)]
 
 
 # The mock data.
@@ -273,7 +263,8 @@ def _lint_persona_name(prompt: str, mock_data: Sequence[MockVariable]) -> list[F
         return []
     reason = f"The simulated user has another name than the mock data's {quote_names(others)}."
     suggestion = "Use one name, unless you want to test the difference."
-    return [Finding("mockData", "advice", reason, suggestion, language_bound=True)]
+    quotes = _limit_quotes([persona.group(1)])
+    return [Finding("mockData", "advice", reason, suggestion, True, quotes)]
 
 
 def _has_other_name(mock: MockVariable, persona_words: set[str]) -> bool:
@@ -298,120 +289,13 @@ def _lint_mock_names(mock_data: Sequence[MockVariable]) -> list[Finding]:
             " and no document says which value is used."
         )
         findings.append(Finding("mockData", "problem", reason, "Keep one value for each name."))
-    if not all(map(_can_match, counts)):
+    if not all(map(can_match, counts)):
         reason = (
             "A mock variable's name is blank or has braces, so it matches no variable of the agent."
         )
         suggestion = "Write only the name: order_id for {{order_id}}."
         findings.append(Finding("mockData", "problem", reason, suggestion))
     return findings
-
-
-def _can_match(name: str) -> bool:
-    return bool(name.strip()) and {"{", "}"}.isdisjoint(name)
-
-
-# The mock data and the agent's variables.
-
-# In JSON: a name where a tool may say what it extracts.
-_VALUE_OR_OBJECT = re.compile(r'"([\w.-]+)"(?=[,\]}]|: \{)')
-
-
-class _VariableMatch(NamedTuple):
-    """How the mock data fits the agent's variables."""
-
-    needed: Sequence[str]
-    renamed: dict[str, str]  # a mock variable, and the agent's variable that it resembles
-    empty: Sequence[str]
-    extracted: Sequence[str]  # without a value until a tool sets it
-    unused: Sequence[str]
-
-
-def _lint_variables(draft: TestCase, agent: Agent) -> list[Finding]:
-    settings = agent.agent_settings
-    texts = [agent.instructions, agent.welcome_message, settings.global_prompt]
-    prompts = "\n".join(filter(None, texts))
-    if not prompts:
-        return []
-    match = _match_variables(draft.mock_data, agent, list_variables(prompts))
-    return [*_report_renamed(match), *_report_missing(match), *_report_unused(match)]
-
-
-def _match_variables(
-    mock_data: Sequence[MockVariable], agent: Agent, needed: Sequence[str]
-) -> _VariableMatch:
-    tools = json.dumps(agent.tools, ensure_ascii=False, default=str)
-    # Tools and fields that we do not know may use variables too.
-    everything = json.dumps(agent.raw, ensure_ascii=False, default=str) + tools
-    used = {*needed, *list_variables(everything)}
-    extractable = set(_VALUE_OR_OBJECT.findall(tools))
-    names = dict.fromkeys(mock.variable_name for mock in mock_data)
-    mocked = list(filter(_can_match, names))
-    missing = [name for name in needed if name not in names]
-    unused = [name for name in mocked if name not in used]
-    renamed = _find_renamed(unused, missing)
-    missing = [name for name in missing if name not in renamed.values()]
-    return _VariableMatch(
-        needed=needed,
-        renamed=renamed,
-        empty=[name for name in missing if name not in extractable],
-        extracted=[name for name in missing if name in extractable],
-        unused=[name for name in unused if name not in renamed],
-    )
-
-
-def _find_renamed(unused: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
-    """Pair each unused mock variable with a variable of almost the same name and no value."""
-    candidates = [name for name in missing[:MAX_COMPARED_NAMES] if len(name) <= 64]
-    # Of names that differ only in case, the first counts.
-    free = {name.casefold(): name for name in reversed(candidates)}
-    renamed = {}
-    for name in unused[:MAX_COMPARED_NAMES]:
-        close = get_close_matches(name[:64].casefold(), free, n=1, cutoff=0.75)
-        if close:
-            renamed[name] = free.pop(close[0])
-    return renamed
-
-
-def _report_renamed(match: _VariableMatch) -> list[Finding]:
-    findings = []
-    for wrong, right in match.renamed.items():
-        quoted = quote_names([right])
-        reason = (
-            f"Mock variable {quote_names([wrong])} is not used by the agent, which uses {quoted}:"
-            " a variable without a value becomes empty text, and no error is shown."
-        )
-        suggestion = f"Rename it to {quoted}, in the same upper and lower case."
-        findings.append(Finding("mockData", "problem", reason, suggestion))
-    return findings
-
-
-def _report_missing(match: _VariableMatch) -> list[Finding]:
-    findings = []
-    if match.empty:
-        reason = (
-            f"The agent uses {quote_names(match.empty)} without a mock value:"
-            " each becomes empty text, and no error is shown."
-        )
-        findings.append(Finding("mockData", "problem", reason, "Add a mock value for each."))
-    if match.extracted:
-        reason = (
-            f"The agent uses {quote_names(match.extracted)} without a mock value:"
-            " empty text until a tool sets it."
-        )
-        suggestion = "Add a mock value unless a tool extracts it."
-        findings.append(Finding("mockData", "advice", reason, suggestion))
-    return findings
-
-
-def _report_unused(match: _VariableMatch) -> list[Finding]:
-    if not match.unused:
-        return []
-    reason = f"Nothing in the agent's settings uses the mock data {quote_names(match.unused)}."
-    suggestion = "Remove it."
-    if match.needed:
-        suggestion = f"Remove it, or use a variable of the agent: {quote_names(match.needed)}."
-    return [Finding("mockData", "advice", reason, suggestion)]
 
 
 # The model and the number of attempts.
@@ -435,10 +319,13 @@ def _lint_model(model: str) -> list[Finding]:
         suggestion = f"Similar models: {', '.join(similar)}."
     else:
         suggestion = f"Listed, for example: {', '.join(KNOWN_LLM_MODELS[:MODELS_SHOWN])}."
-    return [Finding("llmModel", "advice", reason, suggestion)]
+    quotes = _limit_quotes([model])
+    return [Finding("llmModel", "advice", reason, suggestion, quotes=quotes)]
 
 
 def _lint_attempt(attempt: int | None) -> list[Finding]:
+    if attempt is not None and attempt > MANY_ATTEMPTS:
+        return [_report_many_attempts(attempt)]
     if attempt is not None and attempt > 1:
         return []
     # The lower end of the 95 % Wilson interval for 1 of 1 is 1 / (1 + 1.96²) = 0.207.
@@ -448,3 +335,17 @@ def _lint_attempt(attempt: int | None) -> list[Finding]:
     )
     suggestion = "Use more attempts: after 10 of 10 passed, it is 72 to 100 %."
     return [Finding("attempt", "advice", reason, suggestion)]
+
+
+def _report_many_attempts(attempt: int) -> Finding:
+    severity: Severity = "problem" if attempt > TOO_MANY_ATTEMPTS else "advice"
+    reason = (
+        f"{attempt:,} attempts are as many conversations in each batch run: each costs model calls,"
+        " and a batch run cannot be stopped."
+    )
+    # Half of the 95 % Wilson interval where it is widest, at half of the attempts passed.
+    suggestion = (
+        "Begin with 10 to 50: with 50, the pass rate is known within 13 points; with 1,000, within"
+        " 3 (95 % Wilson interval)."
+    )
+    return Finding("attempt", severity, reason, suggestion)

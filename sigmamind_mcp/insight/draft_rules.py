@@ -8,6 +8,20 @@ Field = Literal["userPrompt", "successCriteria", "mockData", "llmModel", "attemp
 Severity = Literal["problem", "advice"]
 
 
+class Finding(NamedTuple):
+    """A fault of a draft; `language_bound` if a rule about English words found it.
+
+    `quotes` are the words of the draft that it is about.
+    """
+
+    field: Field
+    severity: Severity
+    reason: str
+    suggestion: str
+    language_bound: bool = False
+    quotes: tuple[str, ...] = ()
+
+
 class Rule(NamedTuple):
     """A pattern to look for in each clause; `unless` before it in the clause cancels the match."""
 
@@ -252,7 +266,7 @@ HEDGE = compile_ignoring_case(
     r"|\b(?:as|if|when|where) (?:needed|necessary|required|applicable)\b|\betc\b"
     r"|\bso (?:on|forth)\b|\bor similar\b"
     r"|\b(?:good|great|helpful|useful|relevant|proper|nice|excellent) (?:answers?|respon[ds]es?"
-    r"|repl(?:y|ies)||solutions?|information|service|support|help|advice|experience|questions?"
+    r"|repl(?:y|ies)|solutions?|information|service|support|help|advice|experience|questions?"
     r"|manners?)\b"
 )
 
@@ -276,15 +290,3 @@ OBSERVABLE = compile_ignoring_case(
 
 # The agent says something.
 SPEECH = compile_ignoring_case(rf"{_SPEAKS}|\b(?:verif|read)")
-
-# A clause begins with something that the agent does.
-OUTCOME = compile_ignoring_case(
-    r"^(?:(?:the|agent|assistant|bot|it|they|also|finally|first|next|should|must|will|has|have"
-    r"|needs?|to|does|do|not|never|always|clearly|politely|either) ){0,8}"
-    r"(?:acknowledg|apologi[sz]|answer|ask|book|call|cancel|chang|check|clarif|clos|collect|confirm"
-    r"|declin|describ|direct|end|escalat|explain|forward|gather|giv|greet|guid|handl|help|identif"
-    r"|inform|issu|keep|list|log|mention|nam|notif|offer|open|present|process|promis|propos|provid"
-    r"|quot|read|recap|recommend|refer|refund|refus|remain|remind|repeat|request|reschedul|resolv"
-    r"|respond|say|schedul|send|shar|show|stat|stay|suggest|summari[sz]|tell|thank|transfer|updat"
-    r"|us|verif|wait|warn)(?:e|s|es|y|ies|ing)?\b"
-)

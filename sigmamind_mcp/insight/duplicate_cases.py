@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import TestCase
-from sigmamind_mcp.insight.draft_checks import Finding
-from sigmamind_mcp.insight.draft_rules import Severity
+from sigmamind_mcp.ids import same_id
+from sigmamind_mcp.insight.draft_rules import Finding, Severity
 from sigmamind_mcp.insight.similar_texts import ComparableText, normalize_text
 from sigmamind_mcp.insight.variable_names import quote_names
 
@@ -50,7 +50,9 @@ def lint_against_cases(draft: TestCase, cases: Sequence[TestCase]) -> list[Findi
 
 
 def _has_same_id(case: TestCase, draft: TestCase) -> bool:
-    return case.test_case_id is not None and case.test_case_id == draft.test_case_id
+    if case.test_case_id is None or draft.test_case_id is None:
+        return False
+    return same_id(case.test_case_id, draft.test_case_id)
 
 
 def _lint_duplicates(draft: TestCase, others: Sequence[TestCase]) -> list[Finding]:

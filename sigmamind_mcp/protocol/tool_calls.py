@@ -16,7 +16,7 @@ from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
 from sigmamind_mcp.tools.arguments import Arguments, read_arguments
-from sigmamind_mcp.tools.call_context import CallContext, Confirmation
+from sigmamind_mcp.tools.call_context import CallContext, Confirmation, RisingProgress
 from sigmamind_mcp.tools.started_attempts import StartedAttempts
 
 LINKS_SINCE = "2026-07-28"
@@ -104,7 +104,8 @@ class ToolHandlers:
             ask=ask,
             answer_state=get_answer_state(params),
         )
-        return CallContext(ctx.session.report_progress, confirmation)
+        progress = RisingProgress(ctx.session.report_progress)
+        return CallContext(progress.report, confirmation)
 
     def _explain_unknown_tool(self, name: str) -> str:
         if any(tool.name == name for tool in TOOLS):

@@ -37,13 +37,23 @@ from sigmamind_mcp.tools.arguments import (
     TestCaseId,
     hide_default,
 )
-from sigmamind_mcp.tools.drafts import DraftArguments, FindingShown, MockEntry, Prose, sort_findings
+from sigmamind_mcp.tools.drafts import (
+    WRITABLE,
+    Check,
+    Draft,
+    DraftArguments,
+    FindingShown,
+    MockEntry,
+    Prose,
+    check_written,
+    list_finding_lines,
+    list_quote_lines,
+)
 from sigmamind_mcp.tools.launch_plan import identify_definition
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record
 from sigmamind_mcp.uris import uri_of
 
 SHOWN_AS_SENT = "The API confirmed it without showing it: the values here are those that were sent."
-WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 
 class CreateTestCase(DraftArguments):
@@ -141,22 +151,37 @@ class TestCaseAnswer(Answer):
         return Rendered([head], data, [f"Resource: {self.uri}"] if self.uri else [])
 
 
-class CreatedTestCase(TestCaseAnswer):
+class WrittenTestCase(TestCaseAnswer):
+    """A test case after a write, checked."""
+
+    findings: list[FindingShown] = Field(
+        default=[],
+        description="What check_test_case says without reading anything.",
+    )
+    skipped: list[str] = Field(default=[], description="Checks that were not made, and why.")
+
+    def add_check(self, check: Check) -> None:
+        self.findings, self.skipped = check.findings, check.skipped
+
+    def render(self) -> Rendered:
+        case = super().render()
+        found = list_finding_lines(self.findings)
+        skipped = [f"Skipped: {check}" for check in self.skipped]
+        quotes = list_quote_lines(self.findings)
+        return Rendered([*case.before, *found], [*case.data, *quotes], [*case.after, *skipped])
+
+
+class CreatedTestCase(WrittenTestCase):
     """The test case as it was stored."""
 
     repeated: bool | None = Field(
         default=None, description="True when this is the result of the same call before."
     )
-    findings: list[FindingShown] = Field(
-        default=[], description="What check_test_case says without reading anything."
-    )
 
     def render(self) -> Rendered:
         case = super().render()
         created = "Not created again" if self.repeated else "Created"
-        before = [f"{created}. {case.before[0]}", *case.before[1:]]
-        after = case.after + [finding.line() for finding in self.findings]
-        return Rendered(before, case.data, after)
+        return case._replace(before=[f"{created}. {case.before[0]}", *case.before[1:]])
 
 
 # Some hosts reject an empty schema, and some reject a list of types.
@@ -177,7 +202,7 @@ class FieldChange(BaseModel):
         return [f"{self.field} before: {before}", f"{self.field} after: {after}"]
 
 
-class UpdatedTestCase(TestCaseAnswer):
+class UpdatedTestCase(WrittenTestCase):
     """The test case as it is after the change."""
 
     changes: list[FieldChange] = Field(description="Fields whose value changed.")
@@ -253,9 +278,6 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     Use check_test_case first; to change a stored case use update_test_case. Costs and runs
     nothing; the API cannot delete it. The same call within 10 minutes stores nothing new.
     """
-    # Its patterns are slow to compile.
-    from sigmamind_mcp.insight.draft_checks import lint_draft
-
     fields: JSONObject = args.model_dump(
         by_alias=True, exclude_unset=True, exclude={"agent_id", "allow_duplicate"}
     )
@@ -264,7 +286,8 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
         args.agent_id, fields, allow_duplicate=args.allow_duplicate
     )
     answer = CreatedTestCase.of(written.record or draft, args.agent_id)
-    answer.findings = sort_findings(lint_draft(draft))
+    check = check_written(Draft(draft))
+    answer.add_check(check)
     hints = [] if written.record else [SHOWN_AS_SENT]
     if written.repeated:
         answer.repeated = True
@@ -274,7 +297,7 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     answer.hint = " ".join(hints) or None
     if answer.test_case_id:
         case = written.record or draft
-        answer.next_calls = [_suggest_run(answer.test_case_id, case, args.agent_id, api)]
+        answer.next_calls = [_suggest_next(answer.test_case_id, case, check, args.agent_id, api)]
     else:
         answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
     return answer
@@ -300,7 +323,10 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
             answer.not_shown.append(name)
         elif after.raw[name] != value:
             answer.not_as_sent.append(name)
-    answer.next_calls = [_suggest_run(args.test_case_id, after, args.agent_id, api)]
+    unseen: JSONObject = {name: given[name] for name in answer.not_shown}
+    check = check_written(Draft.of_stored(after, args.test_case_id, unseen))
+    answer.add_check(check)
+    answer.next_calls = [_suggest_next(args.test_case_id, after, check, args.agent_id, api)]
     return answer.add_links(*case.links)
 
 
@@ -383,10 +409,16 @@ def _find_changes(before: JSONObject, after: JSONObject) -> list[FieldChange]:
     return changes
 
 
-def _suggest_run(
-    test_case_id: str, case: TestCase, agent_id: str, api: SigmaMindClient
+def _suggest_next(
+    test_case_id: str, case: TestCase, check: Check, agent_id: str, api: SigmaMindClient
 ) -> NextCall:
-    """Return the call that runs this case, with allowDuplicate where it ran unchanged just now."""
+    """Return the call that runs this case, with allowDuplicate where it ran unchanged just now.
+
+    A case with a problem is not run: the call that checks it again comes instead.
+    """
+    if check.has_problem:
+        again: CallArguments = {"agentId": agent_id, "testCaseId": test_case_id}
+        return NextCall(tool="check_test_case", arguments=again)
     run: CallArguments = {"agentId": agent_id, "testCases": [test_case_id]}
     named = case.model_copy(update={"test_case_id": test_case_id})
     if api.has_recent_launch(identify_definition(agent_id, [named])):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated, NamedTuple
 
@@ -12,7 +13,7 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Listing, TestRun, Turn, Verdict
 from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
 from sigmamind_mcp.concurrency import gather_errors, require_results
-from sigmamind_mcp.errors import InvalidArguments, NotOffered
+from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, NotOffered
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.alignment import (
     MAX_ALIGNED_TURNS,
@@ -20,8 +21,10 @@ from sigmamind_mcp.insight.alignment import (
     ConversationDiff,
     compare_conversations,
 )
+from sigmamind_mcp.insight.case_definitions import DefinitionEdit, find_edits
 from sigmamind_mcp.insight.comparison import (
     WORST_FIRST,
+    CaseChange,
     Comparison,
     Side,
     build_side_from_counters,
@@ -46,13 +49,13 @@ from sigmamind_mcp.tools.comparison_answer import (
     keep_counts,
     round_p,
 )
+from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 from sigmamind_mcp.tools.parts import (
     NO_REMARKS,
     PROSE_CHARACTERS,
     QUOTE_CHARACTERS,
     ROLE_CHARACTERS,
     JobIds,
-    Offset,
     QuoteShown,
     Rate,
     truncate_line,
@@ -73,13 +76,11 @@ class CompareBatchRuns(ForAgent):
     candidate_job_ids: Annotated[
         JobIds, Field(description="Candidate test runs, if the API cannot list them.")
     ] = []
-    from_test_case: Annotated[
-        Offset, Field(description="Test cases that earlier calls have shown.")
-    ] = 0
+    cursor: Cursor = ""
 
 
 async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> ComparedBatchRuns:
-    """Compare two batch runs by case: what changed beyond noise, what is unproven, what was edited.
+    """Compare two batch runs by case: changes beyond noise, what is unproven, words edited.
 
     Use it after a change; for why attempts failed use diagnose_batch_run, for two conversations
     compare_test_runs. Reads both, no model calls. Says how many attempts would prove it.
@@ -88,22 +89,48 @@ async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> Co
         raise InvalidArguments(
             "baseBatchId and candidateBatchId are the same batch run; list_batch_runs shows others."
         )
+    start = decode_cursor(args.cursor, "testCase")["testCase"]
     base, candidate = await _read_batches(args, api)
-    comparison = await anyio.to_thread.run_sync(
-        compare_sides, base.side, candidate.side, abandon_on_cancel=True
+    compared = await anyio.to_thread.run_sync(
+        _compare_batches, base, candidate, start, abandon_on_cancel=True
     )
-    left = max(0, len(comparison.changes) - args.from_test_case)
-    build = partial(_build_comparison, args, comparison, base, candidate)
-    return await fit_items(left, build, [*base.notes, *candidate.notes])
+    build = partial(_build_comparison, args, compared)
+    return await fit_items(len(compared.edits), build, [*base.notes, *candidate.notes])
 
 
 class _ReadBatch(NamedTuple):
     """One of the two batch runs, as it was read."""
 
     batch_id: str
+    created_date: datetime | None
     side: Side
     runs: list[TestRun]
     notes: list[NotRead]
+
+
+class _Compared(NamedTuple):
+    """Both batch runs, and their comparison.
+
+    `edits` are those of each changed test case from number `start` on.
+    """
+
+    base: _ReadBatch
+    candidate: _ReadBatch
+    comparison: Comparison
+    start: int
+    edits: list[list[DefinitionEdit]]
+
+
+def _compare_batches(base: _ReadBatch, candidate: _ReadBatch, start: int) -> _Compared:
+    comparison = compare_sides(base.side, candidate.side)
+    edits = list(map(_list_edits, comparison.changes[start:]))
+    return _Compared(base, candidate, comparison, start, edits)
+
+
+def _list_edits(change: CaseChange) -> list[DefinitionEdit]:
+    if not (change.base and change.candidate):
+        return []
+    return find_edits(change.base.case, change.candidate.case)
 
 
 async def _read_batches(
@@ -116,8 +143,23 @@ async def _read_batches(
             partial(read, args.candidate_batch_id, args.candidate_job_ids),
         ]
     )
+    _name_refused_side(args, outcomes)
     base, candidate = require_results(outcomes)
     return base, candidate
+
+
+def _name_refused_side(args: CompareBatchRuns, outcomes: Sequence[object]) -> None:
+    """Raise a 403 or 404 that names the argument that caused it; of two, the first."""
+    sides = (
+        ("baseBatchId", args.base_batch_id),
+        ("candidateBatchId", args.candidate_batch_id),
+    )
+    for (name, batch_id), outcome in zip(sides, outcomes, strict=True):
+        if isinstance(outcome, NotAllowed | NotFound):
+            message = f"{name} {batch_id}: {outcome}"
+            raise type(outcome)(
+                message, status=outcome.status, upstream=outcome.upstream
+            ) from outcome
 
 
 async def _read_batch(
@@ -128,13 +170,14 @@ async def _read_batch(
     try:
         listing = await _list_side_runs(batch_id, job_ids, agent_id, api)
     except NotOffered:
-        return _ReadBatch(batch_id, build_side_from_counters(batch_run), [], notes)
+        side = build_side_from_counters(batch_run)
+        return _ReadBatch(batch_id, batch_run.created_date, side, [], notes)
     runs = listing.items
     side = build_side_from_runs(
         batch_run, runs, unreadable_count=len(listing.unreadable) + listing.missing_count
     )
     notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
-    return _ReadBatch(batch_id, side, runs, notes)
+    return _ReadBatch(batch_id, batch_run.created_date, side, runs, notes)
 
 
 async def _list_side_runs(
@@ -146,18 +189,18 @@ async def _list_side_runs(
 
 
 def _build_comparison(
-    args: CompareBatchRuns,
-    comparison: Comparison,
-    base: _ReadBatch,
-    candidate: _ReadBatch,
-    case_count: int,
+    args: CompareBatchRuns, compared: _Compared, case_count: int
 ) -> ComparedBatchRuns:
-    changes = comparison.changes[args.from_test_case : args.from_test_case + case_count]
+    base, candidate, comparison = compared.base, compared.candidate, compared.comparison
+    changes = comparison.changes[compared.start : compared.start + case_count]
     tally = Counter(change.change for change in comparison.changes)
     overall = comparison.overall
     answer = ComparedBatchRuns(
         base_batch_id=args.base_batch_id,
         candidate_batch_id=args.candidate_batch_id,
+        base_created_date=base.created_date,
+        candidate_created_date=candidate.created_date,
+        base_is_newer=_is_newer(base, candidate) or None,
         agent_id=args.agent_id,
         p=round_p(overall.p),
         separates_mix=overall.separates_mix,
@@ -170,23 +213,26 @@ def _build_comparison(
         counts={change: tally[change] for change in WORST_FIRST if tally[change]},
         definitions_from={"base": base.side.definitions, "candidate": candidate.side.definitions},
         test_case_count=len(comparison.changes),
-        test_cases=list(map(CaseChangeRow.of, changes)),
+        test_cases=list(map(CaseChangeRow.of, changes, compared.edits)),
     )
     if overall.p is not None:
         answer.base = Rate.of(overall.base)
         answer.candidate = Rate.of(overall.candidate)
         answer.direction = overall.direction
-    answer.next_calls = _list_comparison_calls(args, comparison, base, candidate, case_count)
+    answer.next_calls = _list_comparison_calls(args, compared, case_count)
     return answer
 
 
+def _is_newer(base: _ReadBatch, candidate: _ReadBatch) -> bool:
+    if base.created_date is None or candidate.created_date is None:
+        return False
+    return base.created_date > candidate.created_date
+
+
 def _list_comparison_calls(
-    args: CompareBatchRuns,
-    comparison: Comparison,
-    base: _ReadBatch,
-    candidate: _ReadBatch,
-    case_count: int,
+    args: CompareBatchRuns, compared: _Compared, case_count: int
 ) -> list[NextCall]:
+    base, candidate, comparison = compared.base, compared.candidate, compared.comparison
     here: CallArguments = {"agentId": args.agent_id}
     calls = []
     pair = pick_pair_to_read(comparison.changes, base.runs, candidate.runs)
@@ -199,10 +245,10 @@ def _list_comparison_calls(
         calls.append(NextCall(tool="compare_test_runs", arguments={**here, **passed, **failed}))
     diagnosed: CallArguments = {**here, "batchId": args.candidate_batch_id}
     calls.append(NextCall(tool="diagnose_batch_run", arguments=diagnosed))
-    seen = args.from_test_case + case_count
+    seen = compared.start + case_count
     if seen < len(comparison.changes):
         given = args.model_dump(by_alias=True, exclude_unset=True)
-        further: CallArguments = {**given, **here, "fromTestCase": seen}
+        further: CallArguments = {**given, **here, "cursor": encode_cursor(testCase=seen)}
         calls.append(NextCall(tool="compare_batch_runs", arguments=further))
     return calls
 

@@ -1,10 +1,13 @@
 """The answer of compare_batch_runs, and its text."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.case_definitions import DefinitionEdit
 from sigmamind_mcp.insight.comparison import (
     MAX_ATTEMPTS_TO_SETTLE,
     CaseChange,
@@ -13,8 +16,21 @@ from sigmamind_mcp.insight.comparison import (
     Direction,
 )
 from sigmamind_mcp.insight.statistics import ALPHA
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
-from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, Rate, truncate_line
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    AnswerPart,
+    Rendered,
+    Time,
+    format_time,
+    pluralize,
+)
+from sigmamind_mcp.tools.parts import (
+    LABEL_CHARACTERS,
+    EditShown,
+    ListedEdits,
+    Rate,
+    truncate_line,
+)
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 SideName = Literal["base", "candidate"]
@@ -38,6 +54,8 @@ class CaseChangeRow(AnswerPart):
     differs: list[str] = Field(
         default=[], description="Fields that are not the same in both batch runs."
     )
+    edits: list[EditShown] = Field(default=[], description="The words that differ in them.")
+    more_edits: int | None = Field(default=None, description="Edits that are not shown.")
     attempts_to_settle: str | None = Field(
         default=None,
         description="Attempts in each batch run that would prove a change as large as the"
@@ -48,11 +66,12 @@ class CaseChangeRow(AnswerPart):
     )
 
     @classmethod
-    def of(cls, change: CaseChange) -> "CaseChangeRow":
+    def of(cls, change: CaseChange, edits: Sequence[DefinitionEdit]) -> "CaseChangeRow":
         attempts = None
         if change.change == "changed, not proven":
             attempts = str(change.attempts_to_settle or f"more than {MAX_ATTEMPTS_TO_SETTLE}")
         drop = change.smallest_drop
+        listed = ListedEdits.of(edits)
         return cls(
             test_case_id=valid_id(change.case.test_case_id),
             label=truncate_line(change.case.title, LABEL_CHARACTERS),
@@ -66,6 +85,8 @@ class CaseChangeRow(AnswerPart):
             p=round_p(change.p),
             adjusted_p=round_p(change.adjusted_p),
             differs=list(change.differs),
+            edits=listed.shown,
+            more_edits=listed.more,
             attempts_to_settle=attempts,
             smallest_drop=None if drop is None else round(drop, 3),
         )
@@ -74,7 +95,14 @@ class CaseChangeRow(AnswerPart):
     def name(self) -> str:
         return self.test_case_id or NO_ID
 
-    def line(self) -> str:
+    def lines(self) -> list[str]:
+        lines = [f"{self._describe_change()} Label: {self.label}"]
+        lines += [edit.line() for edit in self.edits]
+        if self.more_edits:
+            lines.append(f"    and {pluralize(self.more_edits, 'more edit')}")
+        return lines
+
+    def _describe_change(self) -> str:
         parts = [
             f"{self.name} {self.change}: {_show_side(self.base)} to {_show_side(self.candidate)}"
         ]
@@ -105,6 +133,11 @@ class ComparedBatchRuns(Answer):
 
     base_batch_id: str
     candidate_batch_id: str
+    base_created_date: Time | None = None
+    candidate_created_date: Time | None = None
+    base_is_newer: bool | None = Field(
+        default=None, description="True when the two ids seem to be exchanged."
+    )
     agent_id: str
     base: Rate | None = Field(
         default=None, description="All compared test cases together; absent when there is none."
@@ -146,6 +179,7 @@ class ComparedBatchRuns(Answer):
 
     def render(self) -> Rendered:
         before = [
+            *self._dates_lines(),
             *self._limits_lines(),
             self._counts_line(),
             *self._overall_lines(),
@@ -153,8 +187,7 @@ class ComparedBatchRuns(Answer):
         ]
         data = []
         for row in self.test_cases:
-            before.append(row.line())
-            data.append(f"{row.name}: {row.label}")
+            data += row.lines()
         sides = self.definitions_from.items()
         sources = "; ".join(f"{side} from the {source}" for side, source in sides)
         after = (
@@ -162,6 +195,18 @@ class ComparedBatchRuns(Answer):
             " the API does not version agents."
         )
         return Rendered(before, data, [after])
+
+    def _dates_lines(self) -> list[str]:
+        base, candidate = map(_show_date, (self.base_created_date, self.candidate_created_date))
+        lines = [
+            f"Base {self.base_batch_id}, {base}; candidate {self.candidate_batch_id}, {candidate}."
+        ]
+        if self.base_is_newer:
+            lines.append(
+                "Warning: the base is newer than the candidate. If this is a mistake, better and"
+                " worse are exchanged: call again with the ids the other way round."
+            )
+        return lines
 
     def _limits_lines(self) -> list[str]:
         if self.separates_mix and not self.compared:
@@ -229,6 +274,10 @@ def round_p(p: float | None) -> float | None:
 def keep_counts(base: int, candidate: int) -> dict[SideName, int] | None:
     """Return the counts of both sides by name, or None if both are 0."""
     return {"base": base, "candidate": candidate} if base or candidate else None
+
+
+def _show_date(created: datetime | None) -> str:
+    return "created at an unknown time" if created is None else f"created {format_time(created)}"
 
 
 def _list_counts(counts: dict[SideName, int]) -> str:

@@ -1,8 +1,9 @@
-"""Drafts of test cases: check them before they are stored and cost money."""
+"""Check test cases: drafts before they are stored and cost money, and stored ones."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 import anyio.to_thread
 from pydantic import Field
@@ -10,15 +11,28 @@ from pydantic import Field
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, Listing, TestCase
 from sigmamind_mcp.concurrency import gather_errors
-from sigmamind_mcp.errors import NotFound
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
-from sigmamind_mcp.tools.arguments import MAX_TEXT, Arguments, ForAgent, NotBool, SentAsList
+from sigmamind_mcp.errors import InvalidArguments, NotFound, SigmaMindError
+from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
+from sigmamind_mcp.tools.arguments import (
+    MAX_TEXT,
+    Arguments,
+    ForAgent,
+    NotBool,
+    SentAsList,
+    TestCaseId,
+    hide_default,
+)
 from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
 
 if TYPE_CHECKING:
-    from sigmamind_mcp.insight.draft_checks import Finding
+    from sigmamind_mcp.insight.draft_rules import Finding
 
 VARIABLES_CHECK = "mock data against the agent's variables"
+WRITABLE = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
+CHECKED_WHERE_SHOWN = ("userPrompt", "successCriteria", "mockData", "attempt")
+
+logger = logging.getLogger(__name__)
 
 Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
 
@@ -58,6 +72,25 @@ class DraftArguments(ForAgent):
     ] = 1
 
 
+class CheckTestCase(DraftArguments):
+    test_case_id: Annotated[
+        TestCaseId,
+        Field(description="A stored test case; checked with the other arguments in it."),
+    ] = ""
+    user_prompt: Annotated[Prose, Field(description="Needed without testCaseId.")] = ""
+    success_criteria: Annotated[Prose, Field(description="Needed without testCaseId.")] = ""
+    attempt: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=LARGEST_COUNT,
+            description="Attempts in each batch run.",
+            json_schema_extra=hide_default,
+        ),
+        NotBool,
+    ] = 1
+
+
 class FindingShown(AnswerPart):
     field: str
     severity: Literal["problem", "advice"] = Field(
@@ -65,6 +98,7 @@ class FindingShown(AnswerPart):
     )
     reason: str
     suggestion: str
+    quotes: list[str] = Field(default=[], description="The words that it is about.")
     language_bound: bool | None = Field(
         default=None, description="True when the check knows English only."
     )
@@ -76,6 +110,7 @@ class FindingShown(AnswerPart):
             severity=finding.severity,
             reason=finding.reason,
             suggestion=finding.suggestion,
+            quotes=list(map(one_line, finding.quotes)),
             language_bound=finding.language_bound or None,
         )
 
@@ -83,10 +118,25 @@ class FindingShown(AnswerPart):
         return f"{self.severity}, {self.field}: {self.reason} {self.suggestion}"
 
 
+def list_finding_lines(findings: Sequence[FindingShown]) -> list[str]:
+    """Return a numbered line for each finding, in our words."""
+    return [f"{number}. {finding.line()}" for number, finding in enumerate(findings, 1)]
+
+
+def list_quote_lines(findings: Sequence[FindingShown]) -> list[str]:
+    """Return the words that the findings are about, for the fence."""
+    return [
+        f"words of finding {number}: {' | '.join(finding.quotes)}"
+        for number, finding in enumerate(findings, 1)
+        if finding.quotes
+    ]
+
+
 class CheckedTestCase(Answer):
-    """What may go wrong with a draft."""
+    """What may go wrong with a draft, or with a stored test case."""
 
     agent_id: str
+    test_case_id: str | None = Field(default=None, description="The stored test case, if any.")
     findings: list[FindingShown] = Field(description="Problems first.")
     skipped: list[str] = Field(default=[], description="Checks that were not made, and why.")
 
@@ -96,58 +146,148 @@ class CheckedTestCase(Answer):
         result = f"{pluralize(problems, 'problem')}, {advice} of advice"
         if not self.findings:
             result = "nothing found"
-        lines = [finding.line() for finding in self.findings]
-        lines += [f"Skipped: {check}" for check in self.skipped]
-        return Rendered([f"Draft for agent {self.agent_id}: {result}."], [], lines)
+        subject = f"Draft for agent {self.agent_id}"
+        if self.test_case_id:
+            subject = f"Test case {self.test_case_id} of agent {self.agent_id}"
+        before = [f"{subject}: {result}.", *list_finding_lines(self.findings)]
+        skipped = [f"Skipped: {check}" for check in self.skipped]
+        return Rendered(before, list_quote_lines(self.findings), skipped)
 
 
-async def check_test_case(args: DraftArguments, api: SigmaMindClient) -> CheckedTestCase:
-    """Check a draft before create_test_case: vague criteria, no goal, unfit mock data, duplicates.
+class Draft(NamedTuple):
+    """A test case to check; `hidden` are fields that the API's answer does not show."""
 
-    Takes the same arguments; to see a stored case use get_test_case. Reads the agent and its
-    cases, stores and runs nothing. Returns problems and advice.
+    case: TestCase
+    hidden: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_stored(cls, stored: TestCase, test_case_id: str | None, given: JSONObject) -> "Draft":
+        """Return a stored test case with the given fields in place of its own."""
+        unreadable = {name.split(".")[0] for name in stored.unreadable_fields()}
+        shown = {name for name in WRITABLE if name in stored.raw} - unreadable
+        kept = {name: stored.raw[name] for name in shown}
+        case = TestCase.read({**kept, **given, "testCaseId": test_case_id})
+        return cls(case, frozenset(WRITABLE) - shown - given.keys())
+
+
+class Check(NamedTuple):
+    """What was found, and which checks were not made."""
+
+    findings: list[FindingShown]
+    skipped: list[str]
+
+    @property
+    def has_problem(self) -> bool:
+        return any(finding.severity == "problem" for finding in self.findings)
+
+
+async def check_test_case(args: CheckTestCase, api: SigmaMindClient) -> CheckedTestCase:
+    """Check a draft before create_test_case, or a stored test case by testCaseId.
+
+    Finds vague criteria, a missing goal, unfit mock data, duplicates; quotes the words. To see
+    a stored case use get_test_case. Reads the agent and its cases, stores and runs nothing.
     """
-    # Their patterns are slow to compile.
-    from sigmamind_mcp.insight import draft_checks
-    from sigmamind_mcp.insight.duplicate_cases import lint_against_cases
-
-    draft = TestCase.read(args.model_dump(by_alias=True, exclude={"agent_id"}))
+    if not args.test_case_id and not (args.user_prompt and args.success_criteria):
+        raise InvalidArguments(
+            "userPrompt or successCriteria is missing: give both for a draft, or testCaseId for a"
+            " stored test case."
+        )
+    given: JSONObject = args.model_dump(
+        by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id"}
+    )
     reads: list[Callable[[], Awaitable[object]]] = [
         partial(api.get_agent, args.agent_id),
         partial(api.list_test_cases, args.agent_id),
     ]
-    agent, cases = await gather_errors(reads)
+    if args.test_case_id:
+        reads.append(partial(api.get_test_case, args.test_case_id, args.agent_id))
+    agent, cases, *stored = await gather_errors(reads)
     if isinstance(agent, NotFound):
         raise agent
-    findings, skipped = draft_checks.lint_draft(draft), []
     notes: list[NotRead] = []
+    draft = Draft(TestCase.read(given))
+    for case in stored:
+        if isinstance(case, SigmaMindError):
+            raise case
+        assert isinstance(case, TestCase)
+        draft = Draft.of_stored(case, args.test_case_id, given)
+        notes += note_record("test case", case, args.test_case_id)
     if isinstance(agent, Agent):
         notes += note_record("agent", agent, args.agent_id)
-        findings += draft_checks.lint_against_agent(draft, agent)
-        if not _shows_prompt(agent):
-            skipped.append(f"{VARIABLES_CHECK}, because the API's answer shows no prompt of it.")
-    else:
-        skipped.append(f"{VARIABLES_CHECK}, because the agent could not be read.")
     if isinstance(cases, Listing):
         notes += note_listing("test case", cases, lambda case: case.test_case_id)
-        findings += await anyio.to_thread.run_sync(
-            lint_against_cases, draft, cases.items, abandon_on_cancel=True
-        )
-    else:
-        skipped.append("duplicates, because the agent's test cases could not be listed.")
-    if not draft_checks.reads_as_english(f"{draft.user_prompt} {draft.success_criteria}"):
+    check = await anyio.to_thread.run_sync(
+        _check_with_others, draft, agent, cases, abandon_on_cancel=True
+    )
+    answer = CheckedTestCase(
+        agent_id=args.agent_id,
+        test_case_id=args.test_case_id or None,
+        findings=check.findings,
+        skipped=check.skipped,
+        hint=_write_next_step(check, is_stored=bool(stored), is_changed=bool(given)),
+    )
+    return answer.add_notes(notes)
+
+
+def _write_next_step(check: Check, *, is_stored: bool, is_changed: bool) -> str:
+    if check.has_problem:
+        with_tool = " with update_test_case" if is_stored else ""
+        return f"Fix the problems{with_tool} and check again."
+    if is_stored and not is_changed:
+        return "create_batch_run runs it."
+    tool = "update_test_case" if is_stored else "create_test_case"
+    return f"{tool} stores it, with the same arguments."
+
+
+def check_written(draft: Draft) -> Check:
+    """Check what a test case that was just written shows alone; never raises."""
+    try:
+        check = _check_alone(draft)
+    # The write was made: no fault of the check may hide that.
+    except Exception:
+        logger.exception("the check of a written test case failed")
+        return Check([], ["all checks: they failed. The test case is stored all the same."])
+    check.skipped.append(f"{VARIABLES_CHECK}, and duplicates; check_test_case makes these checks.")
+    return check
+
+
+def _check_alone(draft: Draft, *more: "Finding") -> Check:
+    """Check a draft without its surroundings; `more` was found in these."""
+    # Their patterns are slow to compile.
+    from sigmamind_mcp.insight.draft_checks import lint_draft, reads_as_english
+
+    findings = [*lint_draft(draft.case), *more]
+    skipped = [
+        f"{name}, because the API's answer does not show it."
+        for name in CHECKED_WHERE_SHOWN
+        if name in draft.hidden
+    ]
+    texts = list(filter(None, (draft.case.user_prompt, draft.case.success_criteria)))
+    if texts and not reads_as_english(" ".join(texts)):
         skipped.append(
             "the wording of prompt and criteria, because those checks know English only."
         )
-    has_problem = any(finding.severity == "problem" for finding in findings)
-    stores_it = "create_test_case stores it, with the same arguments."
-    answer = CheckedTestCase(
-        agent_id=args.agent_id,
-        findings=sort_findings(findings),
-        skipped=skipped,
-        hint="Fix the problems and check again." if has_problem else stores_it,
-    )
-    return answer.add_notes(notes)
+    shown = [finding for finding in findings if finding.field not in draft.hidden]
+    return Check(_sort_findings(shown), skipped)
+
+
+def _check_with_others(draft: Draft, agent: object, cases: object) -> Check:
+    from sigmamind_mcp.insight.draft_checks import lint_against_agent
+    from sigmamind_mcp.insight.duplicate_cases import lint_against_cases
+
+    more, skipped = [], []
+    if not isinstance(agent, Agent):
+        skipped.append(f"{VARIABLES_CHECK}, because the agent could not be read.")
+    else:
+        more += lint_against_agent(draft.case, agent)
+        if not _shows_prompt(agent):
+            skipped.append(f"{VARIABLES_CHECK}, because the API's answer shows no prompt of it.")
+    if isinstance(cases, Listing):
+        more += lint_against_cases(draft.case, cases.items)
+    else:
+        skipped.append("duplicates, because the agent's test cases could not be listed.")
+    check = _check_alone(draft, *more)
+    return check._replace(skipped=[*skipped, *check.skipped])
 
 
 def _shows_prompt(agent: Agent) -> bool:
@@ -155,7 +295,7 @@ def _shows_prompt(agent: Agent) -> bool:
     return any(prompts)
 
 
-def sort_findings(findings: Sequence["Finding"]) -> list[FindingShown]:
+def _sort_findings(findings: Sequence["Finding"]) -> list[FindingShown]:
     """Return the findings as parts of an answer, problems first."""
     problems_first = sorted(findings, key=lambda finding: finding.severity != "problem")
     return [FindingShown.of(finding) for finding in problems_first]

@@ -1,9 +1,11 @@
 """Parts that several answers share."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
+from sigmamind_mcp.insight.case_definitions import DefinitionEdit
 from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.tools.answers import AnswerPart, one_line, truncate_text
@@ -12,6 +14,9 @@ from sigmamind_mcp.tools.arguments import Id, NotBool, SentAsList
 QUOTE_CHARACTERS = 320
 PROSE_CHARACTERS = 500
 LABEL_CHARACTERS = 80
+EDIT_CHARACTERS = 160
+CONTEXT_CHARACTERS = 60
+MAX_EDITS = 8
 ROLE_CHARACTERS = 20
 NO_REMARKS = "(no remarks to read)"
 
@@ -61,6 +66,65 @@ class QuoteShown(AnswerPart):
         return f"    turn {self.turn} ({self.why}) {self.role}: {self.content}"
 
 
+class EditShown(AnswerPart):
+    """One place where a field of a test case was edited."""
+
+    field: str
+    variable: str | None = Field(default=None, description="Of mock data: the edited variable.")
+    before: str | None = Field(default=None, description="Absent when the variable is new.")
+    after: str | None = Field(default=None, description="Absent when the variable is removed.")
+    left: str | None = Field(default=None, description="The words to the left.")
+    right: str | None = Field(default=None, description="The words to the right.")
+    only_spaces: bool | None = Field(
+        default=None, description="True when only spaces or invisible characters differ."
+    )
+
+    @classmethod
+    def of(cls, edit: DefinitionEdit) -> "EditShown":
+        return cls(
+            field=edit.field,
+            variable=_truncate_if_given(edit.variable, LABEL_CHARACTERS),
+            before=_truncate_if_given(edit.before, EDIT_CHARACTERS),
+            after=_truncate_if_given(edit.after, EDIT_CHARACTERS),
+            left=truncate_line(edit.left, CONTEXT_CHARACTERS) or None,
+            right=truncate_line(edit.right, CONTEXT_CHARACTERS) or None,
+            only_spaces=None if edit.is_visible else True,
+        )
+
+    def line(self) -> str:
+        name = f"    {self.field}"
+        if self.variable is not None:
+            name += f" {self.variable or '(no name)'}"
+        if self.only_spaces:
+            return f"{name}: only spaces or invisible characters differ"
+        parts = [f"… {self.left}" if self.left else "", self._describe_change()]
+        parts.append(f"{self.right} …" if self.right else "")
+        return f"{name}: {' '.join(filter(None, parts))}"
+
+    def _describe_change(self) -> str:
+        nothing = {"mockData": "(empty)", "llmModel": "(the agent's)"}.get(self.field, "(nothing)")
+        before, after = self.before or nothing, self.after or nothing
+        if self.before is None:
+            return f"added, {after}"
+        if self.after is None:
+            return f"removed, was {before}"
+        change = f"{before} -> {after}"
+        is_clear = " " not in self.before + self.after or not (self.left or self.right)
+        return change if is_clear else f"[{change}]"
+
+
+class ListedEdits(NamedTuple):
+    """The first edits of a test case, and how many more there are."""
+
+    shown: list[EditShown]
+    more: int | None
+
+    @classmethod
+    def of(cls, edits: Sequence[DefinitionEdit]) -> "ListedEdits":
+        shown = list(map(EditShown.of, edits[:MAX_EDITS]))
+        return cls(shown, len(edits) - len(shown) or None)
+
+
 def format_percent(share: float) -> str:
     """Return a share in percent, so that only 0 reads as 0% and only 1 as 100%."""
     is_extreme = share in (0, 1)
@@ -71,3 +135,7 @@ def format_percent(share: float) -> str:
 def truncate_line(text: str, characters: int) -> str:
     """Put the text on one line and truncate it; the mark gives the original length."""
     return truncate_text(one_line(text), characters)
+
+
+def _truncate_if_given(text: str | None, characters: int) -> str | None:
+    return None if text is None else truncate_line(text, characters)

@@ -14,12 +14,14 @@ SECONDS = 5.0
 FEW = 5
 SEARCHED = 300
 IN_LIST = "in the API's list"
+BATCH_ARGUMENTS = ("batchId", "baseBatchId", "candidateBatchId")
 
 
 async def explain_missing_id(asked: Mapping[str, Any], api: SigmaMindClient) -> str:
     """Say which id of a call or URI is unknown and which known ids are similar.
 
-    `asked` has the ids under the API's names: agentId, testCaseId or testCases, batchId, jobId.
+    `asked` has the ids under the API's names: agentId, testCaseId or testCases, batchId, jobId; of
+    a comparison baseBatchId and candidateBatchId.
     Returns "" if no id is known to be wrong.
     """
     if "agentId" not in asked:
@@ -47,20 +49,25 @@ async def _find_missing_id(
         noun = f"test case of agent {agent_id}"
         unread = len(listed_cases.unreadable)
         return suggest_ids(noun, unknown_cases, cases, "list_test_cases shows them.", unread=unread)
-    if "batchId" not in asked:
+    asked_batches = {name: asked[name] for name in BATCH_ARGUMENTS if name in asked}
+    if not asked_batches:
         return ""
-    batch_id = asked["batchId"]
     page, _ = await api.list_batch_runs(agent_id, size=100)
     batches = _keep_valid_ids(run.batch_id for run in page.items)
-    if batch_id not in batches:
+    unknown_batches = {name: one for name, one in asked_batches.items() if one not in batches}
+    if unknown_batches:
         noun = f"batch run of agent {agent_id}"
         place = f"among the newest {len(page.items)}" if page.has_next else IN_LIST
         unread = len(page.unreadable)
-        return suggest_ids(
-            noun, [batch_id], batches, "list_batch_runs shows them.", place=place, unread=unread
+        ids = list(unknown_batches.values())
+        explanation = suggest_ids(
+            noun, ids, batches, "list_batch_runs shows them.", place=place, unread=unread
         )
-    if "jobId" not in asked:
+        names = " and ".join(unknown_batches)
+        return explanation if "batchId" in asked else f"{names}: {explanation}"
+    if not {"batchId", "jobId"} <= asked.keys():
         return ""
+    batch_id = asked["batchId"]
     runs = await api.list_test_runs(batch_id, agent_id)
     jobs = _keep_valid_ids(run.job_id for run in runs.items)
     if asked["jobId"] in jobs:

@@ -7,12 +7,18 @@ import pytest
 
 from sigmamind_mcp.api.models import KNOWN_LLM_MODELS, Agent, TestCase
 from sigmamind_mcp.insight.draft_checks import (
-    Finding,
+    MANY_ATTEMPTS,
+    QUOTE_LENGTH,
+    QUOTES_SHOWN,
+    TOO_MANY_ATTEMPTS,
     lint_against_agent,
     lint_draft,
 )
+from sigmamind_mcp.insight.draft_rules import Finding
 from sigmamind_mcp.insight.duplicate_cases import lint_against_cases
+from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.sandbox.samples import AGENTS, CASES, Case
+from sigmamind_mcp.settings import Settings
 from tests.support.fake_api import CASE
 
 PROMPT = "You are Ana, a customer whose kettle arrived broken. You want your money back."
@@ -156,7 +162,6 @@ HOLD = "problem successCriteria: A chat has no hold"
 FELT = "problem successCriteria: The transcript does not show what the simulated user feels"
 BEHIND = "problem successCriteria: This happens outside the conversation"
 USER = "advice successCriteria: This describes the simulated user"
-BUNDLE = "advice successCriteria: The criteria contain"
 ALL_VAGUE = "problem successCriteria: All criteria are vague"
 VAGUE = "advice successCriteria: Some criteria are vague"
 
@@ -194,14 +199,6 @@ VAGUE = "advice successCriteria: Some criteria are vague"
         ("The customer insists on a refund, and the agent confirms it.", USER),
         ("The agent explains the plan. The customer accepts the offer.", USER),
         ("You are an angry customer who is told the price.", USER),
-        ("The agent apologises, states the order number, and offers a refund.", BUNDLE),
-        (
-            "The agent should greet the caller and verify who is calling and book a slot or offer another day.",
-            BUNDLE,
-        ),
-        ("1. Apology is made.\n2. Order number 4411 is given.\n3. Refund is made.", BUNDLE),
-        ("The agent must (1) apologise (2) repeat the order number (3) refund.", BUNDLE),
-        ("- apology\n- order number 4411\n- refund", BUNDLE),
         ("The agent is helpful and professional.", ALL_VAGUE),
         ("The agent handles the complaint well.", ALL_VAGUE),
         ("The agent responds appropriately.", ALL_VAGUE),
@@ -258,6 +255,13 @@ def test_criteria_are_flagged(criteria: str, reason: str) -> None:
         "The agent correctly identifies the plan and quotes its price.",
         "The agent books the appointment for Tuesday.",
         "The agent verifies the patient's identity.",
+        # Lists of points that can be checked one by one are good criteria.
+        "The agent apologises, states the order number, and offers a refund.",
+        "The agent should greet the caller and verify who is calling and book a slot or offer another day.",
+        "1. Apology is made.\n2. Order number 4411 is given.\n3. Refund is made.",
+        "The agent must (1) apologise (2) repeat the order number (3) refund.",
+        "- apology\n- order number 4411\n- refund",
+        "- The agent apologises.\n- It states the date.\n- It offers a refund.\n- It asks for consent.",
     ],
 )
 def test_criteria_pass(criteria: str) -> None:
@@ -302,7 +306,7 @@ def test_other_languages_hear_nothing_from_rules_on_english_words(
 
 def test_rules_that_need_no_english_work_in_every_language() -> None:
     draft = case(
-        "怒っている顧客です。", "1. 謝罪\n2. 注文番号\n3. 返金", attempt=1, llmModel="gpt-9"
+        "怒っている顧客です。", "1. 謝罪\n2. {{番号}}\n3. 返金", attempt=1, llmModel="gpt-9"
     )
     findings = lint_draft(draft)
     assert [found.field for found in findings] == ["successCriteria", "llmModel", "attempt"]
@@ -477,3 +481,76 @@ def test_long_hostile_texts_are_linted(piece: str) -> None:
         + lint_against_cases(draft, [other] * 5)
     )
     assert all(len(found.reason) + len(found.suggestion) < 500 for found in findings)
+
+
+@pytest.mark.parametrize(
+    ("fields", "quotes"),
+    [
+        ({"criteria": "The agent says goodbye and hangs up."}, ("hangs up",)),
+        ({"criteria": "The agent pronounces the name and states it."}, ("pronounces",)),
+        ({"criteria": "It is helpful. It is nice."}, ("helpful", "nice")),
+        (
+            {"criteria": "It is polite. It is nice. It is quick. It is clear."},
+            ("polite", "nice", "quick"),
+        ),
+        (
+            {"criteria": "1. It states the price.\n2. It responds appropriately."},
+            ("appropriately",),
+        ),
+        ({"criteria": "Is helpful."}, ("Is helpful.",)),
+        ({"prompt": "You are Ana and want help. The agent must greet you."}, ("The agent must",)),
+        ({"prompt": "You are {{name}} and want a refund."}, ("{{name}}",)),
+        ({"llmModel": "gpt-9"}, ("gpt-9",)),
+        (
+            {
+                "prompt": "You are Ana Lopez, and you want a refund.",
+                "mockData": [{"variableName": "customer_name", "value": "Bob"}],
+            },
+            ("Ana Lopez",),
+        ),
+    ],
+)
+def test_finding_quotes_the_words_that_it_is_about(
+    fields: dict[str, Any], quotes: tuple[str, ...]
+) -> None:
+    (finding,) = lint_draft(case(**fields))
+
+    assert finding.quotes == quotes
+
+
+def test_quotes_are_bounded() -> None:
+    vague = lint_draft(case(criteria=f"The agent performs {'verylongword' * 500} well. " * 50))
+
+    assert all(len(quote) <= QUOTE_LENGTH for finding in vague for quote in finding.quotes)
+    assert all(len(finding.quotes) <= QUOTES_SHOWN for finding in vague)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "severity"),
+    [
+        (50, None),
+        (51, "advice"),
+        (1_000, "advice"),
+        (1_001, "problem"),
+        (100_000, "problem"),
+        (1_000_000, "problem"),
+    ],
+)
+def test_number_of_attempts_beyond_reason_is_found(attempt: int, severity: str | None) -> None:
+    findings = [found for found in lint_draft(case(attempt=attempt)) if found.field == "attempt"]
+
+    assert [found.severity for found in findings] == ([severity] if severity else [])
+    assert all(f"{attempt:,} attempts" in found.reason for found in findings)
+
+
+def test_many_attempts_are_those_that_need_a_yes_by_default() -> None:
+    assert Settings.model_fields["confirm_attempts"].default == MANY_ATTEMPTS
+
+
+@pytest.mark.parametrize(("attempts", "points"), [(MANY_ATTEMPTS, 13), (TOO_MANY_ATTEMPTS, 3)])
+def test_stated_widths_of_intervals_are_right(attempts: int, points: int) -> None:
+    low, high = compute_wilson_interval(Counts(attempts // 2, attempts))
+
+    assert round((high - low) * 50) == points
+    (finding,) = lint_draft(case(attempt=TOO_MANY_ATTEMPTS + 1))
+    assert f"within {points}" in finding.suggestion.replace("1,000, within\n", "1,000, within ")

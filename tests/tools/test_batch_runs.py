@@ -56,6 +56,30 @@ async def test_wait_ends_with_the_batch_run_and_tells_its_progress(
     assert result.structured_content["nextCalls"][0]["tool"] == "list_test_runs"
 
 
+async def test_progress_rises_while_nothing_changes(mcp: Client, fake_api: FakeAPI) -> None:
+    """Looks without news, looks that fail, and counters that fall."""
+    looks = iter([0, 0, None, 3, None, 2, 3, 5])
+
+    def answer(asked: Any) -> Any:
+        passed = next(looks)
+        if passed is None:
+            raise ConnectionAbortedError
+        return just_created(successfulAttempts=passed, failedAttempts=0, totalAttempts=passed)
+
+    fake_api.answer("GET", PATH, answer)
+    numbers: list[float] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        assert total == 5
+        numbers.append(progress)
+
+    result = await mcp.call_tool("wait_for_batch_run", IN_BATCH, progress_callback=on_progress)
+
+    assert result.structured_content["state"] == "finished"
+    assert numbers == sorted(set(numbers)) and len(numbers) >= 6
+    assert [number for number in numbers if number == int(number)] == [0, 3, 5]
+
+
 @pytest.mark.parametrize("seconds", [0, 1])
 async def test_wait_returns_in_time_with_the_state_as_it_stands(
     mcp: Client, fake_api: FakeAPI, seconds: int

@@ -10,6 +10,7 @@ import pytest
 from mcp import Client
 
 from sigmamind_mcp.api import client as client_module
+from sigmamind_mcp.insight import draft_checks
 from tests.conftest import KEY, connected, let_cancellation_arrive, text_of
 from tests.support import fake_api as fake_api_module
 from tests.support.fake_api import CREATED_BATCH, ERROR, FakeAPI, page
@@ -283,7 +284,12 @@ async def test_suggested_run_is_not_refused(
 async def test_repeated_create_suggests_a_run_that_is_not_refused(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    new = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y", "attempt": 2}
+    new = {
+        "agentId": AGENT,
+        "userPrompt": "You are Ana and want a refund.",
+        "successCriteria": "The agent confirms the refund.",
+        "attempt": 2,
+    }
     case = {**new, "testCaseId": "tc_1"}
     fake_api.offer()
     fake_api.answer("GET", "/v1/test-cases", page([case]))
@@ -297,3 +303,89 @@ async def test_repeated_create_suggests_a_run_that_is_not_refused(
         suggested.append(following["arguments"].get("allowDuplicate", False))
 
     assert suggested == [False, True]
+
+
+GOOD = {
+    "userPrompt": "You are Ana and want a refund.",
+    "successCriteria": "The agent confirms the refund.",
+    "attempt": 10,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "has_problem"),
+    [
+        ({}, False),
+        ({"attempt": 60}, False),
+        ({"attempt": 100_000}, True),
+        ({"successCriteria": "The agent is polite."}, True),
+        ({"userPrompt": "The agent should greet you."}, True),
+    ],
+    ids=["nothing", "advice", "attempts", "criteria", "prompt"],
+)
+@pytest.mark.parametrize("tool", ["create_test_case", "update_test_case"])
+async def test_written_case_with_a_problem_is_not_suggested_to_run(
+    mcp: Client, fake_api: FakeAPI, tool: str, change: dict[str, Any], has_problem: bool
+) -> None:
+    case = {**CASE, **GOOD, **change, "testCaseId": "tc_1"}
+    fake_api.offer()
+    stored(fake_api, {**case, "label": "before"})
+    fake_api.answer("POST", "/v1/test-cases", case)
+    fake_api.answer("GET", "/v1/test-cases", page([case]))
+    given = {"label": "after"} if tool == "update_test_case" else {**GOOD, **change}
+
+    result = await mcp.call_tool(
+        tool, {"agentId": AGENT, **given, **(CALL if tool == "update_test_case" else {})}
+    )
+
+    answer, text = result.structured_content, text_of(result)
+    severities = [finding["severity"] for finding in answer.get("findings", [])]
+    assert ("problem" in severities) is has_problem
+    (following,) = answer["nextCalls"]
+    assert following["tool"] == ("check_test_case" if has_problem else "create_batch_run")
+    assert (
+        not has_problem
+        or not (await mcp.call_tool(following["tool"], following["arguments"])).is_error
+    )
+    for number, finding in enumerate(answer.get("findings", []), 1):
+        assert f"{number}. {finding['severity']}, {finding['field']}: {finding['reason']}" in text
+    assert "check_test_case makes these checks" in answer["skipped"][-1] in text
+
+
+@pytest.mark.parametrize("tool", ["create_test_case", "update_test_case"])
+async def test_failed_check_does_not_hide_the_write(
+    mcp: Client, fake_api: FakeAPI, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(draft: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(draft_checks, "lint_draft", fail)
+    stored(fake_api, {**CASE, "testCaseId": "tc_1"})
+    fake_api.answer("POST", "/v1/test-cases", {**CASE, "testCaseId": "tc_1"})
+    given = {**CALL, "label": "after"} if tool == "update_test_case" else {"agentId": AGENT, **GOOD}
+
+    result = await mcp.call_tool(tool, given)
+
+    assert not result.is_error and result.structured_content["testCaseId"] == "tc_1"
+    (skipped,) = result.structured_content["skipped"]
+    assert "stored all the same" in skipped in text_of(result)
+
+
+async def test_field_that_the_api_does_not_show_is_checked_as_sent(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    hidden = {"testCaseId": "tc_1", "label": "x"}
+    fake_api.answer("GET", "/v1/test-cases/tc_1", hidden)
+    fake_api.answer("PUT", "/v1/test-cases/tc_1", hidden)
+
+    result = await mcp.call_tool(
+        "update_test_case", {**CALL, "successCriteria": "The agent is polite."}
+    )
+
+    (finding,) = result.structured_content["findings"]
+    assert (finding["field"], finding["quotes"]) == ("successCriteria", ["polite"])
+    assert [line.split(",")[0] for line in result.structured_content["skipped"][:-1]] == [
+        "userPrompt",
+        "mockData",
+        "attempt",
+    ]

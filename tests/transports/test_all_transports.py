@@ -154,3 +154,25 @@ def _next(result: Any) -> dict[str, Any]:
     """The call that an answer proposes, as `call_tool` takes it: what a model would do."""
     call = result.structured_content["nextCalls"][0]
     return {"name": call["tool"], "arguments": call["arguments"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["stdio auto", "http legacy", "http 2026-07-28", "sse auto"])
+async def test_progress_of_a_wait_rises_and_ends_with_its_total(how: str, url: str) -> None:
+    told: list[tuple[float, float | None]] = []
+
+    async def listen(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total))
+
+    async with connect(how, url) as client:
+        run = {"agentId": AGENT, "testCases": ["tc_d17T6uReChpyfFeP"], "allowDuplicate": True}
+        started = (await client.call_tool("create_batch_run", run)).structured_content
+        (call,) = started["nextCalls"]
+        result = await client.call_tool(
+            call["tool"], {**call["arguments"], "maxSeconds": 60}, progress_callback=listen
+        )
+
+    assert result.structured_content["state"] == "finished"
+    numbers = [number for number, _ in told]
+    assert len(told) > 1 and numbers == sorted(set(numbers))
+    assert {total for _, total in told} == {5} and numbers[-1] == 5
