@@ -76,7 +76,11 @@ def test_insight_imports_only_models_from_api() -> None:
     targets = set().union(*(OWN_IMPORTS[module] for module in modules_of("insight")))
     from_api = {target for target in targets if find_package(target) == "api"}
 
-    assert from_api <= {"sigmamind_mcp.api", "sigmamind_mcp.api.models"}
+    assert from_api <= {
+        "sigmamind_mcp.api",
+        "sigmamind_mcp.api.conversations",
+        "sigmamind_mcp.api.models",
+    }
 
 
 def test_sandbox_stands_alone() -> None:

@@ -165,7 +165,7 @@ async def test_mutated_bodies_give_an_answer_or_a_sentence(
             json.dumps(result.structured_content or {}, ensure_ascii=False, allow_nan=False),
         )
         assert "canary" not in outside_of_fences(said), (sent[:3_000], said[:500])
-        most = 100_000 if full else 25_000
+        most = 59_999 if full else 25_000
         assert (
             len(said) <= most and len(structured) <= most and len(structured.encode()) <= 100_000
         ), (
@@ -211,11 +211,11 @@ async def test_large_answers_are_cut_to_their_budget(
         )
         assert not result.is_error or "larger than" in said
         assert (
-            len(said) <= (25_000 if detail == "concise" else 100_000)
+            len(said) <= (25_000 if detail == "concise" else 59_999)
             and len(said.encode()) <= 100_000
         )
         assert (
-            len(structured) <= (25_000 if detail == "concise" else 100_000)
+            len(structured) <= (25_000 if detail == "concise" else 59_999)
             and len(structured.encode()) <= 100_000
         )
         longest = max(longest, len(said.encode()), len(structured.encode()))

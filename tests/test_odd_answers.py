@@ -94,7 +94,7 @@ async def test_any_value_in_any_place_gives_an_answer_or_a_sentence(
             continue
         jsonschema.validate(result.structured_content, schemas[tool])
         structured = json.dumps(result.structured_content, ensure_ascii=False)
-        limit = 100_000 if detail.get("detail") == "full" else 25_000
+        limit = 59_999 if detail.get("detail") == "full" else 25_000
         assert max(len(text), len(structured)) <= limit, context
         assert len(structured.encode()) <= 100_000, context
         outside = text.split("[data ")[0] + text.rpartition("[end of data")[2]

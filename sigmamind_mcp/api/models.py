@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id
+from sigmamind_mcp.api.conversations import Conversation
 from sigmamind_mcp.api.records import Record, join_text
 from sigmamind_mcp.api.refusals import refuse_message
 from sigmamind_mcp.errors import UnexpectedAnswer
@@ -44,10 +45,6 @@ _ATTEMPT_FIELDS = re.compile(r"testCases(\.[0-9]+(\.attempt)?)?")
 
 # What programs write where they have no date: SQL, .NET and Go, and the start of the epoch.
 _ZERO_DATE = re.compile(r"(0000-00-00|(0001|1970)-01-01)([T ]00:00:00(\.0+)?)?(Z|\+00:?00)?")
-
-# Only role and content are documented.
-ROLE_NAMES = ("role", "speaker", "sender")
-CONTENT_NAMES = ("content", "text", "message")
 
 # Undocumented fields of a batch run, or of its test cases, that may hold test runs.
 RUN_FIELDS = ("testRuns", "jobs", "jobIds", "runs", "results")
@@ -93,38 +90,6 @@ def _require_count(number: int | None, *, least: int) -> int | None:
 def _wrap_case_id(value: object) -> object:
     """Return the test case; it may be given by its id alone."""
     return {"testCaseId": value} if isinstance(value, str) and value else value
-
-
-def _read_turns(value: object) -> object:
-    """Return the turns; a plain text has no known role."""
-    entries = [value] if isinstance(value, str) and value else value
-    if not isinstance(entries, list):
-        return entries or None
-    return [_read_turn(entry) for entry in entries]
-
-
-def _read_turn(entry: object) -> object:
-    if isinstance(entry, str):
-        return {"content": entry}
-    if not isinstance(entry, dict) or any(name in entry for name in CONTENT_NAMES):
-        return entry
-    # What was said has an unknown name, so the turn's other fields are shown.
-    others = {name: entry[name] for name in entry if name not in ROLE_NAMES}
-    return {**entry, "content": others or None}
-
-
-def _read_content(value: object) -> str:
-    """Return what was said as text; the content may be a list of texts and of typed parts."""
-    if isinstance(value, str):
-        return value
-    parts = value if isinstance(value, list) else [value]
-    texts = [join_text(_unwrap_text(part)) for part in parts]
-    return "\n".join(str(text) for text in texts if text is not None)
-
-
-def _unwrap_text(part: object) -> object:
-    text = part.get("text") if isinstance(part, dict) else None
-    return text if isinstance(text, str) else part
 
 
 ItemT = TypeVar("ItemT")
@@ -239,16 +204,6 @@ class BatchRun(Record):
         return "stalled" if has_counters else "unknown"
 
 
-class Turn(Record):
-    """One message of a conversation."""
-
-    # The API's documentation shows the roles `user` and `assistant`.
-    role: Text = Field(default="unknown", validation_alias=AliasChoices(*ROLE_NAMES))
-    content: Annotated[str, BeforeValidator(_read_content)] = Field(
-        default="", validation_alias=AliasChoices(*CONTENT_NAMES)
-    )
-
-
 class TestRun(Record):
     job_id: OptionalID = None
     batch_id: OptionalID = None
@@ -267,9 +222,15 @@ class TestRun(Record):
         default=None, validation_alias=AliasChoices("isSuccessful", "isSuccesful", "is_successful")
     )
     remarks: OptionalText = None
-    conversation: Annotated[list[Turn] | None, BeforeValidator(_read_turns)] = Field(
+    conversation: Conversation = Field(
         default=None, validation_alias=AliasChoices("conversation", "messages", "transcript")
     )
+
+    def unreadable_fields(self) -> list[str]:
+        """Return the API's names of unreadable fields, and the messages by their position."""
+        messages = enumerate(self.conversation or [])
+        unreadable = [f"conversation.{place}" for place, turn in messages if not turn.is_readable]
+        return super().unreadable_fields() + unreadable
 
     @property
     def has_ended(self) -> bool:

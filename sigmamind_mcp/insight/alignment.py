@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sigmamind_mcp.api.models import Turn
+from sigmamind_mcp.api.conversations import Side, Turn, number_spoken_turns
 from sigmamind_mcp.insight.words import extract_words, measure_similarity
 
 MAX_ALIGNED_TURNS = 300
 TURNS_AROUND = 2
 MIN_TURN_SIMILARITY = 0.45
 PAIR_BONUS = 0.1
-"""What a pair of the same role scores besides its similarity: a pair is better than two gaps."""
+"""What a pair of the same speaker scores besides its similarity: a pair is better than two gaps."""
 
 
 class AlignedTurn(NamedTuple):
@@ -35,8 +35,13 @@ class ConversationDiff(NamedTuple):
 
 
 class _TurnWords(NamedTuple):
+    side: Side
     role: str
     words: frozenset[str]
+
+    def may_pair(self, other: "_TurnWords") -> bool:
+        """Tell whether one speaker, or one kind of message, has both turns."""
+        return self.side == other.side and (self.side != "other" or self.role == other.role)
 
 
 def compare_conversations(base: Sequence[Turn], candidate: Sequence[Turn]) -> ConversationDiff:
@@ -62,7 +67,7 @@ def compare_conversations(base: Sequence[Turn], candidate: Sequence[Turn]) -> Co
 def align_turns(base: Sequence[Turn], candidate: Sequence[Turn]) -> list[AlignedTurn]:
     """Pair the first MAX_ALIGNED_TURNS turns, as similar as their order allows.
 
-    Source: Needleman and Wunsch (1970), with turns for letters; a pair has one role.
+    Source: Needleman and Wunsch (1970), with turns for letters; a pair has one speaker.
     """
     left, right = _split_turns(base), _split_turns(candidate)
     similarity = _measure_similarities(left, right)
@@ -70,7 +75,7 @@ def align_turns(base: Sequence[Turn], candidate: Sequence[Turn]) -> list[Aligned
     aligned: list[AlignedTurn] = []
     i = j = 0
     while i < len(left) and j < len(right):
-        is_pair = left[i].role == right[j].role
+        is_pair = left[i].may_pair(right[j])
         if is_pair and best[i][j] == best[i + 1][j + 1] + similarity[i][j] + PAIR_BONUS:
             aligned.append(AlignedTurn(i + 1, j + 1, similarity[i][j]))
             i, j = i + 1, j + 1
@@ -92,19 +97,22 @@ def find_divergence(
 ) -> int | None:
     """Return the index in `aligned` where the agent first says something different."""
     # Simulated users differ in words from the start, so only the agent's turns count.
+    spoken, spoken_by_other = number_spoken_turns(base), number_spoken_turns(candidate)
     for index, pair in enumerate(aligned):
-        turn = base[pair.base - 1] if pair.base else candidate[(pair.candidate or 1) - 1]
-        if turn.role != "user" and pair.similarity < MIN_TURN_SIMILARITY:
+        turn = spoken.get(pair.base or 0) or spoken_by_other.get(pair.candidate or 0)
+        if turn and turn.side == "agent" and pair.similarity < MIN_TURN_SIMILARITY:
             return index
     return None
 
 
 def find_unmatched_turns(turns: Sequence[Turn], other_turns: Sequence[Turn]) -> list[int]:
     """Return the numbers of the agent's turns that resemble none of its other turns."""
-    others = [turn.words for turn in _split_turns(other_turns) if turn.role != "user"]
+    others = [turn.words for turn in _split_turns(other_turns) if turn.side == "agent"]
+    spoken = number_spoken_turns(turns)
     unmatched = []
     for number, turn in enumerate(_split_turns(turns), start=1):
-        if turn.role != "user" and not _has_match(turn.words, others):
+        is_agents = turn.side == "agent" and number in spoken
+        if is_agents and not _has_match(turn.words, others):
             unmatched.append(number)
     return unmatched
 
@@ -112,18 +120,20 @@ def find_unmatched_turns(turns: Sequence[Turn], other_turns: Sequence[Turn]) -> 
 def _split_turns(turns: Sequence[Turn]) -> list[_TurnWords]:
     split = []
     for turn in turns[:MAX_ALIGNED_TURNS]:
-        split.append(_TurnWords(turn.role, extract_words(turn.content)))
+        split.append(
+            _TurnWords(turn.side, turn.role.strip().casefold(), extract_words(turn.content))
+        )
     return split
 
 
 def _measure_similarities(
     left: Sequence[_TurnWords], right: Sequence[_TurnWords]
 ) -> list[list[float]]:
-    """Return the similarity of each pair of turns; 0 if their roles differ."""
+    """Return the similarity of each pair of turns; 0 if their speakers differ."""
     similarity = [[0.0] * len(right) for _ in left]
     for i, turn in enumerate(left):
         for j, other in enumerate(right):
-            if turn.role == other.role:
+            if turn.may_pair(other):
                 similarity[i][j] = measure_similarity(turn.words, other.words)
     return similarity
 
@@ -138,7 +148,7 @@ def _score_alignments(
     for i in reversed(range(len(left))):
         for j in reversed(range(len(right))):
             best[i][j] = max(best[i + 1][j], best[i][j + 1])
-            if left[i].role == right[j].role:
+            if left[i].may_pair(right[j]):
                 paired = best[i + 1][j + 1] + similarity[i][j] + PAIR_BONUS
                 best[i][j] = max(best[i][j], paired)
     return best

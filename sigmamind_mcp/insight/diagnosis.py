@@ -12,7 +12,8 @@ from datetime import datetime
 from itertools import chain, takewhile, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
-from sigmamind_mcp.api.models import TestCase, TestRun, Turn, Verdict
+from sigmamind_mcp.api.conversations import Turn, number_spoken_turns
+from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.insight.words import COMPLAINT_WORDS, extract_words, measure_similarity
@@ -207,7 +208,7 @@ def group_failures(failed: Sequence[TestRun]) -> list[FailureGroup]:
 
 def extract_complaint(run: TestRun) -> Complaint:
     """Return what the remarks complain about; without remarks, use the last two turns."""
-    last_turns = (run.conversation or [])[-LAST_TURNS_QUOTED:]
+    last_turns = list(number_spoken_turns(run.conversation).values())[-LAST_TURNS_QUOTED:]
     text = run.remarks or "\n".join(turn.content for turn in last_turns)
     sentences = list(filter(str.strip, _SENTENCE_ENDS.split(text)))
     complaints = list(filter(COMPLAINT_WORDS.search, sentences))
@@ -309,7 +310,7 @@ def choose_representative(
 
 def choose_quotes(run: TestRun, signals: Sequence["Signal"]) -> list[Quote]:
     """Choose a few turns to read: with a signal, nearest to the remarks, and the last two."""
-    turns = dict(enumerate(run.conversation or [], start=1))
+    turns = number_spoken_turns(run.conversation)
     reasons: dict[int, str] = {}
     for signal in signals:
         if signal.turn in turns:
@@ -440,6 +441,6 @@ def _find_nearest_turn(turns: Mapping[int, Turn], complaint: frozenset[str]) -> 
 
     scores: dict[int, float] = {}
     for number, words in shared.items():
-        if words and turns[number].role != "user":
+        if words and turns[number].side == "agent":
             scores[number] = sum(1 / frequency[word] for word in words)
     return max(scores, key=lambda number: (scores[number], number), default=None)

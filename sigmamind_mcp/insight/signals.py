@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, NamedTuple
 
-from sigmamind_mcp.api.models import MockVariable, TestRun, Turn
+from sigmamind_mcp.api.conversations import Turn, number_spoken_turns
+from sigmamind_mcp.api.models import MockVariable, TestRun
 from sigmamind_mcp.insight import signal_phrases as phrases
 from sigmamind_mcp.insight.mock_values import SpokenTurn, find_contradictions
 from sigmamind_mcp.insight.spoken_values import contains_question
@@ -24,6 +25,7 @@ MAX_TURN_CHARACTERS = 4_000
 MAX_CHARACTERS = 40_000
 LAST_TURNS_READ = 4  # always read, however long the conversation is
 MAX_MOCK_VARIABLES = 30
+SILENT_ROLES = frozenset({"system", "developer"})
 
 SignalKind = Literal[
     "repeated_agent_turn",
@@ -53,30 +55,32 @@ def find_signals(run: TestRun, sibling_lengths: Sequence[int]) -> list[Signal]:
     turns = read_spoken_turns(conversation)
     if not turns:
         message = "No turn with text could be read."
+        if any(map(_shows_text, conversation)):
+            message = "No turn has words of the user or the agent."
         return [Signal("no_transcript", None, message, language_bound=False)]
     mock_data = run.test_case.mock_data[:MAX_MOCK_VARIABLES] if run.test_case else []
     signals = [
         *_find_repeated_turns(turns),
         *_find_unfilled_variables(turns, mock_data),
         *_find_contradicted_values(turns, mock_data),
-        *_find_missing_answer(turns),
+        *_find_missing_answer(turns, _find_last_answer(conversation)),
         *_find_excess_length(len(conversation), sibling_lengths),
     ]
     return sorted(signals, key=lambda signal: signal.turn or 0)
 
 
 def read_spoken_turns(conversation: Sequence[Turn]) -> list[SpokenTurn]:
-    """Return turns with text, cleaned and truncated; always the last four."""
-    first_of_last = len(conversation) - LAST_TURNS_READ + 1
+    """Return turns of the user and the agent, cleaned and truncated; always the last four."""
+    spoken = number_spoken_turns(conversation)
+    last_numbers = list(spoken)[-LAST_TURNS_READ:]
     characters_before = 0
     spoken_turns = []
-    for number, turn in enumerate(conversation, start=1):
-        is_read = characters_before < MAX_CHARACTERS or number >= first_of_last
+    for number, turn in spoken.items():
+        is_read = characters_before < MAX_CHARACTERS or number in last_numbers
         characters_before += len(turn.content)
         text = clean(turn.content[:MAX_TURN_CHARACTERS]).strip() if is_read else ""
         if text:
-            by_user = turn.role.strip().lower() == "user"
-            spoken_turns.append(SpokenTurn(number, by_user, text))
+            spoken_turns.append(SpokenTurn(number, turn.side == "user", text))
     return spoken_turns
 
 
@@ -336,9 +340,22 @@ def _find_contradicted_values(
 # The user waits for an answer.
 
 
-def _find_missing_answer(turns: Sequence[SpokenTurn]) -> Iterator[Signal]:
+def _find_last_answer(conversation: Sequence[Turn]) -> int:
+    """Return the last turn in which the agent may answer: also by a medium, or an unknown role."""
+    for number, turn in reversed(list(enumerate(conversation, start=1))):
+        is_silent = turn.side in ("user", "tool") or turn.role.strip().casefold() in SILENT_ROLES
+        if _shows_text(turn) and not is_silent:
+            return number
+    return 0
+
+
+def _shows_text(turn: Turn) -> bool:
+    return bool(clean(turn.text[:MAX_TURN_CHARACTERS]).strip())
+
+
+def _find_missing_answer(turns: Sequence[SpokenTurn], last_answer: int) -> Iterator[Signal]:
     last = turns[-1]
-    if not last.by_user:
+    if not last.by_user or last.number < last_answer:
         return
     before = next((turn.text for turn in reversed(turns) if not turn.by_user), "")
     if expects_answer(last.text, before):

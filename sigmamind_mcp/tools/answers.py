@@ -22,6 +22,8 @@ from sigmamind_mcp.tools.unread_notes import NotRead, describe_notes, limit_note
 from sigmamind_mcp.untrusted_text import NOTICE, clean_json, fence
 
 CONCISE_CHARACTERS = 25_000
+# Clients truncate or refuse longer results, so the client's own wrapping must fit too.
+FULL_CHARACTERS = 59_000
 FULL_BYTES = 100_000
 MAX_CUTS = 20
 MARK_CHARACTERS = 60
@@ -147,9 +149,11 @@ class Answer(AnswerPart):
     def fits(self) -> bool:
         """Return whether both forms are within the budget."""
         # Cleaning and encoding are slow, so an answer that is far too large gets neither.
-        if not _has_at_most(FULL_BYTES, self.__dict__):
+        if not _has_at_most(FULL_CHARACTERS, self.__dict__):
             return False
-        structured = json.dumps(self.structured(), ensure_ascii=False)
+        # The JSON resources are indented.
+        indent = None if self.raw is None else 1
+        structured = json.dumps(self.structured(), ensure_ascii=False, indent=indent)
         return self._is_within_budget(structured) and self._is_within_budget(self.text())
 
     def truncate(self, limit: int) -> Self:
@@ -180,7 +184,7 @@ class Answer(AnswerPart):
     def _is_within_budget(self, form: str) -> bool:
         if self.raw is None:
             return len(form) <= CONCISE_CHARACTERS
-        return len(form.encode()) <= FULL_BYTES
+        return len(form) <= FULL_CHARACTERS and len(form.encode()) <= FULL_BYTES
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -338,7 +342,7 @@ def _build_largest(most: int, build: Callable[[int], AnswerT]) -> AnswerT:
 
 
 def _truncate_to_budget(answer: AnswerT) -> AnswerT:
-    low, high = 1, FULL_BYTES
+    low, high = 1, FULL_CHARACTERS
     best = answer.truncate(low)
     while low <= high:
         middle = (low + high) // 2

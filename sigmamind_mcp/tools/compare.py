@@ -10,7 +10,8 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import Listing, TestRun, Turn, Verdict
+from sigmamind_mcp.api.conversations import Turn
+from sigmamind_mcp.api.models import Listing, TestRun, Verdict
 from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, NotOffered
@@ -308,8 +309,8 @@ class PairShown(AnswerPart):
             turn=pair.base,
             other_turn=pair.candidate,
             role=truncate_line(shown.role, ROLE_CHARACTERS) if shown else "",
-            content=truncate_line(turn.content, QUOTE_CHARACTERS) if turn else None,
-            other_content=truncate_line(other.content, QUOTE_CHARACTERS) if other else None,
+            content=truncate_line(turn.summarize(), QUOTE_CHARACTERS) if turn else None,
+            other_content=truncate_line(other.summarize(), QUOTE_CHARACTERS) if other else None,
         )
 
     def lines(self) -> list[str]:

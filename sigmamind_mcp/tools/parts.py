@@ -58,7 +58,7 @@ class QuoteShown(AnswerPart):
         return cls(
             turn=quote.number,
             role=truncate_line(quote.turn.role, ROLE_CHARACTERS),
-            content=truncate_line(quote.turn.content, QUOTE_CHARACTERS),
+            content=truncate_line(quote.turn.summarize(), QUOTE_CHARACTERS),
             why=quote.why,
         )
 

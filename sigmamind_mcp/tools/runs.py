@@ -7,10 +7,12 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.message_parts import hide_data
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.api.run_reading import list_complete_runs
 from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import (
     Answer,
     AnswerPart,
@@ -37,9 +39,10 @@ from sigmamind_mcp.tools.arguments import (
     hide_default,
 )
 from sigmamind_mcp.tools.transcripts import (
+    CONVERSATION_FIELDS,
     NumberedTurn,
+    TurnText,
     describe_missing_conversation,
-    encode_other_fields,
     escape_turn_heads,
     number_turns,
     render_turn,
@@ -155,8 +158,10 @@ class TurnShown(AnswerPart):
     turn: int = Field(description="Counts from 1.")
     role: str
     content: str
+    tool_calls: list[str] = Field(default=[], description="Tool calls and results, a line each.")
+    tool_name: str | None = Field(default=None, description="The tool that a tool's turn is from.")
     other_fields: str | None = Field(
-        default=None, description="What the API shows of a turn without text, as JSON."
+        default=None, description="What the API shows of a turn with nothing else, as JSON."
     )
 
     @classmethod
@@ -165,9 +170,15 @@ class TurnShown(AnswerPart):
         return cls(
             turn=number,
             role=turn.role,
-            content=turn.content,
-            other_fields=encode_other_fields(turn),
+            content=turn.text,
+            tool_calls=turn.tool_calls,
+            tool_name=turn.tool_name,
+            other_fields=turn.other_fields,
         )
+
+    def render(self) -> str:
+        text = TurnText(self.content, self.tool_calls, self.tool_name, self.other_fields)
+        return render_turn(self.turn, self.role, text)
 
 
 class TestRunAnswer(Answer):
@@ -209,7 +220,7 @@ class TestRunAnswer(Answer):
         data = [escape_turn_heads(field) for field in fields]
         data.append("")
         for turn in self.conversation:
-            data.append(render_turn(turn.turn, turn.role, turn.content, turn.other_fields))
+            data.append(turn.render())
         after = [*self._describe_range(), f"Transcript: {self.transcript_uri}"]
         return Rendered([f"{head}{self._describe_times()}"], data, after)
 
@@ -347,10 +358,20 @@ def _build_test_run(
     answer = TestRunAnswer.of(run, args, shown)
     answer.add_next_range(args)
     if args.detail == "full":
-        answer.raw = dict(run.raw)
-        if run.conversation is not None:
-            answer.raw["conversation"] = [turn.raw for _, turn in shown]
+        answer.raw = _take_raw_turns(run, shown)
     return answer
+
+
+def _take_raw_turns(run: TestRun, shown: Sequence[NumberedTurn]) -> JSONObject:
+    """Return the API's object with the shown messages only, and without encoded files."""
+    raw = dict(run.raw)
+    for name in CONVERSATION_FIELDS:
+        messages = raw.get(name)
+        if isinstance(messages, list):
+            first = shown[0].number - 1 if shown else 0
+            raw[name] = messages[first : first + len(shown)]
+    hidden: JSONObject = hide_data(raw)
+    return hidden
 
 
 def _write_run_hint(run: TestRun, job_id: str) -> str | None:

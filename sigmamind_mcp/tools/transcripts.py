@@ -1,11 +1,11 @@
 """Number and render the turns of a test run's conversation. Pure functions."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sigmamind_mcp.api.models import TestRun, Turn
+from sigmamind_mcp.api.conversations import Turn
+from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools.answers import one_line
 from sigmamind_mcp.untrusted_text import clean
 
@@ -25,28 +25,32 @@ def number_turns(conversation: Sequence[Turn] | None, *, from_turn: int = 1) -> 
     return [NumberedTurn(number, turn) for number, turn in enumerate(rest, start=from_turn)]
 
 
-def render_turn(number: int, role: str, content: str, other_fields: str | None = None) -> str:
+class TurnText(NamedTuple):
+    """What a view shows of a turn."""
+
+    content: str
+    tool_calls: Sequence[str] = ()
+    tool_name: str | None = None
+    other_fields: str | None = None
+
+
+def render_turn(number: int, role: str, text: TurnText) -> str:
     """Render one turn as Markdown, with its number and role in bold.
 
-    A turn without text is shown by its other fields, such as tool calls.
+    Each tool call and result is a line with a head of its own, which no text can imitate. A turn
+    that has none, and no text, is shown by its other fields.
     """
-    text = escape_turn_heads(content).strip()
-    if not text:
-        text = "(no text)"
-        if other_fields:
-            text += f" {escape_turn_heads(other_fields)}"
-    return f"**{number} {one_line(role)}:** {text}"
-
-
-def encode_other_fields(turn: Turn) -> str | None:
-    """Return, as JSON, what the API shows of a turn that has no text; None if that is nothing."""
-    if turn.content.strip():
-        return None
-    other_fields = {}
-    for name, value in turn.raw.items():
-        if name not in ("role", "content") and value not in (None, "", [], {}):
-            other_fields[name] = value
-    return json.dumps(other_fields, ensure_ascii=False) if other_fields else None
+    label = one_line(role)
+    content = escape_turn_heads(text.content).strip()
+    calls = [f"**{number} {label}, tool:** {one_line(clean(call))}" for call in text.tool_calls]
+    if not content and calls:
+        return "\n".join(calls)
+    if not content:
+        content = "(no text)"
+        if text.other_fields:
+            content += f" {escape_turn_heads(text.other_fields)}"
+    name = f" {one_line(text.tool_name)}" if text.tool_name else ""
+    return "\n".join([f"**{number} {label}{name}:** {content}", *calls])
 
 
 def escape_turn_heads(text: str) -> str:

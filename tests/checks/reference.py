@@ -14,7 +14,7 @@ from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import GUIDES, KINDS
 from sigmamind_mcp.settings import Settings
-from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES
+from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES, FULL_CHARACTERS
 from sigmamind_mcp.transports import sse, stdio, traffic, uvicorn_server
 from sigmamind_mcp.uris import TEMPLATES
 
@@ -275,7 +275,10 @@ def _write_limits() -> Iterator[str]:
     yield ""
     rows = [
         ("a concise answer", f"{CONCISE_CHARACTERS:,} characters, in the text and in the structured content"),
-        ("an answer with `detail: \"full\"`", f"{FULL_BYTES:,} bytes, in each of the two"),
+        (
+            "an answer with `detail: \"full\"`",
+            f"{FULL_CHARACTERS:,} characters and {FULL_BYTES:,} bytes, in each of the two",
+        ),
         ("a request to the API", f"{transport.DEADLINE_SECONDS:.0f} s with all retries, {transport.CONNECT_SECONDS:.0f} s to connect"),
         ("a response of the API", f"{transport.MAX_ANSWER_BYTES // 2**20} MiB"),
         ("concurrent requests to the API", f"{pool.MAX_CONCURRENT_REQUESTS}, for all callers of a process"),

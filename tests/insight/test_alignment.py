@@ -1,6 +1,6 @@
 """Where two conversations diverge."""
 
-from sigmamind_mcp.api.models import Turn
+from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.insight.alignment import (
     MAX_ALIGNED_TURNS,
     TURNS_AROUND,
@@ -80,3 +80,25 @@ def test_difference_of_long_conversations_is_incomplete() -> None:
     long = turns(*["Hm."] * (MAX_ALIGNED_TURNS + 1))
 
     assert not compare_conversations(long, turns(*GREETING)).is_complete
+
+
+def test_turns_pair_by_side_and_only_the_agent_diverges() -> None:
+    base = [
+        Turn(role="system", content="Be kind."),
+        Turn(role="Customer", content="Where is my parcel?"),
+        Turn(role="Agent", content="Your parcel arrives on Monday."),
+        Turn(role="tool", content="rain"),
+    ]
+    candidate = [
+        Turn(role="developer", content="Be strict."),
+        Turn(role="user", content="Where is my parcel?"),
+        Turn(role="assistant", content="Your parcel arrives on Monday."),
+        Turn(role="function", content="sunshine and nothing else"),
+    ]
+
+    diff = compare_conversations(base, candidate)
+
+    assert diff.divergence is None
+    assert (diff.only_base, diff.only_candidate) == ([], [])
+    pairs = [(pair.base, pair.candidate) for pair in align_turns(base, candidate)]
+    assert pairs == [(1, None), (None, 1), (2, 2), (3, 3), (4, 4)]

@@ -2,6 +2,7 @@
 
 import re
 import time
+from typing import Any
 
 import pytest
 
@@ -416,3 +417,27 @@ def test_table_fits_a_terminal() -> None:
 
 def test_wilson_bound_of_ten_out_of_ten() -> None:
     assert round(wilson_lower(10, 10), 3) == 0.722
+
+
+@pytest.mark.parametrize(
+    ("last", "waits"),
+    [
+        ({"role": "system", "content": "Call ended."}, True),
+        ({"role": "tool", "content": "{}"}, True),
+        ({"role": "bot", "content": None, "tool_calls": [{"name": "f"}]}, True),
+        ({"role": "bot", "content": [{"type": "audio"}]}, False),
+        ({"role": "Maria", "content": "On Monday."}, False),
+    ],
+)
+def test_user_waits_unless_somebody_may_have_answered(last: dict[str, Any], waits: bool) -> None:
+    messages = [{"role": "caller", "content": "When does it come?"}, last]
+    signals = find_signals(TestRun.read({"conversation": messages}), [])
+
+    assert [signal.kind for signal in signals] == (["user_spoke_last"] if waits else [])
+
+
+def test_run_that_shows_only_other_roles_has_no_words_to_judge() -> None:
+    messages = [{"role": "system", "content": "Hello {{name}}."}]
+    (signal,) = find_signals(TestRun.read({"conversation": messages}), [])
+
+    assert signal.says == "No turn has words of the user or the agent."

@@ -525,8 +525,7 @@ async def test_update_does_not_call_unshown_fields_changed_or_refused(
 async def test_turn_without_text_is_shown_by_its_other_fields(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    calls = [{"function": {"name": "lookup_order", "arguments": "{}"}}]
-    turns = [{"role": "assistant", "content": None, "tool_calls": calls}]
+    turns = [{"role": "assistant", "content": None, "weather": {"name": "lookup_order"}}]
     fake_api.answer("GET", "/v1/test-runs/j", {**RUN, "jobId": "j", "conversation": turns})
 
     result = await mcp.call_tool("get_test_run", {**HERE, "batchId": RUN["batchId"], "jobId": "j"})

@@ -1,0 +1,193 @@
+"""The messages of a conversation, in the forms that the API and model providers give them."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
+
+from sigmamind_mcp.api.message_parts import (
+    MIN_DATA_CHARACTERS,
+    MessagePart,
+    PartReader,
+    encode_short,
+    parse_encoded_parts,
+)
+from sigmamind_mcp.api.records import Record, join_text
+from sigmamind_mcp.strict_json import JSONObject
+
+# Only role and content are documented.
+ROLE_NAMES = ("role", "speaker", "sender", "author", "from")
+CONTENT_NAMES = ("content", "text", "message", "parts", "value", "refusal")
+
+USER_ROLES = frozenset({"user", "customer", "caller", "human", "client"})
+AGENT_ROLES = frozenset({"assistant", "agent", "bot", "ai"})
+TOOL_ROLE_STARTS = ("tool", "function")
+
+Side = Literal["user", "agent", "tool", "other"]
+
+
+class Turn(Record):
+    """One message of a conversation; `raw` is the whole of it.
+
+    `content` has its words only, so that nothing else counts as said; `text` also has notes where
+    a medium or an unknown part stands. `tool_calls` are calls and results, a line each.
+    """
+
+    # The API's documentation shows the roles `user` and `assistant`.
+    role: str = "unknown"
+    content: str = ""
+    text_with_notes: str | None = None
+    tool_calls: list[str] = []
+    tool_name: str | None = None
+    other_fields: str | None = None
+    """The message's other fields as JSON, if it has nothing else to show."""
+    is_readable: bool = True
+
+    @property
+    def side(self) -> Side:
+        """Which side of the conversation speaks; roles are an open set, so most are `other`."""
+        return find_side(self.role)
+
+    @property
+    def text(self) -> str:
+        """What the message says, with notes for its media: [audio, 400 kB]."""
+        return self.content if self.text_with_notes is None else self.text_with_notes
+
+    def summarize(self) -> str:
+        """Return all that the message shows as one text, for a short view."""
+        tools = [f"[tool {line}]" for line in self.tool_calls]
+        return " ".join(filter(None, [self.text, *tools])) or self.other_fields or ""
+
+
+def find_side(role: str) -> Side:
+    """Return the side of a role, whatever its case."""
+    name = role.strip().casefold()
+    if name in USER_ROLES:
+        return "user"
+    if name in AGENT_ROLES:
+        return "agent"
+    return "tool" if name.startswith(TOOL_ROLE_STARTS) else "other"
+
+
+def number_spoken_turns(conversation: Sequence[Turn] | None) -> dict[int, Turn]:
+    """Return the turns of the user and the agent that have words, by their number from 1."""
+    turns = enumerate(conversation or [], start=1)
+    return {number: turn for number, turn in turns if _is_spoken(turn)}
+
+
+def _is_spoken(turn: Turn) -> bool:
+    return turn.side in ("user", "agent") and bool(turn.content.strip())
+
+
+def _read_turns(value: object) -> object:
+    """Return the turns; a plain text has no known role."""
+    entries = [value] if isinstance(value, str) and value else value
+    if not isinstance(entries, list):
+        return entries or None
+    if not any(isinstance(entry, str | dict) for entry in entries):
+        return entries
+    reader = PartReader()
+    return [_read_turn(entry, reader) for entry in entries]
+
+
+Conversation = Annotated[list[Turn] | None, BeforeValidator(_read_turns)]
+
+
+def _read_turn(entry: object, reader: PartReader) -> object:
+    if _is_plain(entry):
+        return entry
+    if isinstance(entry, str):
+        entry = {"content": entry}
+    if not isinstance(entry, dict):
+        # It keeps its place, so that every message of the API has its number.
+        return Turn(text_with_notes="(this message cannot be read)", is_readable=False)
+    turn = _build_turn(_unwrap_message(entry), reader)
+    turn._raw = entry
+    return turn
+
+
+def _is_plain(entry: object) -> bool:
+    """Tell whether the message is in the documented form, and short; a batch run has thousands."""
+    if not isinstance(entry, dict) or entry.keys() != {"role", "content"}:
+        return False
+    role, content = entry["role"], entry["content"]
+    if not (isinstance(role, str) and isinstance(content, str) and role and content.strip()):
+        return False
+    may_encode = len(content) >= MIN_DATA_CHARACTERS or "base64," in content
+    may_be_parts = content.lstrip().startswith("[")
+    return not (may_encode or may_be_parts or find_side(role) == "tool")
+
+
+def _unwrap_message(entry: JSONObject) -> JSONObject:
+    inner = entry.get("message")
+    has_role = any(entry.get(name) for name in ROLE_NAMES)
+    return inner if isinstance(inner, dict) and not has_role and "role" in inner else entry
+
+
+def _build_turn(message: JSONObject, reader: PartReader) -> Turn:
+    role = _read_role(message)
+    side = find_side(role)
+    parts = _read_said(message, side, reader)
+    tools = [part.text for part in parts if part.kind == "tool"]
+    # Some messages give their calls twice, as parts and as a field.
+    tools += [part.text for part in reader.read_tools(message) if part.text not in tools]
+    if not parts and not tools:
+        tools = [part.text for part in reader.read_bare_tool(_name_kind(message, role), message)]
+    content = _join_parts([part for part in parts if part.kind == "words"])
+    shown = _join_parts([part for part in parts if part.kind != "tool"])
+    if side == "tool":
+        content, shown = " ".join(content.split()), " ".join(shown.split())
+    # Nothing is left to validate.
+    return Turn.model_construct(
+        role=role,
+        content=content,
+        text_with_notes=None if shown == content else shown,
+        tool_calls=tools,
+        tool_name=reader.find_tool_name(message) if side == "tool" and shown else None,
+        other_fields=None if shown.strip() or tools else _encode_rest(message),
+    )
+
+
+def _read_role(message: JSONObject) -> str:
+    for name in ROLE_NAMES:
+        role = message.get(name)
+        if isinstance(role, dict):
+            role = role.get("role") or role.get("type") or role.get("name") or role
+        if role not in (None, "", [], {}):
+            return str(join_text(role))
+    kind = message.get("type")
+    return kind if isinstance(kind, str) and find_side(kind) != "other" else "unknown"
+
+
+def _name_kind(message: JSONObject, role: str) -> str:
+    kind = message.get("type")
+    return kind if isinstance(kind, str) and find_side(kind) == "tool" else role
+
+
+def _read_said(message: JSONObject, side: Side, reader: PartReader) -> list[MessagePart]:
+    """Read the first field that holds what was said."""
+    filled = [name for name in CONTENT_NAMES if message.get(name) not in (None, "", [], {})]
+    media = reader.read_media(message)
+    if not filled:
+        return media
+    content = message[filled[0]]
+    if isinstance(content, str) and side != "tool":
+        content = parse_encoded_parts(content)
+    parts = reader.read_content(content)
+    # The AI SDK gives the words twice, and tool calls only among the parts.
+    if "parts" in filled[1:]:
+        parts += [part for part in reader.read_content(message["parts"]) if part.kind == "tool"]
+    # The words of a medium are those of the content.
+    return parts + [part for part in media if part.kind != "words"]
+
+
+def _join_parts(parts: list[MessagePart]) -> str:
+    return "\n".join(part.text for part in parts)
+
+
+def _encode_rest(message: JSONObject) -> str | None:
+    others = {}
+    for name, value in message.items():
+        if name not in (*ROLE_NAMES, "content") and value not in (None, "", [], {}):
+            others[name] = value
+    return encode_short(others) if others else None

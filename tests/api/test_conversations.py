@@ -1,0 +1,67 @@
+"""Messages in the forms of many APIs: side, words, media, tool calls, and a number for each."""
+
+from typing import Any
+
+import pytest
+
+from sigmamind_mcp.api.conversations import Turn, find_side, number_spoken_turns
+from sigmamind_mcp.api.models import TestRun
+from tests.support.message_forms import FORMS
+
+
+def read_turns(*messages: Any) -> list[Turn]:
+    return TestRun.read({"jobId": "j", "conversation": list(messages)}).conversation or []
+
+
+SIDES = {
+    "user": "user customer caller human client USER Customer",
+    "agent": "assistant agent bot ai Assistant AI",
+    "tool": "tool function Tool tool_result function_call_output",
+    "other": "system developer model moderator unknown users non-user",
+}
+ROLES = [(role, side) for side, roles in SIDES.items() for role in roles.split()]
+
+
+@pytest.mark.parametrize(("role", "side"), [*ROLES, (" user\n", "user"), ("", "other")])
+def test_side_of_a_role_in_any_case(role: str, side: str) -> None:
+    assert find_side(role) == side
+
+
+def test_each_form_has_its_side_and_only_its_words() -> None:
+    turns = read_turns(*(form.message for form in FORMS))
+
+    assert [(turn.side, turn.content) for turn in turns] == [
+        (form.side, form.words) for form in FORMS
+    ]
+
+
+def test_message_keeps_what_the_api_sent() -> None:
+    turns = read_turns(*(form.message for form in FORMS))
+
+    for turn, form in zip(turns, FORMS, strict=True):
+        is_text = isinstance(form.message, str)
+        assert turn.raw == ({"content": form.message} if is_text else form.message)
+
+
+@pytest.mark.parametrize("odd", [None, 7, True, [], ["Hello."]])
+def test_message_after_an_unreadable_one_keeps_its_number(odd: Any) -> None:
+    run = TestRun.read({"conversation": [{"role": "user", "content": "a"}, odd, "b"]})
+
+    assert [turn.content for turn in run.conversation or []] == ["a", "", "b"]
+    assert run.unreadable_fields() == ["conversation.1"]
+
+
+def test_only_words_of_the_user_and_the_agent_are_spoken() -> None:
+    turns = read_turns(
+        {"role": "system", "content": "a"},
+        {"role": "Caller", "content": "b"},
+        {"role": "bot", "content": None, "tool_calls": [{"name": "f"}]},
+        {"role": "tool", "content": "c"},
+        {"role": "bot", "content": [{"type": "image"}]},
+        {"role": "Bot", "content": "d"},
+    )
+
+    assert {number: turn.content for number, turn in number_spoken_turns(turns).items()} == {
+        2: "b",
+        6: "d",
+    }
