@@ -6,6 +6,7 @@ SigmaMindError
 ├── NotConfirmed           a costly call that no person confirmed; nothing was sent
 ├── ConnectionFailed       no answer: refused, interrupted or too slow
 ├── UnexpectedAnswer       an answer that the API does not document
+│   └── AnswerTooLarge     an answer above this server's limit
 ├── OutcomeUnknown         a write that the API may or may not have made
 └── APIError               the API refused
     ├── InvalidRequest     400, 422
@@ -62,6 +63,10 @@ class UnexpectedAnswer(SigmaMindError):
     def __init__(self, message: str, *, succeeded: bool = False) -> None:
         super().__init__(message)
         self.succeeded = succeeded
+
+
+class AnswerTooLarge(UnexpectedAnswer):
+    """The API's answer is larger than this server reads."""
 
 
 class OutcomeUnknown(SigmaMindError):

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -16,6 +15,7 @@ from sigmamind_mcp.api.asked_ids import (
     RecordT,
     read_asked_object,
 )
+from sigmamind_mcp.api.batch_run_pages import Dated, read_batch_run_page
 from sigmamind_mcp.api.idempotency import (
     New,
     RecentWrites,
@@ -25,20 +25,16 @@ from sigmamind_mcp.api.idempotency import (
     identify_write,
 )
 from sigmamind_mcp.api.keyed_locks import KeyedLocks
-from sigmamind_mcp.api.models import (
-    Agent,
-    AgentRef,
-    BatchRun,
-    Listing,
-    Page,
-    TestCase,
-    TestRun,
-    extract_runs,
-    join_listings,
-)
+from sigmamind_mcp.api.listings import Listing, Page, extract_runs, keep_of_each
+from sigmamind_mcp.api.models import Agent, AgentRef, BatchRun, TestCase, TestRun
 from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.api.repeated_entries import drop_copies, merge_repeated_runs
-from sigmamind_mcp.api.transport import APITransport, Query
+from sigmamind_mcp.api.run_parts import SharedParts
+from sigmamind_mcp.api.transport import APITransport, Query, Reply
+from sigmamind_mcp.api.walks import (
+    Walk,
+    Window,
+)
 from sigmamind_mcp.api.write_answers import (
     Write,
     WriteAnswer,
@@ -69,19 +65,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-WALK_SIZE = 100
-MAX_WALKED_PAGES = 200
-WALK_SECONDS = 45.0
-
 # The API has no ETag: two updates of one test case at a time would lose one of them.
 _UPDATE_LOCKS = KeyedLocks()
-
-
-class Dated(NamedTuple, Generic[T]):
-    """What the API answered, and when, by its own clock."""
-
-    value: T
-    date: datetime
 
 
 class WriteResult(NamedTuple, Generic[RecordT]):
@@ -92,6 +77,13 @@ class WriteResult(NamedTuple, Generic[RecordT]):
 
     record: RecordT | None
     repeated: bool
+
+
+class LastEnd(NamedTuple):
+    """The newest end that was seen; `is_of_all` is False if there are more test runs."""
+
+    date: datetime | None
+    is_of_all: bool
 
 
 class ReadyLaunch(NamedTuple):
@@ -226,7 +218,7 @@ class SigmaMindClient:
     async def list_test_cases(self, agent_id: str) -> Listing[TestCase]:
         """GET /v1/test-cases, all pages; the one published version has no pages."""
         listing = await self._walk("test-cases", TestCase, {"agentId": agent_id})
-        return replace(listing, items=drop_copies(listing.items, lambda case: case.test_case_id))
+        return listing.recount(drop_copies(listing.items, lambda case: case.test_case_id))
 
     async def create_batch_run(
         self,
@@ -320,10 +312,26 @@ class SigmaMindClient:
         page: int = 0,
         size: int = 10,
     ) -> Dated[Page[BatchRun]]:
-        """GET /v1/batch-runs: one page, newest first."""
-        query: Query = {"agentId": agent_id, "page": page, "size": size}
-        read = partial(_read_batch_runs, agent_id=agent_id, page=page, size=size)
-        return await self._get(read, "batch-runs", query=query)
+        """GET /v1/batch-runs: one page, newest first.
+
+        If the API refuses the size, the page is the smaller one that starts at the same place.
+        """
+
+        async def get(query: Query, read: Callable[[object], T]) -> Dated[T]:
+            return await self._get(read, "batch-runs", query=query)
+
+        place = Window(page * size, size, page)
+        return await read_batch_run_page(agent_id, place, get, self._transport.paging)
+
+    async def find_last_end(self, batch_id: str, agent_id: str) -> LastEnd:
+        """Return the newest end among the test runs that one request shows."""
+        asked = {"batchId": batch_id, "agentId": agent_id}
+        read = partial(Page.read, kind=TestRun, asked=asked)
+        known = self._transport.paging.get("test-runs")
+        query: Query = {**asked, "size": known.first_size} if known else asked
+        page = (await self._get(read, "test-runs", query=query)).value
+        ends = [run.completed_date for run in page.items if run.completed_date]
+        return LastEnd(max(ends, default=None), is_of_all=not page.has_next)
 
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""
@@ -331,8 +339,17 @@ class SigmaMindClient:
         answer = await self._get_object(TestRun, asked, "test-runs", job_id)
         return answer.value
 
-    async def list_test_runs(self, batch_id: str, agent_id: str) -> Listing[TestRun]:
+    async def list_test_runs(
+        self,
+        batch_id: str,
+        agent_id: str,
+        *,
+        keep: Callable[[TestRun], TestRun] | None = None,
+    ) -> Listing[TestRun]:
         """Return all test runs of a batch run; some may have nothing but a job id.
+
+        `keep` returns what to keep of each test run, as soon as its page is read. It may run in a
+        thread. `TestRun.without` drops what a caller does not need.
 
         The API's documentation names this list without describing it. GET /v1/test-runs comes
         first. If the API refuses it, the fields of the batch run may hold test runs or job ids.
@@ -342,10 +359,10 @@ class SigmaMindClient:
         """
         asked = {"batchId": batch_id, "agentId": agent_id}
         try:
-            listing = await self._walk("test-runs", TestRun, asked)
+            listing = await self._walk("test-runs", TestRun, asked, keep, SharedParts().read_run)
         except (NotFound, NotOffered, InvalidRequest) as exc:
             batch_run = (await self.get_batch_run(batch_id, agent_id)).value
-            listing = extract_runs(batch_run, asked)
+            listing = keep_of_each(extract_runs(batch_run, asked), keep)
             if not listing.entry_count:
                 raise NotOffered(
                     "The API did not list the test runs of this batch run (it answered"
@@ -354,12 +371,12 @@ class SigmaMindClient:
                     status=exc.status,
                     upstream=exc.upstream,
                 ) from exc
-        return replace(listing, items=merge_repeated_runs(listing.items))
+        return listing.recount(merge_repeated_runs(listing.items))
 
     async def list_agents(self) -> Listing[AgentRef]:
         """GET /v1/agents, all pages."""
         listing = await self._walk("agents", AgentRef, {})
-        return replace(listing, items=drop_copies(listing.items, lambda agent: agent.agent_id))
+        return listing.recount(drop_copies(listing.items, lambda agent: agent.agent_id))
 
     async def get_agent(self, agent_id: str) -> Agent:
         """GET /v1/agents/{agentId}"""
@@ -403,47 +420,28 @@ class SigmaMindClient:
         collection: str,
         kind: type[RecordT],
         asked: AskedIDs,
+        keep: Callable[[RecordT], RecordT] | None = None,
+        read_entry: Callable[[object], RecordT] | None = None,
     ) -> Listing[RecordT]:
-        """Return all entries of a list, page by page.
+        """Return all entries of a list; `keep` returns what to keep of each."""
 
-        Raises:
-            UnexpectedAnswer: the list has more than MAX_WALKED_PAGES pages.
-            ConnectionFailed: the whole list takes longer than WALK_SECONDS.
-        """
-        read = partial(Page.read, kind=kind, asked=asked)
-        with anyio.move_on_after(WALK_SECONDS):
-            # The documented request has no page. Only an API that answers in pages gets another.
-            first = (await self._get(read, collection, query=asked)).value
-            if not first.has_next:
-                return _count_missing(first, first.total)
-            try:
-                return await self._read_pages(collection, read, {**asked, "size": WALK_SIZE})
-            except InvalidRequest:
-                # The API may allow fewer entries a page. It allows as many as it gave.
-                size = first.size or first.entry_count
-                return await self._read_pages(collection, read, {**asked, "size": size})
-        raise ConnectionFailed(
-            f"The API did not give its whole list of {collection} within {WALK_SECONDS:.0f} s."
-            " Try again.",
-            sent=True,
-        )
+        def read(data: object) -> Page[RecordT]:
+            return keep_of_each(Page.read(data, kind, asked, read_entry), keep)
 
-    async def _read_pages(
+        async def read_reply(reply: Reply) -> Page[RecordT]:
+            return await run_if_large(reply.size, read, reply.data)
+
+        send = partial(self._send_query, collection)
+        return await Walk(collection, send, read_reply, asked, self._transport.paging).read_all()
+
+    async def _send_query(
         self,
         collection: str,
-        read: Callable[[object], Page[RecordT]],
         query: Query,
-    ) -> Listing[RecordT]:
-        pages: list[Page[RecordT]] = []
-        for number in range(MAX_WALKED_PAGES):
-            page_query: Query = {**query, "page": number}
-            page = (await self._get(read, collection, query=page_query)).value
-            pages.append(page)
-            if not page.has_next or not page.entry_count:
-                return _count_missing(join_listings(pages), page.total)
-        raise UnexpectedAnswer(
-            f"The API's list of {collection} did not end after {MAX_WALKED_PAGES} pages."
-        )
+        on_busy: Callable[[], None],
+    ) -> Reply:
+        path = ("v1", collection)
+        return await self._transport.get(*path, key=self._key, query=query, on_busy=on_busy)
 
     async def _get_object(
         self,
@@ -476,18 +474,3 @@ def _take_only(records: Iterable[RecordT]) -> RecordT | None:
     """Return the record if there is exactly one."""
     every = list(records)
     return every[0] if len(every) == 1 else None
-
-
-def _read_batch_runs(data: object, *, agent_id: str, page: int, size: int) -> Page[BatchRun]:
-    """Read a page of batch runs, or cut the page out of a list that has no pages."""
-    asked = {"agentId": agent_id}
-    if not isinstance(data, list):
-        return Page.read(data, BatchRun, asked)
-    start, end = page * size, (page + 1) * size
-    part = Page.read(data[start:end], BatchRun, asked)
-    return replace(part, size=size, total=len(data), has_next=end < len(data))
-
-
-def _count_missing(listing: Listing[RecordT], total: int | None) -> Listing[RecordT]:
-    """Compare a whole list with the length that the API states for it."""
-    return replace(listing, missing_count=max(0, (total or 0) - listing.entry_count))

@@ -4,23 +4,15 @@ Published versions of the API disagree, so no field is required, and `raw` keeps
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from types import MappingProxyType
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
-from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id
 from sigmamind_mcp.api.conversations import Conversation
 from sigmamind_mcp.api.records import Record, join_text
-from sigmamind_mcp.api.refusals import refuse_message
-from sigmamind_mcp.errors import UnexpectedAnswer
-from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.moments import parse_moment
-from sigmamind_mcp.strict_json import JSONObject
 
 # Models on the newest Create Test Case page. They are examples, not a limit: the list will age.
 KNOWN_LLM_MODELS = (
@@ -46,8 +38,6 @@ _ATTEMPT_FIELDS = re.compile(r"testCases(\.[0-9]+(\.attempt)?)?")
 # What programs write where they have no date: SQL, .NET and Go, and the start of the epoch.
 _ZERO_DATE = re.compile(r"(0000-00-00|(0001|1970)-01-01)([T ]00:00:00(\.0+)?)?(Z|\+00:?00)?")
 
-# Undocumented fields of a batch run, or of its test cases, that may hold test runs.
-RUN_FIELDS = ("testRuns", "jobs", "jobIds", "runs", "results")
 
 BatchRunState = Literal["finished", "running", "stalled", "unknown"]
 Verdict = Literal["passed", "failed", "undecided"]
@@ -246,158 +236,6 @@ class TestRun(Record):
         # isSuccessful may be false while a run goes on, which is not a failure.
         is_decided = self.is_successful is False and (self.remarks or self.has_ended)
         return "failed" if is_decided else "undecided"
-
-
-class UnreadableEntry(NamedTuple):
-    """A list entry that cannot be read: its position from 0, and its id if known."""
-
-    position: int
-    id: str | None
-
-
-@dataclass(frozen=True)
-class Listing(Generic[RecordT]):
-    """The readable entries of a list, and what was left out.
-
-    `unreadable` names the entries that are no records. `foreign` counts the entries of another
-    agent or batch run than was asked for. `missing_count` is how many entries the API counts in the
-    whole list, and does not give.
-    """
-
-    items: list[RecordT]
-    unreadable: list[UnreadableEntry] = field(default_factory=list)
-    foreign: int = 0
-    missing_count: int = 0
-
-    @property
-    def entry_count(self) -> int:
-        """How many entries the API's list has."""
-        return len(self.items) + len(self.unreadable) + self.foreign
-
-
-@dataclass(frozen=True)
-class Page(Listing[RecordT]):
-    """One page of a list; `size` and `total` are None if the API does not give them.
-
-    `size` is the API's page size, `total` the length of the whole list.
-    """
-
-    size: int | None = None
-    total: int | None = None
-    has_next: bool = False
-
-    @classmethod
-    def read(
-        cls,
-        data: object,
-        kind: type[RecordT],
-        asked: AskedIDs = MappingProxyType({}),
-    ) -> "Page[RecordT]":
-        """Read a page with `data`, or a plain array, which is a whole list.
-
-        Raises:
-            InvalidRequest: the answer is a message instead.
-            UnexpectedAnswer: it is neither.
-        """
-        refuse_message(data, frozenset({"data"}), "list")
-        envelope = PagedList(data=data) if isinstance(data, list) else PagedList.read(data)
-        if envelope.data is None:
-            raise UnexpectedAnswer(
-                "The API's answer is neither a list nor a page with 'data', as documented."
-            )
-        count = len(envelope.data)
-        listing = read_entries(envelope.data, kind, asked)
-        return cls(
-            listing.items,
-            listing.unreadable,
-            listing.foreign,
-            size=envelope.size,
-            total=count if isinstance(data, list) else envelope.total_count,
-            has_next=envelope.has_more(count),
-        )
-
-
-def read_entries(
-    entries: Sequence[object],
-    kind: type[RecordT],
-    asked: AskedIDs,
-) -> Listing[RecordT]:
-    """Read each entry of a list; leave out those that are unreadable or foreign."""
-    items: list[RecordT] = []
-    unreadable: list[UnreadableEntry] = []
-    foreign = 0
-    for position, entry in enumerate(entries):
-        # Without any known field, an object may be anything.
-        if not isinstance(entry, dict) or kind.input_names.isdisjoint(entry):
-            entry_id = valid_id(entry) if isinstance(entry, str) else None
-            unreadable.append(UnreadableEntry(position, entry_id))
-            continue
-        record = kind.read(entry)
-        if find_foreign_id(record, asked):
-            foreign += 1
-        else:
-            items.append(record)
-    return Listing(items, unreadable, foreign)
-
-
-def join_listings(listings: Iterable[Listing[RecordT]]) -> Listing[RecordT]:
-    """Join the parts of one list; positions count from the start of the whole."""
-    items: list[RecordT] = []
-    unreadable: list[UnreadableEntry] = []
-    foreign = 0
-    for part in listings:
-        start = len(items) + len(unreadable) + foreign
-        moved = [entry._replace(position=start + entry.position) for entry in part.unreadable]
-        items += part.items
-        unreadable += moved
-        foreign += part.foreign
-    return Listing(items, unreadable, foreign)
-
-
-def extract_runs(batch_run: BatchRun, asked: AskedIDs) -> Listing[TestRun]:
-    """Read the test runs, or bare job ids, from undocumented fields of a batch run."""
-    parts = [read_entries(_list_run_entries(batch_run.raw), TestRun, asked)]
-    for case in batch_run.test_cases:
-        entries = [_add_case(entry, case) for entry in _list_run_entries(case.raw)]
-        parts.append(read_entries(entries, TestRun, asked))
-    return join_listings(parts)
-
-
-def _add_case(entry: object, case: TestCase) -> object:
-    return {"testCase": case.raw, **entry} if isinstance(entry, dict) else entry
-
-
-def _list_run_entries(holder: JSONObject) -> list[object]:
-    """Return the entries of the first field that has job ids; a plain text is a job id."""
-    for name in RUN_FIELDS:
-        values = holder.get(name)
-        if not isinstance(values, list):
-            continue
-        entries = [{"jobId": value} if isinstance(value, str) else value for value in values]
-        if any(isinstance(entry, dict) and entry.get("jobId") for entry in entries):
-            return entries
-    return []
-
-
-class PagedList(Record):
-    data: list[Any] | None = None
-    page: int = 0
-    size: Count = None
-    total_count: Count = Field(
-        default=None, validation_alias=AliasChoices("totalCount", "totalCounts")
-    )
-    total_pages: Count = None
-    has_next: bool | None = None
-
-    def has_more(self, shown: int) -> bool:
-        """Return whether pages follow this one, which has `shown` items."""
-        if self.has_next is not None:
-            return self.has_next
-        if self.total_pages is not None:
-            return self.page + 1 < self.total_pages
-        if self.total_count is None:
-            return False
-        return self.page * (self.size or shown) + shown < self.total_count
 
 
 def field_names(kind: type[Record] = Record) -> set[str]:

@@ -64,6 +64,20 @@ class Record(BaseModel, _Source):
                 setattr(copied, name, getattr(self, name))
         return copied
 
+    def without(self, *fields: str) -> Self:
+        """Return a copy without these fields, and without the lists and objects of `raw`.
+
+        `unreadable_fields` still names what the left-out fields lack.
+        """
+        absent = {name: type(self).model_fields[name].get_default() for name in fields}
+        copied = self.model_copy(update=absent)
+        left_out = {to_camel(name) for name in fields}
+        losses = [name for name in self.unreadable_fields() if name.split(".")[0] in left_out]
+        copied._unreadable = tuple(dict.fromkeys([*getattr(self, "_unreadable", ()), *losses]))
+        plain = {name: value for name, value in self.raw.items() if not _is_container(value)}
+        copied._raw = plain
+        return copied
+
     def unreadable_fields(self) -> list[str]:
         """Return the API's names of unreadable fields; nested ones are dotted: testCase.attempt."""
         if getattr(self, "_is_whole", False):
@@ -174,6 +188,10 @@ def _drop_unreadable(known: JSONObject, exc: ValidationError) -> list[str]:
         known[field] = [entry for position, entry in entries if position not in left_out]
         names += [f"{field}.{position}" for position in sorted(left_out)]
     return names
+
+
+def _is_container(value: object) -> bool:
+    return isinstance(value, (dict, list))
 
 
 def _is_empty(value: object) -> bool:

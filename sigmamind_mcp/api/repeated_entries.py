@@ -1,27 +1,44 @@
 """Entries that a list of the API has more than once."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from sigmamind_mcp.api.asked_ids import RecordT
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.strict_json import JSONObject
 
+_NO_END = datetime.min.replace(tzinfo=UTC)
+
 
 def merge_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:
-    """Keep the first test run of each job id, and all runs without one.
+    """Keep the newest state of each test run, by job id, and all runs without one.
 
-    Where their verdicts differ, only the job id is kept, so that the run must be read.
+    Where two verdicts are equally new, only the job id is kept, so that the run must be read.
     """
     # Pages shift while a batch run goes on, so that one run can be on two of them.
-    kept: list[TestRun] = []
+    merged: list[TestRun] = []
     positions: dict[str, int] = {}
+    contradicted: set[str] = set()
     for run in runs:
         if run.job_id is None or run.job_id not in positions:
-            positions[run.job_id or ""] = len(kept)
-            kept.append(run)
-        elif run.verdict != kept[positions[run.job_id]].verdict:
-            kept[positions[run.job_id]] = TestRun.read({"jobId": run.job_id})
-    return kept
+            positions[run.job_id or ""] = len(merged)
+            merged.append(run)
+            continue
+        position = positions[run.job_id]
+        known = merged[position]
+        if _rank_state(run) > _rank_state(known):
+            merged[position] = run
+            contradicted.discard(run.job_id)
+        elif _rank_state(run) == _rank_state(known) and run.verdict != known.verdict:
+            contradicted.add(run.job_id)
+    for job_id in contradicted:
+        merged[positions[job_id]] = TestRun.read({"jobId": job_id})
+    return merged
+
+
+def _rank_state(run: TestRun) -> tuple[bool, datetime]:
+    """Rank a test run by how far it is: decided before undecided, then by its end."""
+    return run.verdict != "undecided", run.completed_date or _NO_END
 
 
 def drop_copies(

@@ -1,6 +1,6 @@
 """Read the test runs of a batch run, and its progress."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -9,13 +9,8 @@ from typing import NamedTuple
 import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import (
-    BatchRun,
-    BatchRunState,
-    Listing,
-    TestRun,
-    UnreadableEntry,
-)
+from sigmamind_mcp.api.listings import Listing, UnreadableEntry
+from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
@@ -28,6 +23,17 @@ VERDICT_FIELDS = {"isSuccessful", "isSuccesful"}
 
 
 RunOutcomes = dict[str, TestRun | SigmaMindError]
+Keep = Callable[[TestRun], TestRun]
+
+
+def keep_whole(run: TestRun) -> TestRun:
+    """Keep a test run as it is."""
+    return run
+
+
+def drop_conversation(run: TestRun) -> TestRun:
+    """Keep a test run without its conversation."""
+    return run.without("conversation")
 
 
 class Progress(NamedTuple):
@@ -87,20 +93,55 @@ async def find_end_if_stalled(
     if batch_id is None or batch_run.state(now) != "stalled":
         return None
     try:
-        runs = (await api.list_test_runs(batch_id, agent_id)).items
+        runs = (await api.list_test_runs(batch_id, agent_id, keep=drop_conversation)).items
     except SigmaMindError:
         return None
     ends = [run.completed_date for run in runs if run.completed_date]
     return max(ends, default=None)
 
 
+async def read_states(
+    batch_runs: Sequence[BatchRun],
+    agent_id: str,
+    now: datetime,
+    api: SigmaMindClient,
+    *,
+    most: int,
+) -> list[Progress]:
+    """Return the progress of listed batch runs, with one request for each that seems stalled.
+
+    After `most` requests, the state of further ones is unknown.
+    """
+    seeming = [run for run in batch_runs if run.batch_id and run.state(now) == "stalled"]
+    asked = [run.batch_id or "" for run in seeming[:most]]
+    outcomes = await gather_errors(
+        [partial(api.find_last_end, batch_id, agent_id) for batch_id in asked]
+    )
+    ends = dict(zip(asked, outcomes, strict=True))
+    unasked = {run.batch_id for run in seeming[most:]} - ends.keys()
+    states = []
+    for run in batch_runs:
+        end = ends.get(run.batch_id or "")
+        is_known, date = True, None
+        if not isinstance(end, SigmaMindError) and end is not None:
+            is_known, date = end.is_of_all, end.date
+        progress = derive_progress(run, now, date)
+        is_open = run.batch_id in unasked or (progress.state == "stalled" and not is_known)
+        states.append(progress._replace(state="unknown") if is_open else progress)
+    return states
+
+
 async def list_complete_runs(
     batch_id: str,
     agent_id: str,
     api: SigmaMindClient,
+    *,
+    keep: Keep = keep_whole,
 ) -> Listing[TestRun]:
     """Return all test runs of a batch run; read those that are listed without a verdict.
 
+    `keep` returns what to keep of each test run, as soon as it is read. It may run in a thread, and
+    twice for a run that the API lists twice. `TestRun.without` drops what a caller does not need.
     `unreadable` names those too whose own record the API did not give. They are not among the
     items if the list has nothing but their ids.
 
@@ -109,8 +150,9 @@ async def list_complete_runs(
         InvalidArguments: the list has ids alone, more than MAX_READ_ONE_BY_ONE.
         SigmaMindError: the list has ids alone, and none of its runs can be read.
     """
-    listing = await api.list_test_runs(batch_id, agent_id)
-    incomplete = [run for run in listing.items if VERDICT_FIELDS.isdisjoint(run.raw)]
+    keep_complete = partial(_keep_if_complete, keep=keep)
+    listing = await api.list_test_runs(batch_id, agent_id, keep=keep_complete)
+    incomplete = [run for run in listing.items if _is_incomplete(run)]
     if not incomplete:
         return listing
     job_ids = list(filter(None, (valid_id(run.job_id) for run in incomplete)))
@@ -120,10 +162,10 @@ async def list_complete_runs(
             f"This batch run lists {len(job_ids)} job ids without verdicts, too many to read one"
             " by one. Read single runs with get_test_run."
         )
-    outcomes = await _read_each(job_ids[:MAX_READ_ONE_BY_ONE], batch_id, agent_id, api)
+    outcomes = await _read_each(job_ids[:MAX_READ_ONE_BY_ONE], batch_id, agent_id, api, keep)
     if lists_only_ids and len(incomplete) == len(listing.items):
         _require_any_run(job_ids, outcomes)
-    return _complete_listing(listing, outcomes, job_ids)
+    return _complete_listing(listing, outcomes, job_ids, keep)
 
 
 async def read_runs(
@@ -156,13 +198,14 @@ async def _read_each(
     batch_id: str,
     agent_id: str,
     api: SigmaMindClient,
+    keep: Keep = keep_whole,
 ) -> RunOutcomes:
     """Read each of these test runs, as far as READ_SECONDS allow."""
     outcomes: RunOutcomes = {}
 
     async def read(job_id: str) -> None:
         try:
-            outcomes[job_id] = await api.get_test_run(job_id, batch_id, agent_id)
+            outcomes[job_id] = keep(await api.get_test_run(job_id, batch_id, agent_id))
         except SigmaMindError as exc:
             outcomes[job_id] = exc
 
@@ -187,6 +230,7 @@ def _complete_listing(
     listing: Listing[TestRun],
     outcomes: RunOutcomes,
     job_ids: Sequence[str],
+    keep: Keep = keep_whole,
 ) -> Listing[TestRun]:
     """Replace listed test runs by those that were read; name those of `job_ids` that were not."""
     items: list[TestRun] = []
@@ -201,8 +245,16 @@ def _complete_listing(
             unreadable.append(UnreadableEntry(position, run.job_id))
         # A listed test run that has more than its id stands without its own record.
         if run.job_id not in incomplete or not _has_only_ids(run):
-            items.append(run)
+            items.append(keep(run) if _is_incomplete(run) else run)
     return replace(listing, items=items, unreadable=unreadable)
+
+
+def _keep_if_complete(run: TestRun, keep: Keep) -> TestRun:
+    return run if _is_incomplete(run) else keep(run)
+
+
+def _is_incomplete(run: TestRun) -> bool:
+    return VERDICT_FIELDS.isdisjoint(run.raw)
 
 
 def _has_only_ids(run: TestRun) -> bool:

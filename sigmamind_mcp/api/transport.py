@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -83,6 +83,14 @@ class SendStatus:
     may_have_left: bool = False
 
 
+class KnownPaging(NamedTuple):
+    """How the API gives one list: page sizes that it gave, and the number of its first page."""
+
+    first_size: int
+    largest: int
+    first_number: int = 0
+
+
 class APITransport:
     """The connection to the API for all callers; each request carries its caller's key.
 
@@ -103,6 +111,8 @@ class APITransport:
         self.budget = RetryBudget()
         self.api_date: datetime | None = None
         """The Date header of the newest answer, if it had one."""
+        self.paging: dict[str, KnownPaging] = {}
+        """What worked so far, by the name of the list."""
         self._tries = tries
         self._pause = pause
         self._random = random or Random()
@@ -129,8 +139,16 @@ class APITransport:
     def host(self) -> str:
         return urlsplit(self.base_url).hostname or ""
 
-    async def get(self, *path: str, key: SecretStr, query: Query | None = None) -> Reply:
+    async def get(
+        self,
+        *path: str,
+        key: SecretStr,
+        query: Query | None = None,
+        on_busy: Callable[[], None] | None = None,
+    ) -> Reply:
         """GET the path of these segments, with retries, and return the 2xx answer.
+
+        `on_busy` is called each time the API asks for fewer requests (429).
 
         Raises:
             ConnectionFailed: no whole answer within DEADLINE_SECONDS, retries and pauses included.
@@ -143,6 +161,8 @@ class APITransport:
                 try:
                     return await self._try_once("GET", path, status, key=key, query=query)
                 except (errors.APIError, errors.ConnectionFailed) as exc:
+                    if on_busy and isinstance(exc, errors.TooManyRequests):
+                        on_busy()
                     wait = self._wait_before(retry, exc)
                     if wait is None:
                         raise
@@ -323,7 +343,7 @@ async def _join_chunks(response: httpx2.Response) -> bytes:
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            raise errors.UnexpectedAnswer(
+            raise errors.AnswerTooLarge(
                 f"The API's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB."
                 " Ask for less, such as a smaller size.",
                 succeeded=response.is_success,

@@ -214,7 +214,8 @@ def _open_transport(settings: Settings) -> "APITransport":
 async def _check_agents(
     transport: "APITransport", settings: Settings, *, has_proxy: bool
 ) -> CheckResult:
-    from sigmamind_mcp.api.models import AgentRef, Page
+    from sigmamind_mcp.api.listings import Page
+    from sigmamind_mcp.api.models import AgentRef
 
     start = monotonic()
     query = {"page": 0, "size": 1}

@@ -9,16 +9,15 @@ from typing import Annotated, NamedTuple, TypeVar
 import anyio
 from pydantic import Field
 
+from sigmamind_mcp.api.batch_run_pages import MAX_SIZES_TRIED
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.api.run_reading import (
     BatchRunStatus,
     Progress,
-    derive_progress,
-    find_end_if_stalled,
     read_progress,
+    read_states,
 )
-from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import ConnectionFailed, ServerFault, TooManyRequests
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
@@ -50,6 +49,7 @@ from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, s
 from sigmamind_mcp.uris import uri_of
 
 LABELS_SHOWN = 5
+MAX_LOOKED_UP = 4
 FIRST_POLL_PAUSE = 1.0
 LONGEST_POLL_PAUSE = 10.0
 
@@ -194,17 +194,22 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     With a batchId use get_batch_run, or list_test_runs for its conversations. Reads only.
     """
     page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
-    if page.size and page.size < args.size:
-        # The API pages by less than was asked: count the next page by its size, to lose no entry.
-        args = args.model_copy(update={"size": page.size})
+    asked_page = args.page * args.size // (page.size or args.size)
+    is_other_page = page.number not in (None, args.page, asked_page)
+    # The API may page by less than was asked: its size and number continue without a loss.
+    args = args.model_copy(update={"size": page.size, "page": page.number})
     # An empty page ends the list, whatever the API says.
-    has_next = page.has_next and bool(page.entry_count)
+    has_next = page.has_next and bool(page.entry_count) and not is_other_page
     left = PageSlice(page.items[args.skip :], page.total, has_next)
-    matching = await _match_runs(left.items, args, now, api)
+    most = min(MAX_LOOKED_UP, MAX_SIZES_TRIED - page.request_count)
+    matching = await _match_runs(left.items, args, now, api, most=most)
     build = partial(_build_batch_run_list, args, left, matching)
     start = args.page * args.size
     notes = note_listing("batch run", page, lambda batch_run: batch_run.batch_id, start=start)
-    return await fit_items(len(left.items), build, notes)
+    answer = await fit_items(len(left.items), build, notes)
+    if is_other_page:
+        answer.hint = f"The API answered with page {args.page}, whatever page is asked for."
+    return answer
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:
@@ -305,23 +310,22 @@ def _explain_states(states: Set[BatchRunState]) -> list[str]:
 
 
 async def _match_runs(
-    left: Sequence[BatchRun], args: ListBatchRuns, now: datetime, api: SigmaMindClient
+    left: Sequence[BatchRun],
+    args: ListBatchRuns,
+    now: datetime,
+    api: SigmaMindClient,
+    *,
+    most: int,
 ) -> list[MatchingRun]:
     """Return the batch runs with the wanted label, with their rows."""
     wanted = args.label_contains.casefold()
     found = [(number, run) for number, run in enumerate(left) if _has_label(run, wanted)]
-    ends = await gather_errors(
-        [
-            partial(find_end_if_stalled, run, run.batch_id, args.agent_id, now, api)
-            for _, run in found
-        ]
-    )
-    matching = []
-    for (position, run), end in zip(found, ends, strict=True):
-        last_completed = end if isinstance(end, datetime) else None
-        row = _build_row(run, derive_progress(run, now, last_completed))
-        matching.append(MatchingRun(position, run, row))
-    return matching
+    batch_runs = [run for _, run in found]
+    states = await read_states(batch_runs, args.agent_id, now, api, most=most)
+    return [
+        MatchingRun(position, run, _build_row(run, progress))
+        for (position, run), progress in zip(found, states, strict=True)
+    ]
 
 
 def _has_label(batch_run: BatchRun, wanted: str) -> bool:
@@ -344,6 +348,12 @@ def _build_batch_run_list(
     )
     add_next_page(answer, "list_batch_runs", args, left, count=count)
     answer.next_calls += _call_to_diagnose(answer.batch_runs, args.agent_id)
+    unknown = [row.batch_id for row in answer.batch_runs if row.state == "unknown"]
+    if unknown:
+        answer.hint = (
+            f"At most {MAX_LOOKED_UP} batch runs that seem stalled are looked up; get_batch_run"
+            " shows the state of another."
+        )
     if args.label_contains and left.items and not shown:
         answer.hint = (
             f"None of the {len(left.items)} batch runs on this page has that text in a label."

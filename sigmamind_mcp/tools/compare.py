@@ -11,8 +11,9 @@ from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.conversations import Turn
-from sigmamind_mcp.api.models import Listing, TestRun, Verdict
-from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
+from sigmamind_mcp.api.listings import Listing
+from sigmamind_mcp.api.models import TestRun, Verdict
+from sigmamind_mcp.api.run_reading import drop_conversation, list_complete_runs, read_runs
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, NotOffered
 from sigmamind_mcp.ids import valid_id
@@ -174,9 +175,7 @@ async def _read_batch(
         side = build_side_from_counters(batch_run)
         return _ReadBatch(batch_id, batch_run.created_date, side, [], notes)
     runs = listing.items
-    side = build_side_from_runs(
-        batch_run, runs, unreadable_count=len(listing.unreadable) + listing.missing_count
-    )
+    side = build_side_from_runs(batch_run, runs, unreadable_count=listing.unread_count)
     notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
     return _ReadBatch(batch_id, batch_run.created_date, side, runs, notes)
 
@@ -185,7 +184,7 @@ async def _list_side_runs(
     batch_id: str, job_ids: Sequence[str], agent_id: str, api: SigmaMindClient
 ) -> Listing[TestRun]:
     if not job_ids:
-        return await list_complete_runs(batch_id, agent_id, api)
+        return await list_complete_runs(batch_id, agent_id, api, keep=drop_conversation)
     return await read_runs(list(dict.fromkeys(job_ids)), batch_id, agent_id, api)
 
 

@@ -10,8 +10,10 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun, BatchRunState, Listing, TestRun
-from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
+from sigmamind_mcp.api.listings import Listing
+from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
+from sigmamind_mcp.api.run_parts import PackedConversations
+from sigmamind_mcp.api.run_reading import Keep, list_complete_runs, read_runs
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import NotOffered, SigmaMindError
 from sigmamind_mcp.ids import valid_id
@@ -79,7 +81,8 @@ async def diagnose_batch_run(
     continues.
     """
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    listing = await _list_runs(args, api)
+    conversations = PackedConversations()
+    listing = await _list_runs(args, api, conversations.pack)
     runs = assign_single_case(batch_run.test_cases, listing.items)
     results = summarize_cases([] if args.job_ids else batch_run.test_cases, runs)
     by_verdict = group_by_verdict(runs)
@@ -89,9 +92,8 @@ async def diagnose_batch_run(
     plan = plan_reading(
         groups, passed, results, from_group=args.from_group, from_failure=args.from_failure
     )
-    reading = await _read_transcripts(
-        [*plan.failed, *plan.passed], args, api, context.report_progress
-    )
+    planned = list(map(conversations.unpack, [*plan.failed, *plan.passed]))
+    reading = await _read_transcripts(planned, args, api, context.report_progress)
     evidence = await anyio.to_thread.run_sync(
         _collect_evidence, plan, reading, args, abandon_on_cancel=True
     )
@@ -211,12 +213,12 @@ class _Diagnosis:
         ]
 
 
-async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> Listing[TestRun]:
+async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient, keep: Keep) -> Listing[TestRun]:
     if args.job_ids:
         job_ids = list(dict.fromkeys(args.job_ids))
         return await read_runs(job_ids, args.batch_id, args.agent_id, api)
     try:
-        return await list_complete_runs(args.batch_id, args.agent_id, api)
+        return await list_complete_runs(args.batch_id, args.agent_id, api, keep=keep)
     except NotOffered as exc:
         message = f"{exc} This tool takes several job ids in jobIds."
         raise NotOffered(message, status=exc.status) from exc

@@ -9,7 +9,8 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, Listing, TestCase
+from sigmamind_mcp.api.listings import Listing
+from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, TestCase
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.strict_json import JSONObject

@@ -160,8 +160,7 @@ async def _read_cases(
         return await _read_one_by_one(test_case_ids, agent_id, api)
     listed = {case.test_case_id or "": case for case in listing.items}
     unlisted = [case for case in test_case_ids if case not in listed]
-    is_partial = listing.unreadable or listing.foreign or listing.missing_count
-    if unlisted and not is_partial:
+    if unlisted and not listing.is_partial:
         noun = f"test case of agent {agent_id}"
         known = [case for case in listed if valid_id(case)]
         suggestion = suggest_ids(noun, unlisted, known, "list_test_cases shows them.")

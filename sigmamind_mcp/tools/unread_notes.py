@@ -7,8 +7,14 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.api.models import Listing
+from sigmamind_mcp.api.listings import Listing, StopCause
 from sigmamind_mcp.api.records import Record
+from sigmamind_mcp.api.walks import (
+    MAX_WALKED_BYTES,
+    MAX_WALKED_ITEMS,
+    MAX_WALKED_PAGES,
+    WALK_SECONDS,
+)
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.untrusted_text import clean
 
@@ -35,6 +41,16 @@ COUNTED_FIELDS = frozenset(
     ("isSuccessful", "isSuccesful", "testCase", "testCases", "successfulAttempts", "failedAttempts")
 )
 
+LIST_CHANGED = "the list changed while it was read"
+STOP_CAUSES: dict[StopCause, str] = {
+    "bytes": f"this server reads at most {MAX_WALKED_BYTES // 2**20} MiB of one list",
+    "entries": f"this server reads at most {MAX_WALKED_ITEMS:,} entries of one list",
+    "pages": f"this server reads at most {MAX_WALKED_PAGES} pages of one list",
+    "seconds": f"this server reads one list for at most {WALK_SECONDS:.0f} s",
+    "repeated page": "the API gives the same page again, whatever page is asked for",
+    "failed page": "the API did not give one of its pages",
+}
+
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]]{0,79}")
 
 
@@ -54,6 +70,8 @@ class NotRead(BaseModel):
     position: int | None = Field(default=None, description="In the API's list, from 1.")
     field: str | None = Field(default=None, description="Absent when it is the whole object.")
     count: int | None = Field(default=None, description="How many more, which have no names here.")
+    total: int | None = Field(default=None, description="How many the API counts in the list.")
+    cause: str | None = Field(default=None, description="Why the list was not read to its end.")
     batch_id: str | None = Field(default=None, description="The batch run whose list has it.")
 
     @property
@@ -112,9 +130,24 @@ def note_listing(
     if listing.foreign:
         foreign = NotRead(kind=kind, reason="left out", count=listing.foreign, batch_id=batch_id)
         notes.append(foreign)
-    if missing := listing.missing_count:
-        notes.append(NotRead(kind=kind, reason="not listed", count=missing, batch_id=batch_id))
+    if listing.missing_count or listing.stop:
+        notes.append(_note_gap(kind, listing, batch_id))
     return notes
+
+
+def _note_gap(kind: Kind, listing: Listing[RecordT], batch_id: str | None) -> NotRead:
+    """Note how many entries of a list were not read, and why."""
+    cause = LIST_CHANGED if listing.is_paged else None
+    if listing.stop:
+        cause = STOP_CAUSES[listing.stop]
+    return NotRead(
+        kind=kind,
+        reason="not listed",
+        count=listing.missing_count or None,
+        total=listing.total,
+        cause=cause,
+        batch_id=batch_id,
+    )
 
 
 def note_failed_read(kind: Kind, record_id: str) -> NotRead:
@@ -137,8 +170,8 @@ def is_unreadable(record: Record, *names: str) -> bool:
 def limit_notes(notes: Sequence[NotRead]) -> list[NotRead]:
     """Keep MAX_NAMED notes that name something, and count the others of each kind."""
     # An object that was read twice has its notes twice.
-    named = sorted(dict.fromkeys(note for note in notes if note.count is None), key=_rank_note)
-    counted = [note for note in notes if note.count is not None]
+    named = sorted(dict.fromkeys(filter(_is_named, notes)), key=_rank_note)
+    counted = [note for note in notes if not _is_named(note)]
     rest: dict[tuple[Kind, Reason], int] = {}
     for note in named[MAX_NAMED:]:
         key = (note.kind, note.reason)
@@ -151,7 +184,7 @@ def limit_notes(notes: Sequence[NotRead]) -> list[NotRead]:
 
 def describe_notes(notes: Sequence[NotRead]) -> list[str]:
     """Write the notes as sentences."""
-    named = [note.name_it() for note in notes if note.count is None]
+    named = [note.name_it() for note in notes if _is_named(note)]
     more = sum(note.count or 0 for note in notes if note.reason not in COUNTED_REASONS)
     if more:
         named.append(f"and {more:,} more")
@@ -164,6 +197,10 @@ def describe_notes(notes: Sequence[NotRead]) -> list[str]:
         if note.reason == "not listed":
             sentences.append(_describe_missing(note))
     return sentences
+
+
+def _is_named(note: NotRead) -> bool:
+    return note.count is None and note.reason not in COUNTED_REASONS
 
 
 def _rank_note(note: NotRead) -> int:
@@ -181,8 +218,13 @@ def _describe_foreign(note: NotRead) -> str:
 
 
 def _describe_missing(note: NotRead) -> str:
-    noun, verb = (note.kind, "is") if note.count == 1 else (f"{note.kind}s", "are")
-    return f"{note.count:,} {noun}{note.place} {verb} in the API's total, but not in its list."
+    if note.cause is None:
+        noun, verb = (note.kind, "is") if note.count == 1 else (f"{note.kind}s", "are")
+        return f"{note.count:,} {noun}{note.place} {verb} in the API's total, but not in its list."
+    if note.count is None or note.total is None:
+        return f"The list of {note.kind}s{note.place} was not read to its end: {note.cause}."
+    listed = f"{note.total - note.count:,} of {note.total:,} {note.kind}s{note.place}"
+    return f"{listed} were read: {note.cause}."
 
 
 def _clean_field_name(name: str) -> str:

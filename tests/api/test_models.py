@@ -8,14 +8,8 @@ from mcp import Client
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.conversations import Turn
-from sigmamind_mcp.api.models import (
-    END_NAMES,
-    BatchRun,
-    Page,
-    TestCase,
-    TestRun,
-    read_entries,
-)
+from sigmamind_mcp.api.listings import Page, read_entries
+from sigmamind_mcp.api.models import END_NAMES, BatchRun, TestCase, TestRun
 from tests.conftest import text_of
 from tests.support.fake_api import (
     BATCH,

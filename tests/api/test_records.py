@@ -133,3 +133,20 @@ def test_readable_record_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for kind, sample in SAMPLES.items():
         assert kind.read(sample).unreadable_fields() == []
+
+
+def test_copy_without_a_field_still_names_what_was_unreadable() -> None:
+    run = TestRun.read(
+        {
+            "jobId": "job_1",
+            "isSuccessful": "x",
+            "conversation": [{"role": "user"}, 7],
+            "batchId": "b",
+        }
+    )
+
+    kept = run.without("conversation")
+
+    assert kept.conversation is None and run.conversation
+    assert kept.raw == {"jobId": "job_1", "isSuccessful": "x", "batchId": "b"}
+    assert sorted(kept.unreadable_fields()) == sorted(run.unreadable_fields())

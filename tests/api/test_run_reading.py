@@ -7,7 +7,7 @@ import pytest
 
 from sigmamind_mcp.api import run_reading
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.api.models import BatchRun, TestRun
 from sigmamind_mcp.api.run_reading import (
     Progress,
     derive_progress,
@@ -21,6 +21,7 @@ from tests.support.fake_api import BATCH, RUN, FakeAPI, page
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
+JOB = RUN["jobId"]
 BATCH_ID = "batch_s0OJu2JWR8R45Fai"
 CREATED = datetime(2026, 3, 26, 10, 52, 45, 565_000, tzinfo=UTC)
 
@@ -188,3 +189,23 @@ async def test_foreign_and_odd_entries_stay_counted(
 
     assert [run.job_id for run in listing.items] == ["job_1", "job_3"]
     assert (listing.unreadable, listing.foreign) == ([(0, None)], 1)
+
+
+@pytest.mark.parametrize("has_verdict", [True, False])
+async def test_what_the_caller_does_not_keep_is_dropped(
+    client: SigmaMindClient, fake_api: FakeAPI, has_verdict: bool
+) -> None:
+    """The verdict stays, also that of a run that must be read one by one."""
+    listed = RUN if has_verdict else {"jobId": JOB, "conversation": RUN["conversation"]}
+    fake_api.answer("GET", "/v1/test-runs", page([listed]))
+    fake_api.answer("GET", f"/v1/test-runs/{JOB}", RUN)
+    heard: list[str] = []
+
+    def keep(run: TestRun) -> TestRun:
+        heard.extend(turn.content for turn in run.conversation or [])
+        return run.without("conversation")
+
+    (run,) = (await list_complete_runs(BATCH_ID, AGENT, client, keep=keep)).items
+
+    assert (run.verdict, run.conversation, "conversation" in run.raw) == ("passed", None, False)
+    assert heard == [RUN["conversation"][0]["content"]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sigmamind_mcp.api import client, idempotency, pool, transport
+from sigmamind_mcp.api import idempotency, pool, transport, walks
 from sigmamind_mcp.cli import ENVIRONMENT, build_parser
 from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
@@ -282,7 +282,7 @@ def _write_limits() -> Iterator[str]:
         ("a request to the API", f"{transport.DEADLINE_SECONDS:.0f} s with all retries, {transport.CONNECT_SECONDS:.0f} s to connect"),
         ("a response of the API", f"{transport.MAX_ANSWER_BYTES // 2**20} MiB"),
         ("concurrent requests to the API", f"{pool.MAX_CONCURRENT_REQUESTS}, for all callers of a process"),
-        ("a list that is read completely", f"{client.MAX_WALKED_PAGES} pages of {client.WALK_SIZE}, {client.WALK_SECONDS:.0f} s"),
+        ("a list that is read completely", f"{walks.MAX_WALKED_ITEMS:,} entries, {walks.MAX_WALKED_PAGES} pages, {walks.MAX_WALKED_BYTES // 2**20} MiB, {walks.WALK_SECONDS:.0f} s"),
         ("the body of a request to `serve`", f"{traffic.MAX_BODY_BYTES // 1024:,} KiB (413), received within {traffic.BODY_SECONDS:.0f} s (408)"),
         ("concurrent calls to `serve`", f"{traffic.MAX_CALLS} (503)"),
         ("concurrent SSE calls to `serve`", f"{sse.MAX_SSE_CALLS} per key (429), unread answers included"),

@@ -363,3 +363,85 @@ async def test_next_call_fits_the_state(mcp: Client, fake_api: FakeAPI) -> None:
         fake_api.answer("GET", PATH, {**BATCH, **changes})
         result = await mcp.call_tool("get_batch_run", IN_BATCH)
         assert result.structured_content["nextCalls"] == [{"tool": tool, "arguments": arguments}]
+
+
+STALLED = {**BATCH, "successfulAttempts": 1, "failedAttempts": 0, "totalAttempts": 5}
+
+
+async def test_four_batch_runs_that_seem_stalled_are_looked_up(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    batches = [{**STALLED, "batchId": f"batch_{number}"} for number in range(10)]
+    fake_api.answer("GET", "/v1/batch-runs", page(batches))
+    fake_api.answer("GET", "/v1/test-runs", page([]))
+
+    result = await mcp.call_tool("list_batch_runs", {"agentId": AGENT})
+
+    states = [row["state"] for row in result.structured_content["batchRuns"]]
+    assert states == ["stalled"] * 4 + ["unknown"] * 6
+    assert "get_batch_run shows the state of another" in text_of(result)
+    assert len(fake_api.asked) == 5
+
+
+async def test_last_end_on_a_page_that_was_not_read_leaves_the_state_unknown(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", page([STALLED]))
+    fake_api.answer("GET", "/v1/test-runs", page([RUN], hasNext=True, totalCount=50))
+
+    result = await mcp.call_tool("list_batch_runs", {"agentId": AGENT})
+
+    assert result.structured_content["batchRuns"][0]["state"] == "unknown"
+    assert len(fake_api.asked) == 2
+
+
+@pytest.mark.parametrize("largest", [99, 50, 20, 10, 5, 3, 1])
+@pytest.mark.parametrize("size", [100, 30, 7])
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_refused_page_size_costs_no_batch_run_and_six_requests_at_most(
+    mcp: Client, fake_api: FakeAPI, largest: int, size: int, status: int
+) -> None:
+    batches = [{**STALLED, "batchId": f"batch_{number}"} for number in range(23)]
+
+    def give(asked: Any) -> Any:
+        asked_size, number = int(asked.query["size"]), int(asked.query["page"])
+        if asked_size > largest:
+            return status, {"message": "too many"}
+        part = batches[number * asked_size : (number + 1) * asked_size]
+        more = (number + 1) * asked_size < len(batches)
+        return page(part, page=number, size=asked_size, totalCount=23, hasNext=more)
+
+    fake_api.answer("GET", "/v1/batch-runs", give)
+    fake_api.answer("GET", "/v1/test-runs", page([]))
+    seen: list[str] = []
+    call: dict[str, Any] | None = {"agentId": AGENT, "size": size}
+    while call is not None:
+        fake_api.asked.clear()
+        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
+        assert len(fake_api.asked) <= 6
+        seen += [row["batchId"] for row in answer["batchRuns"]]
+        further = [
+            step for step in answer.get("nextCalls", []) if step["tool"] == "list_batch_runs"
+        ]
+        call = further[0]["arguments"] if further else None
+
+    assert seen == [batch["batchId"] for batch in batches]
+
+
+async def test_other_page_than_the_asked_one_is_named(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", page([BATCH], page=0, hasNext=True))
+
+    result = await mcp.call_tool("list_batch_runs", {"agentId": AGENT, "page": 1})
+
+    answer = result.structured_content
+    assert answer["page"] == 0
+    assert "The API answered with page 0, whatever page is asked for." in text_of(result)
+    assert "list_batch_runs" not in [step["tool"] for step in answer.get("nextCalls", [])]
+
+
+async def test_message_with_an_empty_list_is_no_empty_list(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", {"message": "Not your agent", "data": []})
+
+    result = await mcp.call_tool("list_batch_runs", {"agentId": AGENT})
+
+    assert result.is_error and "Not your agent" in text_of(result)

@@ -1,0 +1,76 @@
+"""Keep less of many test runs: parts that repeat are kept once, conversations compressed."""
+
+import json
+import zlib
+
+from sigmamind_mcp.api.models import AgentRef, TestCase, TestRun
+from sigmamind_mcp.api.records import Record
+from sigmamind_mcp.strict_json import JSONObject
+
+# Parts of a test run that all runs of a test case or an agent have.
+_SHARED_PARTS: dict[str, type[Record]] = {"testCase": TestCase, "agent": AgentRef}
+
+
+class SharedParts:
+    """Reads test runs; equal test cases and agents become one object."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, object], Record] = {}
+
+    def read_run(self, entry: object) -> TestRun:
+        """Read a test run.
+
+        Raises:
+            UnexpectedAnswer: `entry` is not an object.
+        """
+        if not isinstance(entry, dict):
+            return TestRun.read(entry)
+        parts = {name: self._share(name, entry.get(name)) for name in _SHARED_PARTS}
+        shared = {name: part for name, part in parts.items() if part is not None}
+        run = TestRun.read({**entry, **shared})
+        run._raw = {**entry, **{name: part.raw for name, part in shared.items()}}
+        return run
+
+    def _share(self, name: str, value: object) -> Record | None:
+        """Return the known record of this part; None if it must be read with its run."""
+        if not isinstance(value, dict):
+            return None
+        key = (name, str(value.get("testCaseId") or value.get("agentId")))
+        known = self._known.get(key)
+        if known is not None and known.raw == value:
+            return known
+        record = _SHARED_PARTS[name].read(value)
+        # A run names what is unreadable in its parts only if it reads them itself.
+        if record.unreadable_fields():
+            return None
+        self._known[key] = record
+        return record
+
+
+class PackedConversations:
+    """Conversations of test runs, compressed until they are read."""
+
+    def __init__(self) -> None:
+        self._packed: dict[tuple[object, ...], bytes] = {}
+
+    def pack(self, run: TestRun) -> TestRun:
+        """Return the test run without its conversation, and keep the conversation here."""
+        if run.conversation is not None:
+            texts: JSONObject = {
+                name: value for name, value in run.raw.items() if name not in _SHARED_PARTS
+            }
+            self._packed[_identify_state(run)] = zlib.compress(json.dumps(texts).encode(), 1)
+        return run.without("conversation")
+
+    def unpack(self, run: TestRun) -> TestRun:
+        """Return the test run with its conversation, if it was packed."""
+        packed = self._packed.get(_identify_state(run))
+        if packed is None:
+            return run
+        read = TestRun.read(json.loads(zlib.decompress(packed)))
+        return run.model_copy(update={"conversation": read.conversation})
+
+
+def _identify_state(run: TestRun) -> tuple[object, ...]:
+    # A list may have one run twice, in two states.
+    return run.job_id, run.verdict, run.completed_date
