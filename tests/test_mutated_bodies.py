@@ -42,6 +42,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "create_batch_run": ("POST", "/v1/batch-runs"),
     "list_test_runs": ("GET", "/v1/test-runs"),
     "get_test_run": ("GET", "/v1/test-runs/j2"),
+    "search_test_runs": ("GET", "/v1/test-runs"),
     "diagnose_batch_run": ("GET", "/v1/test-runs"),
     "compare_batch_runs": ("GET", "/v1/batch-runs/b2"),
     "compare_test_runs": ("GET", "/v1/test-runs/j2"),

@@ -77,6 +77,8 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("list_test_runs", {**IN_BATCH, **FULL}),
     ("get_test_run", {**IN_BATCH, "jobId": "j1"}),
     ("get_test_run", {**IN_BATCH, "jobId": "j1", **FULL}),
+    ("search_test_runs", {"agentId": "a", "text": "cancel | canar"}),
+    ("search_test_runs", {"agentId": "a", "text": "canar", "batchIds": ["b1"], "testCaseId": "t1"}),
     ("diagnose_batch_run", IN_BATCH),
     ("diagnose_batch_run", {**IN_BATCH, "jobIds": ["j1", "j3"]}),
     ("compare_batch_runs", {"agentId": "a", "baseBatchId": "b1", "candidateBatchId": "b2"}),

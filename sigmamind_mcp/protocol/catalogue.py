@@ -10,7 +10,17 @@ import mcp_types as mcp
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools import agents, batch_runs, cases, compare, diagnose, drafts, launch, runs
+from sigmamind_mcp.tools import (
+    agents,
+    batch_runs,
+    cases,
+    compare,
+    diagnose,
+    drafts,
+    launch,
+    runs,
+    search,
+)
 from sigmamind_mcp.tools.answers import Answer
 from sigmamind_mcp.tools.arguments import Arguments, input_schema, tidy_schema
 from sigmamind_mcp.tools.call_context import CallContext
@@ -90,6 +100,7 @@ TOOLS = (
     Tool(batch_runs.wait_for_batch_run, "Wait for a batch run", takes_context=True),
     Tool(runs.list_test_runs, "List test runs"),
     Tool(runs.get_test_run, "Read a test run"),
+    Tool(search.search_test_runs, "Search transcripts", takes_context=True),
     Tool(diagnose.diagnose_batch_run, "Diagnose a batch run", takes_context=True),
     Tool(compare.compare_batch_runs, "Compare batch runs"),
     Tool(compare.compare_test_runs, "Compare test runs"),

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
@@ -33,7 +33,7 @@ MAX_KEY_CHARACTERS = 200
 OWN_FIELDS = {"next_calls", "hint", "not_read", "cut", "notice"}
 """Fields that hold only this server's words; they are never truncated."""
 
-CallArguments = dict[str, str | bool | int | list[str]]
+CallArguments = dict[str, str | bool | int | list[str] | list[dict[str, str | int]]]
 
 
 def format_time(moment: datetime) -> str:
@@ -87,7 +87,9 @@ class Rendered(NamedTuple):
 
 
 class Answer(AnswerPart):
-    """The base of every tool's result."""
+    """The base of every tool's result; each form has at most `most_characters`."""
+
+    most_characters: ClassVar[int] = CONCISE_CHARACTERS
 
     next_calls: list[NextCall] = Field(default=[], description="Calls that continue from here.")
     hint: str | None = Field(default=None, description="What to know about this answer.")
@@ -183,7 +185,7 @@ class Answer(AnswerPart):
 
     def _is_within_budget(self, form: str) -> bool:
         if self.raw is None:
-            return len(form) <= CONCISE_CHARACTERS
+            return len(form) <= self.most_characters
         return len(form) <= FULL_CHARACTERS and len(form.encode()) <= FULL_BYTES
 
 

@@ -1,0 +1,257 @@
+"""Search the turns of conversations for words and phrases, in any language.
+
+Query and turn are compared in a folded form: without case, accents and invisible characters, and
+with every punctuation mark as a separator. A query has alternatives `a | b`; each has words, which
+may stand anywhere in one turn, and "phrases", whose words follow each other.
+
+- A word of four letters or more matches as a prefix, any other word and every number as a whole.
+- Punctuation inside a word is optional: `check-out` matches "check-out", "check out" and
+  "checkout". Points and commas between digits belong to the number: `25` does not match "25.50".
+- Scripts without spaces between words match as substrings.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
+from typing import NamedTuple
+from unicodedata import category, combining, decimal, normalize
+
+from sigmamind_mcp.errors import InvalidArguments
+
+MIN_PREFIX_LETTERS = 4
+MAX_MATCHES_WEIGHED = 20
+MAX_FOLDINGS_KEPT = 20_000
+QUOTED_CHARACTERS = 200
+CHARACTERS_BEFORE_MATCH = 60
+
+HOW_TO_WRITE = 'Write words (all in one turn), "phrases in order", or alternatives: a | b.'
+
+# Letters that have no accent by Unicode, but one in the eyes of readers; and apostrophes that
+# Unicode counts as letters.
+_FOLDED_LETTERS = {
+    "ı": "i", "ł": "l", "ø": "o", "đ": "d", "ħ": "h", "æ": "ae", "œ": "oe", "ʼ": "'", "ʻ": "'",
+}  # fmt: skip
+
+# Thai, Lao, Tibetan, Burmese, Khmer, Tai, Balinese, Javanese, kana, bopomofo, ideographs, Yi.
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df"
+    "\u3005-\u3007\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+# Vowel signs are no letters for \w, so the blocks that have them are named.
+_WORD = r"\w\u0900-\u1cff\u3099\u309a\ua800-\uabff\U00011000-\U00011fff"
+_SPACED = f"(?:(?![{_UNSPACED}])[{_WORD}])"
+_GAP = f"[^{_WORD}]"
+_WORD_START, _WORD_END = f"(?<!{_SPACED})", f"(?!{_SPACED})"
+# Folded, a voiced kana is the unvoiced one with a mark.
+_NO_VOICING = "(?![\u3099\u309a])"
+_NUMBER_START, _NUMBER_END = "(?<![0-9][.,:])", "(?![.,:][0-9])"
+
+_NON_ASCII = re.compile(r"[^\x00-\x7f]+")
+_DOUBLE_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»″＂", '"'))
+_PIECE = re.compile(r'"(?P<phrase>[^"]*)"|(?P<bar>\|)|(?P<word>[^\s"|]+)')
+_UNIT = re.compile(
+    f"[{_UNSPACED}]+|{_SPACED}+(?:(?<=[0-9])[.,:](?=[0-9]){_SPACED}+)*|[$%]|[^\\x00-\\x7f\\s]"
+)
+_SENTENCE_END = re.compile(r"[.!?;…]+[\"'”’)]*\s+|[。！？]+|\n+")
+
+
+class Term(NamedTuple):
+    """A word or a phrase; text without `literal` cannot match."""
+
+    literal: str
+    pattern: re.Pattern[str]
+
+
+class Query(NamedTuple):
+    """Alternatives; all terms of one of them must be in the same turn."""
+
+    alternatives: Sequence[Sequence[Term]]
+
+    def find_terms(self, text: str) -> Sequence[Term]:
+        """Return the terms of the first alternative that matches the text; empty if none does."""
+        folded = fold_text(text)
+        for terms in self.alternatives:
+            has_literals = all(term.literal in folded for term in terms)
+            if has_literals and all(term.pattern.search(folded) for term in terms):
+                return terms
+        return ()
+
+
+def parse_search(text: str) -> Query:
+    """Parse what to search for.
+
+    Raises:
+        InvalidArguments: the text has nothing to search for, or cannot be understood.
+    """
+    straight = text.translate(_DOUBLE_QUOTES)
+    if straight.count('"') % 2:
+        raise InvalidArguments(f"text has a quotation mark without a second one. {HOW_TO_WRITE}")
+    alternatives: list[list[Term]] = [[]]
+    for piece in _PIECE.finditer(straight):
+        if piece["bar"]:
+            alternatives.append([])
+        else:
+            alternatives[-1] += _read_piece(piece)
+    if not all(alternatives):
+        raise InvalidArguments(_describe_empty_alternative(len(alternatives)))
+    return Query(alternatives)
+
+
+def fold_text(text: str) -> str:
+    """Return the text without case, accents and invisible characters."""
+    if not text.isascii():
+        text = _NON_ASCII.sub(lambda run: run[0].translate(_FOLDINGS), text)
+    return text.lower().replace("_", " ")
+
+
+def quote_match(text: str, terms: Sequence[Term]) -> str:
+    """Return the sentence with the most of the terms, at most QUOTED_CHARACTERS of it."""
+    places = list(_locate_terms(text, terms))
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    by_sentence: dict[int, set[int]] = {}
+    for place, term in places:
+        by_sentence.setdefault(bisect_right(ends, place), set()).add(term)
+    best = max(by_sentence, key=lambda sentence: (len(by_sentence[sentence]), -sentence))
+    bounds = [0, *ends, len(text)]
+    start, end = bounds[best], bounds[best + 1]
+    first = min(place for place, _ in places if start <= place)
+    return _cut_around(text, start, end, first)
+
+
+def _read_piece(piece: re.Match[str]) -> list[Term]:
+    """Return the term that is written here; none if it is only punctuation."""
+    phrase = piece["phrase"]
+    if phrase is None:
+        _refuse_operator(piece["word"])
+        term = _build_term([piece["word"]])
+        return [term] if term else []
+    term = _build_term(phrase.split())
+    if term is None:
+        raise InvalidArguments(f"text has quotation marks without a word. {HOW_TO_WRITE}")
+    return [term]
+
+
+def _refuse_operator(word: str) -> None:
+    if word in ("AND", "OR"):
+        raise InvalidArguments(
+            f"text has {word}, which is no operator here. {HOW_TO_WRITE}"
+            f' To search for the word itself, write "{word.lower()}".'
+        )
+
+
+def _describe_empty_alternative(count: int) -> str:
+    place = "text" if count == 1 else "text, on one side of |,"
+    return f"{place} has no word to search for. {HOW_TO_WRITE}"
+
+
+def _build_term(words: Sequence[str]) -> Term | None:
+    """Build the pattern of words that follow each other; None if they are only punctuation."""
+    units: list[str] = []
+    starts: set[int] = set()
+    for word in words:
+        starts.add(len(units))
+        units += _UNIT.findall(fold_text(word))
+    if not units:
+        return None
+    pattern = _open_unit(units[0])
+    for number, (unit, following) in enumerate(pairwise(units), start=1):
+        pattern += re.escape(unit) + _join_units(unit, following, is_new_word=number in starts)
+    pattern += re.escape(units[-1]) + _close_unit(units[-1])
+    return Term(max(units, key=len), re.compile(pattern))
+
+
+def _open_unit(unit: str) -> str:
+    if not _is_spaced(unit):
+        return ""
+    return _WORD_START + (_NUMBER_START if unit[0].isdigit() else "")
+
+
+def _close_unit(unit: str) -> str:
+    if not _is_spaced(unit):
+        return _NO_VOICING
+    if _is_prefix(unit):
+        return ""
+    return _WORD_END + (_NUMBER_END if unit[-1].isdigit() else "")
+
+
+def _join_units(unit: str, following: str, *, is_new_word: bool) -> str:
+    """Return the pattern of what stands between two units of a term."""
+    if not (_is_spaced(unit) and _is_spaced(following)):
+        return f"{_GAP}*"
+    ending = f"{_SPACED}*" if _is_prefix(unit) else ""
+    # Without a gap, "25/11" would match 2511.
+    is_needed = is_new_word or (unit[-1].isdigit() and following[0].isdigit())
+    return f"{ending}{_GAP}+" if is_needed else f"(?:{ending}{_GAP}+)?"
+
+
+def _is_spaced(unit: str) -> bool:
+    """Return whether the unit is a word or number of a script that has spaces."""
+    return re.match(_SPACED, unit) is not None
+
+
+def _is_prefix(unit: str) -> bool:
+    has_digit = any(map(str.isdigit, unit))
+    return not has_digit and sum(map(str.isalpha, unit)) >= MIN_PREFIX_LETTERS
+
+
+class _FoldingTable(dict[int, str]):
+    """What each character becomes, computed when it first occurs."""
+
+    def __missing__(self, code: int) -> str:
+        folded = "".join(
+            map(_fold_part, normalize("NFKD", normalize("NFKD", chr(code)).casefold()))
+        )
+        if len(self) < MAX_FOLDINGS_KEPT:
+            self[code] = folded
+        return folded
+
+
+_FOLDINGS = _FoldingTable()
+
+
+def _fold_part(part: str) -> str:
+    kind = category(part)
+    if part in _FOLDED_LETTERS:
+        return _FOLDED_LETTERS[part]
+    if kind == "Cf" or _is_accent(part):
+        return ""
+    if kind == "Nd":
+        return str(decimal(part))
+    return " " if kind[0] in "ZCP" and not part.isascii() else part
+
+
+def _is_accent(mark: str) -> bool:
+    """Return whether this is an accent or a vowel point; vowel signs and voicing marks are not."""
+    # By combining class: Hebrew and Arabic points have 10 to 36, accents 200 and more.
+    place = combining(mark)
+    return 10 <= place <= 36 or place >= 200
+
+
+def _locate_terms(text: str, terms: Sequence[Term]) -> Iterator[tuple[int, int]]:
+    """Yield where each term occurs in the text itself, with the number of the term."""
+    folded = fold_text(text)
+    origins = range(len(text)) if text.isascii() else _map_to_origin(text)
+    for number, term in enumerate(terms):
+        for match in islice(term.pattern.finditer(folded), MAX_MATCHES_WEIGHED):
+            yield origins[match.start()], number
+
+
+def _map_to_origin(text: str) -> list[int]:
+    """Return, for each position in the folded text, the position in the text."""
+    origins: list[int] = []
+    for position, character in enumerate(text):
+        origins += [position] * len(_FOLDINGS[ord(character)])
+    return origins
+
+
+def _cut_around(text: str, start: int, end: int, match: int) -> str:
+    """Return the part of the sentence around the match, with marks where it was cut."""
+    if end - start <= QUOTED_CHARACTERS:
+        return text[start:end].strip()
+    first = max(start, min(match - CHARACTERS_BEFORE_MATCH, end - QUOTED_CHARACTERS))
+    last = first + QUOTED_CHARACTERS
+    before = "…" if first > start else ""
+    after = "…" if last < end else ""
+    return f"{before}{text[first:last].strip()}{after}"

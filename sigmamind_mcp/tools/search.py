@@ -1,0 +1,391 @@
+"""Search the transcripts of an agent over its batch runs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from functools import partial
+from heapq import nsmallest
+from itertools import chain
+from typing import Annotated, Literal, NamedTuple, TypedDict
+from zlib import crc32
+
+import anyio
+import anyio.to_thread
+from pydantic import Field
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments
+from sigmamind_mcp.insight.text_search import parse_search
+from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items, pluralize
+from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
+from sigmamind_mcp.tools.call_context import CallContext
+from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
+from sigmamind_mcp.tools.parts import truncate_line
+from sigmamind_mcp.tools.search_answer import (
+    FoundPlace,
+    FoundTestRuns,
+    Hit,
+    MatchCount,
+    MatchingCase,
+    SearchedRow,
+)
+from sigmamind_mcp.tools.search_scope import (
+    SearchScope,
+    list_newest_batch_runs,
+    read_asked_batch_runs,
+)
+from sigmamind_mcp.tools.transcript_search import (
+    FoundTurn,
+    SearchedAttempt,
+    SearchedBatchRun,
+    SearchFilters,
+    TranscriptSearch,
+)
+
+SEARCH_SECONDS = 40.0
+MAX_BATCH_RUNS = 50
+CASES_SHOWN = 5
+CASE_CHARACTERS = 40
+TURNS_TO_READ = 3
+MAX_ITEMS = 120
+MAX_LEFT_OVER = 20
+"""As many ids as leave room for the rest of the answer."""
+VERDICTS: tuple[Literal["failed", "passed", "undecided"], ...] = ("failed", "passed", "undecided")
+
+
+class SearchTestRuns(ForAgent):
+    text: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=300,
+            description='Words (all in one turn), "phrases", alternatives a | b.',
+        ),
+    ]
+    batch_ids: Annotated[
+        list[Id],
+        Field(max_length=MAX_BATCH_RUNS, description="Not the newest."),
+        SentAsList,
+    ] = []
+    batch_runs: Annotated[
+        int, Field(ge=1, le=MAX_BATCH_RUNS, description="How many of the newest."), NotBool
+    ] = 10
+    test_case_id: Annotated[Id, Field(description="Keep this one.")] = ""
+    verdict: Annotated[
+        Literal["passed", "failed", "undecided"] | None, Field(description="Keep this one.")
+    ] = None
+    side: Annotated[Literal["agent", "user", "tool"] | None, Field(description="Who speaks.")] = (
+        None
+    )
+    cursor: Cursor = ""
+
+
+class _Shares(TypedDict, total=False):
+    """The fields of VerdictShares."""
+
+    failed: str
+    passed: str
+    undecided: str
+    not_searched: int | None
+
+
+class _SearchPosition(NamedTuple):
+    """Where a continued search begins.
+
+    `shown` counts the rows and hits of earlier answers, `total` the batch runs at that time.
+    """
+
+    shown: int
+    total: int
+
+
+class _Match(NamedTuple):
+    """A turn that matches; hits are shown in the order of `rank`."""
+
+    rank: tuple[int, int, int]
+    batch_id: str
+    attempt: SearchedAttempt
+    turn: FoundTurn
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Everything that an answer is built from.
+
+    `first` is the first turn in the oldest batch run that has a match, `matches` are those that
+    this answer may show.
+    """
+
+    args: SearchTestRuns
+    scope: SearchScope
+    position: _SearchPosition
+    search: TranscriptSearch
+    searched: Sequence[SearchedBatchRun]
+    attempts: Sequence[SearchedAttempt]
+    match_count: int
+    first: _Match | None
+    matches: Sequence[_Match]
+
+    @property
+    def item_count(self) -> int:
+        """How many rows and hits there are for this answer."""
+        left = len(self.searched) + self.match_count - self.position.shown
+        return max(0, min(left, MAX_ITEMS))
+
+    @property
+    def unread(self) -> list[SearchedBatchRun]:
+        return [run for run in self.searched if run.problem == "not read in time"]
+
+    @property
+    def left_over_ids(self) -> list[str]:
+        """The batch runs that another call can search further."""
+        left_over = self.unread
+        if self.search.is_exhausted:
+            left_over = [run for run in self.searched if run.is_incomplete]
+        return [run.batch_id for run in left_over]
+
+    @property
+    def older_count(self) -> int:
+        """How many batch runs are older than the searched ones, as far as the API says."""
+        return max(0, (self.scope.total or 0) - len(self.searched))
+
+    @property
+    def may_begin_earlier(self) -> bool:
+        """Whether a batch run up to the first match was not searched, at least in part."""
+        first_number = self.first.rank[-1] if self.first else len(self.searched)
+        up_to_first = self.searched[: first_number + 1]
+        is_gap = any(run.is_incomplete for run in up_to_first)
+        # Older batch runs matter unless an older one than the first match was searched in vain.
+        return is_gap or (self.older_count > 0 and first_number in (0, len(self.searched)))
+
+
+async def search_test_runs(
+    args: SearchTestRuns, api: SigmaMindClient, context: CallContext
+) -> FoundTestRuns:
+    """Search what was said in test runs: since which batch run, in how many attempts.
+
+    Counts matching attempts by batch run and verdict, oldest first, then shows the turns. Words of
+    4+ letters match as prefixes; add other wordings as alternatives. Remarks are not searched. For
+    the turns around a hit use read_test_runs. Reads only.
+    """
+    query = parse_search(args.text)
+    position = _read_search_position(args)
+    deadline = anyio.current_time() + SEARCH_SECONDS
+    scope = await _find_scope(args, api, position, deadline)
+    filters = SearchFilters(args.agent_id, args.test_case_id, args.verdict, args.side)
+    search = TranscriptSearch(query, filters, api)
+    searched = await search.search_batch_runs(
+        scope.batch_runs, context.report_progress, deadline=deadline
+    )
+    result = await anyio.to_thread.run_sync(
+        partial(_collect_result, args, scope, position, search, searched), abandon_on_cancel=True
+    )
+    notes = [*scope.notes, *chain.from_iterable(run.notes for run in searched)]
+    return await fit_items(result.item_count, partial(_build_found, result), notes)
+
+
+def _read_search_position(args: SearchTestRuns) -> _SearchPosition:
+    place = decode_cursor(args.cursor, "shown", "runs", "search")
+    if args.cursor and place["search"] != _identify_search(args):
+        raise InvalidArguments(
+            "cursor continues a search with other arguments. Send all arguments of the call in"
+            " nextCalls as they are, or leave out cursor to begin again."
+        )
+    return _SearchPosition(place["shown"], place["runs"])
+
+
+def _identify_search(args: SearchTestRuns) -> int:
+    """Return a checksum of what decides which turns match."""
+    return crc32(args.model_dump_json(exclude={"cursor"}).encode()) % 1_000_000_000
+
+
+async def _find_scope(
+    args: SearchTestRuns, api: SigmaMindClient, position: _SearchPosition, deadline: float
+) -> SearchScope:
+    """Find the batch runs to search.
+
+    Raises:
+        ConnectionFailed: the API does not show them before the deadline.
+    """
+    with anyio.CancelScope(deadline=deadline):
+        if args.batch_ids:
+            return await read_asked_batch_runs(args.batch_ids, args.agent_id, api)
+        return await list_newest_batch_runs(
+            args.agent_id, api, count=args.batch_runs, known_total=position.total
+        )
+    raise ConnectionFailed(
+        f"The API did not show the batch runs within {SEARCH_SECONDS:.0f} s. Try again.", sent=True
+    )
+
+
+def _collect_result(
+    args: SearchTestRuns,
+    scope: SearchScope,
+    position: _SearchPosition,
+    search: TranscriptSearch,
+    searched: Sequence[SearchedBatchRun],
+) -> _Result:
+    attempts = list(chain.from_iterable(run.attempts for run in searched))
+    start = max(0, position.shown - len(searched))
+    # There can be a hundred thousand matches, and an answer shows a few dozen.
+    ranked = nsmallest(start + MAX_ITEMS, _iterate_matches(searched))
+    return _Result(
+        args=args,
+        scope=scope,
+        position=position,
+        search=search,
+        searched=searched,
+        attempts=attempts,
+        match_count=sum(len(attempt.found or ()) for attempt in attempts),
+        first=next(_iterate_matches(searched), None),
+        matches=ranked[start:],
+    )
+
+
+def _iterate_matches(searched: Sequence[SearchedBatchRun]) -> Iterator[_Match]:
+    """Yield all turns that match, oldest batch run first.
+
+    They rank in such a way that each attempt shows one turn before any shows a second one, and
+    the batch runs take turns.
+    """
+    for run_number, run in enumerate(searched):
+        matching = [attempt for attempt in run.attempts if attempt.found]
+        for number, attempt in enumerate(matching):
+            for turn_number, turn in enumerate(attempt.found or ()):
+                yield _Match((turn_number, number, run_number), run.batch_id, attempt, turn)
+
+
+def _build_found(result: _Result, count: int) -> FoundTestRuns:
+    """Build the answer with the next `count` rows and hits."""
+    args, searched = result.args, result.searched
+    start = result.position.shown
+    end = start + count
+    rows = searched[start:end]
+    shown = result.matches[: count - len(rows)]
+    first = result.first
+    answer = FoundTestRuns(
+        agent_id=args.agent_id,
+        searched_text=args.text,
+        searched_batch_runs=sum(run.problem is None for run in searched),
+        total_batch_runs=result.scope.total,
+        matching_batch_runs=sum(run.has_match for run in searched),
+        first_match=_show_place(first) if first else None,
+        batch_runs=list(map(_show_row, rows)),
+        test_cases=[] if args.cursor else _count_by_case(result.attempts),
+        hit_count=result.match_count,
+        hits=[_show_hit(match) for match in sorted(shown, key=lambda match: match.rank[::-1])],
+        hint=_write_search_hint(result),
+        **_count_shares(result.attempts),
+    )
+    answer.next_calls = list(_list_next_calls(result, answer, end))
+    return answer
+
+
+def _show_place(match: _Match) -> FoundPlace:
+    job_id = match.attempt.job_id or ""
+    return FoundPlace(batch_id=match.batch_id, job_id=job_id, turn=match.turn.number)
+
+
+def _show_hit(match: _Match) -> Hit:
+    return Hit(
+        **dict(_show_place(match)),
+        verdict=match.attempt.verdict,
+        side=match.turn.side,
+        sentence=match.turn.sentence,
+    )
+
+
+def _show_row(run: SearchedBatchRun) -> SearchedRow:
+    date = run.created.astimezone(UTC).date().isoformat() if run.created else None
+    return SearchedRow(
+        batch_id=run.batch_id, date=date, problem=run.problem, **_count_shares(run.attempts)
+    )
+
+
+def _count_shares(attempts: Sequence[SearchedAttempt]) -> _Shares:
+    """Count matching and searched attempts by verdict; those not searched are in neither."""
+    shares: _Shares = {}
+    for verdict in VERDICTS:
+        searched = [attempt for attempt in attempts if attempt.verdict == verdict]
+        share = _count_matching(searched)
+        if share.searched:
+            shares[verdict] = str(share)
+    unsearched = sum(attempt.found is None for attempt in attempts)
+    return {**shares, "not_searched": unsearched or None}
+
+
+def _count_matching(attempts: Iterable[SearchedAttempt]) -> MatchCount:
+    found = [attempt.found for attempt in attempts if attempt.found is not None]
+    return MatchCount(sum(map(bool, found)), len(found))
+
+
+def _count_by_case(attempts: Sequence[SearchedAttempt]) -> list[MatchingCase]:
+    """Count the attempts of the test cases with the most matches."""
+    by_case: dict[str | None, list[SearchedAttempt]] = {}
+    for attempt in attempts:
+        by_case.setdefault(attempt.case_id, []).append(attempt)
+    counts = {case_id: _count_matching(group) for case_id, group in by_case.items()}
+    ordered = sorted(counts, key=lambda case_id: -counts[case_id].matching)
+    cases = []
+    for case_id in ordered[:CASES_SHOWN]:
+        label = by_case[case_id][-1].label
+        short = truncate_line(label, CASE_CHARACTERS) if label else None
+        if counts[case_id].matching:
+            matching = str(counts[case_id])
+            cases.append(MatchingCase(test_case_id=case_id, label=short, matching=matching))
+    return cases
+
+
+def _write_search_hint(result: _Result) -> str | None:
+    hints = []
+    if result.first is None:
+        hints.append("No searched turn matches. All words must be in one turn; a | b finds either.")
+    side = result.args.side
+    if side and result.attempts and not result.search.turn_count:
+        hints.append(f"The searched conversations have no {side} turns.")
+    if result.unread:
+        unread = pluralize(len(result.unread), "batch run")
+        hints.append(f"{unread} could not be read in time, and count nowhere.")
+    if result.search.is_exhausted:
+        hints.append("The search reached its limit on CPU time; the next call searches the rest.")
+    if result.may_begin_earlier:
+        hints.append(_explain_earlier(result))
+    return " ".join(hints) or None
+
+
+def _explain_earlier(result: _Result) -> str:
+    if result.older_count:
+        unsearched = f"{pluralize(result.older_count, 'older batch run')} not searched"
+    else:
+        unsearched = "not all of the batch runs up to the first match could be searched"
+    return f"It may begin earlier: {unsearched}."
+
+
+def _list_next_calls(result: _Result, answer: FoundTestRuns, end: int) -> Iterator[NextCall]:
+    args = result.args
+    given = args.model_dump(by_alias=True, exclude_unset=True, exclude={"cursor"})
+    here: CallArguments = {**given, "agentId": args.agent_id}
+    if answer.hits:
+        yield _call_to_read(answer)
+    if end < len(result.searched) + result.match_count:
+        cursor = encode_cursor(
+            shown=end, runs=result.scope.total or 0, search=_identify_search(args)
+        )
+        yield NextCall(tool="search_test_runs", arguments={**here, "cursor": cursor})
+    if result.left_over_ids:
+        left_over: CallArguments = {**here, "batchIds": result.left_over_ids[:MAX_LEFT_OVER]}
+        yield NextCall(tool="search_test_runs", arguments=left_over)
+    if result.older_count and result.may_begin_earlier and args.batch_runs < MAX_BATCH_RUNS:
+        further: CallArguments = {**here, "batchRuns": MAX_BATCH_RUNS}
+        yield NextCall(tool="search_test_runs", arguments=further)
+
+
+def _call_to_read(answer: FoundTestRuns) -> NextCall:
+    """Make the call that reads the first hits with the turns around them."""
+    batch_id = answer.hits[0].batch_id
+    hits = [hit for hit in answer.hits if hit.batch_id == batch_id]
+    turns: list[dict[str, str | int]] = [
+        {"jobId": hit.job_id, "turn": hit.turn} for hit in hits[:TURNS_TO_READ]
+    ]
+    here: CallArguments = {"agentId": answer.agent_id, "batchId": batch_id, "turns": turns}
+    return NextCall(tool="read_test_runs", arguments=here)

@@ -1,0 +1,142 @@
+"""The answer of a search: how many attempts match in each batch run, and the turns that do."""
+
+from collections.abc import Iterable
+from typing import ClassVar, NamedTuple
+
+from pydantic import Field
+
+from sigmamind_mcp.api.conversations import Side
+from sigmamind_mcp.api.models import Verdict
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
+from sigmamind_mcp.tools.transcript_search import SearchProblem
+
+SEARCH_CHARACTERS = 6_000
+
+
+class MatchCount(NamedTuple):
+    """How many attempts match, of how many that were searched."""
+
+    matching: int
+    searched: int
+
+    def __str__(self) -> str:
+        return f"{self.matching} of {self.searched}"
+
+
+class VerdictShares(AnswerPart):
+    """By verdict, matching attempts of all searched ones ("3 of 8"); absent if there are none."""
+
+    failed: str | None = Field(default=None, description="Matching of all searched failed ones.")
+    passed: str | None = None
+    undecided: str | None = None
+    not_searched: int | None = Field(
+        default=None, description="Attempts whose conversation could not be searched."
+    )
+
+    def describe_shares(self) -> str:
+        shares = [
+            f"{share} {verdict}"
+            for verdict, share in (
+                ("failed", self.failed),
+                ("passed", self.passed),
+                ("undecided", self.undecided),
+            )
+            if share
+        ]
+        if self.not_searched:
+            shares.append(f"{self.not_searched} not searched")
+        return ", ".join(shares) or "no such attempts"
+
+
+class SearchedRow(VerdictShares):
+    """One batch run that was to be searched."""
+
+    batch_id: str
+    date: str | None = Field(default=None, description="The day it was created, UTC.")
+    problem: SearchProblem | None = Field(
+        default=None, description="Why nothing is known about this batch run."
+    )
+
+    def line(self) -> str:
+        return f"{self.date or 'undated'} {self.batch_id}: {self.problem or self.describe_shares()}"
+
+
+class MatchingCase(AnswerPart):
+    test_case_id: str | None = None
+    label: str | None = None
+    matching: str = Field(description="Matching attempts of all searched ones of this test case.")
+
+    def describe(self) -> str:
+        return one_line(f"{self.test_case_id or ''} {self.label or ''}: {self.matching}")
+
+
+class FoundPlace(AnswerPart):
+    """A turn of a conversation."""
+
+    batch_id: str
+    job_id: str
+    turn: int = Field(description="Counts from 1.")
+
+
+class Hit(FoundPlace):
+    """A turn that matches."""
+
+    verdict: Verdict
+    side: Side
+    sentence: str
+
+    def line(self) -> str:
+        return f"{self.job_id} {self.verdict}, turn {self.turn} {self.side}: {self.sentence}"
+
+
+class FoundTestRuns(VerdictShares, Answer):
+    """What a search found; the shares are those of all batch runs together."""
+
+    most_characters: ClassVar[int] = SEARCH_CHARACTERS
+
+    agent_id: str
+    searched_text: str
+    searched_batch_runs: int
+    total_batch_runs: int | None = Field(default=None, description="All that the agent has.")
+    matching_batch_runs: int
+    first_match: FoundPlace | None = Field(
+        default=None, description="In the oldest searched batch run that has a match."
+    )
+    batch_runs: list[SearchedRow] = Field(description="Oldest first, also those without a match.")
+    test_cases: list[MatchingCase] = Field(default=[], description="Those with the most matches.")
+    hit_count: int = Field(description="All turns that match.")
+    hits: list[Hit]
+
+    def render(self) -> Rendered:
+        data = [one_line(f"searchedText: {self.searched_text}")]
+        if self.test_cases:
+            cases = "; ".join(case.describe() for case in self.test_cases)
+            data.append(f"matching by test case: {cases}")
+        batch_id = ""
+        for hit in self.hits:
+            if hit.batch_id != batch_id:
+                batch_id = hit.batch_id
+                data.append(f"{batch_id}:")
+            data.append(f"  {hit.line()}")
+        shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
+        after = [shown] if self.hit_count else []
+        return Rendered([*self._describe_totals(), *self._list_rows()], data, after)
+
+    def _describe_totals(self) -> list[str]:
+        total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"
+        scope = f"{self.searched_batch_runs}{total} batch runs of agent {self.agent_id}"
+        lines = [f"Searched {scope}. Matching attempts: {self.describe_shares()}."]
+        if self.first_match:
+            first = self.first_match
+            lines.append(
+                f"First match: batch run {first.batch_id}, {first.job_id}, turn {first.turn}."
+                f" Batch runs with a match: {self.matching_batch_runs}."
+            )
+        return lines
+
+    def _list_rows(self) -> Iterable[str]:
+        if self.batch_runs:
+            yield "Matching attempts of all, by batch run, oldest first:"
+        for row in self.batch_runs:
+            is_first = self.first_match is not None and row.batch_id == self.first_match.batch_id
+            yield row.line() + (" <- first match" if is_first else "")

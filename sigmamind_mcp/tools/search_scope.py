@@ -1,0 +1,85 @@
+"""Find the batch runs that a search covers."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.concurrency import gather_errors, require_results
+from sigmamind_mcp.errors import InvalidArguments, NotFound
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.tools.transcript_search import BATCH_RUNS_AT_ONCE
+from sigmamind_mcp.tools.unread_notes import NotRead, note_listing
+
+MAX_MISSING_NAMED = 5
+
+
+class SearchScope(NamedTuple):
+    """The batch runs to search, oldest first; `total` counts all that the agent has."""
+
+    batch_runs: Sequence[BatchRun]
+    total: int | None
+    notes: Sequence[NotRead] = ()
+
+
+async def read_asked_batch_runs(
+    batch_ids: Sequence[str], agent_id: str, api: SigmaMindClient
+) -> SearchScope:
+    """Read the batch runs with these ids.
+
+    Raises:
+        InvalidArguments: the API has nothing at some of the ids; the first few are named.
+    """
+    asked_ids = list(dict.fromkeys(batch_ids))
+    calls = [partial(api.get_batch_run, batch_id, agent_id) for batch_id in asked_ids]
+    outcomes = dict(
+        zip(asked_ids, await gather_errors(calls, limit=BATCH_RUNS_AT_ONCE), strict=True)
+    )
+    missing = [batch_id for batch_id, got in outcomes.items() if isinstance(got, NotFound)]
+    if missing:
+        raise InvalidArguments(
+            f"The API answered 404 for {', '.join(missing[:MAX_MISSING_NAMED])} in batchIds."
+            " list_batch_runs shows the batch runs of this agent."
+        )
+    results = require_results(list(outcomes.values()))
+    batch_runs = [
+        dated.value.model_copy(update={"batch_id": batch_id})
+        for batch_id, dated in zip(asked_ids, results, strict=True)
+    ]
+    return SearchScope(_order_oldest_first(batch_runs), None)
+
+
+async def list_newest_batch_runs(
+    agent_id: str, api: SigmaMindClient, *, count: int, known_total: int
+) -> SearchScope:
+    """List the newest batch runs, as of the time when there were `known_total`; 0 means now."""
+    found: dict[str, BatchRun] = {}
+    notes: list[NotRead] = []
+    size, number, added, total = count, 0, 0, None
+    while True:
+        page, _ = await api.list_batch_runs(agent_id, page=number, size=size)
+        given = page.size or page.entry_count
+        notes += note_listing("batch run", page, lambda run: run.batch_id, start=number * given)
+        for batch_run in page.items:
+            if batch_id := valid_id(batch_run.batch_id):
+                found.setdefault(batch_id, batch_run)
+            else:
+                notes.append(NotRead(kind="batch run", reason="unreadable"))
+        if number == 0:
+            total = known_total or page.total
+            added = max(0, (page.total or 0) - known_total) if known_total else 0
+        if len(found) >= count + added or not page.has_next or not page.entry_count:
+            break
+        # The API may page by less than was asked; the next page is counted by its size.
+        size, number = min(size, given), number + 1
+    newest = list(found.values())[added : added + count]
+    return SearchScope(_order_oldest_first(newest[::-1]), total, notes)
+
+
+def _order_oldest_first(batch_runs: Sequence[BatchRun]) -> list[BatchRun]:
+    """Sort by date; leave the order as it is if a date is missing."""
+    dated = [(run.created_date, run) for run in batch_runs if run.created_date]
+    if len(dated) < len(batch_runs):
+        return list(batch_runs)
+    return [run for _, run in sorted(dated, key=lambda entry: entry[0])]

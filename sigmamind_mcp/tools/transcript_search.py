@@ -1,0 +1,264 @@
+"""Read batch runs and search their transcripts, within limits on time, requests and CPU."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from time import thread_time
+from typing import Literal, NamedTuple
+
+import anyio
+import anyio.to_thread
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.conversations import Side, Turn
+from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
+from sigmamind_mcp.api.run_reading import VERDICT_FIELDS
+from sigmamind_mcp.concurrency import gather_errors, require_results
+from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.text_search import Query, Term, quote_match
+from sigmamind_mcp.tools.answers import one_line
+from sigmamind_mcp.tools.call_context import ProgressReport
+from sigmamind_mcp.tools.unread_notes import (
+    NotRead,
+    note_failed_read,
+    note_listing,
+    note_record,
+)
+
+MATCHING_SECONDS = 2.0
+MAX_READ_SINGLY = 300
+BATCH_RUNS_AT_ONCE = 4
+TRANSCRIPTS_AT_ONCE = 2
+
+SearchProblem = Literal["not read in time", "no usable answer"]
+
+
+class SearchFilters(NamedTuple):
+    """Which test runs to search, and which side of their conversations; None or "" for all."""
+
+    agent_id: str
+    test_case_id: str = ""
+    verdict: Verdict | None = None
+    side: Side | None = None
+
+
+class FoundTurn(NamedTuple):
+    """A turn that matches, and the terms that it has."""
+
+    number: int
+    side: Side
+    content: str
+    terms: Sequence[Term]
+
+    @property
+    def sentence(self) -> str:
+        # Most of the turns that match are never shown, and quoting is slow.
+        return one_line(quote_match(self.content, self.terms))
+
+
+class SearchedAttempt(NamedTuple):
+    """A test run; `found` is None if its conversation could not be searched.
+
+    `is_known` is False if no answer of the API shows more of it than its place in a list.
+    """
+
+    job_id: str | None
+    verdict: Verdict
+    is_known: bool = False
+    case_id: str | None = None
+    label: str | None = None
+    found: Sequence[FoundTurn] | None = None
+
+
+class SearchedBatchRun(NamedTuple):
+    """A batch run with those of its attempts that the filters leave."""
+
+    batch_id: str
+    created: datetime | None
+    attempts: Sequence[SearchedAttempt] = ()
+    problem: SearchProblem | None = None
+    notes: Sequence[NotRead] = ()
+
+    @property
+    def has_match(self) -> bool:
+        return any(attempt.found for attempt in self.attempts)
+
+    @property
+    def is_incomplete(self) -> bool:
+        return bool(self.problem) or any(attempt.found is None for attempt in self.attempts)
+
+
+@dataclass
+class TranscriptSearch:
+    """One search over many batch runs, and what is left of its limits."""
+
+    query: Query
+    filters: SearchFilters
+    api: SigmaMindClient
+    limiter: anyio.CapacityLimiter = field(
+        default_factory=partial(anyio.CapacityLimiter, TRANSCRIPTS_AT_ONCE)
+    )
+    reads_left: int = MAX_READ_SINGLY
+    matching_seconds: float = 0.0
+    turn_count: int = 0
+    is_closed: bool = False
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether matching has used its share of the CPU."""
+        return self.matching_seconds >= MATCHING_SECONDS
+
+    async def search_batch_runs(
+        self, batch_runs: Sequence[BatchRun], report: ProgressReport, *, deadline: float
+    ) -> list[SearchedBatchRun]:
+        """Search these batch runs, as many as the deadline allows.
+
+        Raises:
+            SigmaMindError: the API gave no usable answer for any of them; this is the first error.
+        """
+        outcomes: dict[int, SearchedBatchRun | SigmaMindError] = {}
+        total = len(batch_runs)
+
+        async def search_one(number: int, batch_run: BatchRun) -> None:
+            if self.is_exhausted:
+                return
+            try:
+                outcomes[number] = await _BatchRunSearch(self, batch_run).run()
+            except SigmaMindError as exc:
+                outcomes[number] = exc
+            await report(len(outcomes), total, f"{len(outcomes)} of {total} batch runs searched")
+
+        calls = [partial(search_one, *entry) for entry in enumerate(batch_runs)]
+        with anyio.CancelScope(deadline=deadline), self._close_at_end():
+            await gather_errors(calls, limit=BATCH_RUNS_AT_ONCE)
+        errors = [outcome for outcome in outcomes.values() if isinstance(outcome, SigmaMindError)]
+        if errors and len(errors) == total:
+            require_results(errors)
+        return [_conclude(run, outcomes.get(number)) for number, run in enumerate(batch_runs)]
+
+    def find_turns(self, run: TestRun) -> list[FoundTurn] | None:
+        """Return the turns that match; None if the conversation cannot be searched."""
+        if run.conversation is None or self.is_closed or self.is_exhausted:
+            return None
+        started = thread_time()
+        found = []
+        for number, turn in enumerate(run.conversation, start=1):
+            if self.filters.side in (None, turn.side):
+                self.turn_count += 1
+                found += self._search_turn(number, turn)
+        self.matching_seconds += thread_time() - started
+        return found
+
+    def _search_turn(self, number: int, turn: Turn) -> list[FoundTurn]:
+        content = turn.summarize()
+        terms = self.query.find_terms(content)
+        return [FoundTurn(number, turn.side, content, terms)] if terms else []
+
+    @contextmanager
+    def _close_at_end(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            # Threads that were abandoned at the deadline stop at their next transcript.
+            self.is_closed = True
+
+
+@dataclass
+class _BatchRunSearch:
+    """The search of one batch run; `attempts` has the searched test runs by job id."""
+
+    search: TranscriptSearch
+    batch_run: BatchRun
+    attempts: dict[str, SearchedAttempt] = field(default_factory=dict)
+    notes: list[NotRead] = field(default_factory=list)
+
+    @property
+    def batch_id(self) -> str:
+        return self.batch_run.batch_id or ""
+
+    async def run(self) -> SearchedBatchRun:
+        agent_id = self.search.filters.agent_id
+        listing = await self.search.api.list_test_runs(
+            self.batch_id, agent_id, keep=self._search_listed
+        )
+        self.notes += note_listing(
+            "test run", listing, lambda run: run.job_id, batch_id=self.batch_id
+        )
+        unsearched = [run for run in listing.items if not self._is_concluded(run)]
+        await gather_errors([partial(self._read_singly, run) for run in unsearched])
+        attempts = [self._find_attempt(run) for run in listing.items]
+        wanted = [attempt for attempt in attempts if self._is_wanted(attempt)]
+        created = self.batch_run.created_date
+        return SearchedBatchRun(self.batch_id, created, wanted, notes=self.notes)
+
+    def _search_listed(self, run: TestRun) -> TestRun:
+        """Search a listed run that shows its verdict; return it without its conversation."""
+        if not VERDICT_FIELDS.isdisjoint(run.raw):
+            self._search_run(run)
+        return run.without("conversation", "test_case")
+
+    def _search_run(self, run: TestRun) -> None:
+        job_id = valid_id(run.job_id)
+        if job_id is None:
+            return
+        case = run.test_case or self._find_only_case()
+        case_id = valid_id(case.test_case_id)
+        attempt = SearchedAttempt(job_id, run.verdict, is_known=True, case_id=case_id)
+        if self._is_wanted(attempt) and (case_id or not self.search.filters.test_case_id):
+            found = self.search.find_turns(run)
+            attempt = attempt._replace(label=case.label, found=found)
+        self.attempts[job_id] = attempt
+
+    def _is_concluded(self, run: TestRun) -> bool:
+        """Return whether the list shows all that the search needs of this run."""
+        # A run that is listed with two verdicts is left with its job id alone.
+        if VERDICT_FIELDS.isdisjoint(run.raw):
+            return False
+        attempt = self._find_attempt(run)
+        return attempt.found is not None or not self._is_wanted(attempt)
+
+    async def _read_singly(self, listed: TestRun) -> None:
+        job_id = valid_id(listed.job_id)
+        search = self.search
+        if job_id is None or search.reads_left <= 0 or search.is_exhausted:
+            return
+        search.reads_left -= 1
+        try:
+            run = await search.api.get_test_run(job_id, self.batch_id, search.filters.agent_id)
+        except SigmaMindError:
+            self.notes.append(note_failed_read("test run", job_id))
+            return
+        self.notes += note_record("test run", run, job_id, batch_id=self.batch_id)
+        whole = run.model_copy(update={"job_id": job_id})
+        # Matching on the event loop would delay every other caller.
+        await anyio.to_thread.run_sync(
+            self._search_run, whole, abandon_on_cancel=True, limiter=search.limiter
+        )
+
+    def _find_attempt(self, run: TestRun) -> SearchedAttempt:
+        unknown = SearchedAttempt(valid_id(run.job_id), run.verdict)
+        return self.attempts.get(run.job_id or "", unknown)
+
+    def _is_wanted(self, attempt: SearchedAttempt) -> bool:
+        """Return whether the filters leave this attempt, as far as it is known."""
+        filters = self.search.filters
+        if not attempt.is_known:
+            return True
+        has_case = not filters.test_case_id or attempt.case_id in (None, filters.test_case_id)
+        return has_case and filters.verdict in (None, attempt.verdict)
+
+    def _find_only_case(self) -> TestCase:
+        cases = self.batch_run.test_cases
+        return cases[0] if len(cases) == 1 else TestCase()
+
+
+def _conclude(
+    batch_run: BatchRun, outcome: SearchedBatchRun | SigmaMindError | None
+) -> SearchedBatchRun:
+    if isinstance(outcome, SearchedBatchRun):
+        return outcome
+    problem: SearchProblem = "not read in time" if outcome is None else "no usable answer"
+    return SearchedBatchRun(batch_run.batch_id or "", batch_run.created_date, problem=problem)

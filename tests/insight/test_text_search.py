@@ -1,0 +1,143 @@
+"""What a query finds in a turn, in many languages, and the sentence that is quoted."""
+
+import pytest
+
+from sigmamind_mcp.errors import InvalidArguments
+from sigmamind_mcp.insight.text_search import fold_text, parse_search, quote_match
+
+
+def finds(query: str, text: str) -> bool:
+    return bool(parse_search(query).find_terms(text))
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("guest card", "The card for our guests"),
+        ('"guest card"', "Guest-Cards!"),
+        ("parrot | dog", "my DOG"),
+        ("late check-out", "Check out is late"),
+        ("check-out", "late checkout"),
+        ("can't", "you can’t"),
+        ("can’t", "you can't"),
+        ("“late checkout”", "a late checkout"),
+        ("«late checkout»", "a late checkout"),
+        ("$25.00", "it costs $25.00."),
+        ("25.00", "it costs $25.00."),
+        ('"costs 25.00"', "it costs $25.00."),
+        ("€20", "a fee of € 20"),
+        ("14 days", "within 14 days"),
+        ("14", "It takes 14."),
+        ("BK-4821", "Booking BK-4821."),
+        ("BK-4821", "booking bk4821"),
+        ("3.30 pm", "at 3.30 pm"),
+        ("order", '{"order_id": 7}'),
+        ("order_id", "the order id"),
+        ("soft", "so\u00adft"),
+        ("late | 20%", "a 20% discount"),
+        ("🎉", "Done 🎉!"),
+    ],
+)
+def test_query_finds_the_words_however_they_are_written(query: str, text: str) -> None:
+    assert finds(query, text)
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("cafe", "Das Café"),
+        ("CAFÉ", "cafe\u0301"),
+        ("straße", "STRASSE 5"),
+        ("lodz", "Łódź"),
+        ("ısparta", "ISPARTA"),
+        ("istanbul", "İSTANBUL"),
+        ("hotel", "l’hôtel"),
+        ("Kündigung", "die Kündigungsfrist"),
+        ("привет", "Приветствую"),
+        ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
+        ("שלום", "שָׁלוֹם"),
+        ("محمد", "مُحَمَّد"),
+        ("٢٥", "25 euro"),
+        ("हिंदी", "मैं हिंदी बोलता"),
+        ("예약", "예약을 했습니다"),
+        ("订单", "我的订单BK4821到了"),
+        ("BK4821", "我的订单BK4821到了"),
+        ("订单BK4821", "我的订单 BK4821"),
+        ("ห้อง", "มีห้องว่าง"),
+        ("予約", "ご予約を承りました"),
+        ("ガード", "ｶﾞｰﾄﾞ"),
+        ("ប្រាក់", "តម្លៃប្រាក់"),
+    ],
+)
+def test_query_finds_words_in_any_language(query: str, text: str) -> None:
+    assert finds(query, text)
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("can", "cannot"),
+        ("fee", "feeble"),
+        ("end", "bend"),
+        ("heck", "check"),
+        ("guest card", "the guest"),
+        ('"card guest"', "the guest card"),
+        ('"late out"', "late check out"),
+        ("parrot | cat", "my dog"),
+        ("25", "$25.50"),
+        ("50", "$25.50"),
+        ("4821", "48210"),
+        ("2026", "20261"),
+        ("25/11", "2511"),
+        ("$25.00", "€25.00"),
+        ("check-out", "checking x out"),
+        ("か", "が"),
+        ("कि", "की"),
+        ("单订", "订单"),
+    ],
+)
+def test_query_does_not_find_other_words(query: str, text: str) -> None:
+    assert not finds(query, text)
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ('"late', "without a second one"),
+        ("late “checkout", "without a second one"),
+        ('""', "quotation marks without a word"),
+        ('late "…"', "quotation marks without a word"),
+        ("...", "text has no word"),
+        ("  ", "text has no word"),
+        ("| late", "one side of |"),
+        ("late || early", "one side of |"),
+        ("late OR early", "OR, which is no operator"),
+    ],
+)
+def test_query_that_says_nothing_is_refused_with_what_to_write(query: str, reason: str) -> None:
+    with pytest.raises(InvalidArguments, match=f"(?s){reason.replace('|', '[|]')}.*Write words"):
+        parse_search(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "quote"),
+    [
+        (
+            "late checkout",
+            "I am late! The late checkout is free. Bye.",
+            "The late checkout is free.",
+        ),
+        ('"card guest"', "Here is the card. Guest one.", "Here is the card."),
+        ("free", "Die Übernachtung…\nDas Zimmer ist FREE – ja.", "Das Zimmer ist FREE – ja."),
+        ("订单", "你好。我的订单到了。再见。", "我的订单到了。"),
+        ("x9", f"{'a ' * 300}x9 {'b ' * 300}", f"…{'a ' * 30}x9 {'b ' * 68}b…"),
+    ],
+)
+def test_sentence_with_the_most_terms_is_quoted(query: str, text: str, quote: str) -> None:
+    assert quote_match(text, parse_search(query).find_terms(text)) == quote
+
+
+def test_folding_is_the_same_for_a_text_and_for_its_characters() -> None:
+    text = "ΟΔΟΣ İstanbul ﬁne Straße ｶﾞ 각 “x” _y"
+
+    assert fold_text(text) == "".join(map(fold_text, text))
