@@ -45,12 +45,13 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "search_test_runs": ("GET", "/v1/test-runs"),
     "diagnose_batch_run": ("GET", "/v1/test-runs"),
     "compare_batch_runs": ("GET", "/v1/batch-runs/b2"),
-    "compare_test_runs": ("GET", "/v1/test-runs/j2"),
+    "read_test_runs": ("GET", "/v1/test-runs/j1"),
 }
 """Each tool with the operation whose answer is mutated for it."""
 CALLS = {
     **dict(reversed(READS + WRITES)),
     "get_test_run": {"agentId": "a", "batchId": "b1", "jobId": "j2"},
+    "read_test_runs": {"agentId": "a", "batchId": "b1", "jobIds": ["j1", "j3"]},
     "create_batch_run": {
         "agentId": "a",
         "testCases": ["t1"],

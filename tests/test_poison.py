@@ -82,7 +82,12 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("diagnose_batch_run", IN_BATCH),
     ("diagnose_batch_run", {**IN_BATCH, "jobIds": ["j1", "j3"]}),
     ("compare_batch_runs", {"agentId": "a", "baseBatchId": "b1", "candidateBatchId": "b2"}),
-    ("compare_test_runs", {**IN_BATCH, "jobId": "j1", "otherBatchId": "b2", "otherJobId": "j2"}),
+    ("read_test_runs", IN_BATCH),
+    ("read_test_runs", {**IN_BATCH, "jobIds": ["j1", "j3"]}),
+    (
+        "read_test_runs",
+        {**IN_BATCH, "turns": [{"jobId": "j1", "turn": 1}, {"batchId": "b2", "jobId": "j2"}]},
+    ),
 ]
 WRITES: list[tuple[str, dict[str, Any]]] = [
     ("create_test_case", {"agentId": "a", **DRAFT}),
@@ -262,7 +267,13 @@ async def test_poison_in_every_field_is_fenced_in_text_and_cleaned_in_structured
         "PUT",
         "PATCH",
     )
-    shown = [canary for canary, place in places.items() if not place.startswith(shown_in_part)]
+    # A list leaves out conversations, and read_test_runs shows no other field of a turn.
+    unknown_key = re.compile(r"GET /v1/test-runs\[\d+\]\.conversation\[\d+\], key next to .*")
+    shown = [
+        canary
+        for canary, place in places.items()
+        if not place.startswith(shown_in_part) and not unknown_key.fullmatch(place)
+    ]
     assert [places[canary] for canary in shown if canary not in fenced] == []
     assert [places[canary] for canary in shown if canary not in structured] == []
     figures.append(f"R10 {len(places):,} texts and keys poisoned, {len(shown):,} asked for: all in text and structured, 0 outside of fences")  # fmt: skip

@@ -18,6 +18,7 @@ from sigmamind_mcp.tools import (
     diagnose,
     drafts,
     launch,
+    read_runs,
     runs,
     search,
 )
@@ -100,8 +101,8 @@ TOOLS = (
     Tool(batch_runs.wait_for_batch_run, "Wait for a batch run", takes_context=True),
     Tool(runs.list_test_runs, "List test runs"),
     Tool(runs.get_test_run, "Read a test run"),
+    Tool(read_runs.read_test_runs, "Read conversations"),
     Tool(search.search_test_runs, "Search transcripts", takes_context=True),
     Tool(diagnose.diagnose_batch_run, "Diagnose a batch run", takes_context=True),
     Tool(compare.compare_batch_runs, "Compare batch runs"),
-    Tool(compare.compare_test_runs, "Compare test runs"),
 )

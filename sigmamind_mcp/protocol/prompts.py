@@ -74,9 +74,9 @@ Find out why attempts failed in batch run {args.batch_id} of the SigmaMind agent
 
 1. diagnose_batch_run. If it is still running, wait_for_batch_run first. Follow its next calls while
    they can still change the answer.
-2. For each group of failures read its example with get_test_run, around the quoted turns. If one
-   case both passed and failed, compare_test_runs shows where the two conversations diverge.
-   get_agent shows the agent's instructions.
+2. For each group of failures read_test_runs of its examples, around the quoted turns. If one case
+   both passed and failed, read a passed one with them, from the start to where they diverge.
+   get_agent shows the agent's instructions; search_test_runs, in which other runs it does the same.
 3. Say for each group: what happened, with job id and turn; the cause (the agent, the test case with
    its criteria, persona or mock data, the judge, or not known); and how sure you are. A group has
    similar words, a signal is a hint: neither is a cause until the turns show it.
@@ -95,8 +95,9 @@ Judge whether the SigmaMind agent {args.agent_id} got worse since batch run {arg
 2. compare_batch_runs. Only *regressed* and *improved* are proven. For *changed, not proven* give
    the attempts that would prove it; for *definition changed* say what was edited, since that test
    no longer measures the same.
-3. For each regressed case diagnose_batch_run of the candidate, and compare_test_runs of a passed
-   base run with a failed candidate run: the turn where they diverge.
+3. For each regressed case diagnose_batch_run of the candidate, and read_test_runs of a passed base
+   run with a failed candidate run: the turn where they diverge. search_test_runs for what the agent
+   says there tells since which batch run it does so.
 4. Answer first: worse, better, or not shown, with counts and p value. Then what changed in the
    conversations. Say what cannot be known: the API does not version agents."""
 

@@ -35,6 +35,7 @@ FINAL_TTL_MS = 3_600_000
 
 GUIDES = {
     "getting-started": "The loop: author, run, read",
+    "questions": "The usual questions, and the calls that answer them",
     "test-cases": "Writing a test case that can be judged",
     "results": "Reading batch runs, test runs and transcripts",
     "diagnosis": "Reading a diagnosis and a comparison",

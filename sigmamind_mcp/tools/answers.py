@@ -7,7 +7,7 @@ fields, so a host that shows the model only one of the two forms hides nothing. 
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
@@ -191,6 +191,7 @@ class Answer(AnswerPart):
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 ItemT = TypeVar("ItemT")
+KeyT = TypeVar("KeyT")
 
 
 async def fit_items(
@@ -261,6 +262,14 @@ def add_next_page(
     if page.total is not None and args.page and args.page * args.size >= page.total:
         last_page = max(0, (page.total - 1) // args.size)
         answer.hint = f"This page is past the end; the last one is {last_page}."
+
+
+def group_by(items: Iterable[ItemT], get_key: Callable[[ItemT], KeyT]) -> dict[KeyT, list[ItemT]]:
+    """Group the items by their keys, in the order in which the keys first appear."""
+    groups: dict[KeyT, list[ItemT]] = {}
+    for item in items:
+        groups.setdefault(get_key(item), []).append(item)
+    return groups
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -203,8 +203,6 @@ _REASONS = {
     "greater_than_equal": "must be {ge} or more",
     "less_than_equal": "must be {le} or less",
     "literal_error": "must be one of {expected}",
-    "model_attributes_type": "must be an object with variableName and value",
-    "model_type": "must be an object with variableName and value",
     "string_pattern_mismatch": "must not be blank",
     "string_too_long": "must have at most {max_length:,} characters",
     "string_too_short": "must not be empty",
@@ -229,14 +227,18 @@ def _explain_problem(
             return f"{name} is missing. {_describe_argument(model, name)}".rstrip()
         case "extra_forbidden":
             is_argument = len(problem["loc"]) == 1
-            known = ", ".join(_list_properties(model)) if is_argument else "variableName, value"
-            return f"{tool} does not take {name}. It takes: {known}."
+            known = _list_properties(model) if is_argument else _list_entry_fields(model, problem)
+            return f"{tool} does not take {name}. It takes: {', '.join(known)}."
         case "string_pattern_mismatch" if limits.get("pattern") == ID_PATTERN:
             rule = "must be an id: letters, digits, '_' and '-' only."
             return f"{name} {rule} {_describe_argument(model, name)}".rstrip()
         case "list_type":
-            items = "{variableName, value}" if name == "mockData" else "test case ids"
-            return f"{name} must be a list of {items}."
+            fields = ", ".join(_list_entry_fields(model, problem))
+            ids = "test case ids" if name == "testCases" else "ids"
+            return f"{name} must be a list of {f'{{{fields}}}' if fields else ids}."
+        case "model_attributes_type" | "model_type":
+            fields = ", ".join(_list_entry_fields(model, problem))
+            return f"{name} must be an object with {fields}."
         case kind if kind in _REASONS:
             return f"{name} {_REASONS[kind].format(**limits)}."
         case kind if kind.startswith("int_"):
@@ -255,6 +257,13 @@ def _quote_name(loc: tuple[int | str, ...]) -> str:
 def _list_properties(model: type[Arguments]) -> JSONObject:
     properties: JSONObject = model.model_json_schema(by_alias=True)["properties"]
     return properties
+
+
+def _list_entry_fields(model: type[Arguments], problem: ErrorDetails) -> list[str]:
+    """Return the names of the fields of an entry of the list that the problem is in."""
+    argument = str(problem["loc"][0])
+    schema = tidy_schema(model.model_json_schema(by_alias=True))
+    return list(schema["properties"][argument].get("items", {}).get("properties", {}))
 
 
 def _describe_argument(model: type[Arguments], name: str) -> str:

@@ -191,7 +191,8 @@ class MatchingRun(NamedTuple):
 async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
     """List an agent's batch runs, newest first, with states and pass counts.
 
-    With a batchId use get_batch_run, or list_test_runs for its conversations. Reads only.
+    With a batchId use get_batch_run, list_test_runs for verdicts, read_test_runs for conversations.
+    Reads only.
     """
     page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
     asked_page = args.page * args.size // (page.size or args.size)

@@ -76,7 +76,7 @@ async def diagnose_batch_run(
 ) -> DiagnosedBatchRun:
     """Explain a batch run: pass rates with intervals, failures grouped with quoted turns, signals.
 
-    Use it first when attempts failed; for one conversation get_test_run, for two batch runs
+    Use it first when attempts failed; for conversations read_test_runs, for two batch runs
     compare_batch_runs. Reads up to 70 transcripts within 45 seconds, no model calls; its next call
     continues.
     """
@@ -380,14 +380,8 @@ def _make_example_call(answer: DiagnosedBatchRun, diagnosis: _Diagnosis) -> Next
         return None
     here: CallArguments = {"agentId": answer.agent_id, "batchId": answer.batch_id}
     passed_id = _find_passed_job_id(group, diagnosis.reading.select(diagnosis.plan.passed))
-    if passed_id is None:
-        return NextCall(tool="get_test_run", arguments={**here, "jobId": group.job_id})
-    pair: CallArguments = {
-        "jobId": passed_id,
-        "otherJobId": group.job_id,
-        "otherBatchId": answer.batch_id,
-    }
-    return NextCall(tool="compare_test_runs", arguments={**here, **pair})
+    job_ids = [group.job_id, passed_id] if passed_id else [group.job_id]
+    return NextCall(tool="read_test_runs", arguments={**here, "jobIds": job_ids})
 
 
 def _find_passed_job_id(group: GroupShown, passed: Sequence[TestRun]) -> str | None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Literal, NamedTuple, Self
+from itertools import chain
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.api.run_reading import list_complete_runs
 from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.diagnosis import get_case_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import (
     Answer,
@@ -25,7 +27,7 @@ from sigmamind_mcp.tools.answers import (
     field_lines,
     fit_items,
     format_time,
-    one_line,
+    group_by,
     select_page,
 )
 from sigmamind_mcp.tools.arguments import (
@@ -38,6 +40,7 @@ from sigmamind_mcp.tools.arguments import (
     Paged,
     hide_default,
 )
+from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
 from sigmamind_mcp.tools.transcripts import (
     CONVERSATION_FIELDS,
     NumberedTurn,
@@ -62,13 +65,16 @@ UNCERTAIN_FAILURE = (
 )
 
 
+REMARKS_CHARACTERS = 300
+
+KeptVerdict = Annotated[Verdict | None, Field(description="Keep this verdict.")]
+KeptTestCase = Annotated[Id, Field(description="Keep this test case.")]
+
+
 class ListTestRuns(Paged, ForAgent):
     batch_id: BatchId
-    verdict: Annotated[
-        Literal["passed", "failed", "undecided"] | None,
-        Field(description="Keep this verdict."),
-    ] = None
-    test_case_id: Annotated[Id, Field(description="Keep this test case.")] = ""
+    verdict: KeptVerdict = None
+    test_case_id: KeptTestCase = ""
     detail: Detail = "concise"
 
 
@@ -92,42 +98,20 @@ class GetTestRun(ForAgent):
 class TestRunRow(AnswerPart):
     job_id: str | None = None
     test_case_id: str | None = None
-    label: str | None = None
+    label: str | None = Field(default=None, description="Only without testCaseId; see labels.")
     verdict: Verdict
-    remarks: str | None = Field(default=None, description="The judge's reason for its result.")
-    chat_id: str | None = Field(default=None, description="Finds the run in the dashboard.")
-    transcript_uri: str | None = None
+    remarks: str | None = Field(default=None, description="The judge's reason; long ones are cut.")
 
     @classmethod
-    def of(
-        cls,
-        run: TestRun,
-        batch_id: str,
-        agent_id: str,
-    ) -> Self:
-        case = run.test_case or TestCase()
-        row = cls(
+    def of(cls, run: TestRun) -> Self:
+        case_id = valid_id(get_case_id(run))
+        return cls(
             job_id=valid_id(run.job_id),
-            test_case_id=valid_id(case.test_case_id),
-            label=case.title if run.test_case else None,
+            test_case_id=case_id,
+            label=_get_title(run) if case_id is None else None,
             verdict=run.verdict,
-            remarks=one_line(run.remarks or "") or None,
-            chat_id=run.chat_id,
+            remarks=truncate_line(run.remarks or "", REMARKS_CHARACTERS) or None,
         )
-        if row.job_id:
-            place = {"agentId": agent_id, "batchId": batch_id, "jobId": row.job_id}
-            row.transcript_uri = uri_of("transcript", **place)
-        return row
-
-    def lines(self) -> list[str]:
-        case = f"{self.test_case_id or ''} {self.label or ''}".strip()
-        chat = f", chat {self.chat_id}" if self.chat_id else ""
-        lines = [one_line(f"{self.job_id or NO_ID} {self.verdict}: {case}{chat}")]
-        if self.remarks:
-            lines.append(f"  {self.remarks}")
-        if self.transcript_uri:
-            lines.append(f"  {self.transcript_uri}")
-        return lines
 
 
 class TestRunList(Answer):
@@ -141,17 +125,33 @@ class TestRunList(Answer):
     passed: int | None = Field(default=None, description="Of all listed test runs that were read.")
     failed: int | None = None
     undecided: int | None = None
-    test_runs: list[TestRunRow]
+    labels: dict[str, str] = Field(default={}, description="By test case id.")
+    test_runs: list[TestRunRow] = Field(description="By test case.")
+    transcript_uri: str = Field(description="Of each test run, with its job id for {jobId}.")
 
     def render(self) -> Rendered:
         shown = f"{len(self.test_runs)} of {self.total_count} matching test runs"
         place = f"of batch run {self.batch_id} of agent {self.agent_id}"
         page = f"(page {self.page}, size {self.size})"
         counts = f"{self.passed} passed, {self.failed} failed, {self.undecided} undecided"
-        data = []
-        for row in self.test_runs:
-            data += row.lines()
-        return Rendered([f"{shown} {place} {page}. All runs read: {counts}."], data, [])
+        after = f"Conversations: read_test_runs. Transcripts: {self.transcript_uri}"
+        return Rendered(
+            [f"{shown} {place} {page}. All runs read: {counts}."], self._list_rows(), [after]
+        )
+
+    def _list_rows(self) -> list[str]:
+        """Return a line for each test case, and below it one for all runs that say the same."""
+        lines: list[str] = []
+        by_case = group_by(self.test_runs, lambda row: (row.test_case_id, row.label))
+        for (case_id, label), rows in by_case.items():
+            lines.append(
+                f"{case_id or NO_ID} {label or self.labels.get(case_id or '', '')}".strip()
+            )
+            alike = group_by(rows, lambda row: (row.verdict, row.remarks))
+            for (verdict, remarks), runs in sorted(alike.items(), key=lambda item: item[0][0]):
+                job_ids = " ".join(row.job_id or NO_ID for row in runs)
+                lines.append(f"  {verdict} {job_ids}{f': {remarks}' if remarks else ''}")
+        return lines
 
 
 class TurnShown(AnswerPart):
@@ -293,13 +293,13 @@ class MatchingRuns(NamedTuple):
 
 
 async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunList:
-    """List a batch run's test runs: job id, test case, verdict, reason, transcript URI.
+    """List a batch run's test runs by test case: job id, verdict, the judge's reason.
 
-    Use verdict 'failed' to pick failures; for one conversation use get_test_run, for all
-    failures explained diagnose_batch_run. Reads only.
+    Shows no conversations: read_test_runs does, for many at once. For failures explained use
+    diagnose_batch_run. Reads only.
     """
     listing = await list_complete_runs(args.batch_id, args.agent_id, api)
-    matching = [run for run in listing.items if _matches(run, args)]
+    matching = select_runs(listing.items, args.verdict, args.test_case_id)
     runs = MatchingRuns(listing.items, matching, select_page(matching, args))
     notes = note_listing("test run", listing, lambda run: run.job_id)
     build = partial(_build_test_run_list, args, runs)
@@ -309,8 +309,8 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
 async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
     """Read one test run: verdict, the judge's remarks, the conversation by turns.
 
-    For a jobId use list_test_runs; for two conversations side by side compare_test_runs. Reads
-    only; long ones come in ranges, each with the next fromTurn.
+    For a jobId use list_test_runs; for several conversations read_test_runs. Reads only; long
+    ones come in ranges, each with the next fromTurn.
     """
     run = await api.get_test_run(args.job_id, args.batch_id, args.agent_id)
     count = len(run.conversation or [])
@@ -335,7 +335,9 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
         passed=verdicts.count("passed"),
         failed=verdicts.count("failed"),
         undecided=verdicts.count("undecided"),
-        test_runs=[TestRunRow.of(run, args.batch_id, args.agent_id) for run in shown],
+        labels=_list_labels(shown),
+        test_runs=list(map(TestRunRow.of, shown)),
+        transcript_uri=make_transcript_pattern(args.agent_id, args.batch_id),
     )
     add_next_page(answer, "list_test_runs", args, runs.page, count=count)
     if args.test_case_id and not any(_is_of(run, args.test_case_id) for run in runs.every):
@@ -343,12 +345,26 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
             f"None of the {len(runs.every)} listed test runs names test case {args.test_case_id};"
             " get_batch_run shows the test cases."
         )
-    for row in answer.test_runs:
-        if row.transcript_uri:
-            answer.add_links(_link_transcript(row.transcript_uri, row.job_id))
     if args.detail == "full":
-        answer.raw = {"testRuns": [run.raw for run in shown]}
+        answer.raw = {"testRuns": [_drop_conversation(run.raw) for run in shown]}
     return answer
+
+
+def _list_labels(runs: Sequence[TestRun]) -> dict[str, str]:
+    labels = {}
+    for run in runs:
+        case_id, title = valid_id(get_case_id(run)), _get_title(run)
+        if case_id and title and title != case_id:
+            labels[case_id] = title
+    return labels
+
+
+def _get_title(run: TestRun) -> str | None:
+    return truncate_line(run.test_case.title, LABEL_CHARACTERS) if run.test_case else None
+
+
+def _drop_conversation(raw: JSONObject) -> JSONObject:
+    return {name: value for name, value in raw.items() if name not in CONVERSATION_FIELDS}
 
 
 def _build_test_run(
@@ -390,14 +406,24 @@ def _explain_undecided(run: TestRun) -> str:
     return NO_RESULT if run.is_successful is None else UNCERTAIN_FAILURE
 
 
-def _matches(run: TestRun, args: ListTestRuns) -> bool:
-    if args.verdict not in (None, run.verdict):
-        return False
-    return not args.test_case_id or _is_of(run, args.test_case_id)
+def select_runs(
+    runs: Sequence[TestRun], verdict: Verdict | None, test_case_id: str
+) -> list[TestRun]:
+    """Return the runs with this verdict and test case, if given; those of a test case together."""
+    kept = [run for run in runs if verdict in (None, run.verdict)]
+    if test_case_id:
+        kept = [run for run in kept if _is_of(run, test_case_id)]
+    by_case = group_by(kept, get_case_id)
+    return list(chain.from_iterable(by_case.values()))
+
+
+def make_transcript_pattern(agent_id: str, batch_id: str) -> str:
+    """Return the URI of the transcripts of a batch run, with {jobId} for the job id."""
+    return uri_of("transcript", agentId=agent_id, batchId=batch_id, jobId="{jobId}")
 
 
 def _is_of(run: TestRun, test_case_id: str) -> bool:
-    return run.test_case is not None and run.test_case.test_case_id == test_case_id
+    return get_case_id(run) == test_case_id
 
 
 def _link_transcript(uri: str, job_id: str | None) -> Link:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from tests.conftest import connected, text_of
+from tests.conftest import text_of
 from tests.support.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI, page
 from tests.support.sample_batches import make_sample_batch, serve_batches
 
@@ -67,9 +67,11 @@ async def test_sandbox_agent_that_got_worse_is_called(sandbox_mcp: Client) -> No
     assert answer["counts"] == {"regressed": 2, "unchanged": 1} and answer["p"] < 0.001
     assert "does not version agents" in text_of(result) and "worse" in text_of(result)
     follow = answer["nextCalls"][0]
-    assert follow["tool"] == "compare_test_runs"
-    laid = (await sandbox_mcp.call_tool(follow["tool"], follow["arguments"])).structured_content
-    assert laid["run"]["verdict"] == "passed" and laid["other"]["verdict"] == "failed"
+    assert follow["tool"] == "read_test_runs"
+    read = (await sandbox_mcp.call_tool(follow["tool"], follow["arguments"])).structured_content
+    (case,) = read["testCases"]
+    assert [run["batchId"] for run in case["testRuns"]] == [before, newest]
+    assert [run["verdict"] for run in case["testRuns"]] == ["passed", "failed"]
 
 
 async def test_every_next_call_of_a_comparison_works(sandbox_mcp: Client) -> None:
@@ -350,27 +352,6 @@ async def test_failure_of_the_api_is_an_error(mcp: Client, fake_api: FakeAPI) ->
     assert (await mcp.call_tool("compare_batch_runs", BOTH)).is_error
 
 
-async def test_runs_of_different_cases_are_said_to_be(fake_api: FakeAPI) -> None:
-    other_case = {**CASE, "testCaseId": "tc_2"}
-    run = {**RUN, "jobId": "job_1", "batchId": "b"}
-    other = {**run, "jobId": "job_2", "testCase": other_case, "conversation": []}
-    fake_api.answer("GET", "/v1/test-runs/job_1", run)
-    fake_api.answer("GET", "/v1/test-runs/job_2", other)
-    ids = {
-        "jobId": "job_1",
-        "batchId": "b",
-        "otherJobId": "job_2",
-        "otherBatchId": "b",
-        "agentId": AGENT_ID,
-    }
-    async with connected(base_url=fake_api.url, api_key="key") as mcp:
-        result = await mcp.call_tool("compare_test_runs", ids)
-
-    assert "different test cases" in text_of(
-        result
-    ) and "an empty conversation of test run job_2" in text_of(result)
-
-
 async def test_runs_without_a_case_are_compared_by_totals(mcp: Client, fake_api: FakeAPI) -> None:
     planted = [
         make_sample_batch("batch_base", [(9, 1), (8, 2)]),
@@ -402,29 +383,3 @@ async def test_missing_definitions_are_reported(mcp: Client, fake_api: FakeAPI) 
 
     assert result.structured_content["definitionsUnknown"] == 1
     assert "edits cannot be seen" in text_of(result)
-
-
-async def test_without_a_transcript_the_divergence_is_unknown(
-    mcp: Client, fake_api: FakeAPI
-) -> None:
-    for job_id, conversation in (("job_1", None), ("job_2", RUN["conversation"])):
-        run = {
-            **RUN,
-            "batchId": "b",
-            "jobId": job_id,
-            "conversation": conversation,
-            "isSuccessful": job_id == "job_2",
-        }
-        fake_api.answer("GET", f"/v1/test-runs/{job_id}", run)
-    both = {
-        "agentId": AGENT_ID,
-        "batchId": "b",
-        "otherBatchId": "b",
-        "jobId": "job_1",
-        "otherJobId": "job_2",
-    }
-
-    result = await mcp.call_tool("compare_test_runs", both)
-
-    assert "Where they diverge is unknown" in text_of(result) and "Only in" not in text_of(result)
-    assert result.structured_content["around"] == []

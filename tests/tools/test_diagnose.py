@@ -237,7 +237,7 @@ TEN_QUESTIONS = {
     "an example run": r"job_red\d+",
     "what the judge said": re.escape(WRONG_DATE),
     "the turn to read": r"turn 4 \(nearest to the remarks\) assistant: Your delivery date is 9 May\.",
-    "what to call next": r'compare_test_runs \{"agentId": "agent_D5D0p7TUs66TTAEAx", .*"otherJobId": "job_red\d+", .*\}',
+    "what to call next": r'read_test_runs \{"agentId": "agent_D5D0p7TUs66TTAEAx", .*"jobIds": \["job_red\d+", "job_red\d+"\]\}',
 }
 
 
@@ -256,7 +256,7 @@ async def test_text_alone_and_structure_alone_answer_the_same_ten_questions(
     assert (answer["undecided"], answer["groupCount"], group["size"]) == (2, 3, 5)
     assert (worst["testCaseId"], worst["outcome"], worst["rate"]["passed"]) == ("tc_1", "flaky", 1)
     assert group["remarks"] == WRONG_DATE and quote["content"] == "Your delivery date is 9 May."
-    assert answer["nextCalls"][0]["arguments"]["otherJobId"] == group["jobId"]
+    assert answer["nextCalls"][0]["arguments"]["jobIds"][0] == group["jobId"]
 
 
 async def test_every_next_call_in_the_sandbox_works(sandbox_mcp: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 
 from tests.conftest import text_of
-from tests.support.fake_api import OLDER_RUN, RUN, FakeAPI, page
+from tests.support.fake_api import CASE, OLDER_RUN, RUN, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
@@ -36,23 +36,56 @@ def conversation(turns: int) -> list[dict[str, str]]:
     ]
 
 
-async def test_runs_link_their_transcripts_and_repeat_the_uri_in_both_forms(
+async def test_run_links_its_transcript_and_repeats_the_uri_in_both_forms(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    fake_api.answer("GET", "/v1/test-runs", page([RUN]))
     fake_api.answer("GET", f"/v1/test-runs/{JOB}", RUN)
     uri = f"sigmamind://agents/{AGENT}/batch-runs/{BATCH_ID}/test-runs/{JOB}/transcript"
 
-    listed = await mcp.call_tool("list_test_runs", IN_BATCH)
-    single = await mcp.call_tool("get_test_run", IN_RUN)
+    result = await mcp.call_tool("get_test_run", IN_RUN)
 
-    for result, structured in (
-        (listed, listed.structured_content["testRuns"][0]),
-        (single, single.structured_content),
-    ):
-        assert uri in links(result)
-        assert uri in text_of(result)
-        assert structured["transcriptUri"] == uri
+    assert uri in links(result) and uri in text_of(result)
+    assert result.structured_content["transcriptUri"] == uri
+
+
+async def test_list_shows_the_uri_and_each_label_once_for_all_its_rows(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    runs = [{**RUN, "jobId": f"job_{number}"} for number in range(50)]
+    fake_api.answer("GET", "/v1/test-runs", page(runs))
+    uri = f"sigmamind://agents/{AGENT}/batch-runs/{BATCH_ID}/test-runs/{{jobId}}/transcript"
+
+    result = await mcp.call_tool("list_test_runs", {**IN_BATCH, "size": 50})
+
+    text, answer = text_of(result), result.structured_content
+    assert text.count("sigmamind://") == 1 and uri in text and answer["transcriptUri"] == uri
+    assert text.count(CASE["testCaseId"]) == text.count(CASE["label"]) == 1
+    assert answer["labels"] == {CASE["testCaseId"]: CASE["label"]}
+    assert text.count(RUN["remarks"]) == 1 and links(result) == []
+    assert all(f"job_{number}" in text.split() for number in range(49))
+
+
+@pytest.mark.parametrize("field", ["conversation", "messages", "transcript"])
+async def test_list_has_no_conversation_also_in_full_detail(
+    mcp: Client, fake_api: FakeAPI, field: str
+) -> None:
+    run = {name: value for name, value in RUN.items() if name != "conversation"}
+    fake_api.answer("GET", "/v1/test-runs", page([{**run, field: conversation(9)}]))
+
+    result = await mcp.call_tool("list_test_runs", {**IN_BATCH, "detail": "full"})
+
+    said = [text_of(result), json.dumps(result.structured_content)]
+    assert all("This is turn" not in form and "createdDate" in form for form in said)
+    assert result.structured_content["raw"] == {"testRuns": [run]}
+
+
+async def test_list_shows_a_label_without_a_test_case_id(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "testCase": {"label": "Angry caller"}}]))
+
+    result = await mcp.call_tool("list_test_runs", IN_BATCH)
+
+    assert "(no usable id) Angry caller" in text_of(result)
+    assert result.structured_content["testRuns"][0]["label"] == "Angry caller"
 
 
 async def test_walking_the_ranges_of_a_long_transcript_yields_every_turn_once(
@@ -139,11 +172,13 @@ async def test_missing_transcript_is_said_with_the_chat_id(mcp: Client, fake_api
     assert result.structured_content["chatId"] == "chat-IpELinkFvINQ1212"
 
 
-async def test_remarks_are_listed_whole(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_long_remarks_are_cut_in_the_list(mcp: Client, fake_api: FakeAPI) -> None:
     remarks = f"Met: greeting. {LONG * 10} Not met: the refund."
     fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "remarks": remarks}]))
 
     result = await mcp.call_tool("list_test_runs", IN_BATCH)
 
-    assert result.structured_content["testRuns"][0]["remarks"] == " ".join(remarks.split())
-    assert "Not met: the refund." in text_of(result)
+    shown = result.structured_content["testRuns"][0]["remarks"]
+    whole = " ".join(remarks.split())
+    assert shown == f"{whole[:300]} [cut: 300 of {len(whole)} characters]"
+    assert shown in text_of(result)

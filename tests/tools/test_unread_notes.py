@@ -71,6 +71,9 @@ LIST_READS = [
     ListRead("list_batch_runs", HERE, "/v1/batch-runs", "batch run", count_rows("batchRuns")),
     ListRead("list_test_runs", IN_BATCH, "/v1/test-runs", "test run", count_rows("testRuns")),
     ListRead(
+        "read_test_runs", IN_BATCH, "/v1/test-runs", "test run", lambda answer: answer["totalCount"]
+    ),
+    ListRead(
         "diagnose_batch_run",
         IN_BATCH,
         "/v1/test-runs",

@@ -1,0 +1,286 @@
+"""Read the conversations of several test runs in one answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import anyio
+from pydantic import Field
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import TestCase, TestRun
+from sigmamind_mcp.api.run_reading import READ_SECONDS, list_complete_runs
+from sigmamind_mcp.concurrency import MAX_CONCURRENT_CALLS, gather_errors, require_results
+from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.tools.answers import (
+    CONCISE_CHARACTERS,
+    CallArguments,
+    Cut,
+    NextCall,
+    fit_items,
+    pluralize,
+)
+from sigmamind_mcp.tools.arguments import (
+    Arguments,
+    ForAgent,
+    Id,
+    NotBool,
+    SentAsList,
+)
+from sigmamind_mcp.tools.conversations_answer import (
+    ConversationShown,
+    DefinitionShown,
+    ReadConversations,
+    ReadRun,
+    WantedRun,
+)
+from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
+from sigmamind_mcp.tools.parts import JobIds
+from sigmamind_mcp.tools.runs import (
+    KeptTestCase,
+    KeptVerdict,
+    make_transcript_pattern,
+    select_runs,
+)
+from sigmamind_mcp.tools.transcripts import (
+    NumberedTurn,
+    number_turns,
+)
+from sigmamind_mcp.tools.unread_notes import (
+    NO_ID,
+    NotRead,
+    note_failed_read,
+    note_listing,
+    note_record,
+)
+
+TURNS_AROUND = 2
+_MISSING_BATCH = "batchId is missing. From list_batch_runs."
+
+
+class TurnPlace(Arguments):
+    job_id: Id
+    turn: Annotated[int | None, Field(ge=1), NotBool] = None
+    batch_id: Annotated[Id, Field(description="If not batchId.")] = ""
+
+
+class ReadTestRuns(ForAgent):
+    batch_id: Annotated[Id, Field(description="From list_batch_runs.")] = ""
+    job_ids: Annotated[JobIds, Field(description="From list_test_runs.")] = []
+    turns: Annotated[
+        list[TurnPlace],
+        Field(max_length=100, description="Without turn, all of that run."),
+        SentAsList,
+    ] = []
+    verdict: KeptVerdict = None
+    test_case_id: KeptTestCase = ""
+    cursor: Cursor = ""
+
+
+async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConversations:
+    """Read several conversations at once: remarks, numbered turns, each definition once.
+
+    Choose by jobIds, by verdict and testCaseId, or by turns: two before and after each. For
+    verdicts alone use list_test_runs, for causes diagnose_batch_run. Reads only.
+    """
+    position = decode_cursor(args.cursor, "run", "turn")
+    wanted, notes = await _list_wanted_runs(args, api)
+    reading = await _read_ahead(wanted[position["run"] :], args, api)
+    shown = _Shown(reading.runs, position["run"], len(wanted))
+    if shown.runs:
+        shown.runs[0] = shown.runs[0].skip_to(position["turn"])
+
+    notes += reading.notes
+    answer = await fit_items(len(shown.runs), partial(_build_conversations, args, shown), notes)
+    if answer.fits():
+        return answer
+    # Even one run is too large, so it continues inside, by turn.
+    build_part = partial(_build_first_turns, args, shown)
+    return await fit_items(len(shown.runs[0].turns), build_part, notes)
+
+
+@dataclass
+class _RunsRead:
+    """The first of the wanted runs, as many as can be shown, and what could not be read."""
+
+    runs: list[ReadRun] = field(default_factory=list)
+    notes: list[NotRead] = field(default_factory=list)
+    characters: int = 0
+
+    def add(self, wanted: WantedRun, outcome: TestRun | SigmaMindError, args: ReadTestRuns) -> None:
+        """Add what came of reading a run."""
+        run = wanted.listed if isinstance(outcome, SigmaMindError) else outcome
+        if isinstance(outcome, SigmaMindError):
+            self.notes.append(note_failed_read("transcript of test run", wanted.job_id or NO_ID))
+        elif wanted.listed is None:
+            self.notes += note_record("test run", outcome, wanted.job_id)
+        differs = run is not None and not select_runs([run], args.verdict, args.test_case_id)
+        turns = _select_turns(run, wanted.turns) if run and not differs else []
+        self.characters += sum(len(turn.content) for _, turn in turns)
+        self.runs.append(ReadRun(wanted, None if differs else run, turns, differs))
+
+
+class _Shown(NamedTuple):
+    """The runs for this answer; `start` of all `total` runs were shown by earlier ones."""
+
+    runs: list[ReadRun]
+    start: int
+    total: int
+
+
+async def _list_wanted_runs(
+    args: ReadTestRuns, api: SigmaMindClient
+) -> tuple[list[WantedRun], list[NotRead]]:
+    if args.job_ids or args.turns:
+        return _list_named_runs(args), []
+    if not args.batch_id:
+        raise InvalidArguments(_MISSING_BATCH)
+    listing = await list_complete_runs(args.batch_id, args.agent_id, api)
+    wanted = []
+    for run in select_runs(listing.items, args.verdict, args.test_case_id):
+        wanted.append(WantedRun(args.batch_id, valid_id(run.job_id), [], run))
+    return wanted, note_listing("test run", listing, lambda run: run.job_id)
+
+
+def _list_named_runs(args: ReadTestRuns) -> list[WantedRun]:
+    """Return the runs that jobIds and turns name, each once."""
+    turns: dict[tuple[str, str], list[int]] = {}
+    for job_id in args.job_ids:
+        turns[args.batch_id, job_id] = []
+    for place in args.turns:
+        asked = turns.setdefault((place.batch_id or args.batch_id, place.job_id), [])
+        if place.turn is not None:
+            asked.append(place.turn)
+    if any(not batch_id for batch_id, _ in turns):
+        raise InvalidArguments(_MISSING_BATCH)
+    return [WantedRun(batch_id, job_id, asked) for (batch_id, job_id), asked in turns.items()]
+
+
+async def _read_ahead(
+    wanted: Sequence[WantedRun], args: ReadTestRuns, api: SigmaMindClient
+) -> _RunsRead:
+    """Read the first of the wanted runs, as many as an answer and READ_SECONDS allow."""
+    reading = _RunsRead()
+    with anyio.move_on_after(READ_SECONDS):
+        while len(reading.runs) < len(wanted) and reading.characters < CONCISE_CHARACTERS:
+            start = len(reading.runs)
+            chunk = wanted[start : start + MAX_CONCURRENT_CALLS]
+            calls = [partial(_read_run, item, args.agent_id, api) for item in chunk]
+            outcomes = await gather_errors(calls)
+            _require_known_runs(chunk, outcomes)
+            for item, outcome in zip(chunk, outcomes, strict=True):
+                reading.add(item, outcome, args)
+            if not any(read.run for read in reading.runs):
+                require_results(outcomes)
+    if wanted and not reading.runs:
+        raise ConnectionFailed(
+            f"No test run was read within {READ_SECONDS:.0f} s. Ask for fewer.", sent=True
+        )
+    return reading
+
+
+async def _read_run(wanted: WantedRun, agent_id: str, api: SigmaMindClient) -> TestRun:
+    """Return the run with its conversation, which the API's list may lack."""
+    listed = wanted.listed
+    if listed and (listed.conversation is not None or not wanted.job_id):
+        return listed
+    run = await api.get_test_run(wanted.job_id or "", wanted.batch_id, agent_id)
+    known_case = run.test_case or (listed.test_case if listed else None)
+    return run.model_copy(update={"test_case": known_case})
+
+
+def _require_known_runs(
+    wanted: Sequence[WantedRun], outcomes: Sequence[TestRun | SigmaMindError]
+) -> None:
+    unknown = []
+    for item, outcome in zip(wanted, outcomes, strict=True):
+        if isinstance(outcome, NotFound) and item.listed is None:
+            unknown.append(f"{item.job_id} in batch run {item.batch_id}")
+    if unknown:
+        raise InvalidArguments(
+            f"The API answered 404 for {', '.join(unknown)}. list_test_runs shows the job ids of"
+            " a batch run."
+        )
+
+
+def _select_turns(run: TestRun, asked: Sequence[int]) -> list[NumberedTurn]:
+    """Return the turns around those asked for; all turns if none is."""
+    turns = number_turns(run.conversation)
+    if not asked:
+        return turns
+    return [turn for turn in turns if _is_near(turn.number, asked)]
+
+
+def _is_near(number: int, turns: Sequence[int]) -> bool:
+    """Return whether a turn is at most TURNS_AROUND before or after one of `turns`."""
+    return any(abs(number - turn) <= TURNS_AROUND for turn in turns)
+
+
+def _build_conversations(
+    args: ReadTestRuns, shown: _Shown, count: int, turn_count: int | None = None
+) -> ReadConversations:
+    """Build the answer with the first `count` runs, or with some turns of the first run."""
+    reads = shown.runs[:count]
+    batch_ids = {read.wanted.batch_id for read in reads} or {args.batch_id}
+    batch_id = batch_ids.pop() if len(batch_ids) == 1 else None
+    cuts: list[Cut] = []
+    answer = ReadConversations(
+        agent_id=args.agent_id,
+        batch_id=batch_id,
+        first=shown.start + 1,
+        last=shown.start + len(reads),
+        total_count=shown.total,
+        test_cases=_show_definitions(reads, turn_count, batch_id, cuts),
+        transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
+        hint=_explain_what_is_missing(shown, reads),
+    )
+    answer.cut = cuts
+    rest = reads[0].turns[turn_count:] if turn_count is not None else []
+    run, turn = (shown.start, rest[0].number) if rest else (answer.last, 0)
+    if run < shown.total:
+        given = args.model_dump(by_alias=True, exclude_unset=True)
+        further: CallArguments = {
+            **given,
+            "agentId": args.agent_id,
+            "cursor": encode_cursor(run=run, turn=turn),
+        }
+        answer.next_calls = [NextCall(tool="read_test_runs", arguments=further)]
+    return answer
+
+
+def _build_first_turns(args: ReadTestRuns, shown: _Shown, turn_count: int) -> ReadConversations:
+    return _build_conversations(args, shown, 1, turn_count)
+
+
+def _show_definitions(
+    reads: Sequence[ReadRun], turn_count: int | None, batch_id: str | None, cuts: list[Cut]
+) -> list[DefinitionShown]:
+    """Return each distinct definition, with the runs that have it."""
+    definitions: dict[str, DefinitionShown] = {}
+    for read in reads:
+        if read.run is None:
+            continue
+        definition = DefinitionShown.of(read.run.test_case or TestCase())
+        same = definitions.setdefault(definition.model_dump_json(), definition)
+        run = ConversationShown.of(read, read.run, read.turns[:turn_count])
+        same.test_runs.append(run.model_copy(update={"batch_id": None}) if batch_id else run)
+    shortened = []
+    for position, definition in enumerate(definitions.values()):
+        path = f"testCases[{position}]"
+        test_runs = definition.test_runs
+        short = definition.model_copy(update={"test_runs": []}).shorten(cuts, path)
+        shortened.append(short.model_copy(update={"test_runs": test_runs}))
+    return shortened
+
+
+def _explain_what_is_missing(shown: _Shown, reads: Sequence[ReadRun]) -> str | None:
+    hints = []
+    differing = sum(read.differs for read in reads)
+    if shown.start >= shown.total:
+        hints.append("Nothing is left to show." if shown.start else "No test run matches.")
+    if differing:
+        runs = pluralize(differing, "named test run")
+        hints.append(f"Left out: {runs} with another verdict or test case.")
+    return " ".join(hints) or None
