@@ -39,6 +39,7 @@ _NAME_OF_KEY = (
 _CROSSES = r"(?:[a-z]{2,9}[._-])*x{3,}(?:[._-]x+)*"
 # A copy of a key that a page or a log has masked or shortened.
 _MASKED = r"\*{3}|\.{3}|\u2026|\u2022{2}"
+_KEY_PLACES = "SIGMAMIND_API_KEY or the header (X-API-Key, or Authorization: Bearer and the key)"
 # The words of an example: between other characters, or run together.
 _EXAMPLE_WORDS = {"changeme", "insert", "paste", "placeholder", "replace", "your"}
 _EXAMPLE = (
@@ -71,21 +72,21 @@ def check_key(key: str) -> SecretStr:
     if len(trimmed) <= 512 and is_placeholder(trimmed):
         raise ConfigurationError(
             "No SigmaMind API key is set, only a placeholder. Put the key itself, from the"
-            " dashboard (Deploy, API Keys), into SIGMAMIND_API_KEY or the X-API-Key header. If the"
-            " placeholder names a variable, the client did not replace it."
+            f" dashboard (Deploy, API Keys), into {_KEY_PLACES}. If the placeholder names a"
+            " variable, the client did not replace it."
         )
     # A client or a file took the quotation marks for part of the value.
     if re.fullmatch(r"(?s)[\"'`\u2018\u201c\u00ab].*|.*[\"'`]", trimmed):
         raise ConfigurationError(
             "The SigmaMind API key is malformed: it has quotation marks around it. Remove them from"
-            " SIGMAMIND_API_KEY or the X-API-Key header."
+            f" {_KEY_PLACES}."
         )
     # The HTTP library's own error would quote the whole malformed key.
     if not re.fullmatch(r"[\x21-\x7e]{1,512}", trimmed):
         raise ConfigurationError(
             "The SigmaMind API key is malformed. A key has 1 to 512 visible ASCII characters and"
             " no spaces. Copy it again from the dashboard (Deploy, API Keys) into"
-            " SIGMAMIND_API_KEY or the X-API-Key header."
+            f" {_KEY_PLACES}."
         )
     return SecretStr(trimmed)
 

@@ -163,7 +163,7 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
         for name, within, beyond, sentence in (
             ("userPrompt", "a" * 32_000, "a" * 32_001, "userPrompt must have at most 32,000 characters."),
             ("userPrompt", "\u3042" * 32_000, "\u3042" * 32_001, "userPrompt must have at most 32,000 characters."),
-            ("userPrompt", "a", "", "userPrompt must not be blank."),
+            ("userPrompt", "a", "\n", "userPrompt must not be blank."),
             ("successCriteria", "a" * 32_000, "a" * 32_001, "successCriteria must have at most 32,000 characters."),
             ("successCriteria", "a", " ", "successCriteria must not be blank."),
             ("label", "a" * 256, "a" * 257, "label must have at most 256 characters."),
@@ -171,7 +171,6 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
              [{"variableName": f"n{n}", "value": "v"} for n in range(101)], "mockData must have at most 100 entries."),
             ("mockData", [{"variableName": "n" * 10_000, "value": "v" * 500_000}], [{"variableName": "", "value": "v"}],
              "mockData[0].variableName must not be empty."),
-            ("llmModel", "m" * 1_000, "", "llmModel must not be empty."),
             ("attempt", 1, 0, "attempt must be 1 or more."),
             ("attempt", 1_000_000_000, 1_000_000_001, "attempt must be 1000000000 or less."),
         )
@@ -181,11 +180,11 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
         for tool in ("list_agents", "list_test_cases", "list_batch_runs", "list_test_runs")
         for name, within, beyond, sentence in (
             ("page", 0, -1, "page must be 0 or more."),
-            ("page", 10**1_000, 0.5, "page must be a whole number."),
+            ("page", 2**31 - 1, 2**31, "page must be 2147483647 or less."),
+            ("page", 1, 0.5, "page must be a whole number."),
             ("size", 1, 0, "size must be 1 or more."),
             ("size", 100, 101, "size must be 100 or less."),
-            ("skip", 0, -1, "skip must be 0 or more."),
-            ("skip", 100_000, 100_001, "skip must be 100000 or less."),
+            ("cursor", "", "a" * 201, "cursor must have at most 200 characters."),
         )
     ),
     ("list_agents", "nameContains", "a" * 256, "a" * 257, "nameContains must have at most 256 characters."),
@@ -197,6 +196,7 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
     ("get_test_run", "turns", 1, 0, "turns must be 1 or more."),
     ("get_test_run", "turns", 1_000, 1_001, "turns must be 1000 or less."),
     ("create_batch_run", "testCases", ["t1"], [], "testCases must not be empty."),
+    ("create_batch_run", "confirmAttempts", 0, -1, "confirmAttempts must be 0 or more."),
     ("diagnose_batch_run", "jobIds", [f"j{n}" for n in range(100)], [f"j{n}" for n in range(101)], "jobIds must have at most 100 entries."),
     ("get_agent", "agentId", "a" * 128, "a" * 129, "agentId must be an id"),
     ("get_agent", "detail", "full", "all", "detail must be one of 'concise' or 'full'."),

@@ -50,8 +50,8 @@ _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
     400: (errors.InvalidRequest, "The API refused the arguments (400)."),
     401: (
         errors.NotAuthenticated,
-        "The API does not accept the key (401). Check SIGMAMIND_API_KEY, or over HTTP the X-API-Key"
-        " header, against the dashboard (Deploy, API Keys).",
+        "The API does not accept the key (401). Check SIGMAMIND_API_KEY, or over HTTP the key in"
+        " X-API-Key or Authorization: Bearer, against the dashboard (Deploy, API Keys).",
     ),
     403: (
         errors.NotAllowed,

@@ -23,8 +23,9 @@ from sigmamind_mcp.tools import (
     search,
 )
 from sigmamind_mcp.tools.answers import Answer
-from sigmamind_mcp.tools.arguments import Arguments, input_schema, tidy_schema
+from sigmamind_mcp.tools.arguments import Arguments
 from sigmamind_mcp.tools.call_context import CallContext
+from sigmamind_mcp.tools.schemas import input_schema, tidy_schema
 
 
 @dataclass(frozen=True)

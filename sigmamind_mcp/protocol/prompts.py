@@ -16,9 +16,9 @@ from sigmamind_mcp.tools.arguments import (
     BatchId,
     ForAgent,
     Id,
-    input_schema,
     read_arguments,
 )
+from sigmamind_mcp.tools.schemas import input_schema
 
 
 class AuthorTestCases(ForAgent):

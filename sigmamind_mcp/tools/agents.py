@@ -15,6 +15,7 @@ from sigmamind_mcp.masking import mask
 from sigmamind_mcp.tools.answers import (
     Answer,
     AnswerPart,
+    Cut,
     NextCall,
     PageSlice,
     Rendered,
@@ -24,11 +25,14 @@ from sigmamind_mcp.tools.answers import (
     one_line,
     pluralize,
     select_page,
+    truncate_text,
 )
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
 from sigmamind_mcp.untrusted_text import clean_json
 
+MOST_TOOL_NAMES = 50
+TOOL_NAME_CHARACTERS = 80
 SPEAKS_FIRST = {None: "", True: " It speaks first.", False: " The user speaks first."}
 
 
@@ -80,6 +84,7 @@ class AgentAnswer(Answer):
     variables: list[str] = Field(
         default=[], description="Variables between {{ }} that mock data should fill."
     )
+    tool_names: list[str] = Field(default=[], description="Names of its tools, or their types.")
     tool_count: int | None = Field(
         default=None, description="Absent when the API's answer does not show its tools."
     )
@@ -104,6 +109,7 @@ class AgentAnswer(Answer):
             welcome_message=agent.welcome_message,
             global_prompt=settings.global_prompt,
             variables=list(variables),
+            tool_names=_list_tool_names(agent.tools),
             tool_count=len(agent.tools) if shows_field(agent, "tools") else None,
             webhook_count=len(settings.webhooks) if shows_field(settings, "webhooks") else None,
             next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": agent_id})],
@@ -120,6 +126,7 @@ class AgentAnswer(Answer):
             ("welcomeMessage", self.welcome_message),
             ("globalPrompt", self.global_prompt),
             ("variables", ", ".join(self.variables)),
+            ("tools", ", ".join(self.tool_names)),
         )
         return Rendered([f"Agent {self.agent_id}: {tools}, {webhooks}.{starts}"], data, [])
 
@@ -139,7 +146,7 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
 
 
 async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
-    """Read one agent before writing test cases for it: prompt, expected variables, model.
+    """Read one agent before writing test cases for it: prompt, variables, tools, model.
 
     To find it by name use list_agents; for its test cases list_test_cases. Reads only; secrets
     masked.
@@ -149,6 +156,8 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
     prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
     variables = list_variables("\n".join(filter(None, prompts)))
     answer = AgentAnswer.of(masked, args.agent_id, variables)
+    if len(masked.tools) > MOST_TOOL_NAMES:
+        answer.cut = [Cut(field="toolNames", shown=MOST_TOOL_NAMES, of=len(masked.tools))]
     if args.detail == "full":
         answer.raw = masked.raw
     return answer.add_notes(note_record("agent", agent, args.agent_id))
@@ -165,7 +174,7 @@ def _build_agent_list(
         for agent in page.items[:count]
     ]
     answer = AgentList(
-        page=args.page,
+        page=page.place.page,
         size=args.size,
         total_count=len(agents),
         agents=rows,
@@ -176,6 +185,24 @@ def _build_agent_list(
 
 def _count_parts(count: int | None, noun: str) -> str:
     return f"{noun}s not shown" if count is None else pluralize(count, noun)
+
+
+def _list_tool_names(tools: Sequence[object]) -> list[str]:
+    named = [_find_tool_name(tool) for tool in tools[:MOST_TOOL_NAMES]]
+    return [truncate_text(one_line(name), TOOL_NAME_CHARACTERS) for name in named if name]
+
+
+def _find_tool_name(tool: object) -> str | None:
+    """Return the tool's name, or else its type; only the type is documented."""
+    if isinstance(tool, str):
+        return tool
+    if not isinstance(tool, dict):
+        return None
+    inner = tool.get("function")
+    names = [tool.get(name) for name in ("name", "toolName")]
+    names += [inner.get("name")] if isinstance(inner, dict) else [inner]
+    names.append(tool.get("type"))
+    return next((name for name in names if isinstance(name, str) and name.strip()), None)
 
 
 def _mask_agent(agent: Agent) -> Agent:

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.models import field_names
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools.arguments import Paged
+from sigmamind_mcp.tools.arguments import ListPlace, Paged
 from sigmamind_mcp.tools.unread_notes import NotRead, describe_notes, limit_notes
 from sigmamind_mcp.untrusted_text import NOTICE, clean_json, fence
 
@@ -221,19 +221,22 @@ async def shorten_to_budget(answer: AnswerT) -> AnswerT:
 
 
 class PageSlice(NamedTuple, Generic[ItemT]):
-    """The items of one page that earlier answers have not shown."""
+    """The items of one page that earlier answers have not shown; `place` is where they begin."""
 
     items: Sequence[ItemT]
+    place: ListPlace
     total: int | None
     has_next: bool
 
 
 def select_page(items: Sequence[ItemT], args: Paged) -> PageSlice[ItemT]:
     """Return the page of all `items` that `args` ask for."""
-    start = args.page * args.size
+    place = args.place
+    start = place.page * args.size
     end = start + args.size
     return PageSlice(
-        items=items[start + args.skip : end],
+        items=items[start + place.skip : end],
+        place=place,
         total=len(items),
         has_next=end < len(items),
     )
@@ -248,18 +251,14 @@ def add_next_page(
     count: int,
 ) -> None:
     """Add what continues a list that shows the first `count` items of `page`."""
-    given = args.model_dump(by_alias=True, exclude_unset=True, exclude={"skip"})
-    here: CallArguments = {**given, "size": args.size}
+    number, skipped = page.place
     if count < len(page.items):
-        shown = args.skip + count
-        on_page = args.skip + len(page.items)
+        shown, on_page = skipped + count, skipped + len(page.items)
         answer.cut = [Cut(field="this page", shown=shown, of=on_page)]
-        further = {**here, "page": args.page, "skip": shown}
-        answer.next_calls = [NextCall(tool=tool, arguments=further)]
+        answer.next_calls = [_continue_at(ListPlace(number, shown), tool, args)]
     elif page.has_next:
-        further = {**here, "page": args.page + 1}
-        answer.next_calls = [NextCall(tool=tool, arguments=further)]
-    if page.total is not None and args.page and args.page * args.size >= page.total:
+        answer.next_calls = [_continue_at(ListPlace(number + 1, 0), tool, args)]
+    if page.total is not None and number and number * args.size >= page.total:
         last_page = max(0, (page.total - 1) // args.size)
         answer.hint = f"This page is past the end; the last one is {last_page}."
 
@@ -270,6 +269,11 @@ def group_by(items: Iterable[ItemT], get_key: Callable[[ItemT], KeyT]) -> dict[K
     for item in items:
         groups.setdefault(get_key(item), []).append(item)
     return groups
+
+
+def _continue_at(place: ListPlace, tool: str, args: Paged) -> NextCall:
+    given = args.model_dump(by_alias=True, exclude_unset=True)
+    return NextCall(tool=tool, arguments={**given, "cursor": args.write_cursor(place)})
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -7,56 +7,35 @@ values in errors.
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
+from zlib import crc32
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools.argument_forms import ADDED_BY_CLIENTS, OWN_ERROR, NotBool
+from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 
 MAX_TEXT = 32_000
-NO_LIMIT = 100_000
-"""A maximum from here on only rejects nonsense, so the JSON Schema leaves it out."""
+LARGEST_PAGE = 2**31 - 1
+"""The API's page is an int32."""
 
-
-def _refuse_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number")
-    return value
-
-
-def _parse_list(value: object) -> object:
-    """Parse a list that a client sent as JSON text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
-
-
-# Put these after an argument's Field: before it, they would hide its limits from the JSON Schema.
-NotBool = BeforeValidator(_refuse_bool)
-SentAsList = BeforeValidator(_parse_list)
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 
 AgentId = Annotated[Id, Field(description="From list_agents.")]
+AnsweringAgentId = Annotated[Id, Field(description="Agent that answers, from list_agents.")]
 TestCaseId = Annotated[Id, Field(description="From list_test_cases.")]
 BatchId = Annotated[Id, Field(description="From list_batch_runs.")]
 JobId = Annotated[Id, Field(description="From list_test_runs.")]
 Detail = Annotated[Literal["concise", "full"], Field(description="full: all fields.")]
-PageNumber = Annotated[int, Field(ge=0, description="From 0."), NotBool]
+PageNumber = Annotated[int, Field(ge=0, le=LARGEST_PAGE, description="Zero-based."), NotBool]
 PageSize = Annotated[int, Field(ge=1, le=100, description="Items per page."), NotBool]
-Skip = Annotated[
-    int, Field(ge=0, le=NO_LIMIT, description="Items of this page already shown."), NotBool
-]
-LabelContains = Annotated[
-    str, Field(min_length=1, max_length=256, description="Part of the label, in any case.")
-]
+LabelContains = Annotated[str, Field(max_length=256, description="Part of the label, in any case.")]
 
 
 class Arguments(BaseModel):
@@ -67,12 +46,50 @@ class Arguments(BaseModel):
     )
 
 
+class ListPlace(NamedTuple):
+    """Where a list continues: a page, and how many of its items earlier answers have shown."""
+
+    page: int
+    skip: int
+
+
 class Paged(Arguments):
-    """Arguments of a paged list; `skip` continues within a page too large for one answer."""
+    """Arguments of a paged list; `cursor` continues it, whatever the `page`."""
 
     page: PageNumber = 0
     size: PageSize = 20
-    skip: Skip = 0
+    cursor: Cursor = ""
+
+    @property
+    def place(self) -> ListPlace:
+        """The place in the list from which items are asked for.
+
+        Raises:
+            InvalidArguments: the cursor is malformed, or continues a list with other arguments.
+        """
+        if not self.cursor:
+            return ListPlace(self.page, 0)
+        numbers = decode_cursor(self.cursor, "page", "skip", "list")
+        if numbers["list"] != self._identify_list():
+            raise InvalidArguments(
+                "cursor continues a list with other arguments. Send all arguments of the call in"
+                " nextCalls as they are, or leave out cursor to begin again."
+            )
+        return ListPlace(numbers["page"], numbers["skip"])
+
+    def write_cursor(self, place: ListPlace) -> str:
+        """Return the cursor that continues this list from the place."""
+        return encode_cursor(page=place.page, skip=place.skip, list=self._identify_list())
+
+    def _identify_list(self) -> int:
+        """Return a checksum of what decides which items the list has, and in which pages."""
+        filters = self.model_dump(by_alias=True, exclude={"page", "cursor", "detail"})
+        return crc32(json.dumps([type(self).__name__, filters], sort_keys=True).encode())
+
+    @model_validator(mode="after")
+    def _check_cursor(self) -> Self:
+        _ = self.place  # refuses a wrong cursor before anything is read
+        return self
 
 
 class ForAgent(Arguments):
@@ -97,12 +114,12 @@ def read_arguments(
     tool: str,
     default_agent_id: str | None,
 ) -> ArgumentsT:
-    """Validate what the client sent; null means not given, and `agentId` has a default.
+    """Validate what the client sent, without what counts as not given; `agentId` has a default.
 
     Raises:
         InvalidArguments: says which argument is wrong and what it takes.
     """
-    given = {name: value for name, value in (sent or {}).items() if value is not None}
+    given = {name: value for name, value in (sent or {}).items() if _is_given(name, value, model)}
     if default_agent_id and issubclass(model, ForAgent):
         given.setdefault("agentId", default_agent_id)
     try:
@@ -113,87 +130,14 @@ def read_arguments(
     raise InvalidArguments(" ".join(dict.fromkeys(sentences)))
 
 
-def input_schema(model: type[Arguments], *, default_agent_id: str | None) -> JSONObject:
-    """Return the JSON Schema of a tool's arguments; with a default agent, `agentId` is optional."""
-    schema: JSONObject = _drop_costly_keywords(tidy_schema(model.model_json_schema(by_alias=True)))
-    schema["additionalProperties"] = False
-    if default_agent_id and issubclass(model, ForAgent):
-        schema["required"] = [name for name in schema["required"] if name != "agentId"]
-        schema["properties"]["agentId"]["default"] = default_agent_id
-    return schema
-
-
-def tidy_schema(schema: JSONObject) -> JSONObject:
-    """Replace each `$ref` by its target; drop docstrings, titles and empty defaults."""
-    definitions = schema.pop("$defs", {})
-    schema.pop("description", None)
-
-    def tidy(node: Any, *, are_names: bool = False) -> Any:
-        if isinstance(node, list):
-            return [tidy(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        node = _resolve_reference(node, definitions)
-        tidied = {}
-        for key, value in node.items():
-            if are_names or not _is_noise(key, value):
-                # The keys of `properties` are names: an argument may be called "title".
-                tidied[key] = tidy(value, are_names=key == "properties" and not are_names)
-        return tidied
-
-    tidied: JSONObject = tidy(schema)
-    return tidied
-
-
-def _resolve_reference(node: JSONObject, definitions: JSONObject) -> JSONObject:
-    if "$ref" not in node:
-        return node
-    target = definitions[node["$ref"].rpartition("/")[2]]
-    merged = {**target, **node}
-    del merged["$ref"]
-    merged.pop("description", None)
-    return merged
-
-
-def _is_noise(key: str, value: object) -> bool:
-    return key == "title" or (key == "default" and value in ("", []))
-
-
-def _drop_costly_keywords(node: Any) -> Any:
-    """Drop keywords that cost tokens in tools/list; validation errors explain them instead."""
-    if isinstance(node, list):
-        return [_drop_costly_keywords(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    node = _drop_null(node)
-    kept = {}
-    for key, value in node.items():
-        if isinstance(value, dict) or _is_worth_tokens(key, value):
-            kept[key] = _drop_costly_keywords(value)
-    # Put the type first.
-    return {"type": kept["type"], **kept} if "type" in kept else kept
-
-
-def _drop_null(node: JSONObject) -> JSONObject:
-    """Advertise an optional argument by its type alone; null is still accepted."""
-    if "anyOf" not in node or node.get("default", "") is not None:
-        return node
-    given, _ = node["anyOf"]
-    merged = {**given, **node}
-    del merged["anyOf"], merged["default"]
-    return merged
-
-
-def _is_worth_tokens(key: str, value: Any) -> bool:
-    match key:
-        case "pattern" | "minimum" | "minLength" | "maxLength" | "minItems" | "maxItems":
-            return False
-        case "default" | "additionalProperties":
-            return bool(value)
-        case "maximum":
-            return bool(value < NO_LIMIT)
-        case _:
-            return True
+def _is_given(name: str, value: object, model: type[Arguments]) -> bool:
+    """Return whether this counts: not null, nor a client's own addition, nor an empty option."""
+    argument = {field.alias: field for field in model.model_fields.values()}.get(name)
+    if argument is None:
+        return value is not None and name not in ADDED_BY_CLIENTS
+    # Only a default can stand in for agentId, whether there is one or not.
+    is_option = name == "agentId" or not argument.is_required()
+    return value is not None and not (is_option and value == "")
 
 
 _REASONS = {
@@ -210,7 +154,6 @@ _REASONS = {
     "string_unicode": "must be a text",
     "too_long": "must have at most {max_length:,} entries",
     "too_short": "must not be empty",
-    "value_error": "must be a whole number",
 }
 """What to say by pydantic's type of error."""
 
@@ -232,13 +175,11 @@ def _explain_problem(
         case "string_pattern_mismatch" if limits.get("pattern") == ID_PATTERN:
             rule = "must be an id: letters, digits, '_' and '-' only."
             return f"{name} {rule} {_describe_argument(model, name)}".rstrip()
-        case "list_type":
-            fields = ", ".join(_list_entry_fields(model, problem))
-            ids = "test case ids" if name == "testCases" else "ids"
-            return f"{name} must be a list of {f'{{{fields}}}' if fields else ids}."
         case "model_attributes_type" | "model_type":
             fields = ", ".join(_list_entry_fields(model, problem))
             return f"{name} must be an object with {fields}."
+        case kind if kind == OWN_ERROR:
+            return f"{name} {problem['msg']}."
         case kind if kind in _REASONS:
             return f"{name} {_REASONS[kind].format(**limits)}."
         case kind if kind.startswith("int_"):
@@ -261,9 +202,18 @@ def _list_properties(model: type[Arguments]) -> JSONObject:
 
 def _list_entry_fields(model: type[Arguments], problem: ErrorDetails) -> list[str]:
     """Return the names of the fields of an entry of the list that the problem is in."""
-    argument = str(problem["loc"][0])
-    schema = tidy_schema(model.model_json_schema(by_alias=True))
-    return list(schema["properties"][argument].get("items", {}).get("properties", {}))
+    argument = problem["loc"][0]
+    for field in model.model_fields.values():
+        if field.alias == argument:
+            return _list_alias_names(field.annotation)
+    return []
+
+
+def _list_alias_names(annotation: object) -> list[str]:
+    """Return the names of the fields of the first model in the annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [field.alias or name for name, field in annotation.model_fields.items()]
+    return next(filter(None, map(_list_alias_names, get_args(annotation))), [])
 
 
 def _describe_argument(model: type[Arguments], name: str) -> str:

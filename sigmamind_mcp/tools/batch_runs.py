@@ -34,12 +34,13 @@ from sigmamind_mcp.tools.answers import (
     format_time,
     one_line,
 )
+from sigmamind_mcp.tools.argument_forms import NotBool
 from sigmamind_mcp.tools.arguments import (
     BatchId,
     Detail,
     ForAgent,
     LabelContains,
-    NotBool,
+    ListPlace,
     Paged,
     PageSize,
 )
@@ -68,7 +69,7 @@ class ListBatchRuns(Paged, ForAgent):
     size: PageSize = 10
     label_contains: Annotated[
         LabelContains,
-        Field(description="Of this page: part of a test case's label."),
+        Field(description="Part of a test case's label; looks only at this page."),
     ] = ""
     detail: Detail = "concise"
 
@@ -194,22 +195,29 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     With a batchId use get_batch_run, list_test_runs for verdicts, read_test_runs for conversations.
     Reads only.
     """
-    page, now = await api.list_batch_runs(args.agent_id, page=args.page, size=args.size)
-    asked_page = args.page * args.size // (page.size or args.size)
-    is_other_page = page.number not in (None, args.page, asked_page)
+    place = args.place
+    page, now = await api.list_batch_runs(args.agent_id, page=place.page, size=args.size)
+    if args.cursor and page.size and page.size < args.size:
+        # The API's pages became smaller: count them by its size, to lose no entry.
+        place = ListPlace(*divmod(place.page * args.size + place.skip, page.size))
+        if place.page != page.number:
+            page, now = await api.list_batch_runs(args.agent_id, page=place.page, size=page.size)
+    asked_page = place.page * args.size // (page.size or args.size)
+    is_other_page = page.number not in (None, place.page, asked_page)
     # The API may page by less than was asked: its size and number continue without a loss.
-    args = args.model_copy(update={"size": page.size, "page": page.number})
+    args = args.model_copy(update={"size": page.size or args.size})
+    place = ListPlace(place.page if page.number is None else page.number, place.skip)
     # An empty page ends the list, whatever the API says.
     has_next = page.has_next and bool(page.entry_count) and not is_other_page
-    left = PageSlice(page.items[args.skip :], page.total, has_next)
+    left = PageSlice(page.items[place.skip :], place, page.total, has_next)
     most = min(MAX_LOOKED_UP, MAX_SIZES_TRIED - page.request_count)
     matching = await _match_runs(left.items, args, now, api, most=most)
     build = partial(_build_batch_run_list, args, left, matching)
-    start = args.page * args.size
+    start = place.page * args.size
     notes = note_listing("batch run", page, lambda batch_run: batch_run.batch_id, start=start)
     answer = await fit_items(len(left.items), build, notes)
     if is_other_page:
-        answer.hint = f"The API answered with page {args.page}, whatever page is asked for."
+        answer.hint = f"The API answered with page {place.page}, whatever page is asked for."
     return answer
 
 
@@ -342,7 +350,7 @@ def _build_batch_run_list(
     shown = [match for match in matching if match.position < count]
     answer = BatchRunList(
         agent_id=args.agent_id,
-        page=args.page,
+        page=left.place.page,
         size=args.size,
         total_count=left.total,
         batch_runs=[match.row for match in shown],

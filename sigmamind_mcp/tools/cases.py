@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
@@ -27,17 +27,22 @@ from sigmamind_mcp.tools.answers import (
     pluralize,
     select_page,
 )
+from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import (
     Detail,
     ForAgent,
     LabelContains,
-    NotBool,
     Paged,
-    SentAsList,
     TestCaseId,
     hide_default,
 )
 from sigmamind_mcp.tools.drafts import (
+    CRITERIA_FACTS,
+    LABEL_FACTS,
+    MOCK_DATA_FACTS,
+    MOCK_ENTRIES,
+    MODEL_FACTS,
+    PROMPT_FACTS,
     WRITABLE,
     Check,
     Draft,
@@ -64,23 +69,30 @@ class CreateTestCase(DraftArguments):
 
 class UpdateTestCase(ForAgent):
     test_case_id: TestCaseId
-    user_prompt: Annotated[Prose, Field(description="New persona and intent.")] = ""
-    success_criteria: Annotated[Prose, Field(description="New text to judge by.")] = ""
-    label: Annotated[str, Field(max_length=256, description="New name.")] = ""
-    llm_model: Annotated[str, Field(min_length=1, description="New model.")] = ""
+    user_prompt: Annotated[Prose, Field(description=PROMPT_FACTS)] = ""
+    success_criteria: Annotated[Prose, Field(description=CRITERIA_FACTS)] = ""
+    label: Annotated[str, Field(max_length=256, description=LABEL_FACTS)] = ""
+    llm_model: Annotated[str, Field(description=MODEL_FACTS)] = ""
     mock_data: Annotated[
-        list[MockEntry], Field(max_length=100, description="Replaces the whole list."), SentAsList
+        list[MockEntry],
+        Field(max_length=100, description=f"Replaces the list; [] empties it. {MOCK_DATA_FACTS}"),
+        list_of(MOCK_ENTRIES),
     ] = []
     attempt: Annotated[
         int,
         Field(
             ge=1,
             le=LARGEST_COUNT,
-            description="New number of runs.",
+            description="Independent simulations in each batch run.",
             json_schema_extra=hide_default,
         ),
         NotBool,
     ] = 1
+    clear: Annotated[
+        list[Literal["label", "llmModel"]],
+        Field(max_length=2, description="Texts to empty. An empty text changes nothing."),
+        list_of("field names"),
+    ] = []
 
 
 class GetTestCase(ForAgent):
@@ -185,7 +197,7 @@ class CreatedTestCase(WrittenTestCase):
 
 
 # Some hosts reject an empty schema, and some reject a list of types.
-_JSON_TYPES = ("string", "number", "boolean", "array", "object", "null")
+_JSON_TYPES = ("string", "number", "boolean", "array", "object")
 _Value = Annotated[Any, WithJsonSchema({"anyOf": [{"type": each} for each in _JSON_TYPES]})]
 
 
@@ -310,10 +322,17 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     nothing; existing batch runs keep their results. Returns each change, before and after.
     """
     given: JSONObject = args.model_dump(
-        by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id"}
+        by_alias=True, exclude_unset=True, exclude={"agent_id", "test_case_id", "clear"}
     )
+    twice = [name for name in args.clear if name in given]
+    if twice:
+        raise InvalidArguments(f"clear empties {twice[0]}, which has a new value too. Give one.")
+    given |= dict.fromkeys(args.clear, "")
     if not given:
-        raise InvalidArguments(f"Nothing to change: give at least one of {', '.join(WRITABLE)}.")
+        raise InvalidArguments(
+            f"Nothing to change: give at least one of {', '.join(WRITABLE)}, or clear. An empty"
+            " text changes nothing; clear empties label or llmModel."
+        )
     async with api.lock_test_case(args.test_case_id, args.agent_id):
         before, after = await _change_test_case(args, given, api)
     case = TestCaseAnswer.of(after, args.agent_id, asked_id=args.test_case_id)
@@ -321,7 +340,7 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     for name, value in given.items():
         if name not in after.raw:
             answer.not_shown.append(name)
-        elif after.raw[name] != value:
+        elif after.raw[name] != value and not (after.raw[name] is None and value in ("", [])):
             answer.not_as_sent.append(name)
     unseen: JSONObject = {name: given[name] for name in answer.not_shown}
     check = check_written(Draft.of_stored(after, args.test_case_id, unseen))
@@ -388,7 +407,7 @@ def _build_test_case_list(
     cases = page.items[:count]
     answer = TestCaseList(
         agent_id=args.agent_id,
-        page=args.page,
+        page=page.place.page,
         size=args.size,
         total_count=len(matching),
         test_cases=[TestCaseRow.of(case) for case in cases],

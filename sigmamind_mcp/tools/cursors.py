@@ -7,11 +7,9 @@ from pydantic import Field
 
 from sigmamind_mcp.errors import InvalidArguments
 
-Cursor = Annotated[
-    str, Field(max_length=200, description="From nextCalls: continues the answer there.")
-]
+Cursor = Annotated[str, Field(max_length=200, description="From nextCalls: continues there.")]
 
-_FORM = re.compile(r"[a-zA-Z]{1,20}:\d{1,9}(?:,[a-zA-Z]{1,20}:\d{1,9}){0,5}", re.ASCII)
+_FORM = re.compile(r"[a-zA-Z]{1,20}:\d{1,18}(?:,[a-zA-Z]{1,20}:\d{1,18}){0,5}", re.ASCII)
 
 
 def encode_cursor(**position: int) -> str:

@@ -15,12 +15,12 @@ from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
+from sigmamind_mcp.tools.argument_forms import NotBool, ValueAsText, list_of
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
+    AnsweringAgentId,
     Arguments,
     ForAgent,
-    NotBool,
-    SentAsList,
     TestCaseId,
     hide_default,
 )
@@ -35,31 +35,38 @@ CHECKED_WHERE_SHOWN = ("userPrompt", "successCriteria", "mockData", "attempt")
 
 logger = logging.getLogger(__name__)
 
+# What the API's pages say of these parameters.
+PROMPT_FACTS = (
+    "Persona and intent of the simulated user ('You are…'); drives all the user's messages."
+)
+CRITERIA_FACTS = "What a successful agent does, in plain language: all that a run is judged by."
+LABEL_FACTS = "Name in reports and dashboards."
+MODEL_FACTS = (
+    "LLM of the agent's responses, such as gpt-5.2. For OpenAI's priority tier append '-fast-tier':"
+    " gpt-4o-mini-fast-tier."
+)
+MOCK_DATA_FACTS = "Variables that replace real external data during the whole simulation."
+UNLESS_STORED = "Needed without testCaseId."
+MOCK_ENTRIES = "{variableName, value}"
+
 Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
 
 
 class MockEntry(Arguments):
     variable_name: Annotated[str, Field(min_length=1, description="Name between {{ }}.")]
-    value: str
+    value: Annotated[str, ValueAsText]
 
 
 class DraftArguments(ForAgent):
     """Holds the fields of a test case that does not exist yet."""
 
-    user_prompt: Annotated[
-        Prose, Field(description="Who the simulated user is and wants: 'You are…'")
-    ]
-    success_criteria: Annotated[
-        Prose, Field(description="What the agent must do: the only text a run is judged by.")
-    ]
-    label: Annotated[str, Field(max_length=256, description="Name in reports.")] = ""
-    llm_model: Annotated[
-        str, Field(min_length=1, description="Model that plays the agent, such as gpt-5.2.")
-    ] = ""
+    agent_id: AnsweringAgentId
+    user_prompt: Annotated[Prose, Field(description=PROMPT_FACTS)]
+    success_criteria: Annotated[Prose, Field(description=CRITERIA_FACTS)]
+    label: Annotated[str, Field(max_length=256, description=LABEL_FACTS)] = ""
+    llm_model: Annotated[str, Field(description=MODEL_FACTS)] = ""
     mock_data: Annotated[
-        list[MockEntry],
-        Field(max_length=100, description="Values for the agent's variables."),
-        SentAsList,
+        list[MockEntry], Field(max_length=100, description=MOCK_DATA_FACTS), list_of(MOCK_ENTRIES)
     ] = []
     attempt: Annotated[
         int,
@@ -67,7 +74,7 @@ class DraftArguments(ForAgent):
         Field(
             ge=1,
             le=LARGEST_COUNT,
-            description="Attempts in each batch run; each costs model calls.",
+            description="Independent simulations in each batch run; each costs model calls.",
         ),
         NotBool,
     ] = 1
@@ -78,14 +85,14 @@ class CheckTestCase(DraftArguments):
         TestCaseId,
         Field(description="A stored test case; checked with the other arguments in it."),
     ] = ""
-    user_prompt: Annotated[Prose, Field(description="Needed without testCaseId.")] = ""
-    success_criteria: Annotated[Prose, Field(description="Needed without testCaseId.")] = ""
+    user_prompt: Annotated[Prose, Field(description=f"{PROMPT_FACTS} {UNLESS_STORED}")] = ""
+    success_criteria: Annotated[Prose, Field(description=f"{CRITERIA_FACTS} {UNLESS_STORED}")] = ""
     attempt: Annotated[
         int,
         Field(
             ge=1,
             le=LARGEST_COUNT,
-            description="Attempts in each batch run.",
+            description="Independent simulations in each batch run.",
             json_schema_extra=hide_default,
         ),
         NotBool,

@@ -22,7 +22,8 @@ from sigmamind_mcp.tools.answers import (
     format_time,
     pluralize,
 )
-from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
+from sigmamind_mcp.tools.argument_forms import NotBool, list_of
+from sigmamind_mcp.tools.arguments import AnsweringAgentId, ForAgent, Id
 from sigmamind_mcp.tools.call_context import CallContext, Confirmation
 from sigmamind_mcp.tools.launch_plan import (
     CASES_NAMED,
@@ -39,16 +40,20 @@ LOST_ID = "The API gave no usable id. list_batch_runs will show the batch run."
 
 
 class CreateBatchRun(ForAgent):
+    agent_id: AnsweringAgentId
     test_cases: Annotated[
         list[Id],
-        Field(min_length=1, description="Ids from list_test_cases, each once."),
-        SentAsList,
+        Field(
+            min_length=1,
+            description="From list_test_cases, each once; simulated independently.",
+        ),
+        list_of("test case ids"),
     ]
     confirm_attempts: Annotated[
-        int | None,
-        Field(ge=1, description="Its attempts, if a person agreed; needed when high."),
+        int,
+        Field(ge=0, description="Its attempts, if a person agreed; needed when high."),
         NotBool,
-    ] = None
+    ] = 0
     allow_duplicate: Annotated[
         bool, Field(description="Start the same again within 10 minutes.")
     ] = False
@@ -229,7 +234,7 @@ async def _require_agreement(
     Raises:
         NotConfirmed: the launch needs a confirmation and has none.
     """
-    given = args.confirm_attempts
+    given = args.confirm_attempts or None
     size, number = cost.describe(), cost.describe_number()
     if given not in (None, cost.plan.attempts.least):
         raise NotConfirmed(

@@ -9,7 +9,8 @@ from sigmamind_mcp.insight.case_definitions import DefinitionEdit
 from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.tools.answers import AnswerPart, one_line, truncate_text
-from sigmamind_mcp.tools.arguments import Id, NotBool, SentAsList
+from sigmamind_mcp.tools.argument_forms import NotBool, list_of
+from sigmamind_mcp.tools.arguments import Id
 
 QUOTE_CHARACTERS = 320
 PROSE_CHARACTERS = 500
@@ -20,7 +21,7 @@ MAX_EDITS = 8
 ROLE_CHARACTERS = 20
 NO_REMARKS = "(no remarks to read)"
 
-JobIds = Annotated[list[Id], Field(max_length=100), SentAsList]
+JobIds = Annotated[list[Id], Field(max_length=100), list_of("job ids")]
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 
 

@@ -22,13 +22,8 @@ from sigmamind_mcp.tools.answers import (
     fit_items,
     pluralize,
 )
-from sigmamind_mcp.tools.arguments import (
-    Arguments,
-    ForAgent,
-    Id,
-    NotBool,
-    SentAsList,
-)
+from sigmamind_mcp.tools.argument_forms import NotBool, list_of
+from sigmamind_mcp.tools.arguments import Arguments, ForAgent, Id
 from sigmamind_mcp.tools.conversations_answer import (
     ConversationShown,
     DefinitionShown,
@@ -72,7 +67,7 @@ class ReadTestRuns(ForAgent):
     turns: Annotated[
         list[TurnPlace],
         Field(max_length=100, description="Without turn, all of that run."),
-        SentAsList,
+        list_of("{jobId, turn, batchId}"),
     ] = []
     verdict: KeptVerdict = None
     test_case_id: KeptTestCase = ""

@@ -30,13 +30,13 @@ from sigmamind_mcp.tools.answers import (
     group_by,
     select_page,
 )
+from sigmamind_mcp.tools.argument_forms import NotBool
 from sigmamind_mcp.tools.arguments import (
     BatchId,
     Detail,
     ForAgent,
     Id,
     JobId,
-    NotBool,
     Paged,
     hide_default,
 )
@@ -329,7 +329,7 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
     answer = TestRunList(
         batch_id=args.batch_id,
         agent_id=args.agent_id,
-        page=args.page,
+        page=runs.page.place.page,
         size=args.size,
         total_count=len(runs.matching),
         passed=verdicts.count("passed"),
@@ -346,7 +346,7 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
             " get_batch_run shows the test cases."
         )
     if args.detail == "full":
-        answer.raw = {"testRuns": [_drop_conversation(run.raw) for run in shown]}
+        answer.raw = {"testRuns": [_omit_conversation(run.raw) for run in shown]}
     return answer
 
 
@@ -363,7 +363,7 @@ def _get_title(run: TestRun) -> str | None:
     return truncate_line(run.test_case.title, LABEL_CHARACTERS) if run.test_case else None
 
 
-def _drop_conversation(raw: JSONObject) -> JSONObject:
+def _omit_conversation(raw: JSONObject) -> JSONObject:
     return {name: value for name, value in raw.items() if name not in CONVERSATION_FIELDS}
 
 

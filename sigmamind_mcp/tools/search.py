@@ -17,7 +17,8 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments
 from sigmamind_mcp.insight.text_search import parse_search
 from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items, pluralize
-from sigmamind_mcp.tools.arguments import ForAgent, Id, NotBool, SentAsList
+from sigmamind_mcp.tools.argument_forms import NotBool, list_of
+from sigmamind_mcp.tools.arguments import ForAgent, Id
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 from sigmamind_mcp.tools.parts import truncate_line
@@ -65,7 +66,7 @@ class SearchTestRuns(ForAgent):
     batch_ids: Annotated[
         list[Id],
         Field(max_length=MAX_BATCH_RUNS, description="Not the newest."),
-        SentAsList,
+        list_of("batch run ids"),
     ] = []
     batch_runs: Annotated[
         int, Field(ge=1, le=MAX_BATCH_RUNS, description="How many of the newest."), NotBool

@@ -9,12 +9,12 @@ from typing import Any
 
 from sigmamind_mcp.api import idempotency, pool, transport, walks
 from sigmamind_mcp.cli import ENVIRONMENT, build_parser
-from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import GUIDES, KINDS
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES, FULL_CHARACTERS
+from sigmamind_mcp.tools.schemas import ID_LENGTHS
 from sigmamind_mcp.transports import sse, stdio, traffic, uvicorn_server
 from sigmamind_mcp.uris import TEMPLATES
 
@@ -54,9 +54,17 @@ def _write_head() -> Iterator[str]:
 def _write_tools() -> Iterator[str]:
     yield "## Tools"
     yield ""
-    yield "A tool rejects unknown arguments, and the error lists the valid ones. `null` means not given. An id has letters,"
-    yield "digits, `_` and `-`, at most 128 characters. An agent's id works with or without the prefix `agent_`. If"
-    yield "`SIGMAMIND_AGENT_ID` is set, `agentId` is optional."
+    yield "A tool rejects unknown arguments, and the error lists the valid ones. `null` means not given; so does an empty text"
+    yield "for an argument that is not required. What n8n and Cursor add to every call (`sessionId`, `action`, `chatInput`,"
+    yield "`toolCallId`, `random_string`) is ignored. A list, or an entry of it, can be JSON text. A mock value can be a number,"
+    yield "`true` or `false`; it becomes a text as JavaScript writes it: 10.0 becomes `10`, 1e3 becomes `1000`. `null` is refused,"
+    yield "and an empty value stays."
+    yield ""
+    yield "A list continues with the call in `nextCalls`: the same arguments with a `cursor`, which counts instead of `page`. A"
+    yield "cursor with other arguments is refused."
+    yield ""
+    yield "An id has letters, digits, `_` and `-`, at most 128 characters. An agent's id works with or without the prefix `agent_`."
+    yield "If `SIGMAMIND_AGENT_ID` is set, `agentId` is optional."
     yield ""
     yield "Every answer has a text and structured content with the same facts. A field without a value is absent. Any answer"
     yield "can have these fields:"
@@ -122,12 +130,11 @@ def _describe_argument(argument: Schema) -> str:
 
 
 def _describe_string(argument: Schema) -> str:
-    if argument.get("pattern") == ID_PATTERN:
-        return "id"
     most = argument.get("maxLength")
+    if most == ID_LENGTHS["maxLength"]:
+        return "id"
     limit = f", at most {most:,} characters" if most else ""
-    may_be_empty = argument.get("minLength") is None and "pattern" not in argument
-    return f"text{limit}" if may_be_empty else f"text{limit}, not empty"
+    return f"text{limit}, not empty" if "minLength" in argument else f"text{limit}"
 
 
 def _describe_integer(argument: Schema) -> str:

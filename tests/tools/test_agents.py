@@ -72,6 +72,42 @@ async def test_agent_comes_without_any_credential(
         assert result.structured_content["raw"]["agentSettings"]["maxTokens"] == 512
 
 
+async def test_agent_names_its_tools(mcp: Client, fake_api: FakeAPI) -> None:
+    tools: list[Any] = [
+        {"type": "voice_transfer_call"},
+        {"type": "integration", "name": "look up\norder"},
+        {"type": "function", "function": {"name": "refund", "parameters": {}}},
+        {"toolName": "x" * 200},
+        {"name": "Bearer canary_abcdefgh"},
+        "plain",
+        {"name": " ", "type": 7},
+        None,
+        7,
+    ]
+    fake_api.answer("GET", "/v1/agents/agent_1", {**AGENT, "tools": tools})
+    named = ["voice_transfer_call", "look up order", "refund", MASK, "plain"]
+
+    result = await mcp.call_tool("get_agent", {"agentId": "agent_1"})
+
+    shown = result.structured_content["toolNames"]
+    assert [name for name in shown if "x" * 80 not in name] == named
+    assert len(shown) == 6 and max(map(len, shown)) < 130
+    assert result.structured_content["toolCount"] == 9
+    assert "tools: voice_transfer_call, look up order, refund" in text_of(result)
+
+
+async def test_agent_with_many_tools_says_how_many_are_named(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    tools = [{"name": f"tool_{number}"} for number in range(60)]
+    fake_api.answer("GET", "/v1/agents/agent_1", {**AGENT, "tools": tools})
+
+    result = await mcp.call_tool("get_agent", {"agentId": "agent_1"})
+
+    assert len(result.structured_content["toolNames"]) == 50
+    assert "Cut: toolNames, 50 of 60 shown." in text_of(result)
+
+
 @pytest.mark.parametrize(
     "harmless",
     [

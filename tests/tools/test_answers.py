@@ -203,16 +203,94 @@ async def test_walking_the_pages_of_a_list_yields_every_item_once(
         )
         assert answer["totalCount"] == 173 and answer["failed"] == 87
         seen += [row["jobId"] for row in answer["testRuns"]]
+        assert len(seen) <= 173
         calls += 1
-        assert (
-            ("skip" in str(answer.get("nextCalls")))
-            is ("Cut: this page" in text_of(result))
-            is ("cut" in answer)
-        )
+        assert ("Cut: this page" in text_of(result)) is ("cut" in answer)
         call = answer["nextCalls"][0]["arguments"] if "nextCalls" in answer else None
 
     assert seen == [run["jobId"] for run in runs if run["isSuccessful"]]
     assert calls <= 173 / size + 20  # where a page is cut, the calls after it are not small ones
+
+
+LISTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "list_agents": ("/v1/agents", "agents", {"nameContains": "a"}),
+    "list_test_cases": ("/v1/test-cases", "testCases", {"agentId": AGENT, "labelContains": "a"}),
+    "list_batch_runs": ("/v1/batch-runs", "batchRuns", {"agentId": AGENT}),
+    "list_test_runs": ("/v1/test-runs", "testRuns", {**IN_BATCH, "verdict": "passed"}),
+}
+
+
+def serve_lists(fake_api: FakeAPI, count: int) -> None:
+    """Serve so many agents, test cases, batch runs and passed test runs."""
+    cases = [{**CASE, "testCaseId": f"tc_{number}"} for number in range(count)]
+    agents = [{"agentId": f"agent_{number}", "agentName": "a"} for number in range(count)]
+    runs = [{**RUN, "jobId": f"job_{number}"} for number in range(count)]
+    batch_runs = [{**BATCH, "batchId": f"batch_{number}"} for number in range(count)]
+
+    def list_batch_runs(asked: Any) -> Any:
+        number, size = int(asked.query["page"]), int(asked.query["size"])
+        shown = batch_runs[number * size : (number + 1) * size]
+        return {"data": shown, "page": number, "size": size, "totalCount": count,
+                "hasNext": (number + 1) * size < count}  # fmt: skip
+
+    fake_api.answer("GET", "/v1/agents", page(agents))
+    fake_api.answer("GET", "/v1/test-cases", cases)
+    fake_api.answer("GET", "/v1/test-runs", page(runs))
+    fake_api.answer("GET", "/v1/batch-runs", list_batch_runs)
+
+
+def find_continuation(result: Any, tool: str) -> dict[str, Any] | None:
+    calls = result.structured_content.get("nextCalls", [])
+    return next((call["arguments"] for call in calls if call["tool"] == tool), None)
+
+
+@pytest.mark.parametrize("tool", LISTS)
+async def test_each_list_continues_with_the_same_arguments_and_a_cursor(
+    mcp: Client, fake_api: FakeAPI, tool: str
+) -> None:
+    _, rows, call = LISTS[tool]
+    serve_lists(fake_api, 25)
+    sent: dict[str, Any] | None = {**call, "size": 10, "page": 1}
+    seen: list[str] = []
+
+    while sent is not None:
+        result = await mcp.call_tool(tool, sent)
+        seen += [json.dumps(row) for row in result.structured_content[rows]]
+        assert len(seen) <= 15
+        further = find_continuation(result, tool)
+        if further is not None:
+            assert {name: further[name] for name in further if name != "cursor"} == {
+                **call, "size": 10, "page": 1,
+            }  # fmt: skip
+        sent = further
+
+    assert len(seen) == len(set(seen)) == 15
+
+
+@pytest.mark.parametrize("tool", LISTS)
+async def test_cursor_of_a_list_with_other_arguments_is_refused_unsent(
+    mcp: Client, fake_api: FakeAPI, tool: str
+) -> None:
+    _, _, call = LISTS[tool]
+    serve_lists(fake_api, 25)
+    further = find_continuation(await mcp.call_tool(tool, {**call, "size": 10}), tool)
+    assert further
+    fake_api.asked.clear()
+    filters = set(call) | {"size"}
+    others = [{**further, name: further[name] + 1 if name == "size" else f"{further[name]}x"}
+              for name in filters - {"verdict"}]  # fmt: skip
+    others.append({name: value for name, value in further.items() if name != "size"})
+    if "verdict" in call:
+        others.append({**further, "verdict": "failed"})
+
+    for arguments in others:
+        result = await mcp.call_tool(tool, arguments)
+        if "size" in arguments or tool != "list_batch_runs":  # its default size is 10
+            assert result.is_error and "list with other arguments" in text_of(result), arguments
+            assert fake_api.asked == []
+    for other in set(LISTS) - {tool}:
+        mixed = {**LISTS[other][2], "cursor": further["cursor"]}
+        assert "list with other arguments" in text_of(await mcp.call_tool(other, mixed))
 
 
 async def test_people_find_cases_and_batch_runs_by_label(mcp: Client, fake_api: FakeAPI) -> None:

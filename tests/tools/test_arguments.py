@@ -5,14 +5,20 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
+from sigmamind_mcp.tools.argument_forms import ADDED_BY_CLIENTS
+from sigmamind_mcp.tools.arguments import ForAgent, read_arguments
+from sigmamind_mcp.tools.schemas import input_schema
 from tests.conftest import text_of
 from tests.support.fake_api import BATCH, FakeAPI, page
+from tests.test_hostile_input import CALLS
 
 pytestmark = pytest.mark.anyio
 
 AGENT = "agent_D5D0p7TUs66TTAEAx"
 IN_BATCH = {"agentId": AGENT, "batchId": "batch_1"}
 IN_RUN = {**IN_BATCH, "jobId": "job_1"}
+IN_CASE = {"agentId": AGENT, "testCaseId": "tc_1"}
 NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
 
 
@@ -47,12 +53,24 @@ NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
         ("create_test_case", {**NEW_CASE, "mockData": [{"name": "a"}]}, "mockData[0].variableName is missing."),
         ("create_test_case", {**NEW_CASE, "mockData": {"a": "b"}}, "mockData must be a list of {variableName, value}."),
         ("create_test_case", {**NEW_CASE, "mockData": ["a"]}, "mockData[0] must be an object"),
-        ("create_test_case", {**NEW_CASE, "mockData": [{"variableName": "a", "value": 1}]}, "mockData[0].value must be a text."),
+        ("create_test_case", {**NEW_CASE, "mockData": [{"variableName": "a", "value": None}]}, "mockData[0].value must be a text, a number, true or false."),
         ("create_test_case", {**NEW_CASE, "attempt": 10**4000}, "attempt must be 1000000000 or less."),
         ("create_batch_run", {"agentId": AGENT, "testCases": []}, "testCases must not be empty."),
         ("create_batch_run", {"agentId": AGENT, "testCases": "tc_1"}, "testCases must be a list of test case ids."),
         ("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1", "tc_2", "tc_1"]}, "tc_1 is there twice."),
         ("create_batch_run", {"agentId": AGENT, "testCases": ["tc/1"]}, "testCases[0] must be an id"),
+        ("diagnose_batch_run", {**IN_BATCH, "jobIds": "job_1"}, "jobIds must be a list of job ids."),
+        ("compare_batch_runs", {"agentId": AGENT, "baseBatchId": "a", "candidateBatchId": "b", "baseJobIds": 7}, "baseJobIds must be a list of job ids."),
+        ("update_test_case", {**IN_CASE, "clear": "label"}, "clear must be a list of field names."),
+        ("update_test_case", {**IN_CASE, "clear": ["attempt"]}, "clear[0] must be one of 'label' or 'llmModel'."),
+        ("update_test_case", {**IN_CASE, "clear": ["label"], "label": "x"}, "clear empties label, which has a new value too."),
+        ("list_test_cases", {"agentId": AGENT, "cursor": "page:3,skip:4"}, "cursor is not one that this tool has returned."),
+        ("list_test_cases", {"agentId": AGENT, "cursor": "page:3,skip:4,list:5"}, "cursor continues a list with other arguments."),
+        ("get_batch_run", {"agentId": "", "batchId": "b"}, "agentId is missing."),
+        ("get_batch_run", {**IN_BATCH, "batchId": ""}, "batchId must be an id"),
+        ("get_batch_run", {**IN_BATCH, "other": ""}, "get_batch_run does not take other."),
+        ("get_batch_run", {**IN_BATCH, "SessionId": "a"}, "get_batch_run does not take SessionId."),
+        ("create_test_case", {**NEW_CASE, "mockData": [{"variableName": "a", "value": "b", "sessionId": "c"}]}, "does not take mockData[0].sessionId"),
         ("get_test_run", {**IN_RUN, "fromTurn": 0}, "fromTurn must be 1 or more."),
         ("list_test_runs", {**IN_BATCH, "verdict": "broken"}, "verdict must be one of 'passed', 'failed' or 'undecided'."),
     ],
@@ -89,3 +107,54 @@ async def test_list_sent_as_json_text_is_accepted(mcp: Client, fake_api: FakeAPI
     await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": '["tc_1", "tc_2"]'})
 
     assert fake_api.posts[0].body["testCases"] == ["tc_1", "tc_2"]
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
+def test_empty_text_for_an_option_is_not_given_in_any_tool(tool: Tool) -> None:
+    call = CALLS[tool.name]
+    schema = input_schema(tool.arguments, default_agent_id=None)
+    required = schema.get("required", [])
+    sent = {name: value for name, value in call.items() if name in required}
+    options = set(schema["properties"]) - set(required)
+    empty: list[dict[str, Any]] = [{}, dict.fromkeys(options, ""), dict.fromkeys(options)]
+    read = [
+        read_arguments(tool.arguments, {**sent, **more}, tool=tool.name, default_agent_id=None)
+        for more in empty
+    ]
+
+    assert read[0] == read[1] == read[2]
+    assert read[0].model_fields_set == read[1].model_fields_set == read[2].model_fields_set
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
+def test_what_known_clients_add_is_ignored_by_every_tool(tool: Tool) -> None:
+    call = CALLS[tool.name]
+    added = dict.fromkeys(ADDED_BY_CLIENTS, "x")
+
+    plain, more = [
+        read_arguments(tool.arguments, sent, tool=tool.name, default_agent_id=None)
+        for sent in (call, {**call, **added})
+    ]
+
+    assert plain == more
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_empty_agent_id_uses_the_default_agent(empty: str | None) -> None:
+    args = read_arguments(ForAgent, {"agentId": empty}, tool="x", default_agent_id="agent_9")
+
+    assert args.agent_id == "agent_9"
+
+
+async def test_mock_values_and_lists_are_stored_as_they_were_meant(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("POST", "/v1/test-cases", lambda asked: {**asked.body, "testCaseId": "tc_1"})
+    entries = [{"variableName": "n", "value": 42}, '{"variableName": "b", "value": true}']
+
+    await mcp.call_tool("create_test_case", {**NEW_CASE, "label": "", "mockData": entries})
+
+    assert fake_api.posts[0].body == {
+        **NEW_CASE,
+        "mockData": [{"variableName": "n", "value": "42"}, {"variableName": "b", "value": "true"}],
+    }

@@ -310,12 +310,59 @@ async def test_walking_the_pages_of_batch_runs_yields_every_one_once(
     while call is not None:
         answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
         seen += [row["batchId"] for row in answer["batchRuns"]]
+        assert len(seen) <= len(batches)
         going_on = [
             next_call
             for next_call in answer.get("nextCalls", [])
             if next_call["tool"] == "list_batch_runs"
         ]
         call = going_on[0]["arguments"] if going_on else None
+
+    assert seen == [batch["batchId"] for batch in batches]
+
+
+async def test_api_that_serves_one_long_page_loses_and_repeats_no_batch_run(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    cases = [{**CASE, "label": f"{LONG}{number}"} for number in range(5)]
+    batches = [{**BATCH, "batchId": f"batch_{n}", "testCases": cases} for n in range(130)]
+    fake_api.answer("GET", "/v1/batch-runs", batches)
+    seen: list[str] = []
+    call: dict[str, Any] | None = {"agentId": AGENT, "size": 5}
+
+    while call is not None:
+        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
+        seen += [row["batchId"] for row in answer["batchRuns"]]
+        assert len(seen) <= len(batches)
+        further = answer["nextCalls"][0]
+        call = further["arguments"] if further["tool"] == "list_batch_runs" else None
+
+    assert seen == [batch["batchId"] for batch in batches]
+    assert "cut" not in answer
+
+
+async def test_api_whose_pages_become_smaller_loses_and_repeats_no_batch_run(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    batches = [{**BATCH, "batchId": f"batch_{number}"} for number in range(95)]
+    most = 30
+
+    def one_page(asked: Any) -> Any:
+        number, size = int(asked.query["page"]), min(int(asked.query["size"]), most)
+        part = batches[number * size : (number + 1) * size]
+        return page(part, page=number, size=size, totalCount=95, hasNext=(number + 1) * size < 95)
+
+    fake_api.answer("GET", "/v1/batch-runs", one_page)
+    seen: list[str] = []
+    call: dict[str, Any] | None = {"agentId": AGENT, "size": 50}
+
+    while call is not None:
+        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
+        seen += [row["batchId"] for row in answer["batchRuns"]]
+        assert len(seen) <= len(batches)
+        further = answer["nextCalls"][0]
+        call = further["arguments"] if further["tool"] == "list_batch_runs" else None
+        most = 20
 
     assert seen == [batch["batchId"] for batch in batches]
 
@@ -342,6 +389,7 @@ async def test_api_that_pages_by_less_than_asked_loses_no_batch_run(
     while call is not None:
         answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
         seen += [row["batchId"] for row in answer["batchRuns"]]
+        assert len(seen) <= len(batches)
         going_on = [
             next_call
             for next_call in answer.get("nextCalls", [])

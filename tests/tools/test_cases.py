@@ -142,6 +142,36 @@ async def test_nothing_to_change_is_refused_without_a_request(
     assert fake_api.asked == []
 
 
+async def test_empty_texts_change_nothing(mcp: Client, fake_api: FakeAPI) -> None:
+    empty = dict.fromkeys(("label", "llmModel", "userPrompt", "successCriteria", "attempt"), "")
+
+    result = await mcp.call_tool("update_test_case", {**CALL, **empty})
+
+    assert result.is_error and "clear empties label or llmModel" in text_of(result)
+    assert fake_api.asked == []
+
+
+async def test_clear_empties_a_text(mcp: Client, fake_api: FakeAPI) -> None:
+    stored(fake_api, CASE)
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "llmModel": "", "clear": ["label"]})
+
+    assert fake_api.asked[1].body == {"agentId": AGENT, **WRITTEN, "label": ""}
+    assert result.structured_content["changes"] == [
+        {"field": "label", "before": CASE["label"], "after": ""}
+    ]
+    assert not result.structured_content["notAsSent"]
+
+
+async def test_api_may_show_a_cleared_text_as_null(mcp: Client, fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", PATH, {**CASE, "label": None})
+    fake_api.answer("PUT", PATH, CASE)
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "clear": ["label"]})
+
+    assert not result.structured_content["notAsSent"]
+
+
 @pytest.mark.parametrize(
     ("status", "unknown"), [(500, True), (504, True), (400, False), (404, False)]
 )
