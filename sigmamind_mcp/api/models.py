@@ -225,8 +225,9 @@ class TestRun(Record):
     @property
     def has_ended(self) -> bool:
         """Whether the API gives an end, readable or not."""
-        ends = [self.raw.get(name) for name in END_NAMES]
-        return self.completed_date is not None or any(map(_gives_time, ends))
+        if self.completed_date is not None or "completedDate" in self.unreadable_fields():
+            return True
+        return any(_gives_time(self.raw.get(name)) for name in END_NAMES)
 
     @property
     def verdict(self) -> Verdict:

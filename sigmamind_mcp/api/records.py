@@ -74,6 +74,7 @@ class Record(BaseModel, _Source):
         left_out = {to_camel(name) for name in fields}
         losses = [name for name in self.unreadable_fields() if name.split(".")[0] in left_out]
         copied._unreadable = tuple(dict.fromkeys([*getattr(self, "_unreadable", ()), *losses]))
+        copied._is_whole = getattr(self, "_is_whole", False) and not losses
         plain = {name: value for name, value in self.raw.items() if not _is_container(value)}
         copied._raw = plain
         return copied

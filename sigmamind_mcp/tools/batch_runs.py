@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sigmamind_mcp.api.batch_run_pages import MAX_SIZES_TRIED
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.listings import Page
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.api.run_reading import (
     BatchRunStatus,
@@ -217,8 +218,16 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     notes = note_listing("batch run", page, lambda batch_run: batch_run.batch_id, start=start)
     answer = await fit_items(len(left.items), build, notes)
     if is_other_page:
-        answer.hint = f"The API answered with page {place.page}, whatever page is asked for."
+        answer.hint = _explain_other_page(page, asked=asked_page)
     return answer
+
+
+def _explain_other_page(page: Page[BatchRun], *, asked: int) -> str:
+    size, total = page.size or 1, page.total or 0
+    if not page.has_next and asked * size >= total > 0:
+        last = (total - 1) // size
+        return f"Page {asked} is past the end; the last one is {last}."
+    return f"The API answered with page {page.number}, whatever page is asked for."
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:

@@ -158,7 +158,9 @@ class TurnShown(AnswerPart):
     turn: int = Field(description="Counts from 1.")
     role: str
     content: str
-    tool_calls: list[str] = Field(default=[], description="Tool calls and results, a line each.")
+    tool_calls: list[str] | None = Field(
+        default=None, description="Tool calls and results, a line each."
+    )
     tool_name: str | None = Field(default=None, description="The tool that a tool's turn is from.")
     other_fields: str | None = Field(
         default=None, description="What the API shows of a turn with nothing else, as JSON."
@@ -171,13 +173,13 @@ class TurnShown(AnswerPart):
             turn=number,
             role=turn.role,
             content=turn.text,
-            tool_calls=turn.tool_calls,
+            tool_calls=list(turn.tool_calls) or None,
             tool_name=turn.tool_name,
             other_fields=turn.other_fields,
         )
 
     def render(self) -> str:
-        text = TurnText(self.content, self.tool_calls, self.tool_name, self.other_fields)
+        text = TurnText(self.content, self.tool_calls or [], self.tool_name, self.other_fields)
         return render_turn(self.turn, self.role, text)
 
 

@@ -358,7 +358,7 @@ async def test_other_peoples_text_stands_cleaned_inside_the_fence(
         (
             "list_batch_runs",
             {"agentId": AGENT, "page": 7},
-            "This page is past the end; the last one is 0.",
+            "Page 7 is past the end; the last one is 0.",
         ),
         (
             "list_test_runs",

@@ -285,7 +285,7 @@ async def test_named_runs_that_differ_from_the_filters_are_counted(
         ({"turns": [{"jobId": "j1", "at": 1}]}, "It takes: jobId, turn, batchId."),
         ({"turns": ["j1"]}, "turns[0] must be an object with jobId, turn, batchId."),
         ({"turns": "j1"}, "turns must be a list of {jobId, turn, batchId}."),
-        ({"jobIds": 7}, "jobIds must be a list of ids."),
+        ({"jobIds": 7}, "jobIds must be a list of job ids."),
         ({"turns": [{"jobId": "j1", "turn": 0}]}, "turns[0].turn must be 1 or more."),
         ({"cursor": "page:1"}, "cursor is not one that this tool has returned."),
         ({"batchId": None}, "batchId is missing."),

@@ -159,7 +159,7 @@ async def test_full_answer_stays_below_60_000_characters(
 
 
 @pytest.mark.anyio
-async def test_quotes_and_pairs_show_tool_calls_media_and_the_same_numbers(
+async def test_quotes_show_tool_calls_media_and_the_same_numbers(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     calling = {"role": "agent", "content": "Your refund is late.", "tool_calls": [CALL]}
@@ -170,13 +170,8 @@ async def test_quotes_and_pairs_show_tool_calls_media_and_the_same_numbers(
     messages = [silent, result, question, calling]
     failed = {"isSuccessful": False, "remarks": "The refund is late."}
     serve_conversation(fake_api, messages, **failed)
-    passed = {**RUN, "jobId": "job_2", "conversation": [question, calling]}
-    fake_api.answer("GET", "/v1/test-runs/job_2", passed)
 
     diagnosis = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
-    compared = await mcp.call_tool(
-        "compare_test_runs", {**IN_RUN, "otherJobId": "job_2", "otherBatchId": IN_BATCH["batchId"]}
-    )
 
     for quote in (
         "turn 3 (last turns) user: Why? [image]",
@@ -184,7 +179,6 @@ async def test_quotes_and_pairs_show_tool_calls_media_and_the_same_numbers(
     ):
         assert quote in text_of(diagnosis)
     assert "turn 2 (" not in text_of(diagnosis)
-    assert "The agent says similar things in both conversations." in text_of(compared)
 
 
 FORGED = "The refund of {{customer_name}} is sent . Is it null ?"
