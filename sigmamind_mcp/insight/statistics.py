@@ -10,6 +10,14 @@ from itertools import accumulate
 from operator import mul
 from typing import NamedTuple
 
+from sigmamind_mcp.insight.distributions import (
+    NEGLIGIBLE,
+    Distribution,
+    compute_normal_tail,
+    convolve,
+    list_hypergeometric,
+)
+
 ALPHA = 0.05
 """The significance level: the accepted risk of calling noise a change."""
 
@@ -18,6 +26,9 @@ Z = 1.959963984540054
 
 MAX_EXACT_ATTEMPTS = 4_000
 """Up to this many attempts on both sides together, exact integers are fast enough."""
+
+MAX_CMH_OUTCOMES = 10_000
+"""Up to this many possible outcomes, the test of all cases together is exact."""
 
 TIE_TOLERANCE = 1 + 1e-7
 """Probabilities within this factor are equal but for rounding (R's `fisher.test` uses the same)."""
@@ -42,6 +53,10 @@ class Counts(NamedTuple):
     def plus(self, other: "Counts") -> "Counts":
         """Return both counts together."""
         return Counts(self.passed + other.passed, self.decided + other.decided)
+
+    def count_failures(self) -> "Counts":
+        """Return the same attempts with failures for passes."""
+        return Counts(self.decided - self.passed, self.decided)
 
 
 Stratum = tuple[Counts, Counts]
@@ -73,7 +88,7 @@ def compute_fisher_p(base: Counts, candidate: Counts) -> float:
     `fisher.test`: add up all outcomes that are at most as likely as the observed one.
     """
     if base.decided + candidate.decided > MAX_EXACT_ATTEMPTS:
-        return _sum_unlikely(_estimate_distribution(base, candidate))
+        return compute_cmh_p([(base, candidate)])
     ways, observed = _count_ways(base, candidate)
     limit = ways[observed]
     unlikely = sum(count for count in ways if count <= limit)
@@ -84,17 +99,22 @@ def compute_cmh_p(strata: Iterable[Stratum]) -> float:
     """Return the exact two-sided p value of the Cochran-Mantel-Haenszel test.
 
     It compares base and candidate within each stratum. A stratum with an empty side, or in which
-    all attempts passed or all failed, has no effect.
+    all attempts passed or all failed, has no effect. With more than 10,000 possible outcomes it is
+    the normal approximation with continuity correction.
 
     Source: Agresti, "Categorical Data Analysis", exact conditional tests of 2 x 2 x K tables.
-    Same as R's `mantelhaen.test(exact = TRUE)`.
+    Same as R's `mantelhaen.test`, with `exact = TRUE` and with the defaults.
     """
-    probabilities, observed = [1.0], 0
-    for base, candidate in strata:
-        distribution = _compute_distribution(base, candidate)
-        probabilities = _convolve(probabilities, distribution.probabilities)
-        observed += distribution.observed
-    return _sum_unlikely(_Distribution(probabilities, observed))
+    telling = [stratum for stratum in strata if _count_outcomes(*stratum) > 1]
+    if sum(_count_outcomes(*stratum) - 1 for stratum in telling) > MAX_CMH_OUTCOMES:
+        return _approximate_cmh_p(telling)
+    distribution, observed = Distribution(0, [1.0]), 0
+    for base, candidate in telling:
+        passed = base.passed + candidate.passed
+        window = list_hypergeometric(base.decided, candidate.decided, passed)
+        distribution = convolve(distribution, window)
+        observed += base.passed
+    return _sum_unlikely(distribution, observed)
 
 
 def adjust_p_values(p_values: Sequence[float]) -> list[float]:
@@ -182,16 +202,6 @@ def find_attempts_to_settle(
     return None
 
 
-class _Distribution(NamedTuple):
-    """The probability of each outcome if both sides are alike, and the index of the observed one.
-
-    An outcome is the number of the passes that belong to the base.
-    """
-
-    probabilities: list[float]
-    observed: int
-
-
 class _Ways(NamedTuple):
     """The number of arrangements that lead to each outcome, and the index of the observed one."""
 
@@ -199,36 +209,22 @@ class _Ways(NamedTuple):
     observed: int
 
 
-def _sum_unlikely(distribution: _Distribution) -> float:
+def _sum_unlikely(distribution: Distribution, observed: int) -> float:
     """Return the probability of all outcomes that are at most as likely as the observed one."""
-    probabilities, observed = distribution
-    limit = probabilities[observed] * TIE_TOLERANCE
-    return min(1.0, math.fsum(chance for chance in probabilities if chance <= limit))
+    limit = distribution.get(observed) * TIE_TOLERANCE
+    unlikely = math.fsum(chance for chance in distribution.probabilities if chance <= limit)
+    return min(1.0, max(unlikely, NEGLIGIBLE))
 
 
-def _compute_distribution(base: Counts, candidate: Counts) -> _Distribution:
-    """Return the hypergeometric distribution of the base's passes, given all passes."""
-    if base.decided + candidate.decided > MAX_EXACT_ATTEMPTS:
-        return _estimate_distribution(base, candidate)
-    ways, observed = _count_ways(base, candidate)
-    total = sum(ways)
-    return _Distribution([count / total for count in ways], observed)
-
-
-def _estimate_distribution(base: Counts, candidate: Counts) -> _Distribution:
-    """Return the same distribution, from logarithms of the binomial coefficients."""
-    passed = base.passed + candidate.passed
-    outcomes = _list_outcomes(base, candidate)
-    logarithms = []
-    for k in outcomes:
-        base_ways = _log_binomial(base.decided, k)
-        candidate_ways = _log_binomial(candidate.decided, passed - k)
-        logarithms.append(base_ways + candidate_ways)
-    largest = max(logarithms)  # subtracted, so that the exponentials neither overflow nor vanish
-    weights = [math.exp(logarithm - largest) for logarithm in logarithms]
-    total = math.fsum(weights)
-    probabilities = [weight / total for weight in weights]
-    return _Distribution(probabilities, base.passed - outcomes.start)
+def _approximate_cmh_p(strata: Sequence[Stratum]) -> float:
+    excess = variance = 0.0
+    for base, candidate in strata:
+        total = base.plus(candidate)
+        excess += base.passed - base.decided * total.rate
+        spread = total.rate * (1 - total.rate) * total.decided / (total.decided - 1)
+        variance += base.decided * candidate.decided / total.decided * spread
+    z = max(0.0, abs(excess) - 0.5) / math.sqrt(variance)
+    return 2 * compute_normal_tail(z)
 
 
 def _count_ways(base: Counts, candidate: Counts) -> _Ways:
@@ -249,6 +245,10 @@ def _list_outcomes(base: Counts, candidate: Counts) -> range:
     return range(max(0, passed - candidate.decided), min(base.decided, passed) + 1)
 
 
+def _count_outcomes(base: Counts, candidate: Counts) -> int:
+    return len(_list_outcomes(base, candidate))
+
+
 @lru_cache(maxsize=8)  # the same sizes come again and again, and a large row takes megabytes
 def _list_binomials(n: int) -> list[int]:
     """Return the binomial coefficients of n, from k = 0 to n."""
@@ -256,21 +256,6 @@ def _list_binomials(n: int) -> list[int]:
     for k in range(n):
         binomials.append(binomials[-1] * (n - k) // (k + 1))
     return binomials
-
-
-def _log_binomial(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
-def _convolve(left: list[float], right: list[float]) -> list[float]:
-    """Return the distribution of the sum of two independent numbers."""
-    # Additions and products only, no FFT: even the smallest probabilities keep all their digits.
-    width = len(right)
-    margin = [0.0] * (width - 1)
-    padded = [*margin, *left, *margin]
-    mirrored = right[::-1]
-    starts = range(len(padded) - len(margin))
-    return [sum(map(mul, padded[start : start + width], mirrored)) for start in starts]
 
 
 def _compute_binomial(n: int, rate: float) -> list[float]:

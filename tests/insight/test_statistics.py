@@ -5,11 +5,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy
 import pytest
 from scipy.stats import binom, binomtest, fisher_exact, norm
+from statsmodels.stats.contingency_tables import StratifiedTable
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from sigmamind_mcp.insight import statistics
 from sigmamind_mcp.insight.statistics import (
     ALPHA,
     Counts,
@@ -338,3 +341,34 @@ def test_equal_rates_are_never_settled() -> None:
         None,
         None,
     ]
+
+
+def test_large_cochran_mantel_haenszel_equals_statsmodels() -> None:
+    random = Random(9)
+    strata = []
+    for _ in range(4):
+        base, candidate = (Counts(random.randint(7_500, 7_600), 9_000) for _ in range(2))
+        strata.append((base, candidate))
+    tables = [[[side.passed, side.decided - side.passed] for side in stratum] for stratum in strata]
+    expected = StratifiedTable(numpy.transpose(tables)).test_null_odds(correction=True)
+
+    assert compute_cmh_p(strata) == pytest.approx(float(expected.pvalue), rel=1e-9)
+
+
+def test_cochran_mantel_haenszel_approximation_meets_the_exact_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strata = [(Counts(4_500, 5_000), Counts(4_480, 5_000))] * 8
+    exact = compute_cmh_p(strata)
+
+    monkeypatch.setattr(statistics, "MAX_CMH_OUTCOMES", 8 * 1_020 - 1)
+
+    assert compute_cmh_p(strata) != exact
+    assert compute_cmh_p(strata) == pytest.approx(exact, rel=0.01)
+
+
+def test_ten_million_attempts_can_be_compared() -> None:
+    stratum = Counts(9_000_000, 10_000_000), Counts(8_999_000, 10_000_000)
+
+    assert 0.1 < compute_cmh_p([stratum]) < 1
+    assert compute_cmh_p([stratum] * 100) < 1e-10

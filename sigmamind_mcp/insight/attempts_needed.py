@@ -1,0 +1,215 @@
+"""Plan attempts: how many show a drop, and when enough were made to judge a case by its bar."""
+
+import math
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from sigmamind_mcp.insight.distributions import find_normal_quantile, list_binomial
+from sigmamind_mcp.insight.exact_tests import (
+    MAX_BOSCHLOO_SIZE,
+    RateTest,
+    find_rejection_region,
+)
+from sigmamind_mcp.insight.statistics import ALPHA, Counts
+
+WANTED_POWER = 0.8
+MAX_PLANNED_ATTEMPTS = 10_000
+MIN_COUNTED_ATTEMPTS = 5
+"""Fewer attempts on a side are no estimate of its rate."""
+
+BAR_MARGIN = 0.2
+BAR_BETA = 0.2
+
+BarVerdict = Literal["passed", "failed", "continue"]
+
+
+class AttemptsNeeded(NamedTuple):
+    """The attempts on each side that a one-sided test needs, and what the number rests on.
+
+    `attempts` is None if 10,000 are too few. `alpha` is divided by the number of cases.
+    """
+
+    attempts: int | None
+    test: RateTest
+    alpha: float
+    power: float
+    higher_rate: float
+    lower_rate: float
+    cases: int
+
+
+class BarDecision(NamedTuple):
+    """What the attempts so far say about a bar.
+
+    `expected_attempts` has the number until a decision if the true rate is the bar, and if it is
+    0.2 lower: from the first attempt on.
+    """
+
+    verdict: BarVerdict
+    expected_at_bar: float
+    expected_below: float
+
+
+def find_attempts_for_counts(
+    base: Counts, candidate: Counts, *, alpha: float = ALPHA, cases: int = 1
+) -> AttemptsNeeded | None:
+    """Return the attempts that would show the observed difference, if it is the true one.
+
+    None if the rates are equal, or if a side has fewer than 5 decided attempts. Half a pass and
+    half a failure are added to each side, because 5 of 5 is no proof of a rate of 1.
+    """
+    if min(base.decided, candidate.decided) < MIN_COUNTED_ATTEMPTS:
+        return None
+    if base.rate == candidate.rate:
+        return None
+    rates = [(side.passed + 0.5) / (side.decided + 1) for side in (base, candidate)]
+    return find_attempts_for_rates(max(rates), min(rates), alpha=alpha, cases=cases)
+
+
+def find_attempts_for_rates(
+    higher_rate: float, lower_rate: float, *, alpha: float = ALPHA, cases: int = 1
+) -> AttemptsNeeded:
+    """Return the fewest attempts on each side that show such a drop in four of five comparisons.
+
+    Up to 200 on each side it is exact: the first number with that power, which a few larger ones
+    can miss again. Above that it is an approximation for Fisher's test.
+
+    Raises: ValueError if the rates are not in order.
+    """
+    if not 0 <= lower_rate < higher_rate <= 1:
+        raise ValueError("the lower rate must be below the higher one, both from 0 to 1")
+    share = alpha / cases
+    attempts = _search_exact(higher_rate, lower_rate, share)
+    test: RateTest = "Boschloo"
+    if attempts is None:
+        test = "Fisher"
+        attempts = _approximate_attempts(higher_rate, lower_rate, share)
+    is_planned = attempts <= MAX_PLANNED_ATTEMPTS
+    return AttemptsNeeded(
+        attempts if is_planned else None,
+        test,
+        share,
+        WANTED_POWER,
+        higher_rate,
+        lower_rate,
+        cases,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def compute_worse_power(
+    higher_rate: float, lower_rate: float, base_decided: int, candidate_decided: int, alpha: float
+) -> float:
+    """Return the chance that Boschloo's one-sided test calls such a drop; it is exact."""
+    region = find_rejection_region(base_decided, candidate_decided, alpha)
+    base = list_binomial(base_decided, higher_rate)
+    candidate = list_binomial(candidate_decided, lower_rate)
+    terms = []
+    for k, chance in enumerate(base.probabilities, base.first):
+        for passed in range(candidate_decided + 1):
+            # All lower counts of the candidate are in the region too.
+            if k < region.base_limits[k + passed]:
+                break
+            terms.append(chance * candidate.get(passed))
+    return min(1.0, math.fsum(terms))
+
+
+def judge_by_bar(counts: Counts, bar: float, *, cases: int = 1) -> BarDecision:
+    """Say whether the attempts so far pass the bar, fail it, or must go on.
+
+    At a true rate of the bar, it fails with a chance of at most 0.05 divided by the number of
+    cases with a bar; at a rate 0.2 lower it passes with a chance of at most 0.2.
+
+    Source: Wald (1945), "Sequential tests of statistical hypotheses".
+
+    Raises: ValueError if the bar is not above 0.2 and at most 1.
+    """
+    if not BAR_MARGIN < bar <= 1:
+        raise ValueError("a bar is above 0.2 and at most 1")
+    steps = _plan_steps(bar, cases)
+    return BarDecision(
+        _judge_evidence(steps, counts),
+        _compute_expected_attempts(steps, bar),
+        _compute_expected_attempts(steps, bar - BAR_MARGIN),
+    )
+
+
+class _Steps(NamedTuple):
+    """How far a pass and a failure move the evidence for the lower rate, and where it decides."""
+
+    passed: float
+    failed: float
+    pass_at: float
+    fail_at: float
+
+
+def _plan_steps(bar: float, cases: int) -> _Steps:
+    alpha = ALPHA / cases
+    low = bar - BAR_MARGIN
+    failed = math.log((1 - low) / (1 - bar)) if bar < 1 else math.inf
+    return _Steps(
+        math.log(low / bar),
+        failed,
+        math.log(BAR_BETA / (1 - alpha)),
+        math.log((1 - BAR_BETA) / alpha),
+    )
+
+
+def _judge_evidence(steps: _Steps, counts: Counts) -> BarVerdict:
+    failures = counts.decided - counts.passed
+    evidence = counts.passed * steps.passed
+    if failures:  # 0 times infinity is no number
+        evidence += failures * steps.failed
+    if evidence >= steps.fail_at:
+        return "failed"
+    return "passed" if evidence <= steps.pass_at else "continue"
+
+
+@lru_cache(maxsize=256)
+def _compute_expected_attempts(steps: _Steps, rate: float) -> float:
+    """Return the mean number of attempts until a decision, by recursion over their outcomes."""
+    going_on = {0: 1.0}
+    expected = 0.0
+    attempts = 0
+    while math.fsum(going_on.values()) > 1e-9:
+        expected += math.fsum(going_on.values())
+        attempts += 1
+        later: dict[int, float] = {}
+        for passed, chance in going_on.items():
+            for more, probability in ((1, rate), (0, 1 - rate)):
+                counts = Counts(passed + more, attempts)
+                if probability and _judge_evidence(steps, counts) == "continue":
+                    later[counts.passed] = later.get(counts.passed, 0.0) + chance * probability
+        going_on = later
+    return expected
+
+
+def _search_exact(higher_rate: float, lower_rate: float, alpha: float) -> int | None:
+    """Return the first number of attempts with the wanted power; None above 200."""
+    # Exact power can fall when the attempts grow, so each number is tried, from 0.7 times the
+    # approximation on: over a grid of rates and levels, the exact number is at least 0.79 times it.
+    estimate = _approximate_attempts(higher_rate, lower_rate, alpha, correct=False)
+    for attempts in range(max(1, int(0.7 * estimate)), MAX_BOSCHLOO_SIZE + 1):
+        power = compute_worse_power(higher_rate, lower_rate, attempts, attempts, alpha)
+        if power >= WANTED_POWER:
+            return attempts
+    return None
+
+
+def _approximate_attempts(
+    higher_rate: float, lower_rate: float, alpha: float, *, correct: bool = True
+) -> int:
+    """Return the attempts on each side by the normal approximation.
+
+    Source: Fleiss, Tytun and Ury (1980), "A simple approximation for calculating sample sizes for
+    comparing independent proportions", with their continuity correction for Fisher's test.
+    """
+    difference = higher_rate - lower_rate
+    mean = (higher_rate + lower_rate) / 2
+    alike = find_normal_quantile(1 - alpha) * math.sqrt(2 * mean * (1 - mean))
+    spread = higher_rate * (1 - higher_rate) + lower_rate * (1 - lower_rate)
+    different = find_normal_quantile(WANTED_POWER) * math.sqrt(spread)
+    attempts = ((alike + different) / difference) ** 2
+    if correct:
+        attempts *= (1 + math.sqrt(1 + 4 / (attempts * difference))) ** 2 / 4
+    return math.ceil(attempts)

@@ -1,0 +1,77 @@
+"""Compute intervals and bounds of pass rates where Wilson's interval is not the right one."""
+
+import math
+from collections.abc import Sequence
+
+from sigmamind_mcp.insight.distributions import (
+    find_beta_quantile,
+    find_normal_quantile,
+    find_t_quantile,
+)
+from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
+
+CONFIDENCE = 0.95
+
+
+def compute_exact_interval(counts: Counts, *, confidence: float = CONFIDENCE) -> Interval:
+    """Return the exact interval of a pass rate, for a decision that depends on its bounds.
+
+    Without a verdict: 0 to 1.
+
+    Source: Clopper and Pearson (1934), "The use of confidence or fiducial limits".
+    Same as statsmodels' `proportion_confint(method="beta")`.
+    """
+    passed, decided = counts
+    failed = decided - passed
+    tail = (1 - confidence) / 2
+    low = find_beta_quantile(passed, failed + 1, tail) if passed else 0.0
+    # The upper bound is 1 minus the lower bound of the failures, so that both have their digits.
+    high = 1 - find_beta_quantile(failed, passed + 1, tail) if failed else 1.0
+    return Interval(low, high)
+
+
+def bound_rate(counts: Counts, undecided: int) -> Interval:
+    """Return the rate if every undecided attempt had failed, and if every one had passed."""
+    attempts = counts.decided + undecided
+    if not attempts:
+        return Interval(0.0, 1.0)
+    return Interval(counts.passed / attempts, (counts.passed + undecided) / attempts)
+
+
+def compute_suite_interval(cases: Sequence[Counts]) -> Interval:
+    """Return the 95 % interval of the pass rate of all cases together, with cases as the draws.
+
+    Attempts of one case resemble each other, so they count as fewer attempts: as many as would
+    vary like the rates of the cases do. With a single decided case it is Wilson's interval.
+
+    Source: Korn and Graubard (1998), "Confidence intervals for proportions with small expected
+    number of positive counts estimated from survey data", with Wilson's interval (Dean and
+    Pagano 2015).
+    """
+    decided = [counts for counts in cases if counts.decided]
+    total = Counts(sum(c.passed for c in decided), sum(c.decided for c in decided))
+    if len(decided) < 2:
+        return compute_wilson_interval(total)
+    deviations = [counts.passed - counts.decided * total.rate for counts in decided]
+    freedom = len(decided) - 1
+    variance = len(decided) / freedom * math.fsum(d * d for d in deviations)
+    independent = total.decided * total.rate * (1 - total.rate)
+    effect = max(1.0, variance / independent) if independent else 1.0
+    # Few cases say little about their own variance, so the interval is that of Student's t.
+    z = find_normal_quantile((1 + CONFIDENCE) / 2)
+    if effect > 1:
+        effect *= (find_t_quantile((1 + CONFIDENCE) / 2, freedom) / z) ** 2
+    return _compute_score_interval(total.rate, total.decided / effect, z)
+
+
+def _compute_score_interval(rate: float, attempts: float, z: float) -> Interval:
+    """Return Wilson's interval for a number of attempts that need not be whole."""
+    # The upper bound is 1 minus the lower bound of the failures, so that 0 and 1 are exact.
+    low = _compute_score_bound(rate, attempts, z)
+    return Interval(low, 1 - _compute_score_bound(1 - rate, attempts, z))
+
+
+def _compute_score_bound(rate: float, attempts: float, z: float) -> float:
+    share = z * z / attempts
+    margin = math.sqrt(rate * (1 - rate) * share + share * share / 4)
+    return max(0.0, (rate + share / 2 - margin) / (1 + share))
