@@ -173,7 +173,7 @@ def test_pytest_would_collect_nothing_of_the_package() -> None:
 
 
 def test_start_does_not_load_what_its_first_use_can_load() -> None:
-    insight = ("draft_checks", "signals", "mock_values")
+    insight = ("draft_checks", "contrast", "evidence", "simulator_faults", "spoken_values")
     deferred = {
         "rich",
         "sqlite3",

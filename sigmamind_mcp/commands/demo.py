@@ -24,6 +24,8 @@ TIMEOUT_SECONDS = 60
 PRINTED_IDS = ("jobId", "batchId", "candidateBatchId", "testCaseId")
 VERDICT_COLOURS = {"passed": "green", "failed": "red"}
 ALPHA = 0.05
+GROUPS_PRINTED = 4
+QUOTES_PRINTED = 3
 CHANGES_IN_WORDS = {
     "regressed": "worse, and not by chance",
     "improved": "better, and not by chance",
@@ -183,14 +185,20 @@ async def _show_diagnosis(session: DemoSession, batch: JSONObject) -> None:
         f" {rate['low']:.0%} and {rate['high']:.0%} would pass ({rate['passed']} of"
         f" {rate['decided']} passed; 95 % interval)."
     )
-    for group in answer["groups"]:
-        count = "1 failed:"
-        if group["size"] > 1:
-            count = f"{group['size']} failed in a similar way, for example"
-        session.print_indented(f"{count} {group['jobId']}")
-        for quote in group["quotes"]:
-            line = f"turn {quote['turn']} ({quote['why']}) {quote['role']}: {quote['content']}"
-            session.print_indented(line, indent="    ")
+    for row in answer.get("separates", []):
+        certainty = "too few attempts to tell" if row.get("tooFew") else f"p {row['p']:.2g}"
+        session.print_indented(
+            f'{row["kind"]} "{row["text"]}": in {row["failed"]} of {row["failedOf"]} failed,'
+            f" {row['passed']} of {row['passedOf']} passed ({certainty})."
+        )
+    for group in answer.get("groups", [])[:GROUPS_PRINTED]:
+        about = group.get("about", "nothing in common")
+        session.print_indented(
+            f"{group['failed']} of {group['failedOf']} failed: {group['basis']}, {about}"
+        )
+    for quote in answer.get("turnsWorthReading", [])[:QUOTES_PRINTED]:
+        session.print_indented(f"{quote['jobId']} turn {quote['turn']} ({quote['why']})")
+        session.print_indented(f"{quote['role']}: {quote['content']}", indent="    ")
 
 
 async def _show_comparison(session: DemoSession) -> None:

@@ -1,263 +1,158 @@
-"""Read sentences, ids, dates, amounts and people's names from text."""
+"""Read numbers, amounts, dates, times and ids from text, each in one normal form.
+
+"$1,093.34" and "1093.34 dollars" give "1093.34"; "May 25th" and "2024-05-25" give "05-25"; "4 PM"
+and "16:00" give "16:00"; "#W-2378" gives "W2378"; "fourteen days" and "14 days" give "14 days".
+"""
 
 import re
-import unicodedata
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import NamedTuple
 
-# Sentences.
+MAX_VALUE_CHARACTERS = 40
 
-_SENTENCE_BREAK = re.compile(
-    r"(?<![Nn]o\.)(?<![Nn]r\.)(?<!Mr\.)(?<!Ms\.)(?<!Dr\.)(?<!Mrs\.)(?<!Sr\.)(?<!\d\.)(?<=[.!?])\s+"
-    r"|(?<=[。！？])|\n"
-)
-_HEDGE_WORDS = re.compile(
-    r"\b(?:another|other|also|new|replac\w+|previous\w*|earlier|second|different|examples?|e\.g"
-    r"|such as|instead|like|linked|merged|exchange\w*|connecting|return|or|if|originally|old"
-    r"|besides|next to|not|n['’]t|cannot|could|would|might|may|should|reschedul\w+|moved?|chang\w+"
-    r"|postpon\w+|delay\w*|options?|available|slots?|free|offer\w*|alternative\w*|earliest|latest"
-    r"|andere\w*|neue\w*|weitere\w*|oder|falls|otr[oa]s?|nuev[oa]s?|autres?|nouve\w+|ou|altr[oa]"
-    r"|nuov[oa])\b",
-)
-
-
-class Sentence(NamedTuple):
-    """A sentence of the agent; an open one asks, offers or compares, so it states nothing."""
-
-    text: str
-    is_open: bool
-
-
-def split_sentences(text: str) -> Iterator[Sentence]:
-    """Yield the sentences of a turn of the agent."""
-    for sentence in _SENTENCE_BREAK.split(text):
-        is_hedged = _HEDGE_WORDS.search(sentence) is not None
-        yield Sentence(sentence, is_hedged or contains_question(sentence))
-
-
-def contains_question(text: str) -> bool:
-    """Tell whether a text has a question mark of any script."""
-    return any(mark in text for mark in "?？؟")
-
-
-# Ids.
-
-_ID = re.compile(
-    r"(?<![\w-])(?=[A-Za-z/_-]{0,20}[0-9])[A-Za-z0-9]{1,40}(?:[-_/][A-Za-z0-9]{1,40}){0,6}(?![\w-])"
-)
-
-
-class IdShape(NamedTuple):
-    """What two ids of the same kind have in common."""
-
-    separators: str
-    length: int
-    is_number: bool
-
-
-def find_ids(text: str) -> list[str]:
-    """Return every id in a text, such as A-1001 or 4411."""
-    return _ID.findall(text)
-
-
-def is_id(text: str) -> bool:
-    """Tell whether the whole text is one id."""
-    return _ID.fullmatch(text) is not None
-
-
-def strip_separators(token: str) -> str:
-    """Return an id's letters and digits, in upper case."""
-    return re.sub(r"[^A-Za-z0-9]", "", token).upper()
-
-
-def keep_digits(text: str) -> str:
-    """Return only the digits of a text."""
-    return re.sub(r"[^0-9]", "", text)
-
-
-def read_id_shape(token: str) -> IdShape:
-    """Return the shape of an id."""
-    return IdShape(re.sub(r"[A-Za-z0-9]", "", token), len(token), token.isdigit())
-
-
-# Dates.
-
-_MONTH_NAMES = (
-    "january januar enero janvier gennaio janeiro jan ene",
-    "february februar febrero février febbraio fevereiro feb",
-    "march märz marzo mars março mar mär",
-    "april abril avril aprile apr abr",
-    "may mai mayo maggio maio",
-    "june juni junio juin giugno junho jun",
-    "july juli julio juillet luglio julho jul",
-    "august agosto août aug ago",
-    "september septiembre septembre settembre setembro sep sept",
-    "october oktober octubre octobre ottobre outubro oct okt",
-    "november noviembre novembre novembro nov",
-    "december dezember diciembre décembre dicembre dezembro dec dez dic",
-)
 _MONTHS = {
-    name: month for month, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()
+    name: f"{number:02}"
+    for number, names in enumerate(
+        "jan january|feb february|mar march|apr april|may|jun june|jul july|aug august"
+        "|sep sept september|oct october|nov november|dec december".split("|"),
+        start=1,
+    )
+    for name in names.split()
 }
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
-_DATE = re.compile(
-    r"(?<![\w-])(?:(?P<y1>\d{4})-(?P<m1>\d{1,2})-(?P<d1>\d{1,2})(?!\d)"
-    rf"|(?P<d2>\d{{1,2}})(?:st|nd|rd|th|\.|º)?\s{{1,3}}(?:of |de |di )?(?P<m2>{_MONTH})\b\.?"
-    r"(?:,?\s{1,3}(?:de )?(?P<y2>\d{4}))?"
-    rf"|(?P<m3>{_MONTH})\.?\s{{1,3}}(?P<d3>\d{{1,2}})(?:st|nd|rd|th)?\b"
-    r"(?:,?\s{1,3}(?P<y3>\d{4}))?"
-    r"|(?P<first>\d{1,2})[./](?P<second>\d{1,2})[./](?P<y4>\d{4}))"
-    r"|(?:(?P<y5>\d{4})年)?(?P<m5>\d{1,2})月(?P<d5>\d{1,2})日",
-    re.IGNORECASE,
+_SMALL_NUMBERS = {
+    word: number
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+        " fifteen sixteen seventeen eighteen nineteen".split()
+    )
+}
+_TENS = {
+    word: 10 * number
+    for number, word in enumerate(
+        "twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2
+    )
+}
+_NUMBER_WORD = "|".join([*_TENS, *sorted(_SMALL_NUMBERS, key=len, reverse=True)])
+
+_VALUE = re.compile(
+    # A boundary that every form shares comes first, so that most places fail at once.
+    r"(?<![\w.,:-])(?=[0-9a-z])(?:"
+    # 2024-05-25
+    r"\d{4}-(?P<iso_month>\d\d)-(?P<iso_day>\d\d)(?!\d)"
+    # May 25th; 25 May, 25th of May
+    rf"|(?P<month>{_MONTH})\.? (?P<day>[0-3]?\d)(?:st|nd|rd|th)?\b"
+    rf"|(?P<day2>[0-3]?\d)(?:st|nd|rd|th|\.)? (?:of )?(?P<month2>{_MONTH})\b"
+    # 4 pm, 4:30 p.m., 16:00
+    r"|(?P<hour>[0-2]?\d)(?::(?P<minute>[0-5]\d)(?::\d\d)?)?\s?(?P<half>[ap])\.?m\b"
+    r"|(?P<hour24>[0-2]?\d):(?P<minute24>[0-5]\d)(?::\d\d)?(?![\d:])"
+    # an id with letters and digits
+    r"|(?P<id>(?=[a-z_/-]{0,20}\d)(?=[\d_/-]{0,20}[a-z])"
+    r"[a-z0-9]{1,40}(?:[-_/][a-z0-9]{1,40}){0,6})(?![\w-])"
+    # a number, perhaps with the noun after it
+    r"|(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d{1,2})?)(?!\d)"
+    r"(?: (?P<number_noun>[a-z]{3,20}))?"
+    rf"|(?P<word>(?:{_NUMBER_WORD})(?:[- ](?:{_NUMBER_WORD}))?)(?: (?P<hundred>hundred))?\b"
+    r"(?:[ -](?P<word_noun>[a-z]{3,20}))?"
+    r")"
+)
+_NUMBER_WITH_NOUN = re.compile(r"(\d{1,3})-([a-z]{3,12})")
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
+_LIST_NUMBER = re.compile(r"^[ \t]*(?:step )?\d{1,2}[.)][ \t]", re.MULTILINE)
+_NUMBER_ID_DIGITS = 4
+_UNTOLD = frozenset(
+    "and the for you your are was can this that with from has have will per".split()
 )
 
 
-class WrittenDate(NamedTuple):
-    """A day as it is written; `days` has both readings if month and day can be swapped."""
+class SpokenValue(NamedTuple):
+    """A value in its normal form, and where the text has it.
 
-    days: frozenset[tuple[int, int]]
-    year: int | None
+    `bare` is the same without the noun after it.
+    """
 
-    def differs(self, other: "WrittenDate") -> bool:
-        """Tell whether both cannot be the same day."""
-        if self.days.isdisjoint(other.days):
-            return True
-        return bool(self.year and other.year and self.year != other.year)
-
-
-def find_dates(text: str) -> list[WrittenDate]:
-    """Return every date in a text."""
-    return [_parse_date(match.groupdict()) for match in _DATE.finditer(text)]
+    normal: str
+    bare: str
+    start: int
+    end: int
 
 
-def _parse_date(parts: dict[str, str | None]) -> WrittenDate:
-    if parts["first"] and parts["second"] and parts["y4"]:
-        # 3/4/2026 has two readings.
-        first, second = int(parts["first"]), int(parts["second"])
-        return WrittenDate(frozenset({(first, second), (second, first)}), int(parts["y4"]))
-    # Each other form of a date has its own number in the names of the groups.
-    form = next(number for number in "1235" if parts["d" + number])
-    month, day, year = parts["m" + form] or "", parts["d" + form] or "", parts["y" + form]
-    month_number = _MONTHS.get(month.lower()) or int(month)
-    return WrittenDate(frozenset({(month_number, int(day))}), int(year) if year else None)
+def find_values(text: str) -> Iterator[SpokenValue]:
+    """Yield the values that a text states, in order."""
+    plain = _LIST_NUMBER.sub(lambda match: " " * len(match[0]), text.lower())
+    for match in _VALUE.finditer(plain):
+        value = _normalize(match)
+        if value is not None:
+            yield value
 
 
-# Amounts.
-
-CURRENCY = r"(?:[$€£]|USD|EUR|GBP|CHF)"
-_NUMBER = (
-    r"[0-9]{1,3}(?:[.,' ][0-9]{3}){1,4}(?:[.,][0-9]{1,2})?(?![0-9])"
-    r"|[0-9]{1,12}(?:[.,][0-9]{1,2})?(?![0-9])"
-)
-AMOUNT = re.compile(
-    rf"(?<![\w.,-])({CURRENCY}\s?)?({_NUMBER})(\s?(?:{CURRENCY}|euros?\b|dollars?\b|pounds?\b))?"
-)
-_CENTS = re.compile(r"[.,]([0-9]{1,2})$")
-_TWO_DECIMALS = re.compile(r"[.,][0-9]{2}$")
+def read_values(text: str) -> frozenset[str]:
+    """Return the values of a text in their normal form, with their nouns and without."""
+    values: set[str] = set()
+    for value in find_values(text):
+        values.update((value.normal, value.bare))
+    return frozenset(values)
 
 
-class WrittenAmount(NamedTuple):
-    """A number as it is written; `is_money` if it has a currency or two decimals."""
-
-    value: Decimal
-    is_money: bool
+def is_telling(value: str) -> bool:
+    """Whether a bare value can hardly be there by chance: an id, an amount, a date, a time."""
+    return not value.isdigit() or len(value) >= _NUMBER_ID_DIGITS
 
 
-def find_amounts(text: str) -> list[WrittenAmount]:
-    """Return every number in a text that can be an amount."""
-    return [_read_amount(match) for match in AMOUNT.finditer(text)]
+def _normalize(match: re.Match[str]) -> SpokenValue | None:
+    bare = _normalize_moment(match)
+    noun = ""
+    number = _NUMBER_WITH_NOUN.fullmatch(match["id"] or "")
+    if number:
+        bare, noun = number[1], number[2]
+    elif bare is None:
+        bare = _normalize_id(match) or _normalize_number(match)
+        noun = match["number_noun"] or match["word_noun"] or ""
+    if bare is None or len(bare) > MAX_VALUE_CHARACTERS:
+        return None
+    has_noun = noun and noun not in _UNTOLD
+    normal = f"{bare} {noun.removesuffix('s')}" if has_noun else bare
+    return SpokenValue(normal, bare, match.start(), match.end())
 
 
-def parse_amount(text: str) -> Decimal | None:
-    """Return the amount that the whole text is, if it is one."""
-    match = AMOUNT.fullmatch(text)
-    return _parse_number(match.group(2)) if match else None
+def _normalize_moment(match: re.Match[str]) -> str | None:
+    """Return a day as month-day, a time as hour:minute."""
+    if match["iso_month"]:
+        return f"{match['iso_month']}-{match['iso_day']}"
+    month = match["month"] or match["month2"]
+    if month:
+        return f"{_MONTHS[month]}-{int(match['day'] or match['day2']):02}"
+    if match["half"]:
+        hour = int(match["hour"]) % 12 + (12 if match["half"] == "p" else 0)
+        return f"{hour:02}:{match['minute'] or '00'}"
+    if match["hour24"]:
+        return f"{int(match['hour24']):02}:{match['minute24']}"
+    return None
 
 
-def _read_amount(match: re.Match[str]) -> WrittenAmount:
-    number = match.group(2)
-    has_currency = bool(match.group(1) or match.group(3))
-    has_two_decimals = _TWO_DECIMALS.search(number) is not None
-    return WrittenAmount(_parse_number(number), has_currency or has_two_decimals)
+def _normalize_id(match: re.Match[str]) -> str | None:
+    token = match["id"]
+    if token is None or _ORDINAL.fullmatch(token):
+        return None
+    return re.sub(r"[-_/]", "", token).upper()
 
 
-def _parse_number(number: str) -> Decimal:
-    cents = _CENTS.search(number)
-    if cents is None:
-        return Decimal(keep_digits(number))
-    return Decimal(f"{keep_digits(number[: cents.start()])}.{cents.group(1)}")
-
-
-# People's names.
-
-_NAME_WORD = r"[^\W\d_a-z][\w'’-]{1,30}"
-# Dear Mr Doe,
-_GREETED = re.compile(
-    r"(?<![\w-])(?:(?:Hi|Hello|Hey|Dear|Hallo|Hola|Bonjour|Salut|Ciao|Olá|Guten Tag"
-    r"|Good (?:morning|afternoon|evening|day)|Welcome(?: back)?) "
-    r"|(?:[Tt]hank you|[Tt]hanks|[Ss]orry|Danke|Gracias|Merci|Grazie|Obrigad[oa]),? )"
-    r"(?:(?:Mr|Mrs|Ms|Dr|Miss|Herr|Frau|Señora?|Sra?|Madame|Monsieur|Signora?)\.? )?"
-    rf"({_NAME_WORD}(?: {_NAME_WORD}){{0,2}})"
-    r"(?=\s?(?:[,!.:;…–—]|$|[\U0001f300-\U0001faff\u2600-\u27bf]))"
-)
-# …, Mr Doe,
-_TITLED = re.compile(
-    r"(?:^|[,;:] )(?:Mr|Mrs|Ms|Miss|Mx|Herr|Frau|[Ss]eñora?|Sra?|[Mm]adame|[Mm]onsieur|[Ss]ignora?"
-    r"|[Ss]enhora?|Pani?|[Mm]eneer|[Mm]evrouw)\.? "
-    rf"({_NAME_WORD}(?: {_NAME_WORD}){{0,2}})(?=\s?[,!:;…–—])"
-)
-# The name on the account is Jane Doe
-_STATED = re.compile(
-    r"(?<![Mm]y )\bname (?:on (?:the|your|this) \w{1,20} |here )?(?:is|reads|:)\s{1,3}"
-    rf"({_NAME_WORD}(?: {_NAME_WORD}){{1,2}})"
-)
-
-
-def find_person_names(text: str) -> list[str]:
-    """Return the names by which a text addresses or mentions people."""
-    names: list[str] = []
-    for pattern in (_GREETED, _TITLED, _STATED):
-        names += pattern.findall(text)
-    return names
-
-
-def fold_words(text: str) -> list[str]:
-    """Return the words of a text without case and accents."""
-    characters = unicodedata.normalize("NFKD", text)
-    plain = "".join(part for part in characters if not unicodedata.combining(part))
-    return re.findall(r"[^\W\d_]+", plain.casefold())
-
-
-# All kinds of values together.
-
-
-class KnownValues(NamedTuple):
-    """The values that the agent may state, whatever the variable says."""
-
-    ids: frozenset[str] = frozenset()
-    dates: frozenset[WrittenDate] = frozenset()
-    amounts: frozenset[Decimal] = frozenset()
-    words: frozenset[str] = frozenset()
-    # After the agent states the right id, another id may belong to another thing.
-    ids_of_agent: frozenset[str] = frozenset()
-
-    def with_text(self, text: str) -> "KnownValues":
-        """Return these values and every value in a text."""
-        return self._replace(
-            ids=self.ids.union(map(strip_separators, find_ids(text))),
-            dates=self.dates.union(find_dates(text)),
-            amounts=self.amounts.union(amount.value for amount in find_amounts(text)),
-            words=self.words.union(fold_words(text)),
-        )
-
-    def with_agent_sentence(self, sentence: Sentence) -> "KnownValues":
-        """Return these values and what a sentence of the agent adds to them."""
-        known = self.with_text(sentence.text) if sentence.is_open else self
-        ids = map(strip_separators, find_ids(sentence.text))
-        return known._replace(ids_of_agent=known.ids_of_agent.union(ids))
-
-    def has_id(self, token: str) -> bool:
-        """Tell whether the id is known, with its letters or without."""
-        stripped = strip_separators(token)
-        return stripped in self.ids or keep_digits(stripped) in self.ids
+def _normalize_number(match: re.Match[str]) -> str | None:
+    if match["number"]:
+        digits = match["number"]
+        if re.fullmatch(r"\d+,\d{1,2}", digits):  # 12,50 in European writing
+            digits = digits.replace(",", ".")
+        whole, _, cents = digits.replace(",", "").partition(".")
+        cents = cents.rstrip("0")
+        return f"{whole}.{cents}" if cents else whole
+    if not match["word"]:
+        return None
+    words = re.split(r"[- ]", match["word"])
+    if len(words) == 2 and not (words[0] in _TENS and _SMALL_NUMBERS.get(words[1], 10) < 10):
+        # "five five five" is a number that is read out, digit by digit.
+        return None
+    number = sum(_TENS.get(word, 0) + _SMALL_NUMBERS.get(word, 0) for word in words)
+    # "one" and "zero" are mostly no numbers.
+    if number < 2:
+        return None
+    return str(number * 100 if match["hundred"] else number)

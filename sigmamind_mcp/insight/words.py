@@ -1,43 +1,56 @@
 """Extract the meaningful words of a text and measure how similar two texts are."""
 
 import re
+from functools import lru_cache
 
-COMPLAINT_WORDS = re.compile(
-    r"\b(?:not|never|no|none|nor|neither|cannot|fail\w*|without|miss(?:ed|es|ing)|instead|wrong\w*"
-    r"|incorrect\w*|unable|lack\w*|omit\w*|refus\w*|ignor\w*|contradict\w*|unresolved"
-    r"|incomplete\w*)\b|n['’]t\b",
-    re.IGNORECASE,
-)
-"""Words that say that something went wrong. They do not say what, so `extract_words` skips them."""
-
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 # Japanese, Chinese and Thai: no spaces between words.
 _UNSPACED_SCRIPT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
 _ENDING = re.compile(r"(?:ations?|ings?|ed|es|s|e)$")
 _MIN_STEMMED_LENGTH = 5
 _EMPTY_WORDS = frozenset(
-    "a about after agent all also although an and any as assistant at be because been before being"
-    " but by can could customer did do does during for from had has have he her him his how i if in"
-    " into is it its just me met more no none nor not of on or our over should so that the their"
-    " them then there they this to turn until user was were what when which while who with without"
-    " would you your".split()
+    "a able about after again agent all already also although always an and any anything are as"
+    " assistant at be because been before being both but by can cannot come could customer did do"
+    " does during each either else end even ever every find first for from further get give go"
+    " going had has have he help her here him his how however i if in information instead into is"
+    " it its just last let like made make many may me met might more much must need neither never"
+    " next no none nor not now of on once one only or other our out over own please possible"
+    " provide provided right said same say see sent set several she should since so some still"
+    " such sure take tell than thank thanks that the their them then there these they thing this"
+    " those through to today too try turn two under until up use user very want was way we well"
+    " were what when where whether which while who why will with within without would yes yet you"
+    " your i'm i'll i've it's that's you're you'll".split()
 )
 
 
-def extract_words(text: str, limit: int = 1_000) -> frozenset[str]:
-    """Return the first meaningful words of a text, without their endings.
+def extract_words(text: str) -> frozenset[str]:
+    """Return the meaningful words of a text, without their endings; numbers are left out."""
+    return frozenset(split_stems(text)) - {""}
 
-    Scripts without spaces give pairs of letters instead. Numbers are left out.
+
+def split_stems(text: str) -> list[str]:
+    """Return the words of a text in order, without their endings; "" for empty words.
+
+    Scripts without spaces give pairs of letters instead.
     """
-    words: set[str] = set()
-    for word in _WORD.findall(text.lower()):
-        if len(words) >= limit:
-            break
-        if _UNSPACED_SCRIPT.search(word):
-            words.update(_split_into_pairs(word))
-        elif _is_meaningful(word):
-            words.add(_strip_ending(word))
-    return frozenset(words)
+    words = _WORD.findall(text.lower().replace("’", "'"))
+    if not _UNSPACED_SCRIPT.search(text):
+        return list(map(_stem, words))
+    stems: list[str] = []
+    for word in words:
+        stems += _split_into_pairs(word) if _UNSPACED_SCRIPT.search(word) else [_stem(word)]
+    return stems
+
+
+def find_phrase(text: str, stems: list[str]) -> str:
+    """Return the first words of a text with these stems, as they are written; "" if none."""
+    words = list(_WORD.finditer(text.replace("’", "'")))
+    found = [_stem(word[0].lower()) for word in words]
+    for start in range(len(words) - len(stems) + 1):
+        end = start + len(stems)
+        if found[start:end] == stems:
+            return text[words[start].start() : words[end - 1].end()]
+    return ""
 
 
 def measure_similarity(first: frozenset[str], second: frozenset[str]) -> float:
@@ -56,15 +69,13 @@ def dice_similarity(shared: float, first_size: float, second_size: float) -> flo
     return 2 * shared / total if total else 0.0
 
 
-def _split_into_pairs(word: str) -> set[str]:
+def _split_into_pairs(word: str) -> list[str]:
     starts = range(max(1, len(word) - 1))
-    return {word[start : start + 2] for start in starts}
+    return [word[start : start + 2] for start in starts]
 
 
-def _is_meaningful(word: str) -> bool:
-    is_negation = word.endswith(("n't", "n’t"))
-    return not (is_negation or word in _EMPTY_WORDS or COMPLAINT_WORDS.fullmatch(word))
-
-
-def _strip_ending(word: str) -> str:
+@lru_cache(maxsize=50_000)  # the same words come again and again
+def _stem(word: str) -> str:
+    if word in _EMPTY_WORDS or word.endswith("n't"):
+        return ""
     return word if len(word) < _MIN_STEMMED_LENGTH else _ENDING.sub("", word)

@@ -74,12 +74,13 @@ Find out why attempts failed in batch run {args.batch_id} of the SigmaMind agent
 
 1. diagnose_batch_run. If it is still running, wait_for_batch_run first. Follow its next calls while
    they can still change the answer.
-2. For each group of failures read_test_runs of its examples, around the quoted turns. If one case
-   both passed and failed, read a passed one with them, from the start to where they diverge.
-   get_agent shows the agent's instructions; search_test_runs, in which other runs it does the same.
+2. Definition problems first: they are facts. Then read_test_runs around the turns worth reading and
+   the turns of what separates, with a passed run of the same case. "Too few to tell" is a place to
+   look, no finding. Check doubtful verdicts and faults of the test in their turns. get_agent shows
+   the agent's instructions; search_test_runs, in which other runs it does the same.
 3. Say for each group: what happened, with job id and turn; the cause (the agent, the test case with
-   its criteria, persona or mock data, the judge, or not known); and how sure you are. A group has
-   similar words, a signal is a hint: neither is a cause until the turns show it.
+   its criteria, persona or mock data, the judge, or not known); and how sure you are. What
+   separates, groups and hints are no causes until the turns show it.
 4. Quote pass rates with their intervals, and mention undecided attempts. {propose} the smallest
    change for each cause.
 

@@ -1,51 +1,110 @@
-"""The answer of diagnose_batch_run, and its text."""
+"""The answer of diagnose_batch_run: its sections, their caps, and its text."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from sigmamind_mcp.api.models import BatchRunState, TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.diagnosis import (
-    CaseResult,
-    FailureGroup,
-    Outcome,
-    Quote,
-    SignalTally,
-    get_case_id,
-)
+from sigmamind_mcp.insight.diagnosis import CaseResult, Outcome, Quote, get_case_id
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
-    NO_REMARKS,
-    PROSE_CHARACTERS,
-    QuoteShown,
+    ROLE_CHARACTERS,
     Rate,
+    format_percent,
     truncate_line,
 )
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
-    from sigmamind_mcp.insight.signals import Signal
+    from sigmamind_mcp.insight.definition_problems import DefinitionProblem
+    from sigmamind_mcp.insight.evidence import (
+        DoubtedRun,
+        RunToRead,
+        SeparatingItem,
+        Tally,
+        TurnOfRun,
+    )
+    from sigmamind_mcp.insight.failure_groups import FailureGroup
 
-EXAMPLES = 3
-CASES_SHOWN = 5
-MORE_JOBS = 2
+Section = Literal[
+    "testCases",
+    "definitionProblems",
+    "separates",
+    "groups",
+    "turnsWorthReading",
+    "doubtfulVerdicts",
+    "testFaults",
+    "hints",
+]
+
+SectionState = Literal["found", "none found", "not looked at"]
+
+CAPS: dict[Section, int] = {
+    "testCases": 20,
+    "definitionProblems": 8,
+    "separates": 11,  # 8, and 3 that are too few to tell
+    "groups": 6,
+    "turnsWorthReading": 8,
+    "doubtfulVerdicts": 5,
+    "testFaults": 5,
+    "hints": 5,
+}
+HEADINGS: dict[Section, str] = {
+    "testCases": "Test cases that failed, worst first",
+    "definitionProblems": "Definition problems",
+    "separates": "What separates failed from passed attempts, within test cases",
+    "groups": "Groups of failures",
+    "turnsWorthReading": "Turns worth reading",
+    "doubtfulVerdicts": "Verdicts worth a second look",
+    "testFaults": "Faults of the test",
+    "hints": "Hints",
+}
+
+DIAGNOSIS_CHARACTERS = 8_000
+SECTION_CHARACTERS = 25_000
+EDIT_CHARACTERS = 120
+ASKED_CHARACTERS = 140
+REMARKS_CHARACTERS = 100
+CASES_NAMED = 3
+JOBS_NAMED = 2
+
+ITEM_WORDS = {
+    "ending": "ended: {}",
+    "criteria values": "{}",
+    "mock value": "the agent says the mock value of {}",
+    "go-aheads": "go-aheads of the user: {}",
+    "length": "{}",
+    "tool": "{}",
+    "value": 'the agent says the value "{}"',
+    "phrase": 'the agent says "{}"',
+}
+GROUP_WORDS = {
+    "judge error": "the judge itself failed",
+    "clause": "unmet: {}",
+    "ending": "ended: {}",
+    "separates": "{}",
+    "never said": "{}",
+    "test case": "of one test case, nothing else in common found",
+    "nothing": "of different test cases, nothing in common found",
+}
+DOUBT_WORDS = {
+    "judge error": "the judge itself seems to have failed",
+    "passed without it": "passed, although the agent never says what the criteria ask for",
+    "failed although said": "failed, although a turn says what the remarks miss",
+}
 
 
 class CaseRow(AnswerPart):
     test_case_id: str | None = None
     label: str
-    outcome: Outcome = Field(
-        description="passing: all decided passed; failing: none; flaky: both; undecided: none yet."
-    )
-    rate: Rate
-    undecided: int
-    thin: bool | None = Field(
-        default=None, description="True when fewer than 5 attempts were decided."
-    )
+    outcome: Outcome = Field(description="failing: none passed; flaky: some did.")
+    passed: int
+    decided: int
+    undecided: int | None = None
 
     @classmethod
     def of(cls, result: CaseResult) -> "CaseRow":
@@ -53,189 +112,318 @@ class CaseRow(AnswerPart):
             test_case_id=valid_id(result.case.test_case_id),
             label=truncate_line(result.case.title, LABEL_CHARACTERS),
             outcome=result.outcome,
-            rate=Rate.of(result.counts),
-            undecided=result.undecided,
-            thin=result.is_thin or None,
+            passed=result.counts.passed,
+            decided=result.counts.decided,
+            undecided=result.undecided or None,
         )
-
-    @property
-    def name(self) -> str:
-        return self.test_case_id or NO_ID
 
     def line(self) -> str:
-        thin = ", thin" if self.thin else ""
         undecided = f", {self.undecided} undecided" if self.undecided else ""
-        return f"{self.name} {self.outcome}{thin}: {self.rate}{undecided}."
+        counts = f"{self.passed} of {self.decided} passed{undecided}"
+        return f"{self.test_case_id or NO_ID} {self.outcome}, {counts}: {self.label}"
 
 
-class GroupShown(AnswerPart):
-    size: int
-    test_cases: dict[str, int] = Field(
-        description="How many of its runs belong to each test case, most first."
-    )
-    more_test_cases: int | None = Field(
-        default=None, description="Test cases with runs in it that are not shown."
-    )
-    job_id: str | None = Field(default=None, description="A run with typical remarks and signals.")
-    more_job_ids: list[str] = Field(default=[], description="Others of the group.")
-    remarks: str | None = None
-    success_criteria: str | None = None
-    quotes: list[QuoteShown] = Field(
-        default=[], description="Empty if its transcript was not read or is empty."
-    )
-    transcript_uri: str | None = None
+class ProblemRow(AnswerPart):
+    kind: str
+    says: str
+    test_cases: list[str]
+    more_test_cases: int | None = None
+    field: str | None = None
+    variable: str | None = None
+    before: str | None = None
+    after: str | None = None
 
     @classmethod
-    def of(
-        cls, group: FailureGroup, run: TestRun, quotes: Iterable[Quote], *, uri: str | None
-    ) -> "GroupShown":
-        """Show the group by one of its runs; `uri` is that of the run's transcript."""
-        job_id = valid_id(run.job_id)
-        cases = Counter(valid_id(get_case_id(member)) or "-" for member in group.runs)
-        others = []
-        for member in group.runs[: MORE_JOBS + 1]:
-            other_id = valid_id(member.job_id)
-            if other_id and other_id != job_id:
-                others.append(other_id)
-        criteria = run.test_case.success_criteria if run.test_case else None
+    def of(cls, problem: "DefinitionProblem") -> "ProblemRow":
+        edit = problem.edit
+        row = cls(
+            kind=problem.kind,
+            says=problem.says,
+            test_cases=[case_id for case_id in problem.case_ids[:CASES_NAMED] if valid_id(case_id)],
+            more_test_cases=max(0, len(problem.case_ids) - CASES_NAMED) or None,
+        )
+        if edit is not None:
+            row.field = edit.field
+            row.variable = edit.variable and truncate_line(edit.variable, LABEL_CHARACTERS)
+            row.before = truncate_line(edit.before or "", EDIT_CHARACTERS)
+            row.after = truncate_line(edit.after or "", EDIT_CHARACTERS)
+        return row
+
+    def line(self) -> str:
+        more = f" and {self.more_test_cases} more" if self.more_test_cases else ""
+        cases = f" ({', '.join(self.test_cases)}{more})"
+        if self.field is None:
+            return f"{self.says}{cases}"
+        variable = f" {self.variable}" if self.variable else ""
+        edit = f': before "{self.before}", then "{self.after}"'
+        return f"{self.says}{variable}{edit}{cases}"
+
+
+class SeparatingRow(AnswerPart):
+    kind: str
+    text: str = Field(description="As the example says it; other forms of its words count too.")
+    failed: int = Field(description="Failed attempts with it, of failedOf.")
+    failed_of: int
+    passed: int
+    passed_of: int
+    p: float = Field(description="Corrected for all candidates.")
+    too_few: bool | None = Field(default=None, description="True: too few attempts to tell.")
+    job_id: str | None = None
+    turn: int | None = None
+
+    @classmethod
+    def of(cls, found: "SeparatingItem", compared: tuple[int, int]) -> "SeparatingRow":
+        separation, example = found.separation, found.example
         return cls(
-            size=len(group.runs),
-            test_cases=dict(cases.most_common(CASES_SHOWN)),
-            more_test_cases=max(0, len(cases) - CASES_SHOWN) or None,
-            job_id=job_id,
-            more_job_ids=others[:MORE_JOBS],
-            remarks=truncate_line(run.remarks or "", PROSE_CHARACTERS) or None,
-            success_criteria=truncate_line(criteria or "", PROSE_CHARACTERS) or None,
-            quotes=list(map(QuoteShown.of, quotes)),
-            transcript_uri=uri,
+            kind=separation.item.kind,
+            text=truncate_line(found.words, LABEL_CHARACTERS),
+            failed=separation.with_it.failed,
+            failed_of=compared[0],
+            passed=separation.with_it.passed,
+            passed_of=compared[1],
+            p=round(separation.p, 3),
+            too_few=None if found.is_proven else True,
+            job_id=valid_id(example.run.job_id) if example else None,
+            turn=example.turn if example else None,
         )
 
-    def lines(self) -> list[str]:
-        lines = [self._first_line()]
-        if self.success_criteria:
-            lines.append(f"    successCriteria: {self.success_criteria}")
-        lines.append(f"    remarks: {self.remarks}" if self.remarks else f"    {NO_REMARKS}")
-        lines += [quote.line() for quote in self.quotes]
-        if self.transcript_uri:
-            lines.append(f"    {self.transcript_uri}")
-        return lines
+    def line(self) -> str:
+        counts = f"in {self.failed} of {self.failed_of} failed"
+        counts += f", {self.passed} of {self.passed_of} passed"
+        certainty = "too few to tell" if self.too_few else f"p {self.p:.2g}"
+        words = ITEM_WORDS[self.kind].format(self.text)
+        return f"{words}: {counts} ({certainty}). {_name_place(self.job_id, self.turn)}"
 
-    def _first_line(self) -> str:
+
+class GroupRow(AnswerPart):
+    basis: str
+    about: str | None = None
+    failed: int
+    failed_of: int
+    passed: int | None = Field(default=None, description="Passed attempts that share it.")
+    passed_of: int | None = None
+    test_cases: dict[str, int] = Field(description="Its failed attempts by test case, most first.")
+    more_test_cases: int | None = None
+    job_ids: list[str] = Field(description="Some of its failed attempts.")
+    remarks: str | None = Field(default=None, description="Of the first of them.")
+
+    @classmethod
+    def of(cls, group: "FailureGroup") -> "GroupRow":
+        cases = Counter(valid_id(get_case_id(run)) or "-" for run in group.runs)
+        about = truncate_line(group.about, ASKED_CHARACTERS) or None
+        if group.item:
+            about = ITEM_WORDS[group.item.kind].format(about)
+        knows_passed = group.in_passed is not None
+        jobs = [valid_id(run.job_id) for run in group.runs[:JOBS_NAMED]]
+        return cls(
+            basis=group.basis,
+            about=None if group.basis in ("test case", "nothing") else about,
+            failed=len(group.runs),
+            failed_of=group.of_failed,
+            passed=group.in_passed,
+            passed_of=group.of_passed if knows_passed else None,
+            test_cases=dict(cases.most_common(CASES_NAMED)),
+            more_test_cases=max(0, len(cases) - CASES_NAMED) or None,
+            job_ids=[job_id for job_id in jobs if job_id],
+            remarks=truncate_line(group.runs[0].remarks or "", REMARKS_CHARACTERS) or None,
+        )
+
+    def line(self) -> str:
+        counts = f"{self.failed} of {self.failed_of} failed"
+        if self.passed is not None:
+            counts += f", {self.passed} of {self.passed_of} passed"
         cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
         if self.more_test_cases:
             cases += f" and {pluralize(self.more_test_cases, 'more test case')}"
-        if not self.remarks:
-            size = f"{self.size} failed, no remarks to read"
-        else:
-            size = f"{self.size} failed with similar remarks" if self.size > 1 else "1 failed"
-        like = f" (like {', '.join(self.more_job_ids)})" if self.more_job_ids else ""
-        return f"{size} ({cases}). For example {self.job_id or NO_ID}{like}:"
+        words = GROUP_WORDS[self.basis].format(self.about or "")
+        jobs = ", ".join(self.job_ids)
+        remarks = "" if self.basis == "clause" else f" Remarks: {self.remarks or '(none)'}"
+        return f"{counts}: {words} ({cases}). {jobs}.{remarks}"
 
 
-class SignalExample(AnswerPart):
-    job_id: str
-    verdict: Verdict
-    turn: int | None = None
-    says: str
-
-    @classmethod
-    def of(cls, run: TestRun, job_id: str, signal: "Signal") -> "SignalExample":
-        return cls(job_id=job_id, verdict=run.verdict, turn=signal.turn, says=signal.says)
-
-    def __str__(self) -> str:
-        turn = "" if self.turn is None else f" turn {self.turn}"
-        return f"{self.job_id} ({self.verdict}){turn}"
-
-
-class SignalShown(AnswerPart):
-    # Not SignalKind: importing it would load the signals, and their patterns, at every start.
-    kind: str
-    failed_runs: int = Field(description="Of the failedRead.")
-    passed_runs: int = Field(description="Of the passedRead.")
-    language_bound: bool | None = Field(
-        default=None, description="True when it only knows English wording."
-    )
-    examples: list[SignalExample]
+class QuoteRow(AnswerPart):
+    job_id: str | None = None
+    test_case_id: str | None = None
+    turn: int
+    role: str
+    why: str
+    content: str
 
     @classmethod
-    def of(cls, tally: SignalTally) -> "SignalShown":
-        occurrences = [*tally.failed, *tally.passed][:EXAMPLES]
-        examples = []
-        language_bound = False
-        for run, signal in occurrences:
-            language_bound = language_bound or signal.language_bound
-            job_id = valid_id(run.job_id)
-            if job_id:
-                examples.append(SignalExample.of(run, job_id, signal))
+    def of(cls, run: TestRun, quote: Quote, characters: int) -> "QuoteRow":
         return cls(
-            kind=tally.kind,
-            failed_runs=len(tally.failed),
-            passed_runs=len(tally.passed),
-            language_bound=language_bound or None,
-            examples=examples,
+            job_id=valid_id(run.job_id),
+            test_case_id=valid_id(get_case_id(run)),
+            turn=quote.number,
+            role=truncate_line(quote.turn.role, ROLE_CHARACTERS),
+            why=quote.why,
+            content=truncate_line(quote.turn.summarize(), characters),
         )
 
-    def line(self, failed_read: int, passed_read: int) -> str:
-        failed = f"{self.failed_runs} of {failed_read} failed"
-        passed = f"{self.passed_runs} of {passed_read} passed"
-        bound = ", English wording only" if self.language_bound else ""
-        says = self.examples[0].says if self.examples else ""
-        examples = "; ".join(map(str, self.examples))
-        return f"{self.kind}: {failed}, {passed}{bound}. {says} {examples}".rstrip()
+    def line(self) -> str:
+        place = _name_place(self.job_id, self.turn)
+        return f"{place} ({self.why}) {self.role}: {self.content}"
+
+
+class DoubtRow(AnswerPart):
+    kind: str
+    job_id: str | None = None
+    test_case_id: str | None = None
+    verdict: Verdict
+    asked: str = Field(description="The part of the criteria or of the remarks.")
+    turn: int | None = None
+    content: str | None = Field(default=None, description="What that turn says.")
+
+    @classmethod
+    def of(cls, doubted: "DoubtedRun", characters: int) -> "DoubtRow":
+        run, doubt = doubted
+        turns = run.conversation or []
+        content = turns[doubt.turn - 1].summarize() if doubt.turn else ""
+        return cls(
+            kind=doubt.kind,
+            job_id=valid_id(run.job_id),
+            test_case_id=valid_id(get_case_id(run)),
+            verdict=run.verdict,
+            asked=truncate_line(doubt.asked, ASKED_CHARACTERS),
+            turn=doubt.turn,
+            content=truncate_line(content, characters) or None,
+        )
+
+    def line(self) -> str:
+        said = f" turn {self.turn}: {self.content}" if self.turn else ""
+        case = f" of {self.test_case_id}" if self.test_case_id else ""
+        return f"{self.job_id or NO_ID}{case}, {DOUBT_WORDS[self.kind]}: {self.asked}{said}"
+
+
+class TallyRow(AnswerPart):
+    kind: str
+    failed: int
+    failed_of: int
+    passed: int
+    passed_of: int
+    job_id: str | None = None
+    turn: int | None = None
+    more_job_ids: list[str] = []
+
+    @classmethod
+    def of(cls, tally: "Tally[Any]", counts: tuple[int, int]) -> "TallyRow":
+        places: list[TurnOfRun] = [*tally.failed, *tally.passed, *tally.undecided]
+        others = [valid_id(place.run.job_id) for place in places[1 : JOBS_NAMED + 1]]
+        return cls(
+            kind=tally.kind,
+            failed=len(tally.failed),
+            failed_of=counts[0],
+            passed=len(tally.passed),
+            passed_of=counts[1],
+            job_id=valid_id(places[0].run.job_id),
+            turn=places[0].turn,
+            more_job_ids=[job_id for job_id in others if job_id],
+        )
+
+    def line(self) -> str:
+        counts = f"in {self.failed} of {self.failed_of} failed"
+        counts += f", {self.passed} of {self.passed_of} passed"
+        others = f"; also {', '.join(self.more_job_ids)}" if self.more_job_ids else ""
+        return f"{self.kind}: {counts}. {_name_place(self.job_id, self.turn)}{others}"
+
+
+class SectionCount(AnswerPart):
+    section: Section
+    state: SectionState
+    found: int
+    shown: int
+    why: str | None = Field(default=None, description="Why it was not looked at, or not all.")
+
+    def heading(self) -> str:
+        name = HEADINGS[self.section]
+        why = f" ({self.why})" if self.why else ""
+        if self.state != "found":
+            return f"{name}: {self.state}.{why}"
+        return f"{name} ({self.shown} of {self.found}):{why}"
+
+
+Row = CaseRow | ProblemRow | SeparatingRow | GroupRow | QuoteRow | DoubtRow | TallyRow
 
 
 class DiagnosedBatchRun(Answer):
-    """What failed in a batch run, and where to look."""
+    """What failed in a batch run, what separates it from what passed, and where to look."""
 
     batch_id: str
     agent_id: str
     state: BatchRunState
     rate: Rate
-    undecided: int = Field(
-        description="Attempts that show no verdict: running, broken, or unreadable."
-    )
-    failed: int
-    failed_read: int = Field(description="Failed runs whose transcripts this call has read.")
-    failed_read_so_far: int = Field(description="At most the same, with those of earlier calls.")
-    passed_read: int
-    test_case_count: int
-    test_cases: list[CaseRow] = Field(description="Worst first.")
-    group_count: int
-    groups: list[GroupShown] = Field(
-        description="Failed runs with similar remarks, largest group first."
-    )
-    signals: list[SignalShown] = Field(
-        description="Hints in the transcripts that were read; never causes."
-    )
+    undecided: int = Field(description="Attempts that show no verdict.")
+    lowest: float | None = Field(default=None, description="Pass rate if all undecided failed.")
+    highest: float | None = Field(default=None, description="Pass rate if all undecided passed.")
+    undecided_in: dict[str, int] = Field(default={}, description="Undecided by test case.")
+    passing: int = Field(description="Test cases of which all decided attempts passed.")
+    compared: str = Field(description="What the separating items were counted over.")
+    sections: list[SectionCount]
+    test_cases: list[CaseRow] = []
+    definition_problems: list[ProblemRow] = []
+    separates: list[SeparatingRow] = []
+    groups: list[GroupRow] = Field(default=[], description="A clause's groups may overlap.")
+    turns_worth_reading: list[QuoteRow] = []
+    doubtful_verdicts: list[DoubtRow] = []
+    test_faults: list[TallyRow] = []
+    hints: list[TallyRow] = []
     uri: str
 
     def render(self) -> Rendered:
-        undecided = f" {self.undecided} undecided." if self.undecided else ""
-        name = f"Batch run {self.batch_id} of agent {self.agent_id}"
-        before = [f"{name}, {self.state}: {self.rate}.{undecided}"]
-        if self.test_cases:
-            shown = f"{len(self.test_cases)} of {self.test_case_count}"
-            before += ["", f"Test cases, worst first ({shown}):"]
-        data = []
-        for row in self.test_cases:
-            before.append(row.line())
-            data.append(f"{row.name}: {row.label}")
-        if self.failed:
-            before += ["", self._transcripts_line()]
-        if self.signals:
-            before.append("Signals in them, which are hints and never causes:")
-        for signal in self.signals:
-            before.append(signal.line(self.failed_read, self.passed_read))
-        if self.groups:
-            groups = pluralize(self.group_count, "group")
-            data += ["", f"Failures in {groups} with similar remarks ({len(self.groups)} shown):"]
-        for group in self.groups:
-            data += group.lines()
+        before = [f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}."]
+        if self.undecided:
+            before.append(self._describe_undecided())
+        before.append(f"{pluralize(self.passing, 'test case')} passed every decided attempt.")
+        before.append(f"Compared: {self.compared}")
+        data: list[str] = []
+        rows = self.list_rows()
+        for count in self.sections:
+            data += ["", count.heading()] if data else [count.heading()]
+            data += [row.line() for row in rows[count.section]]
         return Rendered(before, data, [f"Resource: {self.uri}"])
 
-    def _transcripts_line(self) -> str:
-        so_far = ""
-        if self.failed_read_so_far > self.failed_read:
-            so_far = f" (at most {self.failed_read_so_far} with earlier calls)"
-        failed = f"{self.failed_read} of {pluralize(self.failed, 'failed run')}{so_far}"
-        return f"Transcripts read: {failed}, {self.passed_read} passed."
+    def list_rows(self) -> Mapping[Section, Sequence[Row]]:
+        """Return the rows of each section."""
+        return {
+            "testCases": self.test_cases,
+            "definitionProblems": self.definition_problems,
+            "separates": self.separates,
+            "groups": self.groups,
+            "turnsWorthReading": self.turns_worth_reading,
+            "doubtfulVerdicts": self.doubtful_verdicts,
+            "testFaults": self.test_faults,
+            "hints": self.hints,
+        }
+
+    def _describe_undecided(self) -> str:
+        line = f"{pluralize(self.undecided, 'attempt')} undecided"
+        if self.lowest is not None and self.highest is not None:
+            low, high = format_percent(self.lowest), format_percent(self.highest)
+            line += f": {low} passed if all of them failed, {high} if all passed"
+        cases = ", ".join(f"{name} x{count}" for name, count in self.undecided_in.items())
+        return f"{line}. They belong to {cases}." if cases else f"{line}."
+
+    def _is_within_budget(self, form: str) -> bool:
+        is_whole = len(self.sections) > 1
+        return len(form) <= (DIAGNOSIS_CHARACTERS if is_whole else SECTION_CHARACTERS)
+
+
+def list_quotes(
+    runs: Iterable["RunToRead"], *, per_run: int, characters: int, skip: int = 0, limit: int
+) -> list[QuoteRow]:
+    """Return the quotes of the runs from the `skip`-th on, the first few of each run."""
+    rows: list[QuoteRow] = []
+    for number, to_read in enumerate(runs):
+        if number < skip:
+            continue
+        quotes = sorted(to_read.choose_quotes()[:per_run])
+        # The quotes of a run stand together, so that a later answer begins with a whole run.
+        if rows and len(rows) + len(quotes) > limit:
+            break
+        rows += [QuoteRow.of(to_read.run, quote, characters) for quote in quotes]
+    return rows
+
+
+def _name_place(job_id: str | None, turn: int | None) -> str:
+    place = job_id or NO_ID
+    return place if turn is None else f"{place} turn {turn}"

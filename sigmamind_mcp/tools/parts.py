@@ -6,13 +6,11 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit
-from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.tools.answers import AnswerPart, one_line, truncate_text
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import Id
 
-QUOTE_CHARACTERS = 320
 PROSE_CHARACTERS = 500
 LABEL_CHARACTERS = 80
 EDIT_CHARACTERS = 160
@@ -46,25 +44,6 @@ class Rate(AnswerPart):
         share = format_percent(self.passed / self.decided)
         interval = f"{format_percent(self.low)} to {format_percent(self.high)}"
         return f"{self.passed} of {self.decided} passed ({share}, 95 % interval {interval})"
-
-
-class QuoteShown(AnswerPart):
-    turn: int
-    role: str
-    content: str
-    why: str
-
-    @classmethod
-    def of(cls, quote: Quote) -> "QuoteShown":
-        return cls(
-            turn=quote.number,
-            role=truncate_line(quote.turn.role, ROLE_CHARACTERS),
-            content=truncate_line(quote.turn.summarize(), QUOTE_CHARACTERS),
-            why=quote.why,
-        )
-
-    def line(self) -> str:
-        return f"    turn {self.turn} ({self.why}) {self.role}: {self.content}"
 
 
 class EditShown(AnswerPart):

@@ -2,14 +2,19 @@
 
 import pytest
 
-from sigmamind_mcp.insight.words import dice_similarity, extract_words, measure_similarity
+from sigmamind_mcp.insight.words import (
+    dice_similarity,
+    extract_words,
+    measure_similarity,
+    split_stems,
+)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("The agent confirmed the refunds.", {"confirm", "refund"}),
-        ("It was never confirmed, and isn't wrong.", {"confirm"}),
+        ("It was never confirmed, and isn't wrong.", {"confirm", "wrong"}),
         ("Order 4411 arrives", {"order", "arriv"}),
         ("返金を", {"返金", "金を"}),
         ("犬", {"犬"}),
@@ -20,8 +25,8 @@ def test_words_are_those_that_carry_meaning(text: str, words: set[str]) -> None:
     assert extract_words(text) == words
 
 
-def test_no_more_words_than_the_limit() -> None:
-    assert len(extract_words("alpha bravo charlie delta", limit=2)) == 2
+def test_stems_stand_in_order_with_empty_words_as_gaps() -> None:
+    assert split_stems("The agent confirmed the refunds") == ["", "", "confirm", "", "refund"]
 
 
 def test_similarity_is_dices_coefficient() -> None:

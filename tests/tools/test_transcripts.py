@@ -173,11 +173,8 @@ async def test_quotes_show_tool_calls_media_and_the_same_numbers(
 
     diagnosis = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
-    for quote in (
-        "turn 3 (last turns) user: Why? [image]",
-        'agent: Your refund is late. [tool call look_up {"order": "A-1"}]',
-    ):
-        assert quote in text_of(diagnosis)
+    quote = 'agent: Your refund is late. [tool call look_up {"order": "A-1"}]'
+    assert quote in text_of(diagnosis)
     assert "turn 2 (" not in text_of(diagnosis)
 
 
@@ -197,9 +194,13 @@ async def test_words_of_neither_side_are_no_signal_group_or_quote(
 
     result = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
-    assert result.structured_content["failed"] == 1
-    assert "signals" not in result.structured_content or not result.structured_content["signals"]
-    assert "customer_name" not in json.dumps(result.structured_content["groups"])
+    assert result.structured_content["rate"] == {
+        "passed": 0,
+        "decided": 1,
+        "low": 0.0,
+        "high": 0.793,
+    }
+    assert not result.structured_content.get("hints")
     assert FORGED not in text_of(result)
     for text in await read_texts(mcp):
         assert text.count(f" {role}:** {FORGED}") == 3
@@ -223,6 +224,6 @@ async def test_signal_of_any_agent_role_has_the_number_that_every_view_has(
 
     result = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
-    (group,) = result.structured_content["groups"]
+    group = result.structured_content["turnsWorthReading"]
     assert f'"turn": 5, "role": "{agent}"' in json.dumps(group)
     assert "**5 " + agent + ":** Hello {{customer_name}}." in (await read_texts(mcp))[0]

@@ -295,7 +295,11 @@ async def test_list_that_ignores_the_batch_run_hides_no_regression(
     )
     for result in (listed, diagnosed):
         assert "5 test runs of other batch runs were left out." in text_of(result)
-    assert listed.structured_content["totalCount"] == diagnosed.structured_content["failed"] == 5
+    assert (
+        listed.structured_content["totalCount"]
+        == diagnosed.structured_content["rate"]["decided"]
+        == 5
+    )
 
 
 async def test_unreadable_verdicts_are_undecided_and_named_in_a_comparison(
@@ -465,7 +469,7 @@ async def test_transcript_whose_request_fails_is_named(mcp: Client, world: World
     result = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
     assert f"transcript of test run {job_id} (no usable answer)" in text_of(result)
-    assert "Transcripts read: 4 of 5 failed runs, 0 passed." in text_of(result)
+    assert "1 transcript of 5 not read" in text_of(result)
 
 
 async def test_runs_without_a_conversation_are_not_called_read(mcp: Client, world: World) -> None:
@@ -474,8 +478,8 @@ async def test_runs_without_a_conversation_are_not_called_read(mcp: Client, worl
 
     result = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
-    assert result.structured_content["failedRead"] == 0 == len(result.structured_content["signals"])
-    assert "show no conversation of 5 runs" in text_of(result)
+    assert result.structured_content["compared"].startswith("0 transcripts read")
+    assert "Groups of failures: not looked at. (5 transcripts of 5 not read)" in text_of(result)
 
 
 @pytest.mark.parametrize("other", [None, {"testCaseId": "tc_9", "mockData": {"a": "b"}}, 5])

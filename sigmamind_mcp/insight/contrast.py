@@ -1,0 +1,243 @@
+"""Find what failed attempts have and passed ones lack, or the reverse, within the same test cases.
+
+An item is anything that an attempt has or lacks. Each item is one integer with a bit for each
+attempt, so a count is one `&` and one `bit_count`.
+
+Only attempts of the same test case are compared: otherwise the topics of the test cases that fail
+most would seem to be causes. The statistic is that of Cochran, Mantel and Haenszel (Agresti,
+"Categorical Data Analysis"), with a constant in the denominator that keeps rare items from
+dominating (Tusher, Tibshirani and Chu 2001, "Significance analysis of microarrays"). Its p value is
+corrected for all items at once by the largest statistic of each permutation of the verdicts within
+the test cases (Westfall and Young 1993, "Resampling-based multiple testing").
+"""
+
+import random
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from itertools import groupby
+from math import sqrt
+from typing import Generic, NamedTuple, TypeVar
+
+PERMUTATIONS = 499
+SEED = 20_260_101
+LEVEL = 0.025
+"""The accepted risk of showing anything if nothing separates; half of the usual 5 %."""
+
+MIN_RATIO = 1.3
+MAX_TOO_FEW = 3
+MAX_P_TOO_FEW = 0.25
+DAMPING = 0.5
+MIN_VARIANCE = 0.3
+
+ItemT = TypeVar("ItemT", bound=Hashable)
+
+
+class Attempt(NamedTuple):
+    """An attempt with a verdict."""
+
+    case_id: str
+    has_failed: bool
+
+
+class SideCounts(NamedTuple):
+    """How many failed and passed attempts there are, of test cases with both verdicts."""
+
+    failed: int
+    passed: int
+
+
+class Separation(NamedTuple, Generic[ItemT]):
+    """An item, the attempts with it, and how well it separates.
+
+    `with_it` counts attempts of test cases with both verdicts. `p` is corrected for all items.
+    """
+
+    item: ItemT
+    with_it: SideCounts
+    ratio: float
+    p: float
+    attempts: int
+
+    @property
+    def is_in_failed(self) -> bool:
+        """Whether failed attempts have the item more often than passed ones."""
+        return self.ratio > 1
+
+
+class Contrast(NamedTuple, Generic[ItemT]):
+    """What separates, what may do so with more attempts, and how much was compared."""
+
+    separating: list[Separation[ItemT]]
+    too_few: list[Separation[ItemT]]
+    compared: SideCounts
+    case_count: int
+    item_count: int
+
+
+class _Stratum(NamedTuple):
+    """The attempts of one test case, as `size` bits from the bit `start` on."""
+
+    attempts: int
+    failed: int
+    start: int
+    size: int
+
+
+class _Scored(NamedTuple, Generic[ItemT]):
+    """An item with its expected number of failed attempts and the scale of the statistic."""
+
+    item: ItemT
+    mask: int
+    expected: float
+    scale: float
+    score: float
+
+
+def contrast_items(
+    attempts: Sequence[Attempt],
+    presence: Mapping[ItemT, int],
+    *,
+    rank: Callable[[ItemT], tuple[int, int, str]],
+    weigh: Callable[[ItemT], float] = lambda item: 1.0,
+) -> Contrast[ItemT]:
+    """Return the items that separate failed from passed attempts, the best first.
+
+    The attempts of a test case stand together. `presence` has a bit for each attempt, in their
+    order. Of items on almost the same attempts the
+    one with the lowest `rank` stands for all. A weight above 1 lets a kind of item that is likely
+    to matter pass among many others.
+    """
+    strata = _list_strata(attempts)
+    informative = sum(stratum.attempts for stratum in strata)
+    failed = sum(stratum.failed for stratum in strata)
+    compared = SideCounts(failed.bit_count(), (informative & ~failed).bit_count())
+    by_mask: dict[int, ItemT] = {}
+    for item, mask in presence.items():
+        inside = mask & informative
+        if inside not in by_mask or rank(item) < rank(by_mask[inside]):
+            by_mask[inside] = item
+    scored = _score_items(by_mask, strata, failed, weigh)
+    largest = _permute(scored, strata)
+    contrast: Contrast[ItemT] = Contrast([], [], compared, len(strata), len(scored))
+    for candidate in sorted(scored, key=lambda one: (-abs(one.score), rank(one.item))):
+        separation = _describe(candidate, strata, failed, largest)
+        is_proven = separation.p <= LEVEL
+        if not is_proven and len(contrast.too_few) >= MAX_TOO_FEW:
+            break
+        if MIN_RATIO > separation.ratio > 1 / MIN_RATIO:
+            continue
+        separates_all = separation.with_it in ((compared.failed, 0), (0, compared.passed))
+        if separation.p > MAX_P_TOO_FEW and not separates_all:
+            continue
+        shown = [*contrast.separating, *contrast.too_few]
+        if any(_overlap(separation.attempts, other.attempts) for other in shown):
+            continue
+        target = contrast.separating if is_proven else contrast.too_few
+        target.append(separation)
+    return contrast
+
+
+def _list_strata(attempts: Sequence[Attempt]) -> list[_Stratum]:
+    """Return the test cases with failed and passed attempts."""
+    strata = []
+    start = 0
+    for _, members in groupby(attempts, key=lambda attempt: attempt.case_id):
+        verdicts = [attempt.has_failed for attempt in members]
+        size, failed = len(verdicts), sum(1 << n for n, bad in enumerate(verdicts) if bad)
+        if any(verdicts) and not all(verdicts):
+            strata.append(_Stratum(((1 << size) - 1) << start, failed << start, start, size))
+        start += size
+    return strata
+
+
+def _score_items(
+    by_mask: Mapping[int, ItemT],
+    strata: Sequence[_Stratum],
+    failed: int,
+    weigh: Callable[[ItemT], float],
+) -> list[_Scored[ItemT]]:
+    """Score the items that enough attempts have and lack; the others can never separate."""
+    scored = []
+    sizes = [
+        (stratum.attempts, stratum.attempts.bit_count(), stratum.failed.bit_count())
+        for stratum in strata
+    ]
+    for mask, item in by_mask.items():
+        expected = variance = 0.0
+        for attempts, size, failures in sizes:
+            with_it = (mask & attempts).bit_count()
+            if not with_it:
+                continue
+            expected += with_it * failures / size
+            mixed = with_it * (size - with_it) * failures * (size - failures)
+            variance += mixed / (size * size * (size - 1))
+        if variance < MIN_VARIANCE:
+            continue
+        scale = sqrt(variance + DAMPING) / weigh(item)
+        score = ((mask & failed).bit_count() - expected) / scale
+        scored.append(_Scored(item, mask, expected, scale, score))
+    return scored
+
+
+def _permute(scored: Sequence[_Scored[ItemT]], strata: Sequence[_Stratum]) -> list[float]:
+    """Return the largest score of each permutation of the verdicts, in order."""
+    generator = random.Random(SEED)
+    prepared = [(one.mask, one.expected, one.scale) for one in scored]
+    largest = []
+    for _ in range(PERMUTATIONS if scored else 0):
+        failed = 0
+        for stratum in strata:
+            failed |= _draw_failures(stratum, generator) << stratum.start
+        scores = [
+            abs((mask & failed).bit_count() - expected) / scale
+            for mask, expected, scale in prepared
+        ]
+        largest.append(max(scores))
+    return sorted(largest)
+
+
+def _draw_failures(stratum: _Stratum, generator: random.Random) -> int:
+    """Draw as many attempts as have failed, as bits."""
+    failures = stratum.failed.bit_count()
+    # The smaller part is drawn; the other one is the rest.
+    drawn = sum(
+        1 << number
+        for number in generator.sample(range(stratum.size), min(failures, stratum.size - failures))
+    )
+    return drawn if 2 * failures <= stratum.size else drawn ^ ((1 << stratum.size) - 1)
+
+
+def _describe(
+    candidate: _Scored[ItemT], strata: Sequence[_Stratum], failed: int, largest: Sequence[float]
+) -> Separation[ItemT]:
+    mask = candidate.mask
+    in_failed = (mask & failed).bit_count()
+    as_large = len(largest) - bisect_left(largest, abs(candidate.score) - 1e-9)
+    return Separation(
+        item=candidate.item,
+        with_it=SideCounts(in_failed, mask.bit_count() - in_failed),
+        ratio=_compute_ratio(mask, strata),
+        p=(as_large + 1) / (len(largest) + 1),
+        attempts=mask,
+    )
+
+
+def _compute_ratio(mask: int, strata: Sequence[_Stratum]) -> float:
+    """Return how many times as frequent the item is in failed attempts, within the test cases.
+
+    It is the ratio of risks by Mantel and Haenszel (Greenland and Robins 1985).
+    """
+    above = below = 0.0
+    for stratum in strata:
+        size, failures = stratum.attempts.bit_count(), stratum.failed.bit_count()
+        in_failed = (mask & stratum.failed).bit_count()
+        in_passed = (mask & stratum.attempts).bit_count() - in_failed
+        above += in_failed * (size - failures) / size
+        below += in_passed * failures / size
+    return above / below if below else float("inf")
+
+
+def _overlap(first: int, second: int) -> bool:
+    """Whether two items are on almost the same attempts."""
+    either = (first | second).bit_count()
+    return (first & second).bit_count() >= 0.8 * either

@@ -1,0 +1,232 @@
+"""Read all transcripts of a batch run together: what separates, groups, turns, doubts and faults.
+
+Nothing here is a cause. Everything can be traced to a job id and a turn.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.agent_words import AgentWords
+from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contrast_items
+from sigmamind_mcp.insight.diagnosis import Quote, get_case_id, round_robin
+from sigmamind_mcp.insight.endings import Ending, find_endings
+from sigmamind_mcp.insight.failure_groups import FailureGroup, RunTraits, group_failures
+from sigmamind_mcp.insight.key_turns import choose_key_turns, find_item, quote_item
+from sigmamind_mcp.insight.said_items import (
+    LONG,
+    Item,
+    build_vocabulary,
+    find_long_runs,
+    list_run_items,
+)
+from sigmamind_mcp.insight.simulator_faults import Fault, find_faults
+from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
+from sigmamind_mcp.insight.verdict_doubts import Doubt, find_doubts
+
+FoundT = TypeVar("FoundT", Fault, Hint)
+
+
+class TurnOfRun(NamedTuple):
+    """A turn of a test run; without a number, the whole run."""
+
+    run: TestRun
+    turn: int | None
+
+
+class SeparatingItem(NamedTuple):
+    """An item that separates, or may do so; `example` shows it."""
+
+    separation: Separation[Item]
+    is_proven: bool
+    example: TurnOfRun | None
+
+    @property
+    def words(self) -> str:
+        """The item as the example says it."""
+        item, example = self.separation.item, self.example
+        turns = (example and example.run.conversation) or []
+        content = turns[example.turn - 1].content if example and example.turn else ""
+        return quote_item(content, item) or item.text
+
+
+class Tally(NamedTuple, Generic[FoundT]):
+    """One kind of fault or hint, with each run that has it."""
+
+    kind: str
+    failed: list[TurnOfRun]
+    passed: list[TurnOfRun]
+    undecided: list[TurnOfRun]
+
+
+class DoubtedRun(NamedTuple):
+    """A verdict worth a second look."""
+
+    run: TestRun
+    doubt: Doubt
+
+
+class RunToRead(NamedTuple):
+    """A failed run, and the items that separate it from passed ones."""
+
+    run: TestRun
+    ending: Ending
+    items: Sequence[Item]
+
+    def choose_quotes(self) -> list[Quote]:
+        return choose_key_turns(self.run, self.ending, self.items)
+
+
+class Evidence(NamedTuple):
+    """What the transcripts show. `read` has the runs that were read; the time allowed no more."""
+
+    read: list[TestRun]
+    contrast: Contrast[Item]
+    separating: list[SeparatingItem]
+    endings: list[tuple[Ending, int, int]]
+    groups: list[FailureGroup]
+    worth_reading: list[RunToRead]
+    doubts: list[DoubtedRun]
+    faults: list[Tally[Fault]]
+    hints: list[Tally[Hint]]
+
+
+class _RunFindings(NamedTuple):
+    """One run with all that its transcript shows."""
+
+    run: TestRun
+    ending: Ending
+    items: set[Item]
+    doubts: list[Doubt]
+    faults: list[Fault]
+    hints: list[Hint]
+
+
+def collect_evidence(
+    runs: Sequence[TestRun], *, has_time: Callable[[], bool] = lambda: True
+) -> Evidence:
+    """Read the transcripts of all runs; stop when there is no time for the next one."""
+    readings = _read_in_turn(runs, has_time)
+    decided = [one for one in readings if one.run.verdict != "undecided"]
+    decided.sort(key=lambda one: get_case_id(one.run))
+    contrast = _contrast_readings(decided)
+    separating = _list_separating(contrast, decided)
+    speaking = [
+        one.separation.item for one in separating if one.is_proven and one.separation.is_in_failed
+    ]
+    traits = [
+        RunTraits(one.run, one.ending, [item for item in speaking if item in one.items], one.items)
+        for one in decided
+    ]
+    groups = group_failures(traits)
+    return Evidence(
+        read=[one.run for one in readings],
+        contrast=contrast,
+        separating=separating,
+        endings=_count_endings(decided),
+        groups=groups,
+        worth_reading=_order_for_reading(groups, traits),
+        doubts=[DoubtedRun(one.run, doubt) for one in readings for doubt in one.doubts],
+        faults=_tally(readings, lambda one: one.faults),
+        hints=_tally(readings, lambda one: one.hints),
+    )
+
+
+def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list[_RunFindings]:
+    # Case by case in turn, so that what the time allows is fair to all.
+    ordered = round_robin(runs, lambda run: (get_case_id(run), run.verdict))
+    vocabulary = build_vocabulary(ordered)
+    endings = find_endings([run.conversation or [] for run in ordered])
+    readings = []
+    for run, ending, is_long in zip(ordered, endings, find_long_runs(ordered), strict=True):
+        if not has_time():
+            break
+        said = AgentWords.read_run(run)
+        items = list_run_items(run, ending, said, vocabulary)
+        if is_long:
+            items.add(LONG)
+        readings.append(
+            _RunFindings(
+                run, ending, items, find_doubts(run, said), find_faults(run), find_hints(run)
+            )
+        )
+    return readings
+
+
+def _contrast_readings(decided: Sequence[_RunFindings]) -> Contrast[Item]:
+    """Contrast the items of failed and passed runs, which come in the order of their cases."""
+    attempts = [
+        Attempt(get_case_id(one.run), has_failed=one.run.verdict == "failed") for one in decided
+    ]
+    presence: dict[Item, int] = defaultdict(int)
+    for number, one in enumerate(decided):
+        for item in one.items:
+            presence[item] |= 1 << number
+    return contrast_items(
+        attempts, presence, rank=lambda item: item.rank, weigh=lambda item: item.weight
+    )
+
+
+def _list_separating(
+    contrast: Contrast[Item], decided: Sequence[_RunFindings]
+) -> list[SeparatingItem]:
+    proven = [(one, True) for one in contrast.separating]
+    found = [*proven, *((one, False) for one in contrast.too_few)]
+    return [
+        SeparatingItem(separation, is_proven, _find_example(separation, decided))
+        for separation, is_proven in found
+    ]
+
+
+def _find_example(
+    separation: Separation[Item], decided: Sequence[_RunFindings]
+) -> TurnOfRun | None:
+    """Return a turn with the item, on the side that has it more often."""
+    wanted = "failed" if separation.is_in_failed else "passed"
+    first: TurnOfRun | None = None
+    for number, one in enumerate(decided):
+        if not separation.attempts >> number & 1 or one.run.verdict != wanted:
+            continue
+        turn = find_item(one.run, separation.item)
+        if turn:
+            return TurnOfRun(one.run, turn)
+        first = first or TurnOfRun(one.run, None)
+    return first
+
+
+def _count_endings(decided: Sequence[_RunFindings]) -> list[tuple[Ending, int, int]]:
+    """Count how often failed and passed runs ended in each way, the most common first."""
+    failed = Counter(one.ending for one in decided if one.run.verdict == "failed")
+    passed = Counter(one.ending for one in decided if one.run.verdict == "passed")
+    kinds = sorted({*failed, *passed}, key=lambda kind: (-failed[kind], -passed[kind], kind))
+    return [(kind, failed[kind], passed[kind]) for kind in kinds]
+
+
+def _order_for_reading(
+    groups: Iterable[FailureGroup], traits: Iterable[RunTraits]
+) -> list[RunToRead]:
+    """Order the failed runs for reading: the first of each group, then the second of each, …"""
+    by_run = {id(one.run): one for one in traits}
+    members = [(number, run) for number, group in enumerate(groups) for run in group.runs]
+    ordered: dict[int, RunToRead] = {}
+    for _, run in round_robin(members, lambda pair: pair[0]):
+        if any(turn.content.strip() for turn in run.conversation or []):
+            one = by_run[id(run)]
+            ordered.setdefault(id(run), RunToRead(run, one.ending, one.speaking))
+    return list(ordered.values())
+
+
+def _tally(
+    readings: Sequence[_RunFindings], get: Callable[[_RunFindings], Sequence[FoundT]]
+) -> list[Tally[FoundT]]:
+    """Count the runs with each kind; kinds more common in failed runs come first."""
+    places: dict[str, dict[str, list[TurnOfRun]]] = {}
+    for one in readings:
+        for found in get(one):
+            by_verdict = places.setdefault(found.kind, defaultdict(list))
+            by_verdict[one.run.verdict].append(TurnOfRun(one.run, found.turn))
+    tallies: list[Tally[FoundT]] = [
+        Tally(kind, by["failed"], by["passed"], by["undecided"]) for kind, by in places.items()
+    ]
+    return sorted(tallies, key=lambda tally: (len(tally.passed) - len(tally.failed), tally.kind))

@@ -1,0 +1,125 @@
+"""Choose the turns of a test run that are worth reading: where the agent acts, never goodbyes.
+
+On real conversations, the wrong action stands next to one of the user's last go-aheads more often
+than next to any other turn that was tried: the last turns, the turns most like the remarks, and the
+first turn that differs from passed attempts.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from sigmamind_mcp.api.conversations import Turn
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.agent_words import AgentWords
+from sigmamind_mcp.insight.diagnosis import Quote
+from sigmamind_mcp.insight.endings import Ending, closes, find_go_aheads, is_agent
+from sigmamind_mcp.insight.said_items import Item, list_items, vocabulary_of
+from sigmamind_mcp.insight.spoken_values import find_values, read_values
+from sigmamind_mcp.insight.words import find_phrase, split_stems
+
+Reason = Literal[
+    "before the end",
+    "agent, after a go-ahead",
+    "agent, before a go-ahead",
+    "has what separates",
+    "subject of remarks and criteria",
+    "longest of the agent",
+]
+
+CUT_OFF: tuple[Ending, ...] = ("handed over", "agent silent", "action promised", "limit reached")
+MAX_GO_AHEADS = 2
+MAX_KEY_TURNS = 4
+
+
+def choose_key_turns(run: TestRun, ending: Ending, separating: Sequence[Item] = ()) -> list[Quote]:
+    """Return the turns of a run that are worth reading, the best first."""
+    turns = run.conversation or []
+    found: dict[int, Reason] = {}
+    last = _find_agent_turn(turns, range(len(turns) - 1, -1, -1), skip_closing=True)
+    if last and ending in CUT_OFF:
+        found[last] = "before the end"
+    for number in reversed(_choose_go_aheads(turns)):
+        after = _find_agent_turn(turns, range(number, len(turns)), skip_closing=True)
+        if after:
+            found.setdefault(after, "agent, after a go-ahead")
+        before = _find_agent_turn(turns, range(number - 2, -1, -1))
+        if before:
+            found.setdefault(before, "agent, before a go-ahead")
+    for item in separating:
+        example = find_item(run, item)
+        if example:
+            found.setdefault(example, "has what separates")
+    subject = _find_subject(run)
+    if subject:
+        found.setdefault(subject, "subject of remarks and criteria")
+    if not found:
+        longest = _find_longest_turn(turns)
+        found |= {longest: "longest of the agent"} if longest else {}
+    return [Quote(number, turns[number - 1], why) for number, why in found.items()][:MAX_KEY_TURNS]
+
+
+def _choose_go_aheads(turns: Sequence[Turn]) -> list[int]:
+    """Return the last turns in which the user agrees to an action; if none, to anything."""
+    to_action = find_go_aheads(turns, only_actions=True)
+    return (to_action or find_go_aheads(turns))[-MAX_GO_AHEADS:]
+
+
+def find_item(run: TestRun, item: Item) -> int | None:
+    """Return the number of the first agent's turn that has an item."""
+    for number, turn in enumerate(run.conversation or [], start=1):
+        said = AgentWords.read(turn.content) if is_agent(turn) else None
+        if said and item in list_items(said, run.test_case, vocabulary_of(item)):
+            return number
+    return None
+
+
+def quote_item(text: str, item: Item) -> str:
+    """Return the words of a turn that are the item, as they are written; "" if there are none."""
+    if item.kind == "phrase":
+        return find_phrase(text, item.text.split())
+    if item.kind == "value":
+        for value in find_values(text):
+            if item.text in (value.normal, value.bare):
+                return text[value.start : value.end]
+    return ""
+
+
+def _find_agent_turn(
+    turns: Sequence[Turn], places: range, *, skip_closing: bool = False
+) -> int | None:
+    """Return the number of the first turn of the agent at these places."""
+    for place in places:
+        turn = turns[place]
+        if is_agent(turn) and not (skip_closing and closes(turn)):
+            return place + 1
+    return None
+
+
+def _find_longest_turn(turns: Sequence[Turn]) -> int | None:
+    by_agent = [number for number, turn in enumerate(turns, start=1) if is_agent(turn)]
+    return max(by_agent, key=lambda number: len(turns[number - 1].content), default=None)
+
+
+def _find_subject(run: TestRun) -> int | None:
+    """Return the agent's turn that shares most words and values with remarks and criteria.
+
+    A word or value counts less if more turns have it, and half if only the criteria have it.
+    """
+    remarks = _read_words(run.remarks or "")
+    criteria = _read_words((run.test_case and run.test_case.success_criteria) or "")
+    shared: dict[int, set[str]] = {}
+    for number, turn in enumerate(run.conversation or [], start=1):
+        if is_agent(turn) and not closes(turn):
+            shared[number] = (remarks | criteria) & _read_words(turn.content)
+    frequency = Counter(word for words in shared.values() for word in words)
+    scores = {
+        number: sum((1 if word in remarks else 0.5) / frequency[word] for word in words)
+        for number, words in shared.items()
+        if words
+    }
+    return max(scores, key=lambda number: (scores[number], number), default=None)
+
+
+def _read_words(text: str) -> set[str]:
+    return {*split_stems(text), *read_values(text)} - {""}

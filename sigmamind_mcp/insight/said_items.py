@@ -1,0 +1,146 @@
+"""List what an attempt says and how it ended, as items that a contrast can count.
+
+Not every phrase is an item: only the words of the test cases and of the remarks, the values of
+every kind, and the values of each mock variable.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from statistics import median
+from typing import Literal, NamedTuple, get_args
+
+from sigmamind_mcp.api.models import TestCase, TestRun
+from sigmamind_mcp.insight.agent_words import AgentWords
+from sigmamind_mcp.insight.diagnosis import get_case_id
+from sigmamind_mcp.insight.endings import find_go_aheads
+from sigmamind_mcp.insight.spoken_values import read_values
+from sigmamind_mcp.insight.verdict_doubts import find_unsaid_clauses
+from sigmamind_mcp.insight.words import split_stems
+
+ItemKind = Literal[
+    "ending", "criteria values", "mock value", "go-aheads", "length", "tool", "value", "phrase"
+]
+
+STRUCTURE_WEIGHT = 1.25
+
+_TOOL_CALL = re.compile(r"\s*([a-z]\w{2,60})\(")
+_TOOL_ERROR = re.compile(r"\b(?:error|failed|timed? ?out|exception|unavailable)\b", re.IGNORECASE)
+
+
+class Item(NamedTuple):
+    """Something that an attempt has: an ending, or words of the agent."""
+
+    kind: ItemKind
+    text: str
+
+    @property
+    def rank(self) -> tuple[int, int, str]:
+        """The lowest stands for all items on the same attempts."""
+        return get_args(ItemKind).index(self.kind), -len(self.text), self.text
+
+    @property
+    def weight(self) -> float:
+        """How much more than a phrase it counts: these few items are the same in all cases."""
+        return 1.0 if self.kind in ("value", "phrase") else STRUCTURE_WEIGHT
+
+
+class Vocabulary(NamedTuple):
+    """The words and pairs of words that the test cases and remarks have, each with its item."""
+
+    words: dict[str, Item]
+    pairs: dict[tuple[str, str], Item]
+
+    @classmethod
+    def of(cls, words: Iterable[str], pairs: Iterable[tuple[str, str]]) -> "Vocabulary":
+        return cls(
+            {word: Item("phrase", word) for word in words},
+            {pair: Item("phrase", " ".join(pair)) for pair in pairs},
+        )
+
+
+def list_run_items(
+    run: TestRun, ending: str, said: AgentWords, vocabulary: Vocabulary
+) -> set[Item]:
+    """Return everything that a test run has."""
+    items = {Item("ending", ending), *list_items(said, run.test_case, vocabulary)}
+    items.update(_list_structure(run))
+    if find_unsaid_clauses(run.test_case, said):
+        items.add(UNSAID)
+    return items
+
+
+def find_long_runs(runs: Sequence[TestRun]) -> list[bool]:
+    """Tell for each run whether it is longer than most attempts of its test case."""
+    lengths: dict[str, list[int]] = defaultdict(list)
+    for run in runs:
+        lengths[get_case_id(run)].append(len(run.conversation or []))
+    middles = {case_id: median(numbers) for case_id, numbers in lengths.items()}
+    return [len(run.conversation or []) > middles[get_case_id(run)] for run in runs]
+
+
+UNSAID = Item("criteria values", "a value that the criteria ask for is never said")
+LONG = Item("length", "longer than most attempts of the test case")
+
+
+def list_items(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary) -> Iterable[Item]:
+    """List the items of what an agent says, in one turn or in all."""
+    tokens, values = said
+    items = [Item("value", value) for value in values]
+    items += [vocabulary.words[word] for word in vocabulary.words.keys() & set(tokens)]
+    pairs = set(zip(tokens, tokens[1:], strict=False))
+    items += [vocabulary.pairs[pair] for pair in vocabulary.pairs.keys() & pairs]
+    if case is None:
+        return items
+    for mock in case.mock_data:
+        expected = _read_case_values(mock.value)
+        if expected and expected <= values:
+            items.append(Item("mock value", mock.variable_name))
+    return items
+
+
+def _list_structure(run: TestRun) -> Iterator[Item]:
+    """Yield how often the user agrees to an action, and the tools that are called."""
+    turns = run.conversation or []
+    count = len(find_go_aheads(turns))
+    yield Item("go-aheads", ("none", "one")[count] if count < 2 else "several")
+    for turn in turns:
+        if turn.side != "tool":
+            continue
+        call = _TOOL_CALL.match(turn.content)
+        if call:
+            yield Item("tool", f"calls {call[1]}")
+        elif _TOOL_ERROR.search(turn.content[:200]):
+            yield Item("tool", "a tool answers with an error")
+
+
+def build_vocabulary(runs: Sequence[TestRun]) -> Vocabulary:
+    """Collect the words and pairs of words of all test cases and remarks."""
+    texts: dict[str, None] = {}
+    for run in runs:
+        case = run.test_case
+        if case:
+            mock = [mock.value for mock in case.mock_data]
+            for text in (case.success_criteria, case.user_prompt, *mock):
+                texts[text or ""] = None
+        texts[run.remarks or ""] = None
+    words: set[str] = set()
+    pairs: set[tuple[str, str]] = set()
+    for text in texts:
+        stems = split_stems(text)
+        words.update(stem for stem in stems if stem)
+        pairs.update(pair for pair in zip(stems, stems[1:], strict=False) if all(pair))
+    return Vocabulary.of(words, pairs)
+
+
+def vocabulary_of(item: Item) -> Vocabulary:
+    """Return the words of one item."""
+    words = item.text.split() if item.kind == "phrase" else []
+    pairs = [(words[0], words[1])] if len(words) == 2 else []
+    return Vocabulary.of(words if len(words) == 1 else [], pairs)
+
+
+@lru_cache(maxsize=2_000)
+def _read_case_values(text: str) -> frozenset[str]:
+    return frozenset(value for value in read_values(text) if " " not in value)

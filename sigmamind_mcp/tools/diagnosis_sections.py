@@ -1,0 +1,294 @@
+"""Fit a diagnosis into its budget: sections in order, each with as many rows as there is room."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sigmamind_mcp.api.models import BatchRun, BatchRunState
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.diagnosis import CaseResult, compute_bounds, count_verdicts
+from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, pluralize
+from sigmamind_mcp.tools.cursors import encode_cursor
+from sigmamind_mcp.tools.diagnosis_answer import (
+    CAPS,
+    CaseRow,
+    DiagnosedBatchRun,
+    DoubtRow,
+    GroupRow,
+    ProblemRow,
+    Row,
+    Section,
+    SectionCount,
+    SectionState,
+    SeparatingRow,
+    TallyRow,
+    list_quotes,
+)
+from sigmamind_mcp.tools.known_definitions import KnownDefinitions
+from sigmamind_mcp.tools.parts import Rate
+from sigmamind_mcp.tools.unread_notes import NotRead
+from sigmamind_mcp.uris import uri_of
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.insight.definition_problems import DefinitionProblem
+    from sigmamind_mcp.insight.evidence import Evidence
+
+SECTION_ROWS = 60
+QUOTES_PER_RUN = 2
+QUOTES_PER_RUN_WHOLE = 4
+QUOTE_CHARACTERS = (240, 180, 140)
+SHRINK_FIRST: tuple[Section, ...] = ("testCases", "turnsWorthReading", "definitionProblems")
+UNDECIDED_CASES = 5
+PLACES_CALLED = 4
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything that an answer is built from."""
+
+    agent_id: str
+    batch_id: str
+    section: Section | None
+    is_of_job_ids: bool
+    batch_run: BatchRun
+    state: BatchRunState
+    counts: Counts
+    results: list[CaseResult]
+    run_count: int
+    problems: list["DefinitionProblem"]
+    definitions: KnownDefinitions
+    evidence: "Evidence"
+
+    @property
+    def undecided(self) -> int:
+        return sum(result.undecided for result in self.results)
+
+    @property
+    def is_any_read(self) -> bool:
+        return bool(self.evidence.read)
+
+
+class _SectionRows(NamedTuple):
+    """How many rows a section has, and a function that returns those from one on."""
+
+    found: int
+    list_rows: Callable[[int, int, int], Sequence[Row]]
+    is_looked_at: bool = True
+    why: str | None = None
+
+    @property
+    def state(self) -> SectionState:
+        if not self.is_looked_at:
+            return "not looked at"
+        return "found" if self.found else "none found"
+
+
+def fit_diagnosis(diagnosis: Diagnosis, start: int, notes: Sequence[NotRead]) -> DiagnosedBatchRun:
+    """Build the answer with as many rows of each section as fit."""
+    if diagnosis.section:
+        return _fit_section(diagnosis, diagnosis.section, start, notes)
+    caps = dict(CAPS)
+    for characters in QUOTE_CHARACTERS:
+        answer = _build_diagnosis(diagnosis, caps, start=0, characters=characters, notes=notes)
+        if answer.fits():
+            return answer
+    while not answer.fits() and max(caps.values()) > 1:
+        caps[_choose_longest(caps)] -= 1
+        answer = _build_diagnosis(diagnosis, caps, start=0, characters=characters, notes=notes)
+    return answer
+
+
+def _choose_longest(caps: dict[Section, int]) -> Section:
+    """Return the section that loses a row next."""
+    for name in SHRINK_FIRST:
+        if caps[name] > CAPS[name] // 2:
+            return name
+    return max(caps, key=lambda name: caps[name])
+
+
+def _fit_section(
+    diagnosis: Diagnosis, section: Section, start: int, notes: Sequence[NotRead]
+) -> DiagnosedBatchRun:
+    count = SECTION_ROWS
+    while True:
+        answer = _build_diagnosis(
+            diagnosis, {section: count}, start=start, characters=QUOTE_CHARACTERS[0], notes=notes
+        )
+        if count == 1 or answer.fits():
+            return answer
+        count = max(1, count * 3 // 4)
+
+
+def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
+    """Return the rows of each section; each function takes first row, limit and quote size."""
+    evidence = diagnosis.evidence
+    failing = [one for one in diagnosis.results if one.outcome != "passing"]
+    compared = (evidence.contrast.compared.failed, evidence.contrast.compared.passed)
+    read = count_verdicts(evidence.read)
+    verdicts = (read.decided - read.passed, read.passed)
+    is_read, why = diagnosis.is_any_read, _explain_reading(diagnosis)
+
+    def slice_of(items: Sequence[Any], build: Callable[..., Row]) -> _SectionRows:
+        def list_rows(start: int, limit: int, characters: int) -> list[Row]:
+            return [build(item) for item in items[start : start + limit]]
+
+        return _SectionRows(len(items), list_rows, is_read, why)
+
+    def list_turns(start: int, limit: int, characters: int) -> Sequence[Row]:
+        whole = diagnosis.section is not None
+        return list_quotes(
+            evidence.worth_reading,
+            per_run=QUOTES_PER_RUN_WHOLE if whole else QUOTES_PER_RUN,
+            characters=characters,
+            skip=start,
+            limit=limit,
+        )
+
+    known = diagnosis.definitions
+    missing = ", ".join(known.unknown)
+    problems = slice_of(diagnosis.problems, ProblemRow.of)._replace(
+        is_looked_at=len(known.unknown) < 3,
+        why=f"not read: {missing}" if missing else None,
+    )
+    return {
+        "testCases": slice_of(failing, CaseRow.of)._replace(is_looked_at=True, why=None),
+        "definitionProblems": problems,
+        "separates": slice_of(
+            evidence.separating, lambda one: SeparatingRow.of(one, compared)
+        )._replace(
+            is_looked_at=is_read and bool(evidence.contrast.case_count),
+            why=why if evidence.contrast.case_count else "no test case both passed and failed",
+        ),
+        "groups": slice_of(evidence.groups, GroupRow.of),
+        "turnsWorthReading": _SectionRows(len(evidence.worth_reading), list_turns, is_read, why),
+        "doubtfulVerdicts": slice_of(evidence.doubts, lambda one: DoubtRow.of(one, 160)),
+        "testFaults": slice_of(evidence.faults, lambda one: TallyRow.of(one, verdicts)),
+        "hints": slice_of(evidence.hints, lambda one: TallyRow.of(one, verdicts)),
+    }
+
+
+def _explain_reading(diagnosis: Diagnosis) -> str | None:
+    """Say how many transcripts are missing, if any is."""
+    lacking = diagnosis.run_count - len(diagnosis.evidence.read)
+    if not lacking:
+        return None
+    return f"{pluralize(lacking, 'transcript')} of {diagnosis.run_count} not read"
+
+
+def _build_diagnosis(
+    diagnosis: Diagnosis,
+    caps: dict[Section, int],
+    *,
+    start: int,
+    characters: int,
+    notes: Sequence[NotRead],
+) -> DiagnosedBatchRun:
+    sections = _list_sections(diagnosis)
+    rows: dict[Section, Any] = {}
+    counts = []
+    for name, limit in caps.items():
+        section = sections[name]
+        rows[name] = section.list_rows(start, limit, characters)
+        counts.append(_count_section(name, section, rows[name]))
+    undecided = diagnosis.undecided
+    bounds = compute_bounds(diagnosis.counts, undecided)
+    answer = DiagnosedBatchRun(
+        batch_id=diagnosis.batch_id,
+        agent_id=diagnosis.agent_id,
+        state=diagnosis.state,
+        rate=Rate.of(diagnosis.counts),
+        undecided=undecided,
+        lowest=round(bounds.low, 3) if undecided else None,
+        highest=round(bounds.high, 3) if undecided else None,
+        undecided_in=_list_undecided(diagnosis.results),
+        passing=sum(result.outcome == "passing" for result in diagnosis.results),
+        compared=_describe_comparison(diagnosis),
+        sections=counts,
+        test_cases=rows.get("testCases", []),
+        definition_problems=rows.get("definitionProblems", []),
+        separates=rows.get("separates", []),
+        groups=rows.get("groups", []),
+        turns_worth_reading=rows.get("turnsWorthReading", []),
+        doubtful_verdicts=rows.get("doubtfulVerdicts", []),
+        test_faults=rows.get("testFaults", []),
+        hints=rows.get("hints", []),
+        uri=uri_of("batch-run", agentId=diagnosis.agent_id, batchId=diagnosis.batch_id),
+        hint=_compare_counters(diagnosis),
+    )
+    answer.next_calls = _list_further_calls(answer, start)
+    answer.add_notes(notes)
+    return answer.add_links(Link(answer.uri, f"Batch run {diagnosis.batch_id}", "application/json"))
+
+
+def _count_section(name: Section, section: _SectionRows, rows: Sequence[Row]) -> SectionCount:
+    shown = len(rows)
+    if name == "turnsWorthReading":
+        shown = len({getattr(row, "job_id", None) for row in rows})
+    return SectionCount(
+        section=name, state=section.state, found=section.found, shown=shown, why=section.why
+    )
+
+
+def _list_undecided(results: Sequence[CaseResult]) -> dict[str, int]:
+    """Return how many undecided attempts the test cases with most of them have."""
+    waiting = sorted((one for one in results if one.undecided), key=lambda one: -one.undecided)
+    return {
+        valid_id(one.case.test_case_id) or "-": one.undecided for one in waiting[:UNDECIDED_CASES]
+    }
+
+
+def _describe_comparison(diagnosis: Diagnosis) -> str:
+    contrast = diagnosis.evidence.contrast
+    read = pluralize(len(diagnosis.evidence.read), "transcript")
+    compared = contrast.compared
+    return (
+        f"{read} read; {compared.failed} failed and {compared.passed} passed attempts of"
+        f" {pluralize(contrast.case_count, 'test case')} with both verdicts,"
+        f" {pluralize(contrast.item_count, 'candidate')}."
+    )
+
+
+def _compare_counters(diagnosis: Diagnosis) -> str | None:
+    batch_run, counts = diagnosis.batch_run, diagnosis.counts
+    passed, failed = batch_run.successful_attempts, batch_run.failed_attempts
+    if passed is None or failed is None or (passed, passed + failed) == tuple(counts):
+        return None
+    source = "the given jobIds" if diagnosis.is_of_job_ids else "the listed test runs"
+    return (
+        f"These counts are of {source}; the batch run's own counters say {passed} of"
+        f" {passed + failed} decided passed."
+    )
+
+
+def _list_further_calls(answer: DiagnosedBatchRun, start: int) -> list[NextCall]:
+    here: CallArguments = {"agentId": answer.agent_id, "batchId": answer.batch_id}
+    calls = []
+    places = _list_quoted_turns(answer)
+    if places:
+        calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": places}))
+    spoken = [row for row in answer.separates if row.kind in ("phrase", "value")]
+    if spoken:
+        search: CallArguments = {"agentId": answer.agent_id, "text": spoken[0].text}
+        calls.append(NextCall(tool="search_test_runs", arguments=search))
+    is_single = len(answer.sections) == 1
+    for count in answer.sections:
+        further: CallArguments = {**here, "section": count.section}
+        seen = start + count.shown
+        if count.state != "found" or seen >= count.found:
+            continue
+        if is_single and count.shown:
+            further["cursor"] = encode_cursor(row=seen)
+        calls.append(NextCall(tool="diagnose_batch_run", arguments=further))
+    if answer.state == "running":
+        calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
+    return calls
+
+
+def _list_quoted_turns(answer: DiagnosedBatchRun) -> list[dict[str, str | int]]:
+    """Return the quoted turns, one for each run."""
+    places: dict[str, dict[str, str | int]] = {}
+    for row in answer.turns_worth_reading:
+        if row.job_id:
+            places.setdefault(row.job_id, {"jobId": row.job_id, "turn": row.turn})
+    return list(places.values())[:PLACES_CALLED]

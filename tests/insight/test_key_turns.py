@@ -1,0 +1,68 @@
+"""The turns worth reading are where the agent acts, and never goodbyes."""
+
+import pytest
+
+from sigmamind_mcp.insight.key_turns import choose_key_turns, find_item, quote_item
+from sigmamind_mcp.insight.said_items import Item
+from tests.insight.conversations import make_run
+
+DEAL = ["Cancel.", "Which one?", "4411", "Cancel 4411 for 40 CHF, shall I?", "Yes, please.", "Done.",
+        "Thanks, bye.", "You are welcome, have a nice day!"]  # fmt: skip
+
+
+def test_turns_around_the_last_go_ahead_come_first() -> None:
+    quotes = choose_key_turns(make_run(*DEAL), "closed")
+
+    assert [(quote.number, quote.why) for quote in quotes[:2]] == [
+        (6, "agent, after a go-ahead"),
+        (4, "agent, before a go-ahead"),
+    ]
+
+
+def test_no_goodbye_is_quoted() -> None:
+    for remarks in ("", "The agent was welcome and had a nice day."):
+        run = make_run(*DEAL, remarks=remarks)
+        assert 8 not in [quote.number for quote in choose_key_turns(run, "closed")]
+
+
+def test_without_a_go_ahead_the_subject_of_remarks_and_criteria_is_quoted() -> None:
+    run = make_run(
+        "Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Ok.", "Anything else?",
+        remarks="A wrong late fee was stated.",
+    )  # fmt: skip
+
+    assert choose_key_turns(run, "closed")[0].number == 4
+
+
+def test_before_silence_the_last_turn_of_the_agent_is_quoted_first() -> None:
+    run = make_run("Hi.", "Let me look into it.", "Hello?", "user|Are you there?")
+
+    quote, *_ = choose_key_turns(run, "agent silent")
+    assert (quote.number, quote.why) == (2, "before the end")
+
+
+def test_turn_with_what_separates_is_found_and_quoted() -> None:
+    run = make_run("Hi.", "Hello.", "When?", "Within fourteen days.", "Ok.", "Anything else?")
+
+    assert find_item(run, Item("value", "14 day")) == 4
+    assert find_item(run, Item("ending", "closed")) is None
+    assert 4 in [q.number for q in choose_key_turns(run, "closed", [Item("value", "14 day")])]
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (Item("value", "14 day"), "fourteen days"),
+        (Item("value", "14"), "fourteen days"),
+        (Item("phrase", "gift card"), "Gift cards"),
+        (Item("phrase", "refund"), "refunded"),
+        (Item("phrase", "train"), ""),
+        (Item("ending", "closed"), ""),
+    ],
+)
+def test_item_is_quoted_as_it_is_written(item: Item, words: str) -> None:
+    assert quote_item("Gift cards are refunded within fourteen days.", item) == words
+
+
+def test_empty_conversation_has_no_turns() -> None:
+    assert choose_key_turns(make_run(), "no transcript") == []
