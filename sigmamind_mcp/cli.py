@@ -3,17 +3,20 @@
 import argparse
 import gc
 import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sigmamind_mcp import __version__, logs
 from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
-from sigmamind_mcp.settings import LOG_LEVELS, Settings
 
 if TYPE_CHECKING:
+    from sigmamind_mcp.settings import Settings
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 # A longer batch run of the sandbox would end after weeks.
@@ -35,7 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 0 for success, 1 for a failure, and 2 for a command that could not start.
     """
-    options = build_parser().parse_args(argv)
+    with _exit_on_early_signals() as leave_signals:
+        options = build_parser().parse_args(argv)
+        if not options.serves:
+            leave_signals()
+        return _execute(options)
+
+
+def _execute(options: argparse.Namespace) -> int:
     try:
         status: int | None = options.execute(options)
         return status or 0
@@ -50,6 +60,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
+@contextmanager
+def _exit_on_early_signals() -> Iterator[Callable[[], None]]:
+    """End with status 0 on a signal that comes before the server is ready; yield the undoing."""
+    # Until the server runs, nothing is in flight. Most of its start is the imports of libraries.
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def leave_signals() -> None:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if not is_main_thread:  # Python sets handlers in the main thread only
+        earlier.clear()
+    for number in earlier:
+        signal.signal(number, lambda *_: os._exit(0))
+    try:
+        yield leave_signals
+    finally:
+        leave_signals()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser; each command stores its function as `execute`."""
     common = _build_common_options()
@@ -62,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"sigmamind-mcp {__version__}")
-    parser.set_defaults(execute=_execute_stdio)
+    parser.set_defaults(execute=_execute_stdio, serves=True)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_serve(commands, common)
     _add_sandbox(commands)
@@ -73,6 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _build_common_options() -> argparse.ArgumentParser:
+    # Its libraries take most of the time before a signal could be answered otherwise.
+    from sigmamind_mcp.settings import LOG_LEVELS
+
     # A common option may come before or after the command. SUPPRESS sets no default, so the
     # command's parser does not reset what came before it.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -120,7 +154,7 @@ def _add_serve(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use SIGMAMIND_API_KEY for callers that send no key",
     )
-    serve.set_defaults(execute=_execute_serve)
+    serve.set_defaults(execute=_execute_serve, serves=True)
 
 
 def _add_sandbox(commands: "Subparsers") -> None:
@@ -142,7 +176,7 @@ def _add_sandbox(commands: "Subparsers") -> None:
     sandbox.add_argument("--no-run-list", action="store_true", help=hidden)
     sandbox.add_argument("--live-definitions", action="store_true", help=hidden)
     sandbox.add_argument("--pace", type=_parse_pace, default=1.0, help=hidden)
-    sandbox.set_defaults(execute=_execute_sandbox)
+    sandbox.set_defaults(execute=_execute_sandbox, serves=True)
 
 
 def _parse_pace(text: str) -> float:
@@ -161,7 +195,7 @@ def _add_demo(commands: "Subparsers") -> None:
         description="Show the whole loop in the sandbox, in under 30 seconds. It needs no"
         " account, key or option.",
     )
-    demo.set_defaults(execute=_execute_demo)
+    demo.set_defaults(execute=_execute_demo, serves=False)
 
 
 def _add_doctor(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
@@ -174,7 +208,7 @@ def _add_doctor(commands: "Subparsers", common: argparse.ArgumentParser) -> None
         "key. Exit status: 0 without problems, 1 with problems.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    doctor.set_defaults(execute=_execute_doctor)
+    doctor.set_defaults(execute=_execute_doctor, serves=False)
 
 
 def _add_links(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
@@ -188,10 +222,12 @@ def _add_links(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     links.add_argument(
         "--url", help="address of a shared server, such as https://mcp.example.com/mcp"
     )
-    links.set_defaults(execute=_execute_links)
+    links.set_defaults(execute=_execute_links, serves=False)
 
 
-def _load_settings(options: argparse.Namespace) -> Settings:
+def _load_settings(options: argparse.Namespace) -> "Settings":
+    from sigmamind_mcp.settings import Settings
+
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only", "log_level")}
     settings = Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
     logs.set_up(settings.log_level)
@@ -260,6 +296,8 @@ def _execute_sandbox(options: argparse.Namespace) -> None:
     import anyio
 
     from sigmamind_mcp.sandbox import SANDBOX_KEY, SandboxOptions, create_app
+    from sigmamind_mcp.transports.access import AllowList, list_loopback_hosts
+    from sigmamind_mcp.transports.traffic import CallLimiter, Traffic
     from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
     logs.set_up("warning")
@@ -274,7 +312,13 @@ def _execute_sandbox(options: argparse.Namespace) -> None:
             app = create_app(db=options.db, key=SANDBOX_KEY, options=sandbox_options)
         except ValueError as exc:
             raise ConfigurationError(f"{exc}. Choose another file with --db.") from None
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        port = listener.getsockname()[1]
+        app.add_middleware(CallLimiter, traffic=Traffic())
+        # A page in the user's browser can send requests to loopback, and the key is no secret.
+        hosts = frozenset(list_loopback_hosts(port))
+        origins = frozenset(f"http://{host}" for host in hosts)
+        app.add_middleware(AllowList, hosts=hosts, origins=origins)
+        url = f"http://127.0.0.1:{port}/v1"
         print(f"Sandbox (scripted): {url}   X-API-Key: {SANDBOX_KEY}", flush=True)
         anyio.run(serve, app, listener)
 

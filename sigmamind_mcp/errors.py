@@ -7,6 +7,7 @@ SigmaMindError
 ├── ConnectionFailed       no answer: refused, interrupted or too slow
 ├── UnexpectedAnswer       an answer that the API does not document
 │   └── AnswerTooLarge     an answer above this server's limit
+├── OutOfTime              a call that did not end within its own limit
 ├── OutcomeUnknown         a write that the API may or may not have made
 └── APIError               the API refused
     ├── InvalidRequest     400, 422
@@ -67,6 +68,10 @@ class UnexpectedAnswer(SigmaMindError):
 
 class AnswerTooLarge(UnexpectedAnswer):
     """The API's answer is larger than this server reads."""
+
+
+class OutOfTime(SigmaMindError):
+    """A call reached its own time limit; the message says what to do next."""
 
 
 class OutcomeUnknown(SigmaMindError):

@@ -17,6 +17,7 @@ from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
 from tests.support.all_transports import TRANSPORTS, Connection, open_all_transports
 from tests.support.fake_api import FakeAPI, running_fake_api
+from tests.support.loop_watchdog import MOST_CPU_SECONDS, LoopWatchdog
 
 KEY = "key_canary.4f1d2c"
 SPIKY_KEY = 'key_Zq7/w+"x\\Y%41.Vn5kTb0RmLc3hQe9'
@@ -27,6 +28,7 @@ SLOW_FIXTURES = MEASURING_FIXTURES | {"all_transports"}
 """A test that uses one of these measures something, or runs on every transport."""
 
 FIGURES: list[str] = []
+WATCHDOG = LoopWatchdog()
 
 
 class RoundCount(Protocol):
@@ -81,6 +83,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for line in FIGURES:
             terminalreporter.line(line)
+    if WATCHDOG.longest:
+        terminalreporter.section("longest steps of the event loop")
+        for line in WATCHDOG.list_lines():
+            terminalreporter.line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Measure the event loop while a test and its fixtures run."""
+    with WATCHDOG.watch(item.nodeid):
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _fail_if_the_loop_was_blocked(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    blocked = WATCHDOG.longest_step
+    if WATCHDOG.runs_server and blocked > MOST_CPU_SECONDS:
+        pytest.fail(f"the event loop was blocked for {blocked:.1f} s of CPU time")
 
 
 @pytest.fixture
@@ -152,6 +173,7 @@ def connected(
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Client]:
+        WATCHDOG.runs_server = True
         async with (
             open_server(Settings(**settings), select_api(Settings(**settings))) as server,
             Client(

@@ -1,10 +1,11 @@
 """JSON that some parsers accept and no standard allows is refused."""
 
+import json
 from typing import Any
 
 import pytest
 
-from sigmamind_mcp.strict_json import is_deeper_than, parse_json
+from sigmamind_mcp.strict_json import MAX_VALUES, TooManyValues, is_deeper_than, parse_json
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,28 @@ def test_depth_of_a_large_value_needs_no_recursion() -> None:
     data = parse_json("[" * 900 + "1" + "]" * 900)
 
     assert is_deeper_than(899, data) and not is_deeper_than(900, data)
+
+
+SMALL_VALUES = ["{}", "[]", "1", '""', '{"a":{}}', '"\\",\\"[{"']
+
+
+@pytest.mark.parametrize("value", SMALL_VALUES)
+def test_more_values_than_allowed_are_refused_before_they_are_parsed(value: str) -> None:
+    count = MAX_VALUES if value != '{"a":{}}' else MAX_VALUES // 2
+    fitting = "[" + ",".join([value] * (count // 2)) + "]"
+    assert len(parse_json(fitting)) == count // 2
+    with pytest.raises(TooManyValues):
+        parse_json("[" + ",".join([value] * (count + 1)) + "]")
+
+
+def test_characters_inside_strings_are_no_values() -> None:
+    text = 'a, [b], {c}: "d\\", ' * 20_000
+    assert parse_json(json.dumps({"content": text})) == {"content": text}
+
+
+@pytest.mark.parametrize(
+    "text", ['["' + '\\"' * 100_000 + "," * 100_000, '"' * 200_001 + "," * 100_000, "\\" * 100_001]
+)
+def test_strings_without_an_end_are_read_once(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_json(text)

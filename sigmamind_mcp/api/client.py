@@ -21,13 +21,12 @@ from sigmamind_mcp.api.idempotency import (
     RecentWrites,
     RememberedWrite,
     Repeated,
-    StoredRecord,
+    StoredID,
     identify_write,
 )
 from sigmamind_mcp.api.keyed_locks import KeyedLocks
 from sigmamind_mcp.api.listings import Listing, Page, extract_runs, keep_of_each
 from sigmamind_mcp.api.models import Agent, AgentRef, BatchRun, TestCase, TestRun
-from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.api.repeated_entries import drop_copies, merge_repeated_runs
 from sigmamind_mcp.api.run_parts import SharedParts
 from sigmamind_mcp.api.transport import APITransport, Query, Reply
@@ -38,8 +37,8 @@ from sigmamind_mcp.api.walks import (
 from sigmamind_mcp.api.write_answers import (
     Write,
     WriteAnswer,
-    build_stored_record,
     build_unknown_outcome,
+    check_confirmed,
     confirms_change,
     has_cases_of,
     has_fields_of,
@@ -58,7 +57,7 @@ from sigmamind_mcp.errors import (
     SigmaMindError,
     UnexpectedAnswer,
 )
-from sigmamind_mcp.ids import strip_agent_prefix
+from sigmamind_mcp.ids import strip_agent_prefix, valid_id
 from sigmamind_mcp.strict_json import JSONObject
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,8 @@ _UPDATE_LOCKS = KeyedLocks()
 class WriteResult(NamedTuple, Generic[RecordT]):
     """What a write stored; `record` is None if neither the answer nor the API's list shows it.
 
-    `repeated` says that an earlier call made this write.
+    `repeated` says that an earlier call made this write: then the record has the id that the API
+    gave, and else what was sent.
     """
 
     record: RecordT | None
@@ -145,12 +145,17 @@ class SigmaMindClient:
         body = {"agentId": agent_id, **fields}
         identity = self._identify("test-cases", strip_agent_prefix(agent_id), fields)
         claimed = self._recent_writes.claim(identity, repeat_delivered=not allow_duplicate)
+        case: TestCase | None = None
         async with claimed as claim:
             if isinstance(claim, New):
-                claim.write.outcome = await self._post_test_case(agent_id, body)
-        return self._conclude_write(claim, TestCase)
+                case = await self._post_test_case(agent_id, body)
+                claim.write.outcome = StoredID(valid_id(case.test_case_id) if case else None)
+        stored_id = self._conclude_write(claim)
+        if stored_id and case is None:
+            case = TestCase.read({**body, "testCaseId": stored_id})
+        return WriteResult(case, repeated=isinstance(claim, Repeated))
 
-    async def _post_test_case(self, agent_id: str, body: JSONObject) -> StoredRecord:
+    async def _post_test_case(self, agent_id: str, body: JSONObject) -> TestCase | None:
         write = Write("test case", "list_test_cases")
         # A cancellation may not come between the request and the search for what it stored.
         with anyio.CancelScope(shield=True):
@@ -159,8 +164,8 @@ class SigmaMindClient:
                 case = read_written_record(answer, TestCase, "testCaseId", agent_id)
                 if case is None:
                     case = await self._find_stored_case(agent_id, body)
-                stored = build_stored_record(case, answer, write)
-        return stored
+                check_confirmed(case, answer, write)
+        return case
 
     async def _find_stored_case(self, agent_id: str, body: JSONObject) -> TestCase | None:
         """Return the listed test case that was written; None if no list shows exactly one."""
@@ -205,7 +210,7 @@ class SigmaMindClient:
             asked = {"testCaseId": test_case_id, "agentId": str(body["agentId"])}
             if not answer.is_empty and not confirms_change(answer, asked):
                 case = await self._find_changed_case(asked, body)
-                build_stored_record(case, answer, write)
+                check_confirmed(case, answer, write)
 
     async def _find_changed_case(self, asked: AskedIDs, body: JSONObject) -> TestCase | None:
         """Return the test case if it has all fields of the body; None if it cannot be read."""
@@ -242,15 +247,19 @@ class SigmaMindClient:
         name = ["call", call] if confirmation is None else ["confirmation", confirmation]
         identity = self._identify("batch-runs", body, name)
         claimed = self._recent_writes.claim(identity, repeat_delivered=confirmation is not None)
+        batch_run: BatchRun | None = None
         async with claimed as claim:
             if isinstance(claim, New):
                 async with prepare() as launch:
                     content = self._identify("batch-runs", launch.definition)
                     self._recent_writes.remember_content(claim.write, content)
-                    claim.write.outcome = await self._post_batch_run(
-                        agent_id, body, launch.existing
-                    )
-        return self._conclude_write(claim, BatchRun)
+                    batch_run = await self._post_batch_run(agent_id, body, launch.existing)
+                    batch_id = valid_id(batch_run.batch_id) if batch_run else None
+                    claim.write.outcome = StoredID(batch_id)
+        stored_id = self._conclude_write(claim)
+        if stored_id and batch_run is None:
+            batch_run = BatchRun.read({"batchId": stored_id})
+        return WriteResult(batch_run, repeated=isinstance(claim, Repeated))
 
     def has_recent_launch(self, definition: str) -> bool:
         """Return whether a batch run of this definition started recently, or is starting."""
@@ -262,17 +271,16 @@ class SigmaMindClient:
         write = await self._recent_writes.find_made(content)
         if write is None:
             return None
-        if not isinstance(write.outcome, StoredRecord):
+        if not isinstance(write.outcome, StoredID):
             return RecentLaunch(None, is_certain=False)
-        batch_run = _narrow(write.outcome.record, BatchRun)
-        return RecentLaunch(batch_run.batch_id if batch_run else None, is_certain=True)
+        return RecentLaunch(write.outcome.value, is_certain=True)
 
     async def _post_batch_run(
         self,
         agent_id: str,
         body: JSONObject,
         existing: Sequence[BatchRun] | None,
-    ) -> StoredRecord:
+    ) -> BatchRun | None:
         write = Write("batch run", "list_batch_runs")
         # A cancellation may not come between the request and the search for what it started.
         with anyio.CancelScope(shield=True):
@@ -282,8 +290,8 @@ class SigmaMindClient:
                 if batch_run is None and existing is not None:
                     ids = body["testCases"]
                     batch_run = await self._find_started_batch_run(agent_id, ids, existing)
-                stored = build_stored_record(batch_run, answer, write)
-        return stored
+                check_confirmed(batch_run, answer, write)
+        return batch_run
 
     async def _find_started_batch_run(
         self,
@@ -383,11 +391,10 @@ class SigmaMindClient:
         answer = await self._get_object(Agent, {"agentId": agent_id}, "agents", agent_id)
         return answer.value
 
-    def _conclude_write(self, claim: Repeated | New, kind: type[RecordT]) -> WriteResult[RecordT]:
-        """Return what the claimed write stored, or raise its error."""
+    def _conclude_write(self, claim: Repeated | New) -> str | None:
+        """Return the id of what the claimed write stored, or raise its error."""
         self._own_writes.append(claim.write)
-        record = _narrow(claim.write.result().record, kind)
-        return WriteResult(record, repeated=isinstance(claim, Repeated))
+        return claim.write.result().value
 
     def _identify(self, path: str, *content: object) -> str:
         return identify_write(self._key, self._transport.base_url, path, *content)
@@ -464,10 +471,6 @@ class SigmaMindClient:
         reply = await self._transport.get("v1", *path, key=self._key, query=query)
         value = await run_if_large(reply.size, read, reply.data)
         return Dated(value, reply.date)
-
-
-def _narrow(record: Record | None, kind: type[RecordT]) -> RecordT | None:
-    return record if isinstance(record, kind) else None
 
 
 def _take_only(records: Iterable[RecordT]) -> RecordT | None:

@@ -18,18 +18,23 @@ import anyio
 import anyio.lowlevel
 from pydantic import SecretStr
 
-from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.errors import OutcomeUnknown, SigmaMindError
 
 # A person's answer to a question is valid for as long: it must not start a second batch run later.
 REMEMBERED_SECONDS = 600.0
 MOST_REMEMBERED = 10_000
+MOST_REASONS = 20
+MOST_CHARACTERS = 2000
+"""Of each reason of a refusal. More is never shown (protocol/error_results.py)."""
 
 
-class StoredRecord(NamedTuple):
-    """A write that the API confirmed; `record` is None if the API does not show what it stored."""
+class StoredID(NamedTuple):
+    """A write that the API confirmed; `value` is None if the API does not show what it stored.
 
-    record: Record | None
+    The id alone is kept: 10,000 whole test cases of 1 MiB would take 10 GB.
+    """
+
+    value: str | None
 
 
 @dataclass
@@ -38,7 +43,7 @@ class RememberedWrite:
 
     begun: float
     finished: anyio.Event = field(default_factory=anyio.Event)
-    outcome: StoredRecord | SigmaMindError | None = None
+    outcome: StoredID | SigmaMindError | None = None
     delivered: bool = False
     """Whether a caller got the outcome; a cancelled call does not."""
     content: str | None = None
@@ -48,14 +53,14 @@ class RememberedWrite:
 
     @property
     def may_have_written(self) -> bool:
-        return isinstance(self.outcome, StoredRecord | OutcomeUnknown)
+        return isinstance(self.outcome, StoredID | OutcomeUnknown)
 
-    def result(self) -> StoredRecord:
+    def result(self) -> StoredID:
         """Return what the write stored, or raise its error."""
-        if isinstance(self.outcome, StoredRecord):
+        if isinstance(self.outcome, StoredID):
             return self.outcome
         assert self.outcome is not None, "the write has not finished"
-        raise _copy_without_traceback(self.outcome)
+        raise _copy_small(self.outcome)
 
 
 class Repeated(NamedTuple):
@@ -97,7 +102,7 @@ class RecentWrites:
         try:
             yield New(write)
         except SigmaMindError as exc:
-            write.outcome = _copy_without_traceback(exc)
+            write.outcome = _copy_small(exc)
         finally:
             self._finish(write)
         # A cancelled call ends here, so its outcome stays undelivered.
@@ -201,8 +206,10 @@ def identify_write(key: SecretStr, base_url: str, path: str, *content: object) -
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _copy_without_traceback(exc: SigmaMindError) -> SigmaMindError:
-    """Copy the error without its frames, which hold the request and the answer."""
+def _copy_small(exc: SigmaMindError) -> SigmaMindError:
+    """Copy the error without its frames, which hold request and answer, and with short reasons."""
     copy = type(exc).__new__(type(exc), *exc.args)
     copy.__dict__.update(exc.__dict__)
+    reasons = list(exc.upstream.items())[:MOST_REASONS]
+    copy.upstream = {name[:MOST_CHARACTERS]: reason[:MOST_CHARACTERS] for name, reason in reasons}
     return copy

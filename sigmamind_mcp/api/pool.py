@@ -13,7 +13,11 @@ import anyio
 import anyio.to_thread
 import httpx2
 
+from sigmamind_mcp.fair_slots import FairSlots
+
 MAX_CONCURRENT_REQUESTS = 32
+MAX_REQUESTS_PER_CALLER = 8
+"""Of a server with several callers: requests that hang may not take every connection."""
 KEEP_ALIVE_SECONDS = 5.0
 
 
@@ -48,10 +52,14 @@ class ConnectionPool:
     def __init__(self, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         """Connect to the network, or send every request to `transport` instead."""
         self._transport = transport
-        self._slots = anyio.Semaphore(MAX_CONCURRENT_REQUESTS)
+        self._slots = FairSlots(MAX_CONCURRENT_REQUESTS, MAX_CONCURRENT_REQUESTS)
         self._idle: deque[IdleConnection] = deque()
         if transport is None:
             load_certificates()
+
+    def limit_each_caller(self) -> None:
+        """Let one caller hold at most MAX_REQUESTS_PER_CALLER connections."""
+        self._slots.per_caller = MAX_REQUESTS_PER_CALLER
 
     async def wait_until_ready(self) -> None:
         """Wait for the certificates, which every connection needs."""
@@ -70,7 +78,7 @@ class ConnectionPool:
         With `reuse`, it may be an open one of the same caller. A failed request closes its
         connection, and so do bytes that nobody read and KEEP_ALIVE_SECONDS without a request.
         """
-        async with self._slots:
+        async with self._slots.hold(caller):
             connection = (self._take_idle(caller) if reuse else None) or self._open()
             try:
                 yield connection

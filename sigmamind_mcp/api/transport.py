@@ -7,19 +7,21 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from random import Random
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import anyio
+import anyio.lowlevel
 import httpx2
 from opentelemetry import trace
 from pydantic import SecretStr
 
 from sigmamind_mcp import __version__, errors
 from sigmamind_mcp.api.pool import ConnectionPool
-from sigmamind_mcp.api.refusals import Refusal, find_reasons, find_refusal
+from sigmamind_mcp.api.refusals import find_reasons, find_refusal
 from sigmamind_mcp.api.retries import (
     LONGEST_RETRY_AFTER,
     MAX_TRIES,
@@ -28,15 +30,29 @@ from sigmamind_mcp.api.retries import (
     choose_pause,
     read_retry_after,
 )
+from sigmamind_mcp.api.status_errors import build_refusal_error, choose_error
+from sigmamind_mcp.call_deadlines import limit_to_call
 from sigmamind_mcp.callers import fingerprint
 from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.moments import parse_http_date
-from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
+from sigmamind_mcp.strict_json import (
+    MAX_VALUES,
+    JSONObject,
+    TooManyValues,
+    is_deeper_than,
+    parse_json,
+)
 
 DEADLINE_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
+LEAST_WRITE_SECONDS = 10.0
+"""A write that is cut has an unknown outcome, so none is begun with less time."""
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_ANSWER_DEPTH = 64
+CHUNKS_IN_A_TURN = 64
+"""After so many chunks, other calls get a turn: h11 reads those that have arrived without one."""
+MAX_CHUNKS = 65_536
+"""An answer of the largest size in chunks of 128 bytes."""
 
 _TIMEOUT = httpx2.Timeout(DEADLINE_SECONDS, connect=CONNECT_SECONDS).as_dict()
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
@@ -45,26 +61,6 @@ Query = Mapping[str, str | int]
 
 logger = logging.getLogger(__name__)
 _tracer = trace.get_tracer("sigmamind_mcp", __version__)
-
-_BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
-    400: (errors.InvalidRequest, "The API refused the arguments (400)."),
-    401: (
-        errors.NotAuthenticated,
-        "The API does not accept the key (401). Check SIGMAMIND_API_KEY, or over HTTP the key in"
-        " X-API-Key or Authorization: Bearer, against the dashboard (Deploy, API Keys).",
-    ),
-    403: (
-        errors.NotAllowed,
-        "The API does not let this key use that object (403). Check agentId: the object may belong"
-        " to another agent or workspace.",
-    ),
-    404: (errors.NotFound, "The API has nothing at that id for this agent (404)."),
-    405: (errors.NotOffered, "The API does not offer this operation (405)."),
-    422: (errors.InvalidRequest, "The API refused the arguments (422)."),
-    408: (errors.APIError, "The API waited too long for the request (408). Try again."),
-    429: (errors.TooManyRequests, "The API asks for fewer requests (429). Try again in a minute."),
-    501: (errors.NotOffered, "The API does not offer this operation (501)."),
-}
 
 
 @dataclass(frozen=True)
@@ -135,6 +131,10 @@ class APITransport:
     ) -> None:
         await self._pool.aclose()
 
+    def serve_several_callers(self) -> None:
+        """Share the connections fairly: one caller may hold a part of them only."""
+        self._pool.limit_each_caller()
+
     @property
     def host(self) -> str:
         return urlsplit(self.base_url).hostname or ""
@@ -174,8 +174,13 @@ class APITransport:
 
         A cancellation does not interrupt it: it runs to its end or to the deadline.
 
-        Raises: as `get`; `ConnectionFailed.sent` says whether the request may have left.
+        Raises: as `get`; `ConnectionFailed.sent` says whether the request may have left. OutOfTime
+        if the call around it is about to end, and nothing was sent.
         """
+        if limit_to_call(inf) < LEAST_WRITE_SECONDS:
+            raise errors.OutOfTime(
+                "The API is slow: no time was left to write, and nothing was written. Try again."
+            )
         deadline = _set_deadline(self.host)
         with anyio.CancelScope(shield=True), deadline as status, _explain_bugs(status):
             try:
@@ -260,15 +265,19 @@ class APITransport:
 
 @contextmanager
 def _set_deadline(host: str) -> Iterator[SendStatus]:
-    """Cancel the block after DEADLINE_SECONDS; yield the status that its requests set."""
+    """Cancel the block after DEADLINE_SECONDS, or shortly before the end of its call.
+
+    Yields the status that its requests set.
+    """
     # A timeout of the HTTP library starts again with every byte, so it is no deadline.
     status = SendStatus()
+    seconds = limit_to_call(DEADLINE_SECONDS)
     try:
-        with anyio.fail_after(DEADLINE_SECONDS):
+        with anyio.fail_after(seconds):
             yield status
     except TimeoutError:
         raise errors.ConnectionFailed(
-            f"The API at {host} gave no whole answer within {DEADLINE_SECONDS:.0f} s. Try again.",
+            f"The API at {host} gave no whole answer within {seconds:.0f} s. Try again.",
             sent=status.may_have_left,
         ) from None
 
@@ -340,8 +349,18 @@ async def _join_chunks(response: httpx2.Response) -> bytes:
             succeeded=response.is_success,
         )
     body = bytearray()
+    chunks = 0
     async for chunk in response.aiter_raw():
         body += chunk
+        chunks += 1
+        if chunks % CHUNKS_IN_A_TURN == 0:
+            await anyio.lowlevel.checkpoint()
+        if chunks > MAX_CHUNKS:
+            raise errors.UnexpectedAnswer(
+                f"The API's answer comes in more than {MAX_CHUNKS:,} chunks."
+                " Check any proxy between this server and the API.",
+                succeeded=response.is_success,
+            )
         if len(body) > MAX_ANSWER_BYTES:
             raise errors.AnswerTooLarge(
                 f"The API's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB."
@@ -358,7 +377,7 @@ async def _read_reply(response: httpx2.Response, raw: bytes) -> Reply:
     if 200 <= status < 300:
         data = await run_if_large(len(raw), _decode, raw)
         if refusal := find_refusal(data):
-            raise _build_refusal_error(refusal, status)
+            raise build_refusal_error(refusal, status)
         return Reply(data, date, len(raw))
     if 300 <= status < 400:
         raise errors.UnexpectedAnswer(
@@ -366,32 +385,7 @@ async def _read_reply(response: httpx2.Response, raw: bytes) -> Reply:
             " Check SIGMAMIND_BASE_URL."
         )
     reasons = await run_if_large(len(raw), _parse_reasons, raw)
-    raise _choose_error(status, reasons, read_retry_after(response.headers, date))
-
-
-def _build_refusal_error(refusal: Refusal, http_status: int) -> errors.APIError:
-    """Return the error for a refusal that an answer with a 2xx status holds."""
-    if refusal.status is not None:
-        return _choose_error(refusal.status, refusal.reasons, None)
-    return errors.InvalidRequest(
-        f"The API refused the request, although the HTTP status is {http_status}."
-        " Nothing was read or written.",
-        status=http_status,
-        upstream=refusal.reasons,
-    )
-
-
-def _choose_error(status: int, reasons: dict[str, str], seconds: float | None) -> errors.APIError:
-    """Return the error for a status of 400 or more; `seconds` is what Retry-After asks for."""
-    if status in _BY_STATUS:
-        kind, message = _BY_STATUS[status]
-    elif status >= 500:
-        kind, message = errors.ServerFault, f"The API failed ({status}). Try again in a minute."
-    else:
-        kind, message = errors.APIError, f"The API refused the request ({status})."
-    if seconds is not None and seconds > LONGEST_RETRY_AFTER:
-        message += f" It asks to wait {min(seconds, 86_400):,.0f} s."
-    return kind(message, status=status, upstream=reasons, retry_after=seconds)
+    raise choose_error(status, reasons, read_retry_after(response.headers, date))
 
 
 def _decode(raw: bytes) -> Any:
@@ -403,6 +397,12 @@ def _decode(raw: bytes) -> Any:
         if is_deeper_than(MAX_ANSWER_DEPTH, data):
             raise ValueError("nested too deep")
         return data
+    except TooManyValues:
+        raise errors.AnswerTooLarge(
+            f"The API's answer has more than {MAX_VALUES:,} values."
+            " Ask for less, such as a smaller size.",
+            succeeded=True,
+        ) from None
     except (ValueError, RecursionError):
         raise errors.UnexpectedAnswer(
             "The API's answer is not JSON; a proxy may have answered instead."

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id, list_ids
-from sigmamind_mcp.api.idempotency import StoredRecord
 from sigmamind_mcp.api.models import BatchRun, TestCase
 from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.api.refusals import find_reasons, has_error, has_fields
@@ -87,19 +86,11 @@ def confirms_change(answer: WriteAnswer, asked: AskedIDs) -> bool:
     return find_foreign_id(TestCase.read(answer.data), asked) is None
 
 
-def build_stored_record(
-    record: Record | None,
-    answer: WriteAnswer,
-    write: Write,
-) -> StoredRecord:
-    """Return what a write stored.
-
-    Raises:
-        OutcomeUnknown: neither the answer nor the API's list shows it.
-    """
+def check_confirmed(record: Record | None, answer: WriteAnswer, write: Write) -> None:
+    """Raise OutcomeUnknown if neither the answer nor the API's list shows what a write stored."""
     # Older versions of the API confirm a write with an empty body.
     if record is not None or answer.is_empty:
-        return StoredRecord(record)
+        return
     reasons = find_reasons(answer.data) if isinstance(answer.data, dict) else {}
     raise build_unknown_outcome(write, reasons)
 

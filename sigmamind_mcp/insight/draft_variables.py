@@ -10,7 +10,8 @@ from sigmamind_mcp.api.models import Agent, MockVariable, TestCase
 from sigmamind_mcp.insight.draft_rules import Finding
 from sigmamind_mcp.insight.variable_names import list_variables, quote_names
 
-MAX_COMPARED_NAMES = 100
+MAX_COMPARED_NAMES = 30
+"""Of each side: two names of 64 letters take 0.4 ms to compare, all pairs 0.35 s."""
 
 # In JSON: a name where a tool may say what it extracts.
 _VALUE_OR_OBJECT = re.compile(r'"([\w.-]+)"(?=[,\]}]|: \{)')
@@ -44,13 +45,14 @@ def _match_variables(
     # Tools and fields that we do not know may use variables too.
     everything = json.dumps(agent.raw, ensure_ascii=False, default=str) + tools
     used = {*needed, *list_variables(everything)}
-    extractable = set(_VALUE_OR_OBJECT.findall(tools))
+    extractable = {found[1] for found in _VALUE_OR_OBJECT.finditer(tools)}
     names = dict.fromkeys(mock.variable_name for mock in mock_data)
     mocked = list(filter(can_match, names))
     missing = [name for name in needed if name not in names]
     unused = [name for name in mocked if name not in used]
     renamed = _find_renamed(unused, missing)
-    missing = [name for name in missing if name not in renamed.values()]
+    paired = set(renamed.values())
+    missing = [name for name in missing if name not in paired]
     return _VariableMatch(
         needed=needed,
         renamed=renamed,

@@ -17,7 +17,8 @@ _PERSON_NAMES = (["customer"], ["patient"], ["firstname"], ["username"])
 
 def list_variables(prompt: str) -> tuple[str, ...]:
     """Return the names between {{ }} in order, each once."""
-    return tuple(dict.fromkeys(TEMPLATE_VARIABLE.findall(prompt)))
+    # Not findall: it would hold Python's lock, and every other thread, for a whole long prompt.
+    return tuple(dict.fromkeys(found[1] for found in TEMPLATE_VARIABLE.finditer(prompt)))
 
 
 def is_plain_name(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal, get_type_hints
 import mcp_types as mcp
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.call_deadlines import MARGIN_SECONDS
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools import (
     agents,
@@ -27,18 +28,27 @@ from sigmamind_mcp.tools.arguments import Arguments
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.schemas import input_schema, tidy_schema
 
+CALL_SECONDS = 30.0
+"""Many clients give up after 60 s (the SDK for TypeScript among them)."""
+LONG_CALL_SECONDS = 45.0
+"""For tools that read many transcripts, and answer with those that were read in time."""
+
 
 @dataclass(frozen=True)
 class Tool:
     """A tool on offer; its function gives its name, description and schemas.
 
     The function takes the arguments and the API, and with `takes_context` also a CallContext.
+    A call ends after `seconds`: reads end shortly before, so that the tool answers with what it
+    has. A call that has no answer by then fails, and says `if_late`.
     """
 
     function: Callable[..., Awaitable[Answer]]
     title: str
     effect: Literal["reads", "creates", "changes"] = "reads"
     takes_context: bool = False
+    seconds: float = CALL_SECONDS
+    if_late: str = "Try again. Where it has a size or a page, ask for less at a time."
 
     @property
     def writes(self) -> bool:
@@ -65,6 +75,11 @@ class Tool:
         answer: type[Answer] = get_type_hints(self.function)["return"]
         return tidy_schema(answer.model_json_schema(by_alias=True, mode="serialization"))
 
+    def limit_seconds(self, args: Arguments) -> float:
+        """Return how long a call with these arguments may take."""
+        waited: float = getattr(args, "max_seconds", 0)
+        return max(self.seconds, waited + MARGIN_SECONDS)
+
     async def call(self, args: Arguments, api: SigmaMindClient, context: CallContext) -> Answer:
         if self.takes_context:
             return await self.function(args, api, context)
@@ -88,22 +103,48 @@ class Tool:
         )
 
 
+LATE_CREATION = (
+    "It may have been made. The same call within 10 minutes gives its result, and makes nothing"
+    " twice."
+)
+
 TOOLS = (
     Tool(agents.list_agents, "List agents"),
     Tool(agents.get_agent, "Read an agent"),
     Tool(drafts.check_test_case, "Check a draft test case"),
-    Tool(cases.create_test_case, "Create a test case", effect="creates"),
+    Tool(cases.create_test_case, "Create a test case", effect="creates", if_late=LATE_CREATION),
     Tool(cases.get_test_case, "Read a test case"),
     Tool(cases.list_test_cases, "List test cases"),
-    Tool(cases.update_test_case, "Change a test case", effect="changes"),
-    Tool(launch.create_batch_run, "Start a batch run", effect="creates", takes_context=True),
+    Tool(
+        cases.update_test_case,
+        "Change a test case",
+        effect="changes",
+        if_late="It may have been changed: look with get_test_case first.",
+    ),
+    Tool(
+        launch.create_batch_run,
+        "Start a batch run",
+        effect="creates",
+        takes_context=True,
+        if_late=LATE_CREATION,
+    ),
     Tool(batch_runs.list_batch_runs, "List batch runs"),
     Tool(batch_runs.get_batch_run, "Read a batch run"),
     Tool(batch_runs.wait_for_batch_run, "Wait for a batch run", takes_context=True),
     Tool(runs.list_test_runs, "List test runs"),
     Tool(runs.get_test_run, "Read a test run"),
     Tool(read_runs.read_test_runs, "Read conversations"),
-    Tool(search.search_test_runs, "Search transcripts", takes_context=True),
-    Tool(diagnose.diagnose_batch_run, "Diagnose a batch run", takes_context=True),
-    Tool(compare.compare_batch_runs, "Compare batch runs"),
+    Tool(
+        search.search_test_runs,
+        "Search transcripts",
+        takes_context=True,
+        seconds=LONG_CALL_SECONDS,
+    ),
+    Tool(
+        diagnose.diagnose_batch_run,
+        "Diagnose a batch run",
+        takes_context=True,
+        seconds=LONG_CALL_SECONDS,
+    ),
+    Tool(compare.compare_batch_runs, "Compare batch runs", seconds=LONG_CALL_SECONDS),
 )

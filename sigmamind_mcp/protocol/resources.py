@@ -15,9 +15,11 @@ from mcp.shared.exceptions import MCPError
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.call_deadlines import limit_call
 from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
+from sigmamind_mcp.protocol.catalogue import CALL_SECONDS
 from sigmamind_mcp.protocol.error_results import add_suggestions
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
@@ -30,6 +32,7 @@ from sigmamind_mcp.uris import TEMPLATES, Address, Kind, read_uri, uri_of
 logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 5.0
+MAX_URI_CHARACTERS = 2000
 TRANSCRIPTS_PER_PAGE = 50
 FINAL_TTL_MS = 3_600_000
 
@@ -149,11 +152,13 @@ class ResourceHandlers:
         self, ctx: Request, params: mcp.ReadResourceRequestParams
     ) -> mcp.ReadResourceResult:
         uri = str(params.uri)
+        data = {"uri": uri[:MAX_URI_CHARACTERS]}
         try:
             address = _parse_uri(uri)
-            contents = await self._read(address, ctx)
+            with limit_call(CALL_SECONDS):
+                contents = await self._read(address, ctx)
         except (InvalidArguments, NotFound) as exc:
-            raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc), data={"uri": uri}) from exc
+            raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc), data=data) from exc
         except SigmaMindError as exc:
             raise MCPError(code=mcp.INTERNAL_ERROR, message=str(exc)) from exc
         mime_type = KINDS[address.kind].mime_type
@@ -178,7 +183,7 @@ class ResourceHandlers:
 
 
 def _parse_uri(uri: str) -> Address:
-    address = read_uri(uri)
+    address = read_uri(uri) if len(uri) <= MAX_URI_CHARACTERS else None
     if address is None:
         raise InvalidArguments(
             "No resource has that URI. resources/templates/list shows the valid forms."

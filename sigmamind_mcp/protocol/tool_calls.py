@@ -1,13 +1,16 @@
 """tools/list and tools/call."""
 
 from difflib import get_close_matches
+from functools import partial
 
 import mcp_types as mcp
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import is_version_at_least
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.errors import NotAllowed, NotFound, SigmaMindError
+from sigmamind_mcp.call_deadlines import CallDeadline, limit_call
+from sigmamind_mcp.errors import NotAllowed, NotFound, OutOfTime, SigmaMindError
+from sigmamind_mcp.heavy_work import HeavyWork
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.protocol.elicitation import Unanswered, confirm, get_answer_state
@@ -34,6 +37,7 @@ class ToolHandlers:
         self._settings = settings
         self._access = access
         self._started_attempts = StartedAttempts()
+        self._heavy_work = HeavyWork()
         offered = [tool for tool in TOOLS if not (tool.writes and settings.read_only)]
         self._tools = {tool.name: tool for tool in offered}
         self._advertised = {tool.name: tool.advertise(settings.agent_id) for tool in offered}
@@ -85,18 +89,24 @@ class ToolHandlers:
         ctx: Request,
         params: mcp.CallToolRequestParams,
     ) -> mcp.CallToolResult:
-        try:
-            answer = await tool.call(args, api, self._build_context(ctx, params))
-            return _build_result(await shorten_to_budget(answer), ctx.protocol_version)
-        except (NotAllowed, NotFound) as exc:
-            arguments = args.model_dump(by_alias=True, exclude_unset=True)
-            raise await add_suggestions(exc, arguments, api) from exc
+        seconds = tool.limit_seconds(args)
+        with limit_call(seconds) as deadline:
+            try:
+                answer = await tool.call(args, api, self._build_context(ctx, params, deadline))
+                return _build_result(await shorten_to_budget(answer), ctx.protocol_version)
+            except (NotAllowed, NotFound) as exc:
+                arguments = args.model_dump(by_alias=True, exclude_unset=True)
+                raise await add_suggestions(exc, arguments, api) from exc
+        raise OutOfTime(f"{tool.name} did not end within {seconds:.0f} s. {tool.if_late}")
 
-    def _build_context(self, ctx: Request, params: mcp.CallToolRequestParams) -> CallContext:
+    def _build_context(
+        self, ctx: Request, params: mcp.CallToolRequestParams, deadline: CallDeadline
+    ) -> CallContext:
         async def ask(question: str, launch: str) -> bool | None:
             masked = self._access.mask_key(ctx, question)
             subject = f"{self._access.identify_caller(ctx) or ''} {launch}"
-            return await confirm(masked, subject, ctx.session, params)
+            with deadline.pause():
+                return await confirm(masked, subject, ctx.session, params)
 
         confirmation = Confirmation(
             limit=self._settings.confirm_attempts,
@@ -105,7 +115,8 @@ class ToolHandlers:
             answer_state=get_answer_state(params),
         )
         progress = RisingProgress(ctx.session.report_progress)
-        return CallContext(progress.report, confirmation)
+        caller = self._access.identify_caller(ctx) or ""
+        return CallContext(progress.report, confirmation, partial(self._heavy_work.run, caller))
 
     def _explain_unknown_tool(self, name: str) -> str:
         if any(tool.name == name for tool in TOOLS):

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio.lowlevel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,9 +23,10 @@ from sigmamind_mcp.sandbox import samples
 from sigmamind_mcp.sandbox.launching import (
     LIVE_SECONDS,
     MAX_ATTEMPTS,
+    MAX_STORED_ATTEMPTS,
+    BatchLaunch,
     count_attempts,
     fill_with_samples,
-    launch_batch_run,
 )
 from sigmamind_mcp.sandbox.request_models import (
     AgentQuery,
@@ -202,10 +204,10 @@ class _API:
             raise SandboxError(409, message)
         shortest, longest = LIVE_SECONDS
         duration = (shortest * self._options.pace, longest * self._options.pace)
-        with self.store.transaction():
-            batch = launch_batch_run(
-                self.store, agent_id, cases, at=self._clock(), duration=duration
-            )
+        if self.store.count_attempts() + count_attempts(cases) > MAX_STORED_ATTEMPTS:
+            message = f"The sandbox stores at most {MAX_STORED_ATTEMPTS} attempts; start a new one"
+            raise SandboxError(409, message)
+        batch = await self._launch(agent_id, cases, duration)
         if self._options.older_pages:
             return Response(status_code=200)
         created = {
@@ -215,6 +217,18 @@ class _API:
             "createdDate": batch.created,
         }
         return JSONResponse(created, status_code=201)
+
+    async def _launch(
+        self, agent_id: str, cases: list[Body], duration: tuple[float, float]
+    ) -> StoredBatch:
+        with self.store.transaction():
+            launch = BatchLaunch(self.store, agent_id, cases, at=self._clock(), duration=duration)
+        while launch.has_attempts_left:
+            with self.store.transaction():
+                launch.simulate_some()
+            await anyio.lowlevel.checkpoint()
+        with self.store.transaction():
+            return launch.store_all()
 
     async def list_batch_runs(self, request: Request) -> Body:
         query = parse_query(request, AgentQuery)

@@ -1,7 +1,8 @@
 """Launch batch runs: simulate and judge every attempt at once, and give each turn its time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from sigmamind_mcp.sandbox import samples
@@ -18,6 +19,10 @@ from sigmamind_mcp.sandbox.store import (
 )
 
 MAX_ATTEMPTS = 10_000
+MAX_STORED_ATTEMPTS = 50_000
+"""They take 100 MB."""
+ATTEMPTS_IN_A_TURN = 50
+"""They take about 15 ms, and then other requests get a turn."""
 LIVE_SECONDS = (1.5, 6.0)
 PAST_SECONDS = (35.0, 150.0)
 MAX_MOCK_VALUE = 200  # many turns of many attempts repeat a value
@@ -52,16 +57,52 @@ def launch_batch_run(
     broken: int = 0,
 ) -> StoredBatch:
     """Store a batch run with all its attempts; the first `broken` ones never end."""
-    batch = StoredBatch(store.new_id("batch"), agent_id, format_timestamp(at), test_cases)
-    launch = _prepare_launch(store, batch, at, duration)
-    runs = []
-    for test_case in test_cases:
-        scenario = build_scenario(test_case)
-        for _ in range(_get_attempts(test_case)):
-            runs.append(_simulate_run(store, launch, test_case["testCaseId"], scenario))
-    broken_runs = [_cut_in_half(run) for run in runs[:broken]]
-    store.add_batch_run(batch, [*broken_runs, *runs[broken:]])
-    return batch
+    launch = BatchLaunch(store, agent_id, test_cases, at=at, duration=duration)
+    while launch.has_attempts_left:
+        launch.simulate_some()
+    return launch.store_all(broken=broken)
+
+
+class BatchLaunch:
+    """Simulates the attempts of one batch run a few at a time, and then stores them at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        agent_id: str,
+        test_cases: list[Body],
+        *,
+        at: datetime,
+        duration: tuple[float, float],
+    ) -> None:
+        self._store = store
+        self._batch = StoredBatch(store.new_id("batch"), agent_id, format_timestamp(at), test_cases)
+        self._launch = _prepare_launch(store, self._batch, at, duration)
+        self._left = count_attempts(test_cases)
+        self._runs: list[StoredRun] = []
+        self._attempts = self._simulate()
+
+    @property
+    def has_attempts_left(self) -> bool:
+        return self._left > 0
+
+    def simulate_some(self) -> None:
+        """Simulate up to ATTEMPTS_IN_A_TURN attempts."""
+        runs = list(islice(self._attempts, ATTEMPTS_IN_A_TURN))
+        self._runs += runs
+        self._left -= len(runs)
+
+    def store_all(self, *, broken: int = 0) -> StoredBatch:
+        """Store the batch run with its attempts."""
+        broken_runs = [_cut_in_half(run) for run in self._runs[:broken]]
+        self._store.add_batch_run(self._batch, [*broken_runs, *self._runs[broken:]])
+        return self._batch
+
+    def _simulate(self) -> Iterator[StoredRun]:
+        for test_case in self._batch.test_cases:
+            scenario = build_scenario(test_case)
+            for _ in range(_get_attempts(test_case)):
+                yield _simulate_run(self._store, self._launch, test_case["testCaseId"], scenario)
 
 
 def _prepare_launch(

@@ -41,6 +41,10 @@ CREATE INDEX IF NOT EXISTS batch_run_of_agent ON batch_run (agent_id, created);
 CREATE INDEX IF NOT EXISTS test_run_of_batch ON test_run (batch_id);
 """
 
+TABLES = {"counter", "agent", "test_case", "batch_run", "test_run"}
+APPLICATION_ID = 0x53674D53
+"""Marks the file as the sandbox's own (PRAGMA application_id): SgMS in ASCII."""
+
 Row = tuple[Any, ...]
 Body = dict[str, Any]
 """A JSON object as the API shows it."""
@@ -86,8 +90,19 @@ class Store:
         self._seed = seed
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=10)
         if path:
+            self._refuse_other_programs()
             self._db.execute("PRAGMA journal_mode = WAL")
         self._db.executescript(SCHEMA)
+        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    def _refuse_other_programs(self) -> None:
+        (owner,) = self._db.execute("PRAGMA application_id").fetchone()
+        rows = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = {name for (name,) in rows}
+        # Earlier versions of the sandbox left no id.
+        is_ours = owner == APPLICATION_ID or (owner == 0 and tables in (set(), TABLES))
+        if not is_ours:
+            raise sqlite3.DatabaseError("it is the database of another program")
 
     @property
     def is_empty(self) -> bool:
@@ -182,6 +197,11 @@ class Store:
     def list_test_runs(self, batch_id: str, *, start: int, size: int) -> list[StoredRun]:
         query = "SELECT * FROM test_run WHERE batch_id = ? ORDER BY rowid LIMIT ? OFFSET ?"
         return [_read_run_row(row) for row in self._db.execute(query, (batch_id, size, start))]
+
+    def count_attempts(self) -> int:
+        """Count the test runs of all batch runs."""
+        (total,) = self._db.execute("SELECT count(*) FROM test_run").fetchone()
+        return int(total)
 
     def count_test_runs(self, batch_id: str) -> int:
         query = "SELECT count(*) FROM test_run WHERE batch_id = ?"

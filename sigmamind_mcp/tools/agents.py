@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Agent, AgentRef
+from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.variable_names import list_variables
 from sigmamind_mcp.masking import mask
@@ -154,7 +155,8 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
     agent = await api.get_agent(args.agent_id)
     masked = await anyio.to_thread.run_sync(_mask_agent, agent, abandon_on_cancel=True)
     prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
-    variables = list_variables("\n".join(filter(None, prompts)))
+    text = "\n".join(filter(None, prompts))
+    variables = await run_if_large(len(text), list_variables, text)
     answer = AgentAnswer.of(masked, args.agent_id, variables)
     if len(masked.tools) > MOST_TOOL_NAMES:
         answer.cut = [Cut(field="toolNames", shown=MOST_TOOL_NAMES, of=len(masked.tools))]

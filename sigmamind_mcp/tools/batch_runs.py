@@ -82,7 +82,11 @@ class GetBatchRun(ForAgent):
 
 class WaitForBatchRun(ForAgent):
     batch_id: BatchId
-    max_seconds: Annotated[int, Field(ge=0, le=300, description="0 reads once."), NotBool] = 45
+    max_seconds: Annotated[
+        int,
+        Field(ge=0, le=300, description="0 reads once. Many clients give up after 60 s."),
+        NotBool,
+    ] = 45
 
 
 class BatchRunProgress(AnswerPart):

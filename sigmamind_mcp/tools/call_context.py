@@ -2,13 +2,23 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import anyio
 
+from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.tools.started_attempts import StartedAttempts
+
+T = TypeVar("T")
 
 ProgressReport = Callable[[float, float | None, str], Awaitable[None]]
 """Takes what is done, the total if known, and a short text."""
+
+
+class RunHeavy(Protocol):
+    """Runs work in a thread, one at a time for each caller; see HeavyWork.run."""
+
+    def __call__(self, clock: WorkClock, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 @dataclass
@@ -60,7 +70,11 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class CallContext:
-    """One call of a tool that reports progress or asks a person."""
+    """One call of a tool that reports progress, asks a person or does heavy work.
+
+    `run_heavy` takes a WorkClock and the work, which must check the clock between transcripts.
+    """
 
     report_progress: ProgressReport
     confirmation: Confirmation
+    run_heavy: RunHeavy

@@ -304,7 +304,8 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     if written.repeated:
         answer.repeated = True
         hints.append(
-            "The same call was made before: this is its result, and nothing new was stored."
+            "The same call was made before, and nothing new was stored. This test case has its"
+            " result's id and the values that were sent."
         )
     answer.hint = " ".join(hints) or None
     if answer.test_case_id:

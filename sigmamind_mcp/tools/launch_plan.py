@@ -163,7 +163,7 @@ async def _read_cases(
     if unlisted and not listing.is_partial:
         noun = f"test case of agent {agent_id}"
         known = [case for case in listed if valid_id(case)]
-        suggestion = suggest_ids(noun, unlisted, known, "list_test_cases shows them.")
+        suggestion = await suggest_ids(noun, unlisted, known, "list_test_cases shows them.")
         raise InvalidArguments(f"{suggestion} Nothing was started.")
     # An entry that was left out of the list may be the one that is asked for.
     # A listed test case may be there twice, with different numbers of attempts.

@@ -174,7 +174,7 @@ async def search_test_runs(
     deadline = anyio.current_time() + SEARCH_SECONDS
     scope = await _find_scope(args, api, position, deadline)
     filters = SearchFilters(args.agent_id, args.test_case_id, args.verdict, args.side)
-    search = TranscriptSearch(query, filters, api)
+    search = TranscriptSearch(query, filters, api, context.run_heavy)
     searched = await search.search_batch_runs(
         scope.batch_runs, context.report_progress, deadline=deadline
     )

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.errors import NotAllowed, NotFound, SigmaMindError
@@ -13,6 +14,8 @@ from sigmamind_mcp.ids import valid_id
 SECONDS = 5.0
 FEW = 5
 SEARCHED = 300
+LONGEST_COMPARED = 40
+"""An id of the API has about 20 characters, and two of 128 take 2.6 ms to compare."""
 IN_LIST = "in the API's list"
 BATCH_ARGUMENTS = ("batchId", "baseBatchId", "candidateBatchId")
 
@@ -48,7 +51,9 @@ async def _find_missing_id(
     if unknown_cases:
         noun = f"test case of agent {agent_id}"
         unread = len(listed_cases.unreadable)
-        return suggest_ids(noun, unknown_cases, cases, "list_test_cases shows them.", unread=unread)
+        return await suggest_ids(
+            noun, unknown_cases, cases, "list_test_cases shows them.", unread=unread
+        )
     asked_batches = {name: asked[name] for name in BATCH_ARGUMENTS if name in asked}
     if not asked_batches:
         return ""
@@ -60,7 +65,7 @@ async def _find_missing_id(
         place = f"among the newest {len(page.items)}" if page.has_next else IN_LIST
         unread = len(page.unreadable)
         ids = list(unknown_batches.values())
-        explanation = suggest_ids(
+        explanation = await suggest_ids(
             noun, ids, batches, "list_batch_runs shows them.", place=place, unread=unread
         )
         names = " and ".join(unknown_batches)
@@ -74,7 +79,9 @@ async def _find_missing_id(
         return ""
     noun = f"test run of batch run {batch_id}"
     unread = len(runs.unreadable)
-    return suggest_ids(noun, [asked["jobId"]], jobs, "list_test_runs shows them.", unread=unread)
+    return await suggest_ids(
+        noun, [asked["jobId"]], jobs, "list_test_runs shows them.", unread=unread
+    )
 
 
 async def _suggest_agents(agent_id: str, api: SigmaMindClient) -> str:
@@ -83,7 +90,7 @@ async def _suggest_agents(agent_id: str, api: SigmaMindClient) -> str:
     if agent_id in agents:  # then the API lacks this agent's list of test cases
         return ""
     unread = len(listing.unreadable)
-    return suggest_ids("agent", [agent_id], agents, "list_agents shows them.", unread=unread)
+    return await suggest_ids("agent", [agent_id], agents, "list_agents shows them.", unread=unread)
 
 
 def _asked_test_cases(asked: Mapping[str, Any]) -> list[str]:
@@ -96,7 +103,7 @@ def _keep_valid_ids(values: Iterable[str | None]) -> list[str]:
     return [value for value in values if valid_id(value) and value]
 
 
-def suggest_ids(
+async def suggest_ids(
     noun: str,
     unknown: Sequence[str],
     known: Sequence[str],
@@ -113,7 +120,10 @@ def suggest_ids(
     problem = f"No {noun} called {', '.join(unknown[:FEW])}{more} is {place}."
     if unread:
         problem += f" {unread} of its entries could not be read."
-    similar = _find_similar_ids(unknown, known)
+    # Comparing takes up to half a second.
+    similar = await anyio.to_thread.run_sync(
+        _find_similar_ids, unknown, known, abandon_on_cancel=True
+    )
     if similar:
         return f"{problem} Similar ids: {', '.join(similar[:3])}. {where}"
     shown = f" It has: {', '.join(known)}." if 0 < len(known) <= FEW else ""
@@ -121,8 +131,9 @@ def suggest_ids(
 
 
 def _find_similar_ids(unknown: Sequence[str], known: Sequence[str]) -> list[str]:
-    # Matching is slow and blocks the event loop, so both lists are limited.
+    compared = [name for name in known[:SEARCHED] if len(name) <= LONGEST_COMPARED]
     similar: list[str] = []
     for name in unknown[:FEW]:
-        similar += get_close_matches(name, known[:SEARCHED], 3, 0.6)
+        if len(name) <= LONGEST_COMPARED:
+            similar += get_close_matches(name, compared, 3, 0.6)
     return list(dict.fromkeys(similar))

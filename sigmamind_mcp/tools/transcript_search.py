@@ -1,15 +1,12 @@
 """Read batch runs and search their transcripts, within limits on time, requests and CPU."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from time import thread_time
 from typing import Literal, NamedTuple
 
 import anyio
-import anyio.to_thread
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.conversations import Side, Turn
@@ -17,10 +14,11 @@ from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
 from sigmamind_mcp.api.run_reading import VERDICT_FIELDS
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.text_search import Query, Term, quote_match
 from sigmamind_mcp.tools.answers import one_line
-from sigmamind_mcp.tools.call_context import ProgressReport
+from sigmamind_mcp.tools.call_context import ProgressReport, RunHeavy
 from sigmamind_mcp.tools.unread_notes import (
     NotRead,
     note_failed_read,
@@ -31,7 +29,6 @@ from sigmamind_mcp.tools.unread_notes import (
 MATCHING_SECONDS = 2.0
 MAX_READ_SINGLY = 300
 BATCH_RUNS_AT_ONCE = 4
-TRANSCRIPTS_AT_ONCE = 2
 
 SearchProblem = Literal["not read in time", "no usable answer"]
 
@@ -98,18 +95,15 @@ class TranscriptSearch:
     query: Query
     filters: SearchFilters
     api: SigmaMindClient
-    limiter: anyio.CapacityLimiter = field(
-        default_factory=partial(anyio.CapacityLimiter, TRANSCRIPTS_AT_ONCE)
-    )
+    run_heavy: RunHeavy
+    clock: WorkClock = field(default_factory=lambda: WorkClock(MATCHING_SECONDS))
     reads_left: int = MAX_READ_SINGLY
-    matching_seconds: float = 0.0
     turn_count: int = 0
-    is_closed: bool = False
 
     @property
     def is_exhausted(self) -> bool:
         """Whether matching has used its share of the CPU."""
-        return self.matching_seconds >= MATCHING_SECONDS
+        return self.clock.used >= self.clock.seconds
 
     async def search_batch_runs(
         self, batch_runs: Sequence[BatchRun], report: ProgressReport, *, deadline: float
@@ -132,7 +126,7 @@ class TranscriptSearch:
             await report(len(outcomes), total, f"{len(outcomes)} of {total} batch runs searched")
 
         calls = [partial(search_one, *entry) for entry in enumerate(batch_runs)]
-        with anyio.CancelScope(deadline=deadline), self._close_at_end():
+        with anyio.CancelScope(deadline=deadline), self.clock.abandon_at_end():
             await gather_errors(calls, limit=BATCH_RUNS_AT_ONCE)
         errors = [outcome for outcome in outcomes.values() if isinstance(outcome, SigmaMindError)]
         if errors and len(errors) == total:
@@ -141,29 +135,20 @@ class TranscriptSearch:
 
     def find_turns(self, run: TestRun) -> list[FoundTurn] | None:
         """Return the turns that match; None if the conversation cannot be searched."""
-        if run.conversation is None or self.is_closed or self.is_exhausted:
+        if run.conversation is None or self.clock.is_spent:
             return None
-        started = thread_time()
         found = []
-        for number, turn in enumerate(run.conversation, start=1):
-            if self.filters.side in (None, turn.side):
-                self.turn_count += 1
-                found += self._search_turn(number, turn)
-        self.matching_seconds += thread_time() - started
+        with self.clock.count():
+            for number, turn in enumerate(run.conversation, start=1):
+                if self.filters.side in (None, turn.side):
+                    self.turn_count += 1
+                    found += self._search_turn(number, turn)
         return found
 
     def _search_turn(self, number: int, turn: Turn) -> list[FoundTurn]:
         content = turn.summarize()
         terms = self.query.find_terms(content)
         return [FoundTurn(number, turn.side, content, terms)] if terms else []
-
-    @contextmanager
-    def _close_at_end(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            # Threads that were abandoned at the deadline stop at their next transcript.
-            self.is_closed = True
 
 
 @dataclass
@@ -233,10 +218,7 @@ class _BatchRunSearch:
             return
         self.notes += note_record("test run", run, job_id, batch_id=self.batch_id)
         whole = run.model_copy(update={"job_id": job_id})
-        # Matching on the event loop would delay every other caller.
-        await anyio.to_thread.run_sync(
-            self._search_run, whole, abandon_on_cancel=True, limiter=search.limiter
-        )
+        await search.run_heavy(search.clock, partial(self._search_run, whole))
 
     def _find_attempt(self, run: TestRun) -> SearchedAttempt:
         unknown = SearchedAttempt(valid_id(run.job_id), run.verdict)

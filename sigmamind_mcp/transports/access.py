@@ -26,6 +26,7 @@ HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 # Clients start an OAuth login for the Bearer scheme, and this server has none.
 CHALLENGE = 'ApiKey realm="sigmamind-mcp"'
 _BEARER = re.compile(r"bearer[ \t]+(\S.*)", re.IGNORECASE)
+_OWN_SITES = ("same-origin", "none")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 # The headers of MCP clients in browsers, beyond those that CORS always allows.
@@ -87,6 +88,10 @@ class AllowList:
                 421,
                 "This host name is not served here. The operator can add it with --allowed-host.",
             )
+        # A picture or a frame of another site sends no Origin, and a GET can open a stream.
+        site = headers.get("sec-fetch-site", "none")
+        if not origins and not is_health_check and site not in _OWN_SITES:
+            return _build_refusal(403, "Pages of other sites may not send requests here.")
         if origins and (len(origins) != 1 or origins[0].lower() not in self.origins):
             return _build_refusal(
                 403,
@@ -140,6 +145,11 @@ def read_key(headers: Headers) -> SecretStr | None:
         return check_key(keys.pop())
     except ConfigurationError as exc:
         raise RequestRefused(401, str(exc)) from None
+
+
+def list_loopback_hosts(port: int) -> list[str]:
+    """Return the Host headers that name this port on loopback."""
+    return [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
 
 
 def get_caller(scope: Scope) -> str:

@@ -22,7 +22,7 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, is_loopback
-from sigmamind_mcp.transports.access import AllowList, RequireKey
+from sigmamind_mcp.transports.access import AllowList, RequireKey, list_loopback_hosts
 from sigmamind_mcp.transports.answer_forms import AnswerInAcceptedForm
 from sigmamind_mcp.transports.http_messages import CheckMessage
 from sigmamind_mcp.transports.sse import build_sse_routes
@@ -58,6 +58,7 @@ async def serve_http(
             f"--host {host} can be reached from outside: name what callers will use, such as"
             " --allowed-host mcp.example.com."
         )
+    transport.serve_several_callers()
     key_for_keyless = _choose_key_for_keyless(settings, host, single_user)
     if key_for_keyless and not is_loopback(host):
         print(
@@ -68,7 +69,7 @@ async def serve_http(
         port = bound.getsockname()[1]
         async with open_server(settings, transport) as server:
             traffic = Traffic()
-            own_hosts = _list_loopback_hosts(port)
+            own_hosts = list_loopback_hosts(port)
             own_origins = [f"http://{name}" for name in own_hosts]
             app = build_http_app(
                 server,
@@ -120,10 +121,6 @@ def _print_urls(settings: Settings, host: str, port: int, *, needs_key: bool) ->
     api = "the sandbox (scripted)" if settings.sandbox else "SigmaMind"
     note = "   each request needs X-API-Key" if needs_key else ""
     print(f"MCP for {api}: {base}/mcp   SSE: {base}/sse{note}", flush=True)
-
-
-def _list_loopback_hosts(port: int) -> list[str]:
-    return [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
 
 
 def _choose_key_for_keyless(settings: Settings, host: str, single_user: bool) -> SecretStr | None:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sigmamind_mcp.strict_json import MAX_VALUES
 from sigmamind_mcp.transports.json_lines import InvalidLine, Line, decode_text, read_message
 from sigmamind_mcp.transports.traffic import replay_body
 
@@ -25,7 +26,8 @@ class CheckMessage:
         line = Line(bytearray(await Request(scope, receive).body()))
         line.drop_mark()
         try:
-            read_message(line)
+            # On stdin there is one caller, who blocks only itself.
+            read_message(line, max_values=MAX_VALUES)
         except InvalidLine as invalid:
             refusal = JSONResponse(_build_errors(invalid), status_code=400)
             await refusal(scope, receive, send)

@@ -22,7 +22,13 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
+from sigmamind_mcp.strict_json import (
+    MAX_VALUES,
+    JSONObject,
+    TooManyValues,
+    is_deeper_than,
+    parse_json,
+)
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 100
@@ -53,6 +59,10 @@ _TOO_LONG = LineProblem(
 _TOO_DEEP = LineProblem(
     INVALID_REQUEST,
     f"A message is nested at most {MAX_DEPTH} deep. Send flatter arguments.",
+)
+_TOO_MANY_VALUES = LineProblem(
+    INVALID_REQUEST,
+    f"A message has at most {MAX_VALUES:,} values. Send less in one call.",
 )
 _BATCH = LineProblem(
     INVALID_REQUEST,
@@ -127,18 +137,18 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
         yield line
 
 
-def read_message(line: Line) -> JSONRPCMessage:
+def read_message(line: Line, *, max_values: int = MAX_LINE_BYTES) -> JSONRPCMessage:
     """Parse one line; invalid UTF-8 and lone surrogates are replaced.
 
     Raises:
-        InvalidLine: the line is not a message, or it is too long or too deep.
+        InvalidLine: the line is not a message, it is too long or too deep, or has too many values.
     """
     if not line.is_whole:
         raise _refuse_unparsed(_TOO_LONG, bytes(line.start), line.end)
     try:
-        data = parse_json(decode_text(line.start))
+        data = parse_json(decode_text(line.start), max_values=max_values)
     except (RecursionError, ValueError) as exc:
-        problem = _TOO_DEEP if isinstance(exc, RecursionError) else _NOT_JSON
+        problem = _explain_parse_error(exc)
         start, end = bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
         raise _refuse_unparsed(problem, start, end) from None
     if isinstance(data, list):
@@ -156,6 +166,12 @@ def read_message(line: Line) -> JSONRPCMessage:
         # Its id is invalid. The SDK would take it for a notification and never answer.
         raise InvalidLine(_NOT_A_MESSAGE, *_find_request_ids([data]))
     return message
+
+
+def _explain_parse_error(exc: RecursionError | ValueError) -> LineProblem:
+    if isinstance(exc, TooManyValues):
+        return _TOO_MANY_VALUES
+    return _TOO_DEEP if isinstance(exc, RecursionError) else _NOT_JSON
 
 
 def decode_text(raw: bytes | bytearray) -> str:
@@ -196,7 +212,8 @@ def _replace_surrogates(text: str) -> str:
 # The rest finds the id of a line that does not parse as a whole.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _ATOM = rb"(?:" + _STRING + rb"|[-+.\w]++)"
-_OPEN = re.compile(rb"\s*\{")
+# Some programs write blanks of Unicode before the first brace.
+_OPEN = re.compile(rb"[^!-~]*\{")
 _NAME = re.compile(rb"\s*(" + _STRING + rb")\s*:\s*", re.DOTALL)
 _VALUE = re.compile(rb"(" + _ATOM + rb")\s*[,}]", re.DOTALL)
 _BRACKET = re.compile(_STRING + rb"|([\[{])|([\]}])|(\")", re.DOTALL)

@@ -28,6 +28,8 @@ from sigmamind_mcp.transports.http_messages import CheckMessage
 from sigmamind_mcp.transports.traffic import CallLimiter, Traffic
 
 MESSAGES = "/messages/"
+SSE_MESSAGE = "sigmamind_mcp.sse_message"
+"""In the scope of a POST that the router gave to HTTP+SSE, whatever its path looks like."""
 MAX_SSE_CALLS = 32
 MAX_STREAMS = 500
 
@@ -184,7 +186,7 @@ class SSEBacklogLimit:
         except RequestRefused as exc:
             await exc.response(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self.app({**scope, SSE_MESSAGE: True}, receive, send)
 
 
 class SSECallLimiter:
@@ -198,7 +200,7 @@ class SSECallLimiter:
     ) -> HandlerResult:
         scope: Scope | None = ctx.request.scope if ctx.request else None
         is_call = ctx.request_id is not None
-        if scope is None or scope["path"] != MESSAGES or not is_call:
+        if scope is None or SSE_MESSAGE not in scope or not is_call:
             return await call_next(ctx)
         with ExitStack() as stack:
             try:

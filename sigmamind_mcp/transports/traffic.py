@@ -74,6 +74,9 @@ class CallLimiter:
         self.traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.traffic.admit_call())

@@ -18,10 +18,10 @@ from sigmamind_mcp.api.idempotency import (
     REMEMBERED_SECONDS,
     New,
     RecentWrites,
-    StoredRecord,
+    StoredID,
 )
 from sigmamind_mcp.api.transport import APITransport
-from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown
+from sigmamind_mcp.errors import InvalidRequest, NotAuthenticated, OutcomeUnknown
 from sigmamind_mcp.settings import check_key
 from tests.conftest import KEY, RoundCount, connected, let_cancellation_arrive, text_of
 from tests.support.fake_api import BATCH, CASE, CREATED_BATCH, ERROR, FakeAPI, page
@@ -348,6 +348,30 @@ async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(
     assert (outcome.__traceback__, outcome.__context__, outcome.__cause__) == (None, None, None)
 
 
+async def test_remembered_write_holds_neither_what_was_stored_nor_long_reasons(
+    fake_api: FakeAPI,
+) -> None:
+    long = "x" * 300_000
+    fake_api.answer("POST", "/v1/test-cases", lambda asked: {**asked.body, "testCaseId": "tc_1"})
+    recent_writes = RecentWrites()
+    fields = {"userPrompt": long, "successCriteria": "y"}
+    async with APITransport(fake_api.url) as transport:
+        api = SigmaMindClient(transport, check_key(KEY), recent_writes)
+        first = await api.create_test_case(AGENT, fields)
+        again = await api.create_test_case(AGENT, fields)
+        reasons = {f"field {number}": long for number in range(25)}
+        fake_api.answer("POST", "/v1/test-cases", {"validationErrors": reasons}, 400)
+        with pytest.raises(InvalidRequest):
+            await api.create_test_case(AGENT, {**fields, "label": "refused"})
+
+    assert first.record and again.record and again.repeated
+    assert (again.record.test_case_id, again.record.user_prompt) == ("tc_1", long)
+    stored, refused = recent_writes._writes.values()
+    assert stored.outcome == StoredID("tc_1")
+    assert isinstance(refused.outcome, InvalidRequest)
+    assert sum(len(reason) for reason in refused.outcome.upstream.values()) == 20 * 2000
+
+
 async def test_of_very_many_writes_the_newest_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -357,7 +381,7 @@ async def test_of_very_many_writes_the_newest_are_remembered(
     for number in range(1_000):
         async with recent_writes.claim(f"write {number}", repeat_delivered=True) as claim:
             assert isinstance(claim, New)
-            claim.write.outcome = StoredRecord(None)
+            claim.write.outcome = StoredID(None)
 
     assert (
         recent_writes.find("write 999")

@@ -4,11 +4,14 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 
 from sigmamind_mcp.sandbox import SandboxOptions
-from sigmamind_mcp.sandbox.launching import launch_batch_run
+from sigmamind_mcp.sandbox import app as app_module
+from sigmamind_mcp.sandbox.launching import ATTEMPTS_IN_A_TURN, launch_batch_run
 from sigmamind_mcp.sandbox.store import Store
 from tests.sandbox.conftest import (
     AGENT,
@@ -182,3 +185,41 @@ def test_agent_that_starts_greets_and_an_unfilled_variable_becomes_nothing() -> 
 
     (run,) = store.list_test_runs(batch.batch_id, start=0, size=10)
     assert (run.conversation[0].role, run.conversation[0].content) == ("assistant", "Hi ,")
+
+
+async def test_launch_of_very_many_attempts_lets_other_requests_through() -> None:
+    """R35."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with open_sandbox() as api, anyio.create_task_group() as group:
+        case = {**NEW_CASE, **AGENT, "attempt": 2_000}
+        created = (await api.post("/v1/test-cases", json=case)).json()
+        group.start_soon(count_turns)
+        before = turns
+        launched = await api.post(
+            "/v1/batch-runs", json={**AGENT, "testCases": [created["testCaseId"]]}
+        )
+        group.cancel_scope.cancel()
+
+    assert launched.status_code == 201
+    assert turns - before >= 2_000 / ATTEMPTS_IN_A_TURN - 2
+
+
+async def test_sandbox_stores_a_limited_number_of_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_sandbox() as api:
+        case = {**NEW_CASE, **AGENT, "attempt": 100}
+        created = (await api.post("/v1/test-cases", json=case)).json()
+        batch = {**AGENT, "testCases": [created["testCaseId"]]}
+        stored = 0
+        monkeypatch.setattr(app_module, "MAX_STORED_ATTEMPTS", 1_000)
+        while (answer := await api.post("/v1/batch-runs", json=batch)).status_code == 201:
+            stored += 1
+
+    assert 0 < stored < 10
+    assert answer.status_code == 409 and "stores at most 1000 attempts" in answer.text

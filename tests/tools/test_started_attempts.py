@@ -3,6 +3,7 @@
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ from sigmamind_mcp.errors import (
     ServerFault,
     SigmaMindError,
 )
+from sigmamind_mcp.heavy_work import HeavyWork
 from sigmamind_mcp.settings import check_key
 from sigmamind_mcp.tools import started_attempts as started_attempts_module
 from sigmamind_mcp.tools.call_context import CallContext, Confirmation
@@ -66,7 +68,8 @@ class Launcher:
         confirmation = Confirmation(LIMIT, self.started, self.ask, None)
         call = {"agentId": AGENT_ID, "testCases": [f"tc_{number}"], **given}
         try:
-            context = CallContext(report_nothing, confirmation)
+            run_heavy = partial(HeavyWork().run, key)
+            context = CallContext(report_nothing, confirmation, run_heavy)
             return await create_batch_run(CreateBatchRun.model_validate(call), client, context)
         finally:
             client.mark_delivered()

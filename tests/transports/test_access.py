@@ -381,3 +381,36 @@ async def test_each_call_uses_its_own_callers_key(
 def told_of(key: str) -> str:
     """What the fake API says of a key: the key itself would be masked."""
     return f"of {sha256(key.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none", "same-origin"])
+def test_picture_on_a_page_of_another_site_opens_no_stream(site: str) -> None:
+    """R29: such a GET has no Origin."""
+    with serving("serve", "--sandbox") as url:
+        with httpx2.stream("GET", f"{url}/sse", headers={"Sec-Fetch-Site": site}) as answer:
+            assert answer.status_code == (200 if site in ("none", "same-origin") else 403)
+
+
+def test_rest_api_of_the_sandbox_checks_host_origin_and_size() -> None:
+    """R29."""
+    with serving("sandbox") as url:
+        agents, key = f"{url}/v1/agents", {"X-API-Key": "sandbox-key"}
+        statuses = {
+            "listed": httpx2.get(agents, headers=key).status_code,
+            "other host": httpx2.get(agents, headers={**key, "Host": "evil.test"}).status_code,
+            "other origin": httpx2.get(
+                agents, headers={**key, "Origin": "http://evil.test"}
+            ).status_code,
+            "own origin": httpx2.get(agents, headers={**key, "Origin": url}).status_code,
+            "2 MiB": httpx2.post(
+                f"{url}/v1/test-cases", headers=key, content=b" " * 2**21
+            ).status_code,
+        }
+
+    assert statuses == {
+        "listed": 200,
+        "other host": 421,
+        "other origin": 403,
+        "own origin": 200,
+        "2 MiB": 413,
+    }

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sigmamind_mcp.strict_json import MAX_VALUES
 from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message, split_lines
 from tests.conftest import RoundCount
 from tests.transports.raw_stdio import (
@@ -29,7 +30,7 @@ def server() -> Iterator[Server]:
 
 DEEP = b"[" * 5_000 + b"]" * 5_000
 
-VERY_DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+VERY_DEEP = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
 
 NOT_A_MESSAGE = "Send a JSON-RPC request"
 NOT_JSON = "This line is not JSON."
@@ -64,6 +65,8 @@ def refused(number: int | str | None, code: int, sentence: str) -> tuple[Any, ..
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":1e999}}', [refused(1, -32700, NOT_JSON)]),
         (b'{"jsonrpc":"2.0","id":1' + b"0" * 5_000 + b',"method":"ping"}', [refused(None, -32700, NOT_JSON)]),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":' + DEEP + b"}}", [refused(1, -32600, TOO_DEEP)]),
+        (b'\xc2\xa0{"jsonrpc":"2.0","id":1,"method":"ping"}', [refused(1, -32700, "This line is not JSON.")]),
+        (b'\xc2\x85{"jsonrpc":"2.0","id":1,"method":"ping"}', [refused(1, -32700, "This line is not JSON.")]),
         (b'{"method":"ping","params":{"a":' + VERY_DEEP + b'},"jsonrpc":"2.0","id":1}', [refused(1, -32600, TOO_DEEP)]),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 100 + b"1" + b"}" * 101, [refused(1, -32600, TOO_DEEP)]),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + BIG + b"}", [refused(1, -32600, TOO_LONG)]),
@@ -159,6 +162,16 @@ def test_refusals_of_a_large_batch_are_made_as_they_are_sent() -> None:
 
     assert count == 50_000
     assert peak < 20_000_000  # most of it is the batch itself
+
+
+def test_message_with_more_values_than_allowed_is_refused_under_its_id() -> None:
+    """R35: on the event loop of a server, its parsing would delay every other caller."""
+    values = b"{}," * 60_000 + b"{}"
+    line = Line(bytearray(b'{"jsonrpc":"2.0","id":7,"method":"ping","params":{"a":[%b]}}' % values))
+    with pytest.raises(InvalidLine, match="at most 60,000 values") as raised:
+        read_message(line, max_values=MAX_VALUES)
+    assert raised.value.request_ids == (7,)
+    assert read_message(line)
 
 
 def fuzzed(random: Random, number: int) -> tuple[int | str, bytes]:

@@ -1,0 +1,113 @@
+"""Run work that takes seconds of CPU: in a thread, few at a time, and with an end.
+
+Threads share one core and cannot be stopped. So heavy work looks at its clock between transcripts,
+and ends by itself when its time is used or its caller has left.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from time import thread_time
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from sigmamind_mcp.call_deadlines import limit_to_call
+from sigmamind_mcp.errors import OutOfTime
+from sigmamind_mcp.fair_slots import FairSlots
+
+HEAVY_AT_ONCE = 2
+LONGEST_QUEUE_SECONDS = 45.0
+
+T = TypeVar("T")
+
+
+class WorkClock:
+    """How much CPU time heavy work may take, and whether anybody still waits for it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.used = 0.0
+        self.is_abandoned = False
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the work must end before its next transcript."""
+        return self.is_abandoned or self.used >= self.seconds
+
+    @contextmanager
+    def count(self) -> Iterator[None]:
+        """Count the CPU time of the block, such as the work on one transcript."""
+        started = thread_time()
+        try:
+            yield
+        finally:
+            self.used += thread_time() - started
+
+    @contextmanager
+    def abandon_at_end(self) -> Iterator[None]:
+        """Let work that still runs in threads end once the block has ended or was cancelled."""
+        try:
+            yield
+        finally:
+            self.is_abandoned = True
+
+
+class HeavyWork:
+    """Runs heavy work: HEAVY_AT_ONCE in all, one of each caller at a time; callers take turns."""
+
+    def __init__(self) -> None:
+        self._slots = FairSlots(HEAVY_AT_ONCE, per_caller=1)
+
+    async def run(self, caller: str, clock: WorkClock, work: Callable[[], T]) -> T:
+        """Return what `work` returns; it must check `clock` between transcripts.
+
+        Raises:
+            OutOfTime: earlier work of this caller or of others did not end in time.
+        """
+        with anyio.move_on_after(limit_to_call(LONGEST_QUEUE_SECONDS)) as queue:
+            await self._slots.acquire(caller)
+        if queue.cancelled_caught:
+            raise OutOfTime(
+                "Other calls that read many transcripts are running. Try again when yours have"
+                " ended; make such calls one after the other."
+            )
+        thread = _Thread(clock, work, partial(self._slots.release, caller))
+        try:
+            await anyio.to_thread.run_sync(thread.run, abandon_on_cancel=True)
+        except BaseException:
+            clock.is_abandoned = True
+            if not thread.has_begun:
+                thread.release_once()
+            raise
+        return thread.results[0]
+
+
+@dataclass
+class _Thread(Generic[T]):
+    """Keeps the slot until the work ends, which may be after its caller has left."""
+
+    clock: WorkClock
+    work: Callable[[], T]
+    release: Callable[[], None]
+    results: list[T] = field(default_factory=list)
+    has_begun: bool = False
+    is_released: bool = False
+
+    def run(self) -> None:
+        # In this order: a caller that leaves sets the clock first, and then looks at `has_begun`.
+        self.has_begun = True
+        try:
+            if not self.clock.is_abandoned:
+                self.results.append(self.work())
+        finally:
+            with suppress(RuntimeError):  # the event loop has ended
+                anyio.from_thread.run_sync(self.release_once)
+
+    def release_once(self) -> None:
+        if not self.is_released:
+            self.is_released = True
+            self.release()
