@@ -60,7 +60,7 @@ async def diagnose_batch_run(
 
     Also edits and missing variables, groups of failures, turns worth reading, doubtful verdicts,
     faults of the test. Use it first when attempts failed; for conversations read_test_runs, for two
-    batch runs compare_batch_runs. No model calls.
+    batch runs compare_batch_runs. Reads only, no model calls.
     """
     start = decode_cursor(args.cursor, "row")["row"]
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
