@@ -23,6 +23,8 @@ MIN_PREFIX_LETTERS = 4
 MAX_MATCHES_WEIGHED = 20
 MAX_FOLDINGS_KEPT = 20_000
 QUOTED_CHARACTERS = 200
+CLEAR_CHARACTERS = 60
+"""A shorter sentence is quoted with those around it."""
 CHARACTERS_BEFORE_MATCH = 60
 
 HOW_TO_WRITE = 'Write words (all in one turn), "phrases in order", or alternatives: a | b.'
@@ -107,7 +109,10 @@ def fold_text(text: str) -> str:
 
 
 def quote_match(text: str, terms: Sequence[Term]) -> str:
-    """Return the sentence with the most of the terms, at most QUOTED_CHARACTERS of it."""
+    """Return the sentence with the most of the terms; a short one with those around it.
+
+    It is at most QUOTED_CHARACTERS of the text, with marks where something is left out.
+    """
     places = list(_locate_terms(text, terms))
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     by_sentence: dict[int, set[int]] = {}
@@ -116,8 +121,13 @@ def quote_match(text: str, terms: Sequence[Term]) -> str:
     best = max(by_sentence, key=lambda sentence: (len(by_sentence[sentence]), -sentence))
     bounds = [0, *ends, len(text)]
     start, end = bounds[best], bounds[best + 1]
-    first = min(place for place, _ in places if start <= place)
-    return _cut_around(text, start, end, first)
+    if end - start > QUOTED_CHARACTERS:
+        first = min(place for place, _ in places if start <= place)
+        start = max(start, min(first - CHARACTERS_BEFORE_MATCH, end - QUOTED_CHARACTERS))
+        end = start + QUOTED_CHARACTERS
+    else:
+        start, end = _add_neighbours(bounds, best, best + 1)
+    return _cut_out(text, start, end)
 
 
 def _read_piece(piece: re.Match[str]) -> list[Term]:
@@ -246,12 +256,24 @@ def _map_to_origin(text: str) -> list[int]:
     return origins
 
 
-def _cut_around(text: str, start: int, end: int, match: int) -> str:
-    """Return the part of the sentence around the match, with marks where it was cut."""
-    if end - start <= QUOTED_CHARACTERS:
-        return text[start:end].strip()
-    first = max(start, min(match - CHARACTERS_BEFORE_MATCH, end - QUOTED_CHARACTERS))
-    last = first + QUOTED_CHARACTERS
-    before = "…" if first > start else ""
-    after = "…" if last < end else ""
-    return f"{before}{text[first:last].strip()}{after}"
+def _add_neighbours(bounds: Sequence[int], first: int, last: int) -> tuple[int, int]:
+    """Return the bounds of the sentences from `first` to before `last`, and of those around them.
+
+    The ones after come first, then the ones before: as many as make it clear, if they fit.
+    """
+    while bounds[last] - bounds[first] < CLEAR_CHARACTERS:
+        before, after = max(0, first - 1), min(len(bounds) - 1, last + 1)
+        if after > last and bounds[after] - bounds[first] <= QUOTED_CHARACTERS:
+            last = after
+        elif before < first and bounds[last] - bounds[before] <= QUOTED_CHARACTERS:
+            first = before
+        else:
+            break
+    return bounds[first], bounds[last]
+
+
+def _cut_out(text: str, start: int, end: int) -> str:
+    """Return this part of the text, with marks where text was left out."""
+    before = "…" if text[:start].strip() else ""
+    after = "…" if text[end:].strip() else ""
+    return f"{before}{text[start:end].strip()}{after}"

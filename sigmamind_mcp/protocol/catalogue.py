@@ -14,6 +14,7 @@ from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools import (
     agents,
     batch_runs,
+    case_updates,
     cases,
     compare,
     diagnose,
@@ -116,7 +117,7 @@ TOOLS = (
     Tool(cases.get_test_case, "Read a test case"),
     Tool(cases.list_test_cases, "List test cases"),
     Tool(
-        cases.update_test_case,
+        case_updates.update_test_case,
         "Change a test case",
         effect="changes",
         if_late="It may have been changed: look with get_test_case first.",

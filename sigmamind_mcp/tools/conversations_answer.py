@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from pydantic import Field
 
+from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
@@ -22,12 +23,15 @@ from sigmamind_mcp.tools.answers import (
 from sigmamind_mcp.tools.cases import MockShown
 from sigmamind_mcp.tools.runs import TurnShown
 from sigmamind_mcp.tools.transcripts import (
+    SHORT_ROLES,
     NumberedTurn,
     describe_missing_conversation,
-    escape_turn_heads,
+    escape_short_heads,
 )
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
+READ_CHARACTERS = 16_000
+"""An answer that its reader can stop after: about 8,000 characters of text with short turns."""
 REMARKS_READ_CHARACTERS = 4_000
 DEFINITION_CHARACTERS = 6_000
 DEFINITION_LIMITS = (4_000, 1_500, 400, 100)
@@ -84,26 +88,30 @@ class ConversationShown(AnswerPart):
             conversation=[TurnShown.of(turn) for turn in turns],
         )
 
-    def lines(self) -> list[str]:
+    def lines(self, side: Side | None = None) -> list[str]:
+        """Return the lines of the run; with `side`, only its turns are there."""
         place = f" of batch run {self.batch_id}" if self.batch_id else ""
-        turns = f", {self._describe_turns()}" if self.turn_count else ""
         remarks = f" Remarks: {self.remarks}" if self.remarks else ""
+        turns = self._describe_turns(side)
         lines = [f"## {self.job_id or NO_ID}{place} {self.verdict}{turns}.{remarks}"]
         if self.note:
             lines.append(self.note)
         previous = None
         for turn in self.conversation:
-            if previous is not None and turn.turn > previous + 1:
+            if previous is not None and turn.turn > previous + 1 and not side:
                 lines.append("…")
             previous = turn.turn
-            lines.append(_indent(turn.render()))
+            lines.append(_indent(turn.render_short()))
         return lines
 
-    def _describe_turns(self) -> str:
+    def _describe_turns(self, side: Side | None) -> str:
+        """Say how much of the conversation is shown; nothing if all of it is."""
         numbers = [turn.turn for turn in self.conversation]
-        if len(numbers) == self.turn_count or not numbers:
-            return pluralize(self.turn_count or 0, "turn")
-        return f"turns {_format_ranges(numbers)} of {self.turn_count}"
+        if not self.turn_count or len(numbers) == self.turn_count:
+            return ""
+        if side or not numbers:
+            return f", {len(numbers)} of {pluralize(self.turn_count, 'turn')}"
+        return f", turns {_format_ranges(numbers)} of {self.turn_count}"
 
 
 class DefinitionShown(AnswerPart):
@@ -140,29 +148,62 @@ class DefinitionShown(AnswerPart):
         cuts += own_cuts
         return self.model_validate(shortened)
 
-    def lines(self) -> list[str]:
-        mock_data = [one_line(f"{mock.variable_name} = {mock.value}") for mock in self.mock_data]
+    def lines(self, common: "CommonFields", side: Side | None) -> list[str]:
+        """Return the lines of the definition, without the `common` fields, and of its runs."""
+        mock_data = [line for line in self.mock_lines() if line not in common.mock_lines]
         lines = [f"# {self.test_case_id or NO_ID} {self.label or ''}".rstrip()]
-        for line in field_lines(
+        lines += _list_fields(
             ("userPrompt", self.user_prompt),
             ("successCriteria", self.success_criteria),
             ("mockData", " | ".join(mock_data)),
-            ("llmModel", self.llm_model),
-        ):
-            lines.append(_indent(escape_turn_heads(line)))
+            ("llmModel", None if common.llm_model else self.llm_model),
+        )
         for run in self.test_runs:
-            lines += run.lines()
+            lines += run.lines(side)
         return lines
+
+    def mock_lines(self) -> list[str]:
+        return [one_line(f"{mock.variable_name} = {mock.value}") for mock in self.mock_data]
+
+
+class CommonFields(NamedTuple):
+    """The model and mock data that all of several definitions have; empty for a single one."""
+
+    llm_model: str | None = None
+    mock_lines: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, cases: Sequence[DefinitionShown]) -> "CommonFields":
+        if len(cases) < 2:
+            return cls()
+        models = {case.llm_model for case in cases}
+        mock_lines = cases[0].mock_lines()
+        for case in cases[1:]:
+            own = set(case.mock_lines())
+            mock_lines = [line for line in mock_lines if line in own]
+        return cls(models.pop() if len(models) == 1 else None, mock_lines)
+
+    def lines(self) -> list[str]:
+        fields = _list_fields(
+            ("mockData", " | ".join(self.mock_lines)), ("llmModel", self.llm_model)
+        )
+        return ["# In all test cases below:", *fields] if fields else []
 
 
 class ReadConversations(Answer):
     """Several conversations, below the definition of their test case."""
+
+    most_characters: ClassVar[int] = READ_CHARACTERS
 
     agent_id: str
     batch_id: str | None = Field(default=None, description="Absent if there are several.")
     first: int = Field(description="Place of the first run among those chosen, from 1.")
     last: int
     total_count: int = Field(description="Test runs chosen by the arguments.")
+    side: Side | None = Field(default=None, description="Only its turns are shown.")
+    left_characters: int | None = Field(
+        default=None, description="About how much text is left to read."
+    )
     test_cases: list[DefinitionShown] = Field(description="Each distinct definition once.")
     transcript_uri: str = Field(description="Of each test run, with its ids for {…}.")
 
@@ -173,14 +214,22 @@ class ReadConversations(Answer):
             runs = f"Test run {self.first} of {self.total_count}"
         if self.last > self.first:
             runs = f"Test runs {self.first} to {self.last} of {self.total_count}"
-        data = []
+        common = CommonFields.of(self.test_cases)
+        data = common.lines()
         for case in self.test_cases:
-            data += case.lines()
+            data += case.lines(common, self.side)
+        side = f" Only turns of the {self.side} side." if self.side else ""
         return Rendered(
-            [f"{runs}, {batch_run}agent {self.agent_id}."],
+            [f"{runs}, {batch_run}agent {self.agent_id}.{side} {SHORT_ROLES}"],
             data,
-            [f"Transcripts: {self.transcript_uri}"],
+            [f"Transcripts: {self.transcript_uri}", *self._describe_rest()],
         )
+
+    def _describe_rest(self) -> list[str]:
+        if self.left_characters is None:
+            return []
+        runs = pluralize(self.total_count - self.last, "further test run")
+        return [f"Left: {runs}, about {self.left_characters:,} characters of text."]
 
 
 def _describe_missing_turns(run: TestRun, wanted: WantedRun) -> str | None:
@@ -204,6 +253,10 @@ def _format_ranges(numbers: Sequence[int]) -> str:
     return ", ".join(
         f"{part[0]} to {part[-1]}" if len(part) > 1 else str(part[0]) for part in ranges
     )
+
+
+def _list_fields(*fields: tuple[str, str | None]) -> list[str]:
+    return [_indent(escape_short_heads(line)) for line in field_lines(*fields)]
 
 
 def _indent(text: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from sigmamind_mcp.errors import InvalidArguments
 
-Cursor = Annotated[str, Field(max_length=200, description="From nextCalls: continues there.")]
+Cursor = Annotated[str, Field(max_length=200, description="From nextCalls.")]
 
 _FORM = re.compile(r"[a-zA-Z]{1,20}:\d{1,18}(?:,[a-zA-Z]{1,20}:\d{1,18}){0,5}", re.ASCII)
 

@@ -42,10 +42,11 @@ PROMPT_FACTS = (
 CRITERIA_FACTS = "What a successful agent does, in plain language: all that a run is judged by."
 LABEL_FACTS = "Name in reports and dashboards."
 MODEL_FACTS = (
-    "LLM of the agent's responses, such as gpt-5.2. For OpenAI's priority tier append '-fast-tier':"
-    " gpt-4o-mini-fast-tier."
+    "LLM of the agent's responses, such as gpt-5.2. For OpenAI's priority tier append '-fast-tier'."
 )
-MOCK_DATA_FACTS = "Variables that replace real external data during the whole simulation."
+MOCK_DATA_FACTS = (
+    "Variables (between {{ }}) that replace real external data during the whole simulation."
+)
 UNLESS_STORED = "Needed without testCaseId."
 MOCK_ENTRIES = "{variableName, value}"
 
@@ -53,7 +54,7 @@ Prose = Annotated[str, Field(max_length=MAX_TEXT, pattern=r"\S")]
 
 
 class MockEntry(Arguments):
-    variable_name: Annotated[str, Field(min_length=1, description="Name between {{ }}.")]
+    variable_name: Annotated[str, Field(min_length=1)]
     value: Annotated[str, ValueAsText]
 
 

@@ -1,7 +1,7 @@
 """Parts that several answers share."""
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ ROLE_CHARACTERS = 20
 NO_REMARKS = "(no remarks to read)"
 
 JobIds = Annotated[list[Id], Field(max_length=100), list_of("job ids")]
+KeptSide = Annotated[Literal["agent", "user", "tool"] | None, Field(description="Keep its turns.")]
 Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 
 
@@ -60,11 +61,11 @@ class EditShown(AnswerPart):
     )
 
     @classmethod
-    def of(cls, edit: DefinitionEdit) -> "EditShown":
+    def of(cls, edit: DefinitionEdit, *, old_characters: int = EDIT_CHARACTERS) -> "EditShown":
         return cls(
             field=edit.field,
             variable=_truncate_if_given(edit.variable, LABEL_CHARACTERS),
-            before=_truncate_if_given(edit.before, EDIT_CHARACTERS),
+            before=_truncate_if_given(edit.before, old_characters),
             after=_truncate_if_given(edit.after, EDIT_CHARACTERS),
             left=truncate_line(edit.left, CONTEXT_CHARACTERS) or None,
             right=truncate_line(edit.right, CONTEXT_CHARACTERS) or None,
@@ -100,8 +101,14 @@ class ListedEdits(NamedTuple):
     more: int | None
 
     @classmethod
-    def of(cls, edits: Sequence[DefinitionEdit]) -> "ListedEdits":
-        shown = list(map(EditShown.of, edits[:MAX_EDITS]))
+    def of(
+        cls,
+        edits: Sequence[DefinitionEdit],
+        *,
+        most: int = MAX_EDITS,
+        old_characters: int = EDIT_CHARACTERS,
+    ) -> "ListedEdits":
+        shown = [EditShown.of(edit, old_characters=old_characters) for edit in edits[:most]]
         return cls(shown, len(edits) - len(shown) or None)
 
 

@@ -3,28 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Annotated, NamedTuple
 
 import anyio
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestCase, TestRun
 from sigmamind_mcp.api.run_reading import READ_SECONDS, list_complete_runs
 from sigmamind_mcp.concurrency import MAX_CONCURRENT_CALLS, gather_errors, require_results
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
-    CONCISE_CHARACTERS,
     CallArguments,
     Cut,
     NextCall,
     fit_items,
+    group_by,
     pluralize,
 )
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import Arguments, ForAgent, Id
 from sigmamind_mcp.tools.conversations_answer import (
+    READ_CHARACTERS,
     ConversationShown,
     DefinitionShown,
     ReadConversations,
@@ -32,7 +35,7 @@ from sigmamind_mcp.tools.conversations_answer import (
     WantedRun,
 )
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
-from sigmamind_mcp.tools.parts import JobIds
+from sigmamind_mcp.tools.parts import JobIds, KeptSide
 from sigmamind_mcp.tools.runs import (
     KeptTestCase,
     KeptVerdict,
@@ -52,6 +55,7 @@ from sigmamind_mcp.tools.unread_notes import (
 )
 
 TURNS_AROUND = 2
+HEAD_CHARACTERS = 6
 _MISSING_BATCH = "batchId is missing. From list_batch_runs."
 
 
@@ -71,6 +75,7 @@ class ReadTestRuns(ForAgent):
     ] = []
     verdict: KeptVerdict = None
     test_case_id: KeptTestCase = ""
+    side: KeptSide = None
     cursor: Cursor = ""
 
 
@@ -112,7 +117,7 @@ class _RunsRead:
         elif wanted.listed is None:
             self.notes += note_record("test run", outcome, wanted.job_id)
         differs = run is not None and not select_runs([run], args.verdict, args.test_case_id)
-        turns = _select_turns(run, wanted.turns) if run and not differs else []
+        turns = _select_turns(run, wanted.turns, args.side) if run and not differs else []
         self.characters += sum(len(turn.content) for _, turn in turns)
         self.runs.append(ReadRun(wanted, None if differs else run, turns, differs))
 
@@ -133,10 +138,16 @@ async def _list_wanted_runs(
     if not args.batch_id:
         raise InvalidArguments(_MISSING_BATCH)
     listing = await list_complete_runs(args.batch_id, args.agent_id, api)
+    runs = select_runs(listing.items, args.verdict, args.test_case_id)
     wanted = []
-    for run in select_runs(listing.items, args.verdict, args.test_case_id):
+    # By test case, so that no later answer has to repeat a definition that this one shows.
+    for run in chain.from_iterable(group_by(runs, _get_definition_id).values()):
         wanted.append(WantedRun(args.batch_id, valid_id(run.job_id), [], run))
     return wanted, note_listing("test run", listing, lambda run: run.job_id)
+
+
+def _get_definition_id(run: TestRun) -> str | None:
+    return run.test_case.test_case_id if run.test_case else None
 
 
 def _list_named_runs(args: ReadTestRuns) -> list[WantedRun]:
@@ -159,7 +170,7 @@ async def _read_ahead(
     """Read the first of the wanted runs, as many as an answer and READ_SECONDS allow."""
     reading = _RunsRead()
     with anyio.move_on_after(READ_SECONDS):
-        while len(reading.runs) < len(wanted) and reading.characters < CONCISE_CHARACTERS:
+        while len(reading.runs) < len(wanted) and reading.characters < READ_CHARACTERS:
             start = len(reading.runs)
             chunk = wanted[start : start + MAX_CONCURRENT_CALLS]
             calls = [partial(_read_run, item, args.agent_id, api) for item in chunk]
@@ -200,9 +211,11 @@ def _require_known_runs(
         )
 
 
-def _select_turns(run: TestRun, asked: Sequence[int]) -> list[NumberedTurn]:
-    """Return the turns around those asked for; all turns if none is."""
+def _select_turns(run: TestRun, asked: Sequence[int], side: Side | None) -> list[NumberedTurn]:
+    """Return the turns around those asked for, all if none is; with `side`, only its turns."""
     turns = number_turns(run.conversation)
+    if side:
+        turns = [turn for turn in turns if turn.turn.side == side]
     if not asked:
         return turns
     return [turn for turn in turns if _is_near(turn.number, asked)]
@@ -227,6 +240,7 @@ def _build_conversations(
         first=shown.start + 1,
         last=shown.start + len(reads),
         total_count=shown.total,
+        side=args.side,
         test_cases=_show_definitions(reads, turn_count, batch_id, cuts),
         transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
         hint=_explain_what_is_missing(shown, reads),
@@ -242,7 +256,19 @@ def _build_conversations(
             "cursor": encode_cursor(run=run, turn=turn),
         }
         answer.next_calls = [NextCall(tool="read_test_runs", arguments=further)]
+        answer.left_characters = _estimate_rest(reads, rest, shown.total - answer.last)
     return answer
+
+
+def _estimate_rest(reads: Sequence[ReadRun], rest: Sequence[NumberedTurn], run_count: int) -> int:
+    """Estimate the characters of `rest`, and of further runs as long as those read on average."""
+    read = sum(_count_characters(run.turns) for run in reads)
+    left = _count_characters(rest) + read * run_count / max(1, len(reads))
+    return max(100, round(left / 100) * 100)
+
+
+def _count_characters(turns: Sequence[NumberedTurn]) -> int:
+    return sum(len(turn.content) + HEAD_CHARACTERS for _, turn in turns)
 
 
 def _build_first_turns(args: ReadTestRuns, shown: _Shown, turn_count: int) -> ReadConversations:

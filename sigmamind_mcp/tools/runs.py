@@ -48,6 +48,7 @@ from sigmamind_mcp.tools.transcripts import (
     describe_missing_conversation,
     escape_turn_heads,
     number_turns,
+    render_short_turn,
     render_turn,
 )
 from sigmamind_mcp.tools.unread_notes import NO_ID, is_unreadable, note_listing, note_record
@@ -179,8 +180,14 @@ class TurnShown(AnswerPart):
         )
 
     def render(self) -> str:
-        text = TurnText(self.content, self.tool_calls or [], self.tool_name, self.other_fields)
-        return render_turn(self.turn, self.role, text)
+        return render_turn(self.turn, self.role, self._text)
+
+    def render_short(self) -> str:
+        return render_short_turn(self.turn, self.role, self._text)
+
+    @property
+    def _text(self) -> TurnText:
+        return TurnText(self.content, self.tool_calls or [], self.tool_name, self.other_fields)
 
 
 class TestRunAnswer(Answer):

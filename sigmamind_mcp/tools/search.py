@@ -21,7 +21,7 @@ from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import ForAgent, Id
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
-from sigmamind_mcp.tools.parts import truncate_line
+from sigmamind_mcp.tools.parts import KeptSide, truncate_line
 from sigmamind_mcp.tools.search_answer import (
     FoundPlace,
     FoundTestRuns,
@@ -49,6 +49,8 @@ CASES_SHOWN = 5
 CASE_CHARACTERS = 40
 TURNS_TO_READ = 3
 MAX_ITEMS = 120
+FIRST_HITS = 12
+"""The first answer counts all, so it shows examples; those that continue it are full."""
 MAX_LEFT_OVER = 20
 """As many ids as leave room for the rest of the answer."""
 VERDICTS: tuple[Literal["failed", "passed", "undecided"], ...] = ("failed", "passed", "undecided")
@@ -75,9 +77,7 @@ class SearchTestRuns(ForAgent):
     verdict: Annotated[
         Literal["passed", "failed", "undecided"] | None, Field(description="Keep this one.")
     ] = None
-    side: Annotated[Literal["agent", "user", "tool"] | None, Field(description="Who speaks.")] = (
-        None
-    )
+    side: KeptSide = None
     cursor: Cursor = ""
 
 
@@ -131,7 +131,8 @@ class _Result:
     def item_count(self) -> int:
         """How many rows and hits there are for this answer."""
         left = len(self.searched) + self.match_count - self.position.shown
-        return max(0, min(left, MAX_ITEMS))
+        most = MAX_ITEMS if self.args.cursor else len(self.searched) + FIRST_HITS
+        return max(0, min(left, most))
 
     @property
     def unread(self) -> list[SearchedBatchRun]:
@@ -264,6 +265,8 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
     rows = searched[start:end]
     shown = result.matches[: count - len(rows)]
     first = result.first
+    # With one test case, the totals are its counts.
+    cases = [] if args.cursor or args.test_case_id else _count_by_case(result.attempts)
     answer = FoundTestRuns(
         agent_id=args.agent_id,
         searched_text=args.text,
@@ -272,7 +275,8 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         matching_batch_runs=sum(run.has_match for run in searched),
         first_match=_show_place(first) if first else None,
         batch_runs=list(map(_show_row, rows)),
-        test_cases=[] if args.cursor else _count_by_case(result.attempts),
+        test_cases=cases[:CASES_SHOWN],
+        more_test_cases=len(cases[CASES_SHOWN:]) or None,
         hit_count=result.match_count,
         hits=[_show_hit(match) for match in sorted(shown, key=lambda match: match.rank[::-1])],
         hint=_write_search_hint(result),
@@ -293,6 +297,7 @@ def _show_hit(match: _Match) -> Hit:
         verdict=match.attempt.verdict,
         side=match.turn.side,
         sentence=match.turn.sentence,
+        previous_turn=match.turn.previous_turn,
     )
 
 
@@ -321,14 +326,14 @@ def _count_matching(attempts: Iterable[SearchedAttempt]) -> MatchCount:
 
 
 def _count_by_case(attempts: Sequence[SearchedAttempt]) -> list[MatchingCase]:
-    """Count the attempts of the test cases with the most matches."""
+    """Count the attempts of the test cases with a match, those with the most first."""
     by_case: dict[str | None, list[SearchedAttempt]] = {}
     for attempt in attempts:
         by_case.setdefault(attempt.case_id, []).append(attempt)
     counts = {case_id: _count_matching(group) for case_id, group in by_case.items()}
     ordered = sorted(counts, key=lambda case_id: -counts[case_id].matching)
     cases = []
-    for case_id in ordered[:CASES_SHOWN]:
+    for case_id in ordered:
         label = by_case[case_id][-1].label
         short = truncate_line(label, CASE_CHARACTERS) if label else None
         if counts[case_id].matching:
@@ -341,9 +346,9 @@ def _write_search_hint(result: _Result) -> str | None:
     hints = []
     if result.first is None:
         hints.append("No searched turn matches. All words must be in one turn; a | b finds either.")
-    side = result.args.side
-    if side and result.attempts and not result.search.turn_count:
-        hints.append(f"The searched conversations have no {side} turns.")
+    missing = _list_missing_sides(result)
+    if missing:
+        hints.append(f"The searched conversations have no {' and no '.join(missing)} turns.")
     if result.unread:
         unread = pluralize(len(result.unread), "batch run")
         hints.append(f"{unread} could not be read in time, and count nowhere.")
@@ -352,6 +357,17 @@ def _write_search_hint(result: _Result) -> str | None:
     if result.may_begin_earlier:
         hints.append(_explain_earlier(result))
     return " ".join(hints) or None
+
+
+def _list_missing_sides(result: _Result) -> list[str]:
+    """Return the side asked for, and the tools' side, as far as no conversation has them."""
+    sides, asked = result.search.sides, result.args.side
+    missing: list[str] = []
+    if asked and result.attempts and asked not in sides:
+        missing.append(asked)
+    if asked != "tool" and sides and "tool" not in sides and not result.args.cursor:
+        missing.append("tool")
+    return missing
 
 
 def _explain_earlier(result: _Result) -> str:

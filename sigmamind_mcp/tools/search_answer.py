@@ -83,10 +83,15 @@ class Hit(FoundPlace):
 
     verdict: Verdict
     side: Side
-    sentence: str
+    sentence: str = Field(description="With those around it; … where the turn has more.")
+    previous_turn: str | None = Field(
+        default=None, description="Side and text of the turn before, if this one is short."
+    )
 
-    def line(self) -> str:
-        return f"{self.job_id} {self.verdict}, turn {self.turn} {self.side}: {self.sentence}"
+    def lines(self) -> Iterable[str]:
+        yield f"  {self.job_id} {self.verdict}, turn {self.turn} {self.side}: {self.sentence}"
+        if self.previous_turn:
+            yield f"    after turn {self.turn - 1} {self.previous_turn}"
 
 
 class FoundTestRuns(VerdictShares, Answer):
@@ -104,6 +109,9 @@ class FoundTestRuns(VerdictShares, Answer):
     )
     batch_runs: list[SearchedRow] = Field(description="Oldest first, also those without a match.")
     test_cases: list[MatchingCase] = Field(default=[], description="Those with the most matches.")
+    more_test_cases: int | None = Field(
+        default=None, description="Further test cases with a match."
+    )
     hit_count: int = Field(description="All turns that match.")
     hits: list[Hit]
 
@@ -111,13 +119,14 @@ class FoundTestRuns(VerdictShares, Answer):
         data = [one_line(f"searchedText: {self.searched_text}")]
         if self.test_cases:
             cases = "; ".join(case.describe() for case in self.test_cases)
-            data.append(f"matching by test case: {cases}")
+            more = f"; and {self.more_test_cases} more" if self.more_test_cases else ""
+            data.append(f"matching by test case: {cases}{more}")
         batch_id = ""
         for hit in self.hits:
             if hit.batch_id != batch_id:
                 batch_id = hit.batch_id
                 data.append(f"{batch_id}:")
-            data.append(f"  {hit.line()}")
+            data += hit.lines()
         shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
         after = [shown] if self.hit_count else []
         return Rendered([*self._describe_totals(), *self._list_rows()], data, after)

@@ -19,6 +19,7 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.text_search import Query, Term, quote_match
 from sigmamind_mcp.tools.answers import one_line
 from sigmamind_mcp.tools.call_context import ProgressReport, RunHeavy
+from sigmamind_mcp.tools.parts import truncate_line
 from sigmamind_mcp.tools.unread_notes import (
     NotRead,
     note_failed_read,
@@ -29,6 +30,8 @@ from sigmamind_mcp.tools.unread_notes import (
 MATCHING_SECONDS = 2.0
 MAX_READ_SINGLY = 300
 BATCH_RUNS_AT_ONCE = 4
+SHORT_TURN_CHARACTERS = 40
+PREVIOUS_CHARACTERS = 120
 
 SearchProblem = Literal["not read in time", "no usable answer"]
 
@@ -43,17 +46,26 @@ class SearchFilters(NamedTuple):
 
 
 class FoundTurn(NamedTuple):
-    """A turn that matches, and the terms that it has."""
+    """A turn that matches, the terms that it has, and the turn before."""
 
     number: int
     side: Side
     content: str
     terms: Sequence[Term]
+    previous: Turn | None = None
 
     @property
     def sentence(self) -> str:
         # Most of the turns that match are never shown, and quoting is slow.
         return one_line(quote_match(self.content, self.terms))
+
+    @property
+    def previous_turn(self) -> str | None:
+        """What the turn before says, if this one is too short to be understood alone."""
+        if self.previous is None or len(self.content) > SHORT_TURN_CHARACTERS:
+            return None
+        text = truncate_line(self.previous.summarize(), PREVIOUS_CHARACTERS)
+        return f"{self.previous.side}: {text}"
 
 
 class SearchedAttempt(NamedTuple):
@@ -98,7 +110,7 @@ class TranscriptSearch:
     run_heavy: RunHeavy
     clock: WorkClock = field(default_factory=lambda: WorkClock(MATCHING_SECONDS))
     reads_left: int = MAX_READ_SINGLY
-    turn_count: int = 0
+    sides: set[Side] = field(default_factory=set)
 
     @property
     def is_exhausted(self) -> bool:
@@ -138,17 +150,19 @@ class TranscriptSearch:
         if run.conversation is None or self.clock.is_spent:
             return None
         found = []
+        previous = None
         with self.clock.count():
             for number, turn in enumerate(run.conversation, start=1):
+                self.sides.add(turn.side)
                 if self.filters.side in (None, turn.side):
-                    self.turn_count += 1
-                    found += self._search_turn(number, turn)
+                    found += self._search_turn(number, turn, previous)
+                previous = turn
         return found
 
-    def _search_turn(self, number: int, turn: Turn) -> list[FoundTurn]:
+    def _search_turn(self, number: int, turn: Turn, previous: Turn | None) -> list[FoundTurn]:
         content = turn.summarize()
         terms = self.query.find_terms(content)
-        return [FoundTurn(number, turn.side, content, terms)] if terms else []
+        return [FoundTurn(number, turn.side, content, terms, previous)] if terms else []
 
 
 @dataclass

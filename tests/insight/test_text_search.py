@@ -119,21 +119,43 @@ def test_query_that_says_nothing_is_refused_with_what_to_write(query: str, reaso
         parse_search(query)
 
 
+LONG = f"Nothing {'at all ' * 30}happens."
+
+
 @pytest.mark.parametrize(
     ("query", "text", "quote"),
     [
+        ("late", "I am late! Bye.\n", "I am late! Bye."),
         (
             "late checkout",
-            "I am late! The late checkout is free. Bye.",
-            "The late checkout is free.",
+            f"{LONG} I am late! The late checkout is free. {LONG}",
+            "…I am late! The late checkout is free.…",
         ),
-        ('"card guest"', "Here is the card. Guest one.", "Here is the card."),
-        ("free", "Die Übernachtung…\nDas Zimmer ist FREE – ja.", "Das Zimmer ist FREE – ja."),
-        ("订单", "你好。我的订单到了。再见。", "我的订单到了。"),
+        (
+            "late checkout",
+            f"I am late! {LONG} The late checkout is free. It is. {LONG}",
+            "…The late checkout is free. It is.…",
+        ),
+        (
+            "late",
+            f"{'One. ' * 50}So late. Two. {LONG}",
+            f"…{'One. ' * 10}So late. Two.…",
+        ),
+        ("late", f"So late. {'One. ' * 60}", f"So late. {'One. ' * 11}".strip() + "…"),
+        (
+            "late",
+            f"{'No. ' * 20}A sentence of more than sixty characters, late enough, stands alone. No.",
+            "…A sentence of more than sixty characters, late enough, stands alone.…",
+        ),
+        ('"card guest"', f"{LONG} Here is the card. Guest one.", "…Here is the card. Guest one."),
+        ("free", f"{LONG}\nDas Zimmer ist FREE – ja.", "…Das Zimmer ist FREE – ja."),
+        ("订单", f"{'好' * 200}。我的订单到了。{'见' * 200}", "…我的订单到了。…"),
         ("x9", f"{'a ' * 300}x9 {'b ' * 300}", f"…{'a ' * 30}x9 {'b ' * 68}b…"),
     ],
 )
-def test_sentence_with_the_most_terms_is_quoted(query: str, text: str, quote: str) -> None:
+def test_sentence_with_the_most_terms_is_quoted_with_those_around_it(
+    query: str, text: str, quote: str
+) -> None:
     assert quote_match(text, parse_search(query).find_terms(text)) == quote
 
 

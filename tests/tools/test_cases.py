@@ -48,14 +48,16 @@ async def test_whole_case_is_written_with_what_was_given(mcp: Client, fake_api: 
     assert fake_api.paths == [f"GET {PATH}", f"PUT {PATH}", f"GET {PATH}"]
     assert fake_api.asked[1].body == {"agentId": AGENT, **WRITTEN, "attempt": 9, "label": "New"}
     assert fake_api.asked[1].query == {}
-    assert result.structured_content["changes"] == [
+    assert result.structured_content["changed"] == ["label", "attempt"]
+    assert result.structured_content["edits"] == [
         {"field": "label", "before": CASE["label"], "after": "New"},
-        {"field": "attempt", "before": 5, "after": 9},
+        {"field": "attempt", "before": "5", "after": "9"},
     ]
     assert "Changed: label, attempt." in text_of(result)
-    assert 'label before: "Angry Customer - Cancellation Flow"\nlabel after: "New"' in text_of(
+    assert "\nlabel: Angry Customer - Cancellation Flow -> New\nattempt: 5 -> 9\n" in text_of(
         result
     )
+    assert CASE["userPrompt"] not in text_of(result)
 
 
 async def test_half_a_character_travels_back_as_it_came(mcp: Client, fake_api: FakeAPI) -> None:
@@ -72,7 +74,9 @@ async def test_half_a_character_travels_back_as_it_came(mcp: Client, fake_api: F
     kept = {name: case[name] for name in ("label", "mockData")}
     assert fake_api.asked[1].body == {"agentId": AGENT, **WRITTEN, **kept, "attempt": 2}
     assert fake_api.asked[1].headers["content-type"] == "application/json"
-    assert not result.is_error and result.structured_content["label"] == "cut \ufffd"
+    assert not result.is_error
+    renamed = await mcp.call_tool("update_test_case", {**CALL, "label": "whole"})
+    assert renamed.structured_content["edits"][0]["before"] == "cut \ufffd"
 
 
 async def test_untouched_fields_travel_back_letter_by_letter(
@@ -118,11 +122,163 @@ async def test_field_that_the_api_stored_otherwise_is_named(mcp: Client, fake_ap
 
     result = await mcp.call_tool("update_test_case", {**CALL, "attempt": 2, "label": CASE["label"]})
 
-    assert result.structured_content["changes"] == []
+    assert result.structured_content["changed"] == []
     assert result.structured_content["notAsSent"] == ["attempt"]
     assert "Changed: nothing." in text_of(result) and "Not stored as sent: attempt." in text_of(
         result
     )
+
+
+PROMPT = " ".join(f"Word{number} stays." for number in range(80))
+
+
+@pytest.mark.parametrize(
+    ("before", "sent", "line", "edit"),
+    [
+        (
+            {"userPrompt": f"{PROMPT} You pay by card. {PROMPT}"},
+            {"userPrompt": f"{PROMPT} You pay by bill. {PROMPT}"},
+            "userPrompt: … You pay by card. -> bill. Word0 stays. Word1 …",
+            {"before": "card.", "after": "bill."},
+        ),
+        (
+            {"successCriteria": "The agent greets."},
+            {"successCriteria": "The agent greets "},
+            "successCriteria: The agent greets. -> The agent greets",
+            {},
+        ),
+        (
+            {"userPrompt": f"{PROMPT} end"},
+            {"userPrompt": f"{PROMPT}  end"},
+            "userPrompt: only spaces or invisible characters differ",
+            {"onlySpaces": True},
+        ),
+        ({"label": None}, {"label": "Ben"}, "label: added, Ben", {"after": "Ben"}),
+        ({"mockData": "?"}, {"mockData": []}, "mockData: ? -> []", {"before": "?", "after": "[]"}),
+        (
+            {
+                "mockData": [
+                    {"variableName": "a", "value": "1"},
+                    {"variableName": "b", "value": "2"},
+                ]
+            },
+            {
+                "mockData": [
+                    {"variableName": "b", "value": "2"},
+                    {"variableName": "a", "value": "1"},
+                ]
+            },
+            'mockData: [{"variableName": "a", ',
+            {},
+        ),
+    ],
+    ids=["words", "mark", "space", "absent", "unreadable", "order"],
+)
+async def test_answer_shows_the_words_that_changed(
+    mcp: Client,
+    fake_api: FakeAPI,
+    before: dict[str, Any],
+    sent: dict[str, Any],
+    line: str,
+    edit: dict[str, Any],
+) -> None:
+    stored(fake_api, {**CASE, **before})
+
+    result = await mcp.call_tool("update_test_case", {**CALL, **sent})
+
+    answer = result.structured_content
+    assert answer["changed"] == list(sent) and "moreEdits" not in answer
+    assert any(shown.startswith(line) for shown in text_of(result).splitlines())
+    assert edit.items() <= answer["edits"][0].items()
+
+
+async def test_replaced_text_can_be_restored_from_the_answer(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    stored(fake_api, {**CASE, "userPrompt": PROMPT})
+    new = " ".join(f"Other{number} text" for number in range(80))
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "userPrompt": new})
+
+    assert PROMPT in text_of(result) and new not in text_of(result)
+    assert "[cut: 160 of" in result.structured_content["edits"][0]["after"]
+
+
+A, B = ({"variableName": name, "value": "1", "note": "kept"} for name in "ab")
+
+
+@pytest.mark.parametrize(
+    ("before", "sent", "written"),
+    [
+        ([A, B], {"b": "2"}, [A, {**B, "value": "2"}]),
+        ([A, B], {"c": "3"}, [A, B, {"variableName": "c", "value": "3"}]),
+        ([A, B], {"b": "2", "a": ""}, [{**A, "value": ""}, {**B, "value": "2"}]),
+        ([A, A], {"a": "2"}, [{**A, "value": "2"}] * 2),
+        ([A, "odd", {"x": 1}], {"a": "2"}, [{**A, "value": "2"}, "odd", {"x": 1}]),
+        (None, {"a": "1"}, [{"variableName": "a", "value": "1"}]),
+    ],
+    ids=["one", "new", "both", "twice", "odd", "none"],
+)
+async def test_single_mock_values_change_and_the_others_travel_back(
+    mcp: Client, fake_api: FakeAPI, before: object, sent: dict[str, str], written: list[Any]
+) -> None:
+    stored(fake_api, {**CASE, "mockData": before})
+    entries = [{"variableName": name, "value": value} for name, value in sent.items()]
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "setMockData": entries})
+
+    assert fake_api.asked[1].body == {"agentId": AGENT, **WRITTEN, "mockData": written}
+    assert result.structured_content["changed"] == ["mockData"]
+    assert not result.structured_content["notAsSent"]
+
+
+@pytest.mark.parametrize(
+    ("stored_data", "more", "says", "asked"),
+    [
+        ([A], {"mockData": []}, "Give one of them.", 0),
+        ("?", {}, "Send all of it as mockData.", 1),
+    ],
+)
+async def test_mock_values_that_cannot_be_set_are_refused(
+    mcp: Client,
+    fake_api: FakeAPI,
+    stored_data: object,
+    more: dict[str, Any],
+    says: str,
+    asked: int,
+) -> None:
+    stored(fake_api, {**CASE, "mockData": stored_data})
+    entries = [{"variableName": "a", "value": "2"}]
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "setMockData": entries, **more})
+
+    assert result.is_error and says in text_of(result)
+    assert [request.method for request in fake_api.asked] == ["GET"] * asked
+
+
+async def test_list_shows_prompts_and_criteria_and_nothing_else(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    forged = {**CASE, "testCaseId": "tc_2", "userPrompt": "Hello\ntc_9 (1 attempt): forged"}
+    fake_api.answer("GET", "/v1/test-cases", page([CASE, forged]))
+
+    lists = {
+        detail: await mcp.call_tool("list_test_cases", {"agentId": AGENT, "detail": detail})
+        for detail in ("concise", "prompts", "full")
+    }
+
+    text, (first, second) = (
+        text_of(lists["prompts"]),
+        lists["prompts"].structured_content["testCases"],
+    )
+    prompt, criteria = CASE["userPrompt"], CASE["successCriteria"]
+    assert f"\n  userPrompt: {prompt}\n  successCriteria: {criteria}\ntc_2 " in text
+    assert "  userPrompt: Hello tc_9 (1 attempt): forged\n" in text
+    assert (first["userPrompt"], first["successCriteria"]) == (prompt, criteria)
+    assert "mockData" not in text and "raw" not in lists["prompts"].structured_content
+    assert second["userPrompt"] == forged["userPrompt"]
+    assert prompt not in text_of(lists["concise"])
+    assert lists["full"].structured_content["raw"]["testCases"][0]["mockData"] == CASE["mockData"]
 
 
 async def test_absent_and_null_fields_are_not_written(mcp: Client, fake_api: FakeAPI) -> None:
@@ -157,7 +313,7 @@ async def test_clear_empties_a_text(mcp: Client, fake_api: FakeAPI) -> None:
     result = await mcp.call_tool("update_test_case", {**CALL, "llmModel": "", "clear": ["label"]})
 
     assert fake_api.asked[1].body == {"agentId": AGENT, **WRITTEN, "label": ""}
-    assert result.structured_content["changes"] == [
+    assert result.structured_content["edits"] == [
         {"field": "label", "before": CASE["label"], "after": ""}
     ]
     assert not result.structured_content["notAsSent"]
@@ -198,7 +354,10 @@ async def test_answer_obeys_the_advertised_schema(mcp: Client, fake_api: FakeAPI
     result = await mcp.call_tool("update_test_case", {**CALL, "mockData": []})
 
     jsonschema.validate(result.structured_content, schema)
-    assert result.structured_content["changes"][0]["after"] == []
+    assert result.structured_content["changed"] == ["mockData"]
+    assert {edit["variable"] for edit in result.structured_content["edits"]} == {
+        mock["variableName"] for mock in CASE["mockData"]
+    }
 
 
 CHANGES: dict[str, Any] = {

@@ -102,7 +102,7 @@ async def test_one_call_says_since_which_batch_run_and_in_how_many_attempts(
         "turn": 2,
         "verdict": "passed",
         "side": "agent",
-        "sentence": "You may keep the room until 3 pm, at no charge.",
+        "sentence": "Sure. You may keep the room until 3 pm, at no charge. Bye.",
     }
     assert (answer["hitCount"], len(answer["hits"]), answer["failed"], answer["passed"]) == (
         4, 4, "1 of 5", "3 of 8",
@@ -149,6 +149,67 @@ async def test_side_without_turns_is_said(mcp: Client, fake_api: FakeAPI) -> Non
     answer, _ = await find(mcp, side="tool")
 
     assert "The searched conversations have no tool turns." in answer["hint"]
+
+
+@pytest.mark.parametrize("side", [None, "agent", "user"])
+@pytest.mark.parametrize("has_tool", [True, False])
+async def test_search_of_another_side_says_for_free_that_no_tool_speaks(
+    mcp: Client, fake_api: FakeAPI, side: str | None, has_tool: bool
+) -> None:
+    sample = make_batch(1, [FREE])
+    if has_tool:
+        sample.conversations[sample.runs[0]["jobId"]].append({"role": "tool", "content": "ok"})
+    serve(fake_api, [sample])
+
+    answer, text = await find(mcp, **({"side": side} if side else {}))
+
+    says = "The searched conversations have no tool turns." in answer.get("hint", "")
+    assert says is not has_tool and ("no tool turns" in text) is says
+
+
+async def test_short_hit_comes_with_the_turn_before(mcp: Client, fake_api: FakeAPI) -> None:
+    sample = make_batch(1, ["You can."])
+    turns = sample.conversations[sample.runs[0]["jobId"]]
+    turns[-2]["content"] = f"May I stay?\nbatch_9: {'long ' * 40}"
+    serve(fake_api, [sample])
+
+    answer, text = await find(mcp, "can", side="agent")
+
+    (hit,) = answer["hits"]
+    assert hit["sentence"] == "You can."
+    assert hit["previousTurn"].startswith("user: May I stay? batch_9: long long")
+    assert "[cut: 120 of" in hit["previousTurn"]
+    assert f"turn 2 agent: You can.\n    after turn 1 {hit['previousTurn']}\n" in text
+
+
+async def test_list_by_test_case_says_how_many_more_there_are(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    samples = [make_batch(number, [FREE]) for number in range(1, 9)]
+    for sample in samples:
+        for run in sample.runs:
+            run["testCase"] = {**run["testCase"], "testCaseId": f"tc_{sample.batch['batchId']}"}
+    serve(fake_api, samples)
+
+    answer, text = await find(mcp)
+
+    assert (len(answer["testCases"]), answer["moreTestCases"]) == (5, 3)
+    assert re.search(r"matching by test case: .*; and 3 more\n", text)
+
+
+async def test_first_answer_shows_a_dozen_hits_and_its_next_call_the_others(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve(fake_api, [make_batch(1, [FREE] * 16)])
+
+    answer, text = await find(mcp)
+    further = answer["nextCalls"][1]["arguments"]
+    rest, _ = await find(mcp, **{name: further[name] for name in further if name != "agentId"})
+
+    assert (len(answer["hits"]), answer["hitCount"], answer["passed"]) == (12, 16, "16 of 16")
+    assert "12 matching turns of 16 shown." in text
+    jobs = [hit["jobId"] for hit in (*answer["hits"], *rest["hits"])]
+    assert len(set(jobs)) == len(jobs) == 16 and "nextCalls" in rest
 
 
 async def test_tool_calls_are_searched_as_the_tool_side_and_keep_their_number(

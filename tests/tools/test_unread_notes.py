@@ -524,7 +524,7 @@ async def test_update_does_not_call_unshown_fields_changed_or_refused(
     )
     answer = result.structured_content
 
-    assert (answer["changes"], answer["notShown"]) == ([], ["label"])
+    assert (answer["changed"], answer["notShown"]) == ([], ["label"])
     assert "Changed: nothing that the API's answer shows." in text_of(result)
     assert answer["notAsSent"] == []
 

@@ -1,0 +1,232 @@
+"""Change a stored test case, and show what changed by words."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import LARGEST_COUNT, TestCase
+from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
+from sigmamind_mcp.insight.case_definitions import DefinitionEdit, find_edits
+from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools.answers import Link, Rendered, pluralize
+from sigmamind_mcp.tools.argument_forms import NotBool, list_of
+from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId, hide_default
+from sigmamind_mcp.tools.cases import CheckedWrite, suggest_run
+from sigmamind_mcp.tools.drafts import (
+    CRITERIA_FACTS,
+    LABEL_FACTS,
+    MOCK_DATA_FACTS,
+    MOCK_ENTRIES,
+    MODEL_FACTS,
+    PROMPT_FACTS,
+    WRITABLE,
+    Draft,
+    MockEntry,
+    Prose,
+    check_written,
+)
+from sigmamind_mcp.tools.parts import EditShown, ListedEdits
+from sigmamind_mcp.tools.unread_notes import note_record
+from sigmamind_mcp.uris import uri_of
+
+MAX_CHANGES = 100
+OLD_CHARACTERS = 2_000
+"""Old values are overwritten for good, so the answer shows more of them than of new ones."""
+
+
+class UpdateTestCase(ForAgent):
+    test_case_id: TestCaseId
+    user_prompt: Annotated[Prose, Field(description=PROMPT_FACTS)] = ""
+    success_criteria: Annotated[Prose, Field(description=CRITERIA_FACTS)] = ""
+    label: Annotated[str, Field(max_length=256, description=LABEL_FACTS)] = ""
+    llm_model: Annotated[str, Field(description=MODEL_FACTS)] = ""
+    mock_data: Annotated[
+        list[MockEntry],
+        Field(max_length=100, description=f"Replaces the list; [] empties it. {MOCK_DATA_FACTS}"),
+        list_of(MOCK_ENTRIES),
+    ] = []
+    set_mock_data: Annotated[
+        list[MockEntry],
+        Field(max_length=100, description="Sets or adds these; the others stay."),
+        list_of(MOCK_ENTRIES),
+    ] = []
+    attempt: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=LARGEST_COUNT,
+            description="Independent simulations in each batch run.",
+            json_schema_extra=hide_default,
+        ),
+        NotBool,
+    ] = 1
+    clear: Annotated[
+        list[Literal["label", "llmModel"]],
+        Field(max_length=2, description="Texts to empty. An empty text changes nothing."),
+        list_of("field names"),
+    ] = []
+
+
+class UpdatedTestCase(CheckedWrite):
+    """What changed of a test case."""
+
+    test_case_id: str
+    agent_id: str
+    changed: list[str] = Field(description="Fields whose value changed.")
+    edits: list[EditShown] = Field(default=[], description="What changed in them.")
+    more_edits: int | None = Field(default=None, description="Edits that are not shown.")
+    not_as_sent: list[str] = Field(
+        default=[], description="Fields that the API shows with another value than was sent."
+    )
+    not_shown: list[str] = Field(
+        default=[], description="Fields that were sent and that the API does not show."
+    )
+    uri: str = Field(description="Resource with every field.")
+
+    def render(self) -> Rendered:
+        before = [f"Test case {self.test_case_id} of agent {self.agent_id}."]
+        before.append(self._describe_changes())
+        if self.not_as_sent:
+            before.append(f"Not stored as sent: {', '.join(self.not_as_sent)}.")
+        if self.not_shown:
+            before.append(f"Sent, but not in the API's answer: {', '.join(self.not_shown)}.")
+        data = [edit.line().strip() for edit in self.edits]
+        after = [f"Not shown: {pluralize(self.more_edits, 'edit')}."] if self.more_edits else []
+        return self.add_findings(Rendered(before, data, [*after, f"Resource: {self.uri}"]))
+
+    def _describe_changes(self) -> str:
+        if self.changed or not self.not_shown:
+            return f"Changed: {', '.join(self.changed) or 'nothing'}."
+        return "Changed: nothing that the API's answer shows."
+
+
+class _Update(NamedTuple):
+    """A test case before and after a change, and the fields that were sent to change it."""
+
+    before: TestCase
+    after: TestCase
+    given: JSONObject
+
+
+async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> UpdatedTestCase:
+    """Change the given fields of a test case; the others keep their value.
+
+    For a variant to compare with use create_test_case. Overwrites old values permanently, runs
+    nothing; existing batch runs keep their results.
+    """
+    given: JSONObject = args.model_dump(
+        by_alias=True,
+        exclude_unset=True,
+        exclude={"agent_id", "test_case_id", "set_mock_data", "clear"},
+    )
+    twice = [name for name in args.clear if name in given]
+    if twice:
+        raise InvalidArguments(f"clear empties {twice[0]}, which has a new value too. Give one.")
+    given |= dict.fromkeys(args.clear, "")
+    if not (given or args.set_mock_data):
+        raise InvalidArguments(
+            f"Nothing to change: give at least one of {', '.join(WRITABLE)}, setMockData, or clear."
+            " An empty text changes nothing; clear empties label or llmModel."
+        )
+    if "mockData" in given and args.set_mock_data:
+        raise InvalidArguments("mockData replaces what setMockData changes. Give one of them.")
+    async with api.lock_test_case(args.test_case_id, args.agent_id):
+        before, after, given = await _change_test_case(args, given, api)
+    answer = _show_update(args, before, after)
+    for name, value in given.items():
+        if name not in after.raw:
+            answer.not_shown.append(name)
+        elif after.raw[name] != value and not (after.raw[name] is None and value in ("", [])):
+            answer.not_as_sent.append(name)
+    unseen: JSONObject = {name: given[name] for name in answer.not_shown}
+    check = check_written(Draft.of_stored(after, args.test_case_id, unseen))
+    answer.add_check(check)
+    answer.next_calls = [suggest_run(args.test_case_id, after, check, args.agent_id, api)]
+    return answer
+
+
+def _show_update(args: UpdateTestCase, before: TestCase, after: TestCase) -> UpdatedTestCase:
+    case_id, agent_id = args.test_case_id, args.agent_id
+    changed = _find_changed_fields(before.raw, after.raw)
+    edits = _list_field_edits(before, after, changed)
+    shown, more = ListedEdits.of(edits, most=MAX_CHANGES, old_characters=OLD_CHARACTERS)
+    answer = UpdatedTestCase(
+        test_case_id=case_id,
+        agent_id=agent_id,
+        changed=changed,
+        edits=shown,
+        more_edits=more,
+        uri=uri_of("test-case", agentId=agent_id, testCaseId=case_id),
+    )
+    answer.add_links(Link(answer.uri, f"Test case {case_id}", "application/json"))
+    return answer.add_notes(note_record("test case", after, case_id))
+
+
+async def _change_test_case(
+    args: UpdateTestCase, given: JSONObject, api: SigmaMindClient
+) -> _Update:
+    before = await api.get_test_case(args.test_case_id, args.agent_id)
+    if args.set_mock_data:
+        mock_data = _set_mock_data(before.raw.get("mockData"), args.set_mock_data)
+        given = {**given, "mockData": mock_data}
+    # Write the whole case from the raw object: the API's pages differ on whether a part is enough.
+    kept = {name: before.raw[name] for name in WRITABLE if before.raw.get(name) is not None}
+    await api.update_test_case(args.test_case_id, {"agentId": args.agent_id, **kept, **given})
+    try:
+        after = await api.get_test_case(args.test_case_id, args.agent_id)
+    except SigmaMindError as exc:
+        raise OutcomeUnknown(
+            "The test case was changed, but reading it again failed. Look at it with get_test_case."
+        ) from exc
+    return _Update(before, after, given)
+
+
+def _set_mock_data(stored: object, entries: Sequence[MockEntry]) -> list[object]:
+    """Return the stored mock data with the values of `entries`, each by its name.
+
+    Raises:
+        InvalidArguments: the stored mock data is no list.
+    """
+    if not isinstance(stored, list | None):
+        raise InvalidArguments(
+            "setMockData cannot be used: the stored mock data cannot be read. Send all of it as"
+            " mockData."
+        )
+    values = {entry.variable_name: entry.value for entry in entries}
+    merged: list[object] = []
+    added = dict(values)
+    for entry in stored or []:
+        name = entry.get("variableName") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name in values:
+            entry = {**entry, "value": values[name]}
+            added.pop(name, None)
+        merged.append(entry)
+    new = [{"variableName": name, "value": value} for name, value in added.items()]
+    return [*merged, *new]
+
+
+def _find_changed_fields(before: JSONObject, after: JSONObject) -> list[str]:
+    # A field that the API does not show may still have its value.
+    return [name for name in WRITABLE if name in after and before.get(name) != after[name]]
+
+
+def _list_field_edits(
+    before: TestCase, after: TestCase, changed: Sequence[str]
+) -> list[DefinitionEdit]:
+    """Return the edits of the changed fields; where none can be told, the whole values."""
+    edits = [edit for edit in find_edits(before, after) if edit.field in changed]
+    found = {edit.field for edit in edits}
+    for name in changed:
+        if name not in found:
+            old, new = _write_value(before.raw.get(name)), _write_value(after.raw.get(name))
+            edits.append(DefinitionEdit(name, old, new))
+    return sorted(edits, key=lambda edit: changed.index(edit.field))
+
+
+def _write_value(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
