@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 import anyio
@@ -13,9 +12,8 @@ from pydantic import SecretStr
 from sigmamind_mcp.api.asked_ids import (
     AskedIDs,
     RecordT,
-    read_asked_object,
 )
-from sigmamind_mcp.api.batch_run_pages import Dated, read_batch_run_page
+from sigmamind_mcp.api.batch_run_pages import Dated, PageSearch
 from sigmamind_mcp.api.idempotency import (
     New,
     RecentWrites,
@@ -27,11 +25,11 @@ from sigmamind_mcp.api.idempotency import (
 from sigmamind_mcp.api.keyed_locks import KeyedLocks
 from sigmamind_mcp.api.listings import Listing, Page, extract_runs, keep_of_each
 from sigmamind_mcp.api.models import Agent, AgentRef, BatchRun, TestCase, TestRun
+from sigmamind_mcp.api.reads import Reads
 from sigmamind_mcp.api.repeated_entries import drop_copies, merge_repeated_runs
 from sigmamind_mcp.api.run_parts import SharedParts
 from sigmamind_mcp.api.transport import APITransport, Query, Reply
 from sigmamind_mcp.api.walks import (
-    Walk,
     Window,
 )
 from sigmamind_mcp.api.write_answers import (
@@ -47,7 +45,6 @@ from sigmamind_mcp.api.write_answers import (
     report_unknown_outcome,
 )
 from sigmamind_mcp.callers import fingerprint
-from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.errors import (
     APIError,
     ConnectionFailed,
@@ -115,6 +112,7 @@ class SigmaMindClient:
     ) -> None:
         self._transport = transport
         self._key = key
+        self._reads = Reads(transport, key)
         self._recent_writes = recent_writes or RecentWrites()
         self._own_writes: list[RememberedWrite] = []
 
@@ -178,7 +176,7 @@ class SigmaMindClient:
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
         asked = {"testCaseId": test_case_id, "agentId": agent_id}
-        answer = await self._get_object(TestCase, asked, "test-cases", test_case_id)
+        answer = await self._reads.get_object(TestCase, asked, "test-cases", test_case_id)
         return answer.value
 
     @asynccontextmanager
@@ -222,7 +220,7 @@ class SigmaMindClient:
 
     async def list_test_cases(self, agent_id: str) -> Listing[TestCase]:
         """GET /v1/test-cases, all pages; the one published version has no pages."""
-        listing = await self._walk("test-cases", TestCase, {"agentId": agent_id})
+        listing = await self._reads.walk("test-cases", TestCase, {"agentId": agent_id})
         return listing.recount(drop_copies(listing.items, lambda case: case.test_case_id))
 
     async def create_batch_run(
@@ -311,7 +309,7 @@ class SigmaMindClient:
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated[BatchRun]:
         """GET /v1/batch-runs/{batchId}"""
         asked = {"batchId": batch_id, "agentId": agent_id}
-        return await self._get_object(BatchRun, asked, "batch-runs", batch_id)
+        return await self._reads.get_object(BatchRun, asked, "batch-runs", batch_id)
 
     async def list_batch_runs(
         self,
@@ -319,32 +317,39 @@ class SigmaMindClient:
         *,
         page: int = 0,
         size: int = 10,
+        last_mark: int = 0,
     ) -> Dated[Page[BatchRun]]:
         """GET /v1/batch-runs: one page, newest first.
 
         If the API refuses the size, the page is the smaller one that starts at the same place.
+        `last_mark` is that of the last batch run before the page, if known.
         """
 
-        async def get(query: Query, read: Callable[[object], T]) -> Dated[T]:
-            return await self._get(read, "batch-runs", query=query)
+        async def get(query: Query, read: Callable[[Reply], T]) -> Dated[T]:
+            return await self._reads.get(read, "batch-runs", query=query)
 
         place = Window(page * size, size, page)
-        return await read_batch_run_page(agent_id, place, get, self._transport.paging)
+        search = PageSearch(agent_id, get, self._transport.paging)
+        return await search.find(place, last_mark=last_mark)
 
     async def find_last_end(self, batch_id: str, agent_id: str) -> LastEnd:
         """Return the newest end among the test runs that one request shows."""
         asked = {"batchId": batch_id, "agentId": agent_id}
-        read = partial(Page.read, kind=TestRun, asked=asked)
+
+        def read(reply: Reply) -> Page[TestRun]:
+            return Page.read(reply.data, TestRun, asked, headers=reply.headers)
+
         known = self._transport.paging.get("test-runs")
-        query: Query = {**asked, "size": known.first_size} if known else asked
-        page = (await self._get(read, "test-runs", query=query)).value
+        takes_size = known is not None and known.takes_size
+        query: Query = {**asked, "size": known.first_size} if known and takes_size else asked
+        page = (await self._reads.get(read, "test-runs", query=query)).value
         ends = [run.completed_date for run in page.items if run.completed_date]
         return LastEnd(max(ends, default=None), is_of_all=not page.has_next)
 
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""
         asked = {"jobId": job_id, "batchId": batch_id, "agentId": agent_id}
-        answer = await self._get_object(TestRun, asked, "test-runs", job_id)
+        answer = await self._reads.get_object(TestRun, asked, "test-runs", job_id)
         return answer.value
 
     async def list_test_runs(
@@ -367,7 +372,9 @@ class SigmaMindClient:
         """
         asked = {"batchId": batch_id, "agentId": agent_id}
         try:
-            listing = await self._walk("test-runs", TestRun, asked, keep, SharedParts().read_run)
+            listing = await self._reads.walk(
+                "test-runs", TestRun, asked, keep, SharedParts().read_run
+            )
         except (NotFound, NotOffered, InvalidRequest) as exc:
             batch_run = (await self.get_batch_run(batch_id, agent_id)).value
             listing = keep_of_each(extract_runs(batch_run, asked), keep)
@@ -383,12 +390,12 @@ class SigmaMindClient:
 
     async def list_agents(self) -> Listing[AgentRef]:
         """GET /v1/agents, all pages."""
-        listing = await self._walk("agents", AgentRef, {})
+        listing = await self._reads.walk("agents", AgentRef, {})
         return listing.recount(drop_copies(listing.items, lambda agent: agent.agent_id))
 
     async def get_agent(self, agent_id: str) -> Agent:
         """GET /v1/agents/{agentId}"""
-        answer = await self._get_object(Agent, {"agentId": agent_id}, "agents", agent_id)
+        answer = await self._reads.get_object(Agent, {"agentId": agent_id}, "agents", agent_id)
         return answer.value
 
     def _conclude_write(self, claim: Repeated | New) -> str | None:
@@ -421,56 +428,6 @@ class SigmaMindClient:
             if is_surely_not_written(exc):
                 raise
             raise build_unknown_outcome(write, exc.upstream) from exc
-
-    async def _walk(
-        self,
-        collection: str,
-        kind: type[RecordT],
-        asked: AskedIDs,
-        keep: Callable[[RecordT], RecordT] | None = None,
-        read_entry: Callable[[object], RecordT] | None = None,
-    ) -> Listing[RecordT]:
-        """Return all entries of a list; `keep` returns what to keep of each."""
-
-        def read(data: object) -> Page[RecordT]:
-            return keep_of_each(Page.read(data, kind, asked, read_entry), keep)
-
-        async def read_reply(reply: Reply) -> Page[RecordT]:
-            return await run_if_large(reply.size, read, reply.data)
-
-        send = partial(self._send_query, collection)
-        return await Walk(collection, send, read_reply, asked, self._transport.paging).read_all()
-
-    async def _send_query(
-        self,
-        collection: str,
-        query: Query,
-        on_busy: Callable[[], None],
-    ) -> Reply:
-        path = ("v1", collection)
-        return await self._transport.get(*path, key=self._key, query=query, on_busy=on_busy)
-
-    async def _get_object(
-        self,
-        kind: type[RecordT],
-        asked: AskedIDs,
-        *path: str,
-    ) -> Dated[RecordT]:
-        """GET the object at this path; the first of the asked ids is its own."""
-        read = partial(read_asked_object, kind=kind, asked=asked)
-        query = dict(list(asked.items())[1:])
-        return await self._get(read, *path, query=query)
-
-    async def _get(
-        self,
-        read: Callable[[object], T],
-        *path: str,
-        query: Query | None = None,
-    ) -> Dated[T]:
-        """GET this path below /v1 and parse its data with `read`."""
-        reply = await self._transport.get("v1", *path, key=self._key, query=query)
-        value = await run_if_large(reply.size, read, reply.data)
-        return Dated(value, reply.date)
 
 
 def _take_only(records: Iterable[RecordT]) -> RecordT | None:

@@ -1,15 +1,14 @@
 """The API's lists, in any form that its documentation shows, and what was left out of them."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import AliasChoices, Field
-
 from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id
-from sigmamind_mcp.api.models import BatchRun, Count, TestCase, TestRun
+from sigmamind_mcp.api.models import AgentRef, BatchRun, TestCase, TestRun
+from sigmamind_mcp.api.page_signals import PagedList
 from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.api.refusals import refuse_message
 from sigmamind_mcp.errors import UnexpectedAnswer
@@ -19,10 +18,17 @@ from sigmamind_mcp.strict_json import JSONObject
 # Undocumented fields of a batch run, or of its test cases, that may hold test runs.
 RUN_FIELDS = ("testRuns", "jobs", "jobIds", "runs", "results")
 
-# Any of these shows whether a page is the last one.
-_END_FIELDS = {"hasNext", "totalPages", "totalCount", "totalCounts"}
+StopCause = Literal[
+    "bytes", "entries", "pages", "seconds", "repeated page", "failed page", "unknown paging"
+]
 
-StopCause = Literal["bytes", "entries", "pages", "seconds", "repeated page", "failed page"]
+
+_ID_FIELDS: dict[type[Record], str] = {
+    AgentRef: "agentId",
+    BatchRun: "batchId",
+    TestCase: "testCaseId",
+    TestRun: "jobId",
+}
 
 
 class UnreadableEntry(NamedTuple):
@@ -81,13 +87,20 @@ class Page(Listing[RecordT]):
     """One page of a list; `number`, `size` and `page_count` are None if the API states none.
 
     `size` is the API's page size. Pages with the same `mark` begin and end with the same entries.
+    `ids` are those of all entries. `is_counted` says that `has_next` follows from numbers alone,
+    `names_cursor` that the API names the next page by something else than its number, and
+    `is_whole_list` that the page is cut out of a list without pages.
     """
 
     number: int | None = None
     size: int | None = None
     page_count: int | None = None
     has_next: bool = False
+    is_counted: bool = False
+    names_cursor: bool = False
     mark: int | None = None
+    ids: Sequence[str | None] = ()
+    is_whole_list: bool = False
     request_count: int = 1
 
     @classmethod
@@ -97,8 +110,9 @@ class Page(Listing[RecordT]):
         kind: type[RecordT],
         asked: AskedIDs = MappingProxyType({}),
         read: Callable[[object], RecordT] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> "Page[RecordT]":
-        """Read a page with `data`, or a plain array, which is a whole list.
+        """Read a page with `data`, or a plain array: a whole list, unless the headers say more.
 
         `read` reads one entry.
 
@@ -107,7 +121,7 @@ class Page(Listing[RecordT]):
             UnexpectedAnswer: it is neither.
         """
         refuse_message(data, frozenset({"data"}), "list")
-        envelope = PagedList(data=data) if isinstance(data, list) else PagedList.read(data)
+        envelope = PagedList.read_answer(data, headers)
         if envelope.data is None:
             raise UnexpectedAnswer(
                 "The API's answer is neither a list nor a page with 'data', as documented."
@@ -120,13 +134,35 @@ class Page(Listing[RecordT]):
             listing.items,
             listing.unreadable,
             listing.foreign,
-            total=count if isinstance(data, list) else envelope.total_count,
+            total=envelope.total_count,
             number=envelope.page,
             size=envelope.size,
             page_count=envelope.total_pages,
             has_next=envelope.has_more(count),
+            is_counted=envelope.is_counted,
+            names_cursor=envelope.names_cursor,
             mark=_mark_entries(envelope.data),
+            ids=[_find_id(entry, kind) for entry in envelope.data],
         )
+
+    def rebase(self, first_number: int) -> Self:
+        """Return this page of a list whose first page has this number, counted from 0."""
+        if self.number is None or not first_number:
+            return self
+        number = max(0, self.number - first_number)
+        has_next = self.has_next
+        if self.is_counted and self.page_count is not None:
+            has_next = number + 1 < self.page_count
+        elif self.is_counted:
+            before = number * (self.size or self.entry_count)
+            has_next = before + self.entry_count < (self.total or 0)
+        return replace(self, number=number, has_next=has_next)
+
+
+def _find_id(entry: object, kind: type[RecordT]) -> str | None:
+    """Return the id of an entry of this kind; None if it has no usable one."""
+    value = entry.get(_ID_FIELDS.get(kind)) if isinstance(entry, dict) else None
+    return valid_id(value) if isinstance(value, str) else None
 
 
 def _mark_entries(entries: Sequence[object]) -> int | None:
@@ -210,32 +246,3 @@ def _list_run_entries(holder: JSONObject) -> list[object]:
         if any(isinstance(entry, dict) and entry.get("jobId") for entry in entries):
             return entries
     return []
-
-
-class PagedList(Record):
-    data: list[Any] | None = None
-    page: Count = None
-    size: Count = None
-    total_count: Count = Field(
-        default=None, validation_alias=AliasChoices("totalCount", "totalCounts")
-    )
-    total_pages: Count = None
-    has_next: bool | None = None
-
-    @property
-    def has_position(self) -> bool:
-        """Whether the API states where the page is in its list."""
-        stated = (self.page, self.size, self.total_count, self.total_pages, self.has_next)
-        return any(value is not None for value in stated)
-
-    def has_more(self, shown: int) -> bool:
-        """Return whether pages may follow this one, which has `shown` items."""
-        if self.has_next is not None:
-            return self.has_next
-        number = self.page or 0
-        if self.total_pages is not None:
-            return number + 1 < self.total_pages
-        if self.total_count is not None:
-            return number * (self.size or shown) + shown < self.total_count
-        # Where the API states it unreadably, only the next page shows whether there is one.
-        return shown > 0 and not _END_FIELDS.isdisjoint(self.unreadable_fields())

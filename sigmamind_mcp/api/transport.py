@@ -70,6 +70,7 @@ class Reply:
     data: Any
     date: datetime
     size: int
+    headers: Mapping[str, str]
 
 
 @dataclass
@@ -80,11 +81,15 @@ class SendStatus:
 
 
 class KnownPaging(NamedTuple):
-    """How the API gives one list: page sizes that it gave, and the number of its first page."""
+    """How the API gives one list: page sizes that it gave, and the number of its first page.
+
+    `first_number` is None if it is unknown. `takes_size` is False if the API refuses any size.
+    """
 
     first_size: int
     largest: int
-    first_number: int = 0
+    first_number: int | None = None
+    takes_size: bool = True
 
 
 class APITransport:
@@ -378,7 +383,7 @@ async def _read_reply(response: httpx2.Response, raw: bytes) -> Reply:
         data = await run_if_large(len(raw), _decode, raw)
         if refusal := find_refusal(data):
             raise build_refusal_error(refusal, status)
-        return Reply(data, date, len(raw))
+        return Reply(data, date, len(raw), response.headers)
     if 300 <= status < 400:
         raise errors.UnexpectedAnswer(
             f"The API answered with a redirect ({status}), which is never followed."

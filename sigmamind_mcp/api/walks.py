@@ -105,10 +105,12 @@ class Walk(Generic[RecordT]):
         self._known_paging = known_paging
         known = known_paging.get(name)
         self._largest = known.largest if known else LARGEST_SIZE
-        self._is_sized = known is not None
-        self._ignores_size = False
+        self._takes_size = known is None or known.takes_size
+        self._is_sized = known is not None and self._takes_size
+        self._ignores_size = not self._takes_size
+        self._counts_entries = False
         self._first_size = 0
-        self._first_number = known.first_number if known else 0
+        self._first_number = (known.first_number if known else None) or 0
         self._width = PAGES_AT_A_TIME
         # By position: the pages, and how many entries each stands for.
         self._pages: dict[int, Page[RecordT]] = {}
@@ -124,6 +126,8 @@ class Walk(Generic[RecordT]):
 
     async def read_all(self) -> Listing[RecordT]:
         """Return the entries of all pages in order, or of those that the limits allow.
+
+        `Listing.recount` then counts what misses.
 
         Raises:
             ConnectionFailed: no page came within WALK_SECONDS.
@@ -148,22 +152,39 @@ class Walk(Generic[RecordT]):
         """Read the first page, without a size unless one is known to work."""
         # The documented request has no page. Only an API that answers in pages gets another.
         known = self._known_paging.get(self._name)
-        size = known.first_size if known else None
+        size = known.first_size if known and known.takes_size else None
         while True:
             query = self._asked if size is None else {**self._asked, "size": size}
-            self._request_count += 1
             try:
-                reply = await self._send(query, partial(self._slow_down, self._width))
-                page = await self._read(reply)
+                page = await self._ask_first(query)
                 break
             except SigmaMindError as exc:
                 size = self._choose_first_size(exc, size)
-        self._byte_count = reply.size
+        if page.has_next and not page.entry_count:
+            page = await self._ask_for_page_one(query) or page
         # A page that is not the last is full, whatever size it states.
         self._first_size = page.entry_count if page.has_next else page.size or page.entry_count
         self._first_size = min(self._first_size or 1, LARGEST_COUNT)
         self._first_number = page.number or self._first_number
-        self._accept(Window(0, self._first_size, 0), page)
+        self._accept(Window(0, self._first_size, 0), page.rebase(self._first_number))
+
+    async def _ask_for_page_one(self, query: Query) -> Page[RecordT] | None:
+        """Return the first page of an API that counts pages from 1; None if it does not."""
+        try:
+            page = await self._ask_first({**query, "page": 1})
+        except SigmaMindError:
+            return None
+        if not page.entry_count:
+            return None
+        self._first_number = 1
+        return page
+
+    async def _ask_first(self, query: Query) -> Page[RecordT]:
+        self._request_count += 1
+        reply = await self._send(query, partial(self._slow_down, self._width))
+        page = await self._read(reply)
+        self._byte_count = reply.size
+        return page
 
     def _choose_first_size(self, exc: SigmaMindError, size: int | None) -> int | None:
         """Return the size for the next try of the first page; raise the error if there is none."""
@@ -235,10 +256,9 @@ class Walk(Generic[RecordT]):
         while self._queue and worker < self._width:
             window = self._queue.popleft()
             width = self._width
-            size = window.size
-            query = {**self._asked, "page": self._first_number + window.number, "size": size}
             self._request_count += 1
             try:
+                query = self._write_query(window)
                 reply = await self._send(query, partial(self._slow_down, width))
             except SigmaMindError as exc:
                 self._handle_error(window, exc, width)
@@ -246,6 +266,11 @@ class Walk(Generic[RecordT]):
             # The next request leaves before this answer is read, which takes a while.
             await self._backlog.acquire()
             group.start_soon(self._read_page, window, reply)
+
+    def _write_query(self, window: Window) -> Query:
+        number = window.offset if self._counts_entries else self._first_number + window.number
+        query: Query = {**self._asked, "page": number}
+        return {**query, "size": window.size} if self._takes_size else query
 
     async def _read_page(self, window: Window, reply: Reply) -> None:
         try:
@@ -268,6 +293,8 @@ class Walk(Generic[RecordT]):
         if isinstance(exc, NotAuthenticated | NotAllowed):
             self._error = exc
             self._queue.clear()
+        elif self._is_outdated(window):
+            return
         elif refuses_size(exc) and self._may_shrink(window, exc):
             smaller = choose_smaller_size(window.size)
             if smaller is None:
@@ -277,6 +304,10 @@ class Walk(Generic[RecordT]):
             self._retry(window.offset)
         elif isinstance(exc, TooManyRequests) and width > 1:
             self._queue.appendleft(window)
+        elif isinstance(exc, InvalidRequest) and self._takes_size and len(self._pages) == 1:
+            # No size was accepted so far: the API may not have this parameter.
+            self._takes_size, self._ignores_size = False, True
+            self._retry(window.offset)
         else:
             self._halt("failed page")
 
@@ -294,9 +325,17 @@ class Walk(Generic[RecordT]):
     def _take(self, window: Window, page: Page[RecordT], byte_count: int) -> None:
         """Accept the page, or plan anew if it is not the one that was asked for."""
         self._byte_count += byte_count
-        if self._retry_from is not None and window.offset >= self._retry_from:
+        if self._is_outdated(window):
             return
+        if self._counts_entries:
+            # Its number is the position of its first entry.
+            page = replace(page, number=None, has_next=page.has_next or page.is_counted)
+        page = page.rebase(self._first_number)
         if not self._ignores_size and not self._has_asked_size(window, page):
+            return
+        if self._starts_at_entry(window, page):
+            self._counts_entries = True
+            self._retry(self._first_size)
             return
         repeated = self._find_repeated(page)
         if repeated is not None:
@@ -305,6 +344,10 @@ class Walk(Generic[RecordT]):
         self._accept(window, page)
         if self._byte_count > MAX_WALKED_BYTES and page.has_next:
             self._halt("bytes")
+
+    def _is_outdated(self, window: Window) -> bool:
+        """Return whether the plan changed after the request for this page."""
+        return self._retry_from is not None and window.offset >= self._retry_from
 
     def _has_asked_size(self, window: Window, page: Page[RecordT]) -> bool:
         """Return whether the page may stand; plan anew from where the API's pages differ."""
@@ -318,6 +361,14 @@ class Walk(Generic[RecordT]):
         is_same_page = window.size == self._first_size
         self._retry(window.offset + window.size if is_same_page else window.offset)
         return is_same_page
+
+    def _starts_at_entry(self, window: Window, page: Page[RecordT]) -> bool:
+        """Return whether the API takes the number of a page for the position of an entry."""
+        first = self._pages[0].ids
+        number = self._first_number + window.number
+        if self._counts_entries or not 0 < number < len(first) or not page.ids:
+            return False
+        return page.ids[0] is not None and page.ids[0] == first[number]
 
     def _find_repeated(self, page: Page[RecordT]) -> Window | None:
         """Return the earlier page with the same entries."""
@@ -351,24 +402,35 @@ class Walk(Generic[RecordT]):
             del self._pages[later], self._spans[later]
 
     def _halt(self, cause: StopCause) -> None:
+        if cause in ("repeated page", "failed page") and self._pages[0].names_cursor:
+            cause = "unknown paging"
         self._stop = cause
         self._queue.clear()
 
     def _remember_size(self) -> None:
         sizes = [window.size for window in self._spans.values()]
-        if self._is_sized and not self._ignores_size:
+        if not self._takes_size and len(self._pages) > 1:
+            self._known_paging[self._name] = KnownPaging(
+                self._first_size, self._largest, self._first_number, takes_size=False
+            )
+        elif self._is_sized and not self._ignores_size:
             self._known_paging[self._name] = KnownPaging(
                 max(sizes), self._largest, self._first_number
             )
 
     def _join(self) -> Listing[RecordT]:
-        """Join the pages in order, and compare them with the total that the API states."""
+        """Join the pages in order; whoever drops repeated entries counts what misses."""
         pages = [self._pages[offset] for offset in sorted(self._pages)]
         totals = [page.total for page in pages if page.total is not None]
-        listing = replace(
+        if self._stop is None and any(_begin_alike(pages[0], page) for page in pages[1:]):
+            self._stop = "repeated page"
+        return replace(
             join_listings(pages),
             total=totals[-1] if totals else None,
             is_paged=len(pages) > 1 or self._stop is not None,
             stop=self._stop,
         )
-        return listing.recount(listing.items)
+
+
+def _begin_alike(page: Page[RecordT], other: Page[RecordT]) -> bool:
+    return bool(page.ids and other.ids) and page.ids[0] is not None and page.ids[0] == other.ids[0]

@@ -249,16 +249,21 @@ def add_next_page(
     page: PageSlice[Any],
     *,
     count: int,
+    last_mark: int = 0,
 ) -> None:
-    """Add what continues a list that shows the first `count` items of `page`."""
-    number, skipped = page.place
+    """Add what continues a list that shows the first `count` items of `page`.
+
+    `last_mark` stands for the last of them.
+    """
+    number, skipped = page.place.page, page.place.skip
     if count < len(page.items):
         shown, on_page = skipped + count, skipped + len(page.items)
         answer.cut = [Cut(field="this page", shown=shown, of=on_page)]
-        answer.next_calls = [_continue_at(ListPlace(number, shown), tool, args)]
+        answer.next_calls = [_continue_at(ListPlace(number, shown, last_mark), tool, args)]
     elif page.has_next:
-        answer.next_calls = [_continue_at(ListPlace(number + 1, 0), tool, args)]
-    if page.total is not None and number and number * args.size >= page.total:
+        answer.next_calls = [_continue_at(ListPlace(number + 1, 0, last_mark), tool, args)]
+    is_past_end = page.total is not None and number > 0 and number * args.size >= page.total
+    if page.total is not None and is_past_end and not page.items:
         last_page = max(0, (page.total - 1) // args.size)
         answer.hint = f"This page is past the end; the last one is {last_page}."
 

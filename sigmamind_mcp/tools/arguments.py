@@ -47,10 +47,14 @@ class Arguments(BaseModel):
 
 
 class ListPlace(NamedTuple):
-    """Where a list continues: a page, and how many of its items earlier answers have shown."""
+    """Where a list continues: a page, and how many of its items earlier answers have shown.
+
+    `last_mark` stands for the last item that was shown; it is 0 if unknown.
+    """
 
     page: int
     skip: int
+    last_mark: int = 0
 
 
 class Paged(Arguments):
@@ -69,17 +73,19 @@ class Paged(Arguments):
         """
         if not self.cursor:
             return ListPlace(self.page, 0)
-        numbers = decode_cursor(self.cursor, "page", "skip", "list")
+        marks = ["last"] if "last:" in self.cursor else []
+        numbers = decode_cursor(self.cursor, "page", "skip", *marks, "list")
         if numbers["list"] != self._identify_list():
             raise InvalidArguments(
                 "cursor continues a list with other arguments. Send all arguments of the call in"
                 " nextCalls as they are, or leave out cursor to begin again."
             )
-        return ListPlace(numbers["page"], numbers["skip"])
+        return ListPlace(numbers["page"], numbers["skip"], numbers.get("last", 0))
 
     def write_cursor(self, place: ListPlace) -> str:
         """Return the cursor that continues this list from the place."""
-        return encode_cursor(page=place.page, skip=place.skip, list=self._identify_list())
+        mark = {"last": place.last_mark} if place.last_mark else {}
+        return encode_cursor(page=place.page, skip=place.skip, **mark, list=self._identify_list())
 
     def _identify_list(self) -> int:
         """Return a checksum of what decides which items the list has, and in which pages."""

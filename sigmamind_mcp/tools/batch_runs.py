@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple, TypeVar
 import anyio
 from pydantic import Field
 
-from sigmamind_mcp.api.batch_run_pages import MAX_SIZES_TRIED
+from sigmamind_mcp.api.batch_run_pages import MAX_PAGE_REQUESTS, mark_batch_run
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.listings import Page
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
@@ -64,6 +64,12 @@ STATES_EXPLAINED: dict[BatchRunState, str] = {
         "Unknown: the counters, test cases and dates that could be read do not show a state."
     ),
 }
+
+
+REPEATED_HINT = (
+    "The first {count} batch runs of this page are left out, since the last one of them was"
+    " already shown: new batch runs have moved the list, or the API's pages overlap."
+)
 
 
 class ListBatchRuns(Paged, ForAgent):
@@ -187,11 +193,15 @@ class BatchRunList(Answer):
 
 
 class MatchingRun(NamedTuple):
-    """A batch run whose label matches, and its position on the page."""
+    """A batch run whose label matches, and its position on the page.
+
+    `needs_look` says that its test runs would show the state, and that they were not all read.
+    """
 
     position: int
     batch_run: BatchRun
     row: BatchRunRow
+    needs_look: bool
 
 
 async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
@@ -201,21 +211,28 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     Reads only.
     """
     place = args.place
-    page, now = await api.list_batch_runs(args.agent_id, page=place.page, size=args.size)
+    last_mark = place.last_mark
+    page, now = await api.list_batch_runs(
+        args.agent_id, page=place.page, size=args.size, last_mark=last_mark
+    )
     if args.cursor and page.size and page.size < args.size:
         # The API's pages became smaller: count them by its size, to lose no entry.
         place = ListPlace(*divmod(place.page * args.size + place.skip, page.size))
         if place.page != page.number:
-            page, now = await api.list_batch_runs(args.agent_id, page=place.page, size=page.size)
+            page, now = await api.list_batch_runs(
+                args.agent_id, page=place.page, size=page.size, last_mark=last_mark
+            )
     asked_page = place.page * args.size // (page.size or args.size)
     is_other_page = page.number not in (None, place.page, asked_page)
     # The API may page by less than was asked: its size and number continue without a loss.
     args = args.model_copy(update={"size": page.size or args.size})
-    place = ListPlace(place.page if page.number is None else page.number, place.skip)
+    number = place.page if page.number is None else page.number
+    repeated = _count_repeated(page.items[place.skip :], last_mark)
+    place = ListPlace(number, place.skip + repeated, last_mark)
     # An empty page ends the list, whatever the API says.
     has_next = page.has_next and bool(page.entry_count) and not is_other_page
     left = PageSlice(page.items[place.skip :], place, page.total, has_next)
-    most = min(MAX_LOOKED_UP, MAX_SIZES_TRIED - page.request_count)
+    most = min(MAX_LOOKED_UP, MAX_PAGE_REQUESTS - page.request_count)
     matching = await _match_runs(left.items, args, now, api, most=most)
     build = partial(_build_batch_run_list, args, left, matching)
     start = place.page * args.size
@@ -223,7 +240,17 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     answer = await fit_items(len(left.items), build, notes)
     if is_other_page:
         answer.hint = _explain_other_page(page, asked=asked_page)
+    elif repeated:
+        answer.hint = " ".join([REPEATED_HINT.format(count=repeated), answer.hint or ""]).strip()
     return answer
+
+
+def _count_repeated(items: Sequence[BatchRun], last_mark: int) -> int:
+    """Return how many items end with the last one that an earlier answer has shown."""
+    # A new batch run moves all others towards the next page. An API may also take the number of a
+    # page for the position of a batch run.
+    marks = [mark_batch_run(item.batch_id) for item in items]
+    return marks.index(last_mark) + 1 if last_mark and last_mark in marks else 0
 
 
 def _explain_other_page(page: Page[BatchRun], *, asked: int) -> str:
@@ -345,7 +372,12 @@ async def _match_runs(
     batch_runs = [run for _, run in found]
     states = await read_states(batch_runs, args.agent_id, now, api, most=most)
     return [
-        MatchingRun(position, run, _build_row(run, progress))
+        MatchingRun(
+            position,
+            run,
+            _build_row(run, progress),
+            needs_look=progress.state == "unknown" and run.state(now) != "unknown",
+        )
         for (position, run), progress in zip(found, states, strict=True)
     ]
 
@@ -368,13 +400,13 @@ def _build_batch_run_list(
         total_count=left.total,
         batch_runs=[match.row for match in shown],
     )
-    add_next_page(answer, "list_batch_runs", args, left, count=count)
+    last_mark = mark_batch_run(left.items[count - 1].batch_id) if count else left.place.last_mark
+    add_next_page(answer, "list_batch_runs", args, left, count=count, last_mark=last_mark)
     answer.next_calls += _call_to_diagnose(answer.batch_runs, args.agent_id)
-    unknown = [row.batch_id for row in answer.batch_runs if row.state == "unknown"]
-    if unknown:
+    if any(match.needs_look for match in shown):
         answer.hint = (
-            f"At most {MAX_LOOKED_UP} batch runs that seem stalled are looked up; get_batch_run"
-            " shows the state of another."
+            f"At most {MAX_LOOKED_UP} batch runs that seem stalled are looked up, with one"
+            " request each; get_batch_run shows the state of another."
         )
     if args.label_contains and left.items and not shown:
         answer.hint = (

@@ -137,7 +137,9 @@ class TestRunList(Answer):
         counts = f"{self.passed} passed, {self.failed} failed, {self.undecided} undecided"
         after = f"Conversations: read_test_runs. Transcripts: {self.transcript_uri}"
         return Rendered(
-            [f"{shown} {place} {page}. All runs read: {counts}."], self._list_rows(), [after]
+            [f"{shown} {place} {page}. Of the runs that were read: {counts}."],
+            self._list_rows(),
+            [after],
         )
 
     def _list_rows(self) -> list[str]:

@@ -10,7 +10,7 @@ from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import InvalidArguments, NotFound
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.transcript_search import BATCH_RUNS_AT_ONCE
-from sigmamind_mcp.tools.unread_notes import NotRead, note_listing
+from sigmamind_mcp.tools.unread_notes import STOP_CAUSES, NotRead, note_listing
 
 MAX_MISSING_NAMED = 5
 
@@ -59,7 +59,7 @@ async def list_newest_batch_runs(
     size, number, added, total = count, 0, 0, None
     while True:
         page, _ = await api.list_batch_runs(agent_id, page=number, size=size)
-        given = page.size or page.entry_count
+        given, known_count = page.size or page.entry_count, len(found)
         notes += note_listing("batch run", page, lambda run: run.batch_id, start=number * given)
         for batch_run in page.items:
             if batch_id := valid_id(batch_run.batch_id):
@@ -71,8 +71,12 @@ async def list_newest_batch_runs(
             added = max(0, (page.total or 0) - known_total) if known_total else 0
         if len(found) >= count + added or not page.has_next or not page.entry_count:
             break
+        if page.items and len(found) == known_count:
+            cause = STOP_CAUSES["repeated page"]
+            notes.append(NotRead(kind="batch run", reason="not listed", cause=cause))
+            break
         # The API may page by less than was asked; the next page is counted by its size.
-        size, number = min(size, given), number + 1
+        size, number = min(size, given), max(number, page.number or 0) + 1
     newest = list(found.values())[added : added + count]
     return SearchScope(_order_oldest_first(newest[::-1]), total, notes)
 

@@ -49,6 +49,7 @@ STOP_CAUSES: dict[StopCause, str] = {
     "seconds": f"this server reads one list for at most {WALK_SECONDS:.0f} s",
     "repeated page": "the API gives the same page again, whatever page is asked for",
     "failed page": "the API did not give one of its pages",
+    "unknown paging": "the API says in a form that this server cannot follow that there are more",
 }
 
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]]{0,79}")

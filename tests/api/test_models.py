@@ -122,7 +122,8 @@ async def test_list_as_page_with_either_spelling_of_the_total(
         ({"totalPages": 2}, True),
         ({"totalPages": 1}, False),
         ({"totalCount": 11}, True),
-        ({}, False),
+        ({}, True),
+        ({"size": 20}, False),
     ],
 )
 async def test_next_page_is_told_or_derived(told: dict[str, Any], has_next: bool) -> None:

@@ -99,7 +99,8 @@ class Asked:
 class FakeAPI:
     """Answers by method and path, and the requests in order.
 
-    A body is JSON data, raw bytes, or a function of the request that returns one of these, or (status, body).
+    A body is JSON data, raw bytes, or a function of the request that returns one of these, or (status, body), or
+    (status, body, headers).
     """
 
     url: str
@@ -177,9 +178,11 @@ def running_fake_api() -> Iterator[FakeAPI]:
             )
             api.asked.append(asked)
             status, body = api.answers.get((asked.method, asked.path), (404, ERROR))
+            own_headers: dict[str, str] = {}
             if callable(body):
                 body = body(asked)
-                status, body = body if isinstance(body, tuple) else (status, body)
+                status, body, *own = body if isinstance(body, tuple) else (status, body)
+                own_headers = own[0] if own else {}
             if asked.method in api.stalled:
                 api.stall.wait(10)
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -188,6 +191,7 @@ def running_fake_api() -> Iterator[FakeAPI]:
                 "Content-Type": api.content_type,
                 "Content-Length": len(raw),
                 **api.headers,
+                **own_headers,
             }.items():
                 self.send_header(name, str(value))
             with suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up

@@ -13,6 +13,7 @@ from mcp import Client
 from sigmamind_mcp.tools import search, transcript_search
 from tests.conftest import let_cancellation_arrive, text_of
 from tests.support.fake_api import AGENT, ERROR, Asked, FakeAPI, page
+from tests.support.paging_forms import FORMS, serve_form
 from tests.support.sample_batches import SampleBatch, make_sample_batch
 
 pytestmark = pytest.mark.anyio
@@ -469,3 +470,43 @@ async def test_agent_without_batch_runs_has_nothing_to_search(
 
     assert answer["batchRuns"] == answer["hits"] == []
     assert "Searched 0 of 0 batch runs" in text
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", FORMS)
+async def test_search_reads_every_form_of_pages(
+    mcp: Client, fake_api: FakeAPI, name: str, first: int
+) -> None:
+    samples = [make_batch(day, [FREE] * 12) for day in range(1, 13)]
+    serve(fake_api, samples)
+    runs = {sample.batch["batchId"]: sample for sample in samples}
+
+    def list_runs(asked: Asked) -> Any:
+        sample = runs[asked.query["batchId"]]
+        whole = [{**run, "conversation": sample.conversations[run["jobId"]]} for run in sample.runs]
+        return serve_form(whole, FORMS[name], first=first)(asked)
+
+    newest_first = [sample.batch for sample in reversed(samples)]
+    give = serve_form(newest_first, FORMS[name], first=first, default=5)
+    fake_api.answer("GET", "/v1/batch-runs", give)
+    fake_api.answer("GET", "/v1/test-runs", list_runs)
+
+    answer, _ = await find(mcp, batchRuns=11)
+
+    assert [row["batchId"] for row in answer["batchRuns"]][-1] == "batch_12"
+    assert answer["passed"] == "132 of 132"
+    assert "not listed" not in [note["reason"] for note in answer["notRead"]]
+
+
+async def test_search_ends_where_the_api_gives_one_page_only(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    samples = [make_batch(day, [FREE]) for day in range(1, 4)]
+    serve(fake_api, samples)
+    listed = [sample.batch for sample in reversed(samples)]
+    fake_api.answer("GET", "/v1/batch-runs", page(listed, size=3, totalCount=9, hasNext=True))
+
+    answer, text = await find(mcp)
+
+    assert answer["passed"] == "3 of 3"
+    assert "the API gives the same page again, whatever page is asked for" in text
