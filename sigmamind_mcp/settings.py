@@ -25,13 +25,15 @@ _REFERENCE = r"""(?xs)
     (?:\$[{(] | \{\{ | <%) .*
     | [$%@\#!&]? [{(\[<] .* [})\]>] [$%@\#!&]?
     | \$ [a-z_] [\w.:]*
-    | ([%!@]|__) [a-z_] [\w.-]* \1
+    | ([%!@\#$]|__) [a-z_] [\w.-]* \1
+    | < .*
     | [a-z] [\w+.-]* :// .*
     | (?:arn|cmd|env|file|inputs?|keychain|keyring|secrets?|ssm|vars?|vault) : .*
     | (?:env|import\.meta\.env|os\.environ|process\.env|secrets|vars) [.\[(] .*
 """
 _NO_VALUE = (
     "none|null|nil|nan|undefined|unset|empty|blank|nothing|n/?a|tbd|todo|fixme|true|false|string"
+    "|dummy|example|key|sample|secret|test"
 )
 _NAME_OF_KEY = (
     r"_*(?:x[_-]?)?(?:sigmamind[_-]?)?api[_-]?(?:key|token)_*|sigmamind[_-]?(?:key|token)"

@@ -53,9 +53,11 @@ PLACEHOLDERS = [
     "***", "********", "sk-...", "key_abc...", "abc\u2026", "key_ab****yz", "\u2022\u2022\u2022\u2022", "None", "none", "null", "NULL", "nil",
     "undefined", "NaN", "n/a", "TODO", "tbd", "true", "false", "unset", "empty", '"your-key"', "'your-key'", "`your-key`",
     "\u201cyour-key\u201d", '"${KEY}"', "Bearer your-key", "Bearer ${KEY}",
+    "example", "EXAMPLE", "test", "key", "Key", "secret", "dummy", "sample", "<KEY", "<your key", "#KEY#", "$KEY$", "#your-key#", "'test'",
 ]  # fmt: skip
 REAL_KEYS = [
-    "key", "one", "a", "first", "sandbox-key", "canary-key", "another-1", "invented-1", "key-1-end", "key_canary.4f1d2c", "test-key", "secret",
+    "key1", "one", "a", "first", "sandbox-key", "canary-key", "another-1", "invented-1", "key-1-end", "key_canary.4f1d2c", "test-key", "tests", "secret1", "keys",
+    "example1", "#4f1d2c", "4f<1d>2c", "key$", "my$key$x",
     'key_Zq7/w+"x\\Y%41.Vn5kTb0RmLc3hQe9', "sk_live_51Hx9abc", "$2b$10$N9qo8uLOickgx2ZMRZoMye", "eyJhbGciOi.J9.abc_-", "abc=", "+/+/", "a" * 512,
     "%41abc", "key$abc", "api-key-1", "arnold-key", "enterprise-key-77", "k_heretic2", "7-Xd3V_xXX_jAsVp", "variable", "key(1)",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from sigmamind_mcp.api.message_parts import (
     MessagePart,
     PartReader,
     encode_short,
+    find_tool_kind,
     parse_encoded_parts,
 )
 from sigmamind_mcp.api.records import Record, join_text
@@ -18,6 +19,8 @@ from sigmamind_mcp.strict_json import JSONObject
 # Only role and content are documented.
 ROLE_NAMES = ("role", "speaker", "sender", "author", "from")
 CONTENT_NAMES = ("content", "text", "message", "parts", "value", "refusal")
+SPOKEN_NAMES = ("utterance", "transcript", "body")
+"""These hold what was said if they are texts; speech platforms write them."""
 
 USER_ROLES = frozenset({"user", "customer", "caller", "human", "client"})
 AGENT_ROLES = frozenset({"assistant", "agent", "bot", "ai"})
@@ -66,7 +69,8 @@ def find_side(role: str) -> Side:
         return "user"
     if name in AGENT_ROLES:
         return "agent"
-    return "tool" if name.startswith(TOOL_ROLE_STARTS) else "other"
+    is_tool = name.startswith(TOOL_ROLE_STARTS) or find_tool_kind(name) is not None
+    return "tool" if is_tool else "other"
 
 
 def number_spoken_turns(conversation: Sequence[Turn] | None) -> dict[int, Turn]:
@@ -120,8 +124,22 @@ def _is_plain(entry: object) -> bool:
 
 def _unwrap_message(entry: JSONObject) -> JSONObject:
     inner = entry.get("message")
-    has_role = any(entry.get(name) for name in ROLE_NAMES)
-    return inner if isinstance(inner, dict) and not has_role and "role" in inner else entry
+    if any(entry.get(name) for name in ROLE_NAMES):
+        return entry
+    if isinstance(inner, dict) and "role" in inner:
+        return inner
+    return _unwrap_langchain(entry)
+
+
+def _unwrap_langchain(entry: JSONObject) -> JSONObject:
+    """Return the message that LangChain has serialized, with its type; others as they are."""
+    arguments, data, path = entry.get("kwargs"), entry.get("data"), entry.get("id")
+    if isinstance(arguments, dict) and isinstance(path, list) and path:
+        name = str(path[-1]).removesuffix("Chunk").removesuffix("Message")
+        return {"type": name.casefold(), **arguments}
+    if isinstance(data, dict) and "content" in data:
+        return {**data, "type": entry.get("type")}
+    return entry
 
 
 def _build_turn(message: JSONObject, reader: PartReader) -> Turn:
@@ -131,6 +149,9 @@ def _build_turn(message: JSONObject, reader: PartReader) -> Turn:
     tools = [part.text for part in parts if part.kind == "tool"]
     # Some messages give their calls twice, as parts and as a field.
     tools += [part.text for part in reader.read_tools(message) if part.text not in tools]
+    extra = message.get("additional_kwargs")
+    if not tools and isinstance(extra, dict):
+        tools = [part.text for part in reader.read_tools(extra)]
     if not parts and not tools:
         tools = [part.text for part in reader.read_bare_tool(_name_kind(message, role), message)]
     content = _join_parts([part for part in parts if part.kind == "words"])
@@ -167,6 +188,7 @@ def _name_kind(message: JSONObject, role: str) -> str:
 def _read_said(message: JSONObject, side: Side, reader: PartReader) -> list[MessagePart]:
     """Read the first field that holds what was said."""
     filled = [name for name in CONTENT_NAMES if message.get(name) not in (None, "", [], {})]
+    filled += [name for name in SPOKEN_NAMES if isinstance(message.get(name), str)]
     media = reader.read_media(message)
     if not filled:
         return media

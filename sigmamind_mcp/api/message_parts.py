@@ -24,23 +24,47 @@ _DATA_RUN = re.compile(
 )
 _DATA_ONLY = re.compile(r"[\w+/\s-]+=*\s*", re.ASCII)
 
-_CALL = re.compile(r"\w*(tool|function|mcp)\w*(call|use|invocation)s?|function")
-_RESULT = re.compile(r"\w*(tool|function|mcp)\w*(result|output|response)s?")
+_CALL = re.compile(r"\w*(tool|function|mcp)\w*(call|use|invocation)s?|function|executablecode")
+_RESULT = re.compile(r"\w*(tool|function|mcp)\w*(result|output|response)s?|codeexecutionresult")
+# Calls of OpenAI's own tools, which have no other name.
+_HOSTED = re.compile(
+    r"(web_search|file_search|computer|code_interpreter|image_generation|local_shell|shell"
+    r"|apply_patch)_call(_output)?"
+)
 _MEDIA = re.compile(
     r"(image|audio|video)|attachments|^(?:input|inline|output)?(?:file|document|pdf|media|blob|data$)"
 )
 _THOUGHT = re.compile(r"thinking|thought|reasoning")
 
-_CALL_KEYS = ("functionCall", "function_call", "toolUse", "toolInvocation", "toolCall", "tool_call")
-_RESULT_KEYS = ("functionResponse", "function_response", "toolResult", "tool_result")
+_CALL_KEYS = (
+    "functionCall",
+    "function_call",
+    "toolUse",
+    "toolInvocation",
+    "toolCall",
+    "tool_call",
+    "executableCode",
+    "executable_code",
+)
+_RESULT_KEYS = (
+    "functionResponse",
+    "function_response",
+    "toolResult",
+    "tool_result",
+    "codeExecutionResult",
+    "code_execution_result",
+)
 _NAME_KEYS = ("name", "toolName", "tool_name", "function", "tool")
 _ID_KEYS = ("tool_call_id", "toolCallId", "call_id", "callId", "tool_use_id", "toolUseId", "id")
 _ARGUMENT_KEYS = (
-    "arguments", "args", "input", "parameters", "params", "params_as_json",
+    "arguments", "args", "input", "parameters", "params", "params_as_json", "action", "queries",
+    "code",
 )  # fmt: skip
 _VALUE_KEYS = (
-    "content", "output", "result", "response", "value", "result_value", "text", "error",
+    "content", "output", "result", "response", "value", "result_value", "text", "outputs",
+    "results", "error", "errorText",
 )  # fmt: skip
+_RESULT_IN_CALL_KEYS = ("result", "output", "outputs", "results", "error", "errorText")
 _LIST_KEYS = (
     "tool_calls", "toolCalls", "function_calls", "functionCalls", "toolInvocations", "toolUses",
     "tool_results", "toolResults", *_CALL_KEYS, *_RESULT_KEYS,
@@ -110,9 +134,7 @@ class PartReader:
 
     def read_bare_tool(self, kind: str, message: JSONObject) -> list[MessagePart]:
         """Read a message that is itself a call or a result, by its type or role."""
-        plain = _simplify(kind)
-        is_tool = _CALL.fullmatch(plain) or _RESULT.fullmatch(plain)
-        return self._read_tool(kind, message) if is_tool else []
+        return self._read_tool(kind, message) if find_tool_kind(kind) else []
 
     def find_tool_name(self, message: JSONObject) -> str | None:
         """Return the name of the tool that a tool's message is from, if known."""
@@ -120,9 +142,10 @@ class PartReader:
         return name or self._tool_names.get(_find_text(message, _ID_KEYS) or "")
 
     def _read_object(self, part: JSONObject) -> list[MessagePart]:
-        kind = _simplify(_find_text(part, ("type",)) or "")
-        if _RESULT.fullmatch(kind) or _CALL.fullmatch(kind):
-            return self._read_tool(kind, part)
+        stated_kind = _find_text(part, ("type",)) or ""
+        if find_tool_kind(stated_kind) or _is_interface_part(stated_kind, part):
+            return self._read_tool(stated_kind, part)
+        kind = _simplify(stated_kind)
         tools = self.read_tools(part)
         if tools:
             return tools
@@ -141,16 +164,19 @@ class PartReader:
         for key in ("function", *_CALL_KEYS, *_RESULT_KEYS):
             if isinstance(entry.get(key), dict):
                 inner |= entry[key]
-        if _RESULT.fullmatch(_simplify(kind)):
+        if _is_interface_part(kind, inner):
+            name = None if kind == "dynamic-tool" else kind.removeprefix("tool-")
+            inner = {"name": name, **inner}
+        elif find_tool_kind(kind) == "result":
             return [self._read_result(inner)]
-        parts = [self._read_call(inner)]
-        # The AI SDK keeps a result in the call.
-        if any(inner.get(key) is not None for key in ("result", "output")):
+        parts = [self._read_call(inner, _name_own_tool(kind))]
+        # The AI SDK and OpenAI's own tools keep a result in the call.
+        if any(inner.get(key) is not None for key in _RESULT_IN_CALL_KEYS):
             parts.append(self._read_result(inner))
         return parts
 
-    def _read_call(self, call: JSONObject) -> MessagePart:
-        name = _find_text(call, _NAME_KEYS)
+    def _read_call(self, call: JSONObject, default_name: str | None) -> MessagePart:
+        name = _find_text(call, _NAME_KEYS) or default_name
         if name is None:
             return MessagePart("tool", f"call {encode_short(call)}")
         for key in _ID_KEYS:
@@ -163,12 +189,40 @@ class PartReader:
     def _read_result(self, result: JSONObject) -> MessagePart:
         name = self.find_tool_name(result)
         what = f"result of {name}" if name else "result"
-        if result.get("is_error") is True or result.get("isError") is True:
-            what = what.replace("result", "error", 1)
         value = _find(result, _VALUE_KEYS)
+        is_error = result.get("is_error") is True or result.get("isError") is True
+        is_error |= value is not None and value is _find(result, ("error", "errorText"))
+        if isinstance(value, dict) and value.keys() == {"type", "value"}:
+            # The AI SDK states of what type an output is.
+            is_error |= str(value["type"]).startswith("error")
+            value = value["value"]
+        if is_error:
+            what = what.replace("result", "error", 1)
         parts = self.read_content(value)
         text = " ".join(part.text for part in parts) or _show_value(value)
         return MessagePart("tool", " ".join(f"{what}: {text}".split()))
+
+
+def find_tool_kind(kind: str) -> Literal["call", "result"] | None:
+    """Return what the type of a part or of a message says it is; None if it is neither."""
+    plain = _simplify(kind)
+    hosted = _HOSTED.fullmatch(kind)
+    if _RESULT.fullmatch(plain) or (hosted and hosted[2]):
+        return "result"
+    return "call" if _CALL.fullmatch(plain) or hosted else None
+
+
+def _is_interface_part(kind: str, part: JSONObject) -> bool:
+    """Return whether this is a call in a UI message of the AI SDK, whose type names the tool."""
+    return "state" in part and (kind == "dynamic-tool" or kind.startswith("tool-"))
+
+
+def _name_own_tool(kind: str) -> str | None:
+    """Return the name of a tool that is the provider's own; its calls have no other name."""
+    hosted = _HOSTED.fullmatch(kind)
+    if hosted:
+        return hosted[1]
+    return "code" if _simplify(kind) == "executablecode" else None
 
 
 def describe_media(part: JSONObject) -> str:
@@ -229,7 +283,7 @@ def _is_typed_part(part: object) -> bool:
         return False
     kind = _simplify(str(part.get("type", "")))
     is_text = kind in ("text", "inputtext", "outputtext") and "text" in part
-    return is_text or bool(_CALL.fullmatch(kind) or _RESULT.fullmatch(kind))
+    return is_text or bool(find_tool_kind(str(part.get("type", ""))))
 
 
 def _split_data(text: str, *, joined: bool = False) -> list[MessagePart]:

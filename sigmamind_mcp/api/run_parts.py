@@ -10,6 +10,8 @@ from sigmamind_mcp.strict_json import JSONObject
 # Parts of a test run that all runs of a test case or an agent have.
 _SHARED_PARTS: dict[str, type[Record]] = {"testCase": TestCase, "agent": AgentRef}
 
+RunState = tuple[object, ...]
+
 
 class SharedParts:
     """Reads test runs; equal test cases and agents become one object."""
@@ -51,7 +53,7 @@ class PackedConversations:
     """Conversations of test runs, compressed until they are read."""
 
     def __init__(self) -> None:
-        self._packed: dict[tuple[object, ...], bytes] = {}
+        self._packed: dict[RunState, bytes] = {}
 
     def pack(self, run: TestRun) -> TestRun:
         """Return the test run without its conversation, and keep the conversation here."""
@@ -59,18 +61,19 @@ class PackedConversations:
             texts: JSONObject = {
                 name: value for name, value in run.raw.items() if name not in _SHARED_PARTS
             }
-            self._packed[_identify_state(run)] = zlib.compress(json.dumps(texts).encode(), 1)
+            self._packed[identify_state(run)] = zlib.compress(json.dumps(texts).encode(), 1)
         return run.without("conversation")
 
     def unpack(self, run: TestRun) -> TestRun:
         """Return the test run with its conversation, if it was packed."""
-        packed = self._packed.get(_identify_state(run))
+        packed = self._packed.get(identify_state(run))
         if packed is None:
             return run
         read = TestRun.read(json.loads(zlib.decompress(packed)))
         return run.model_copy(update={"conversation": read.conversation})
 
 
-def _identify_state(run: TestRun) -> tuple[object, ...]:
+def identify_state(run: TestRun) -> RunState:
+    """Return what tells the states of a test run apart."""
     # A list may have one run twice, in two states.
     return run.job_id, run.verdict, run.completed_date

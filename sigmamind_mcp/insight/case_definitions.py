@@ -1,11 +1,14 @@
 """What a test case is in one batch run, in which fields it differs in another, and how."""
 
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
+from os.path import commonprefix
 from typing import NamedTuple
+from unicodedata import normalize
 
-from sigmamind_mcp.api.models import TestCase, TestRun
+from sigmamind_mcp.api.models import MockVariable, TestCase, TestRun
 from sigmamind_mcp.untrusted_text import clean
 
 DEFINING_FIELDS = ("userPrompt", "successCriteria", "mockData", "llmModel")
@@ -16,8 +19,13 @@ MAX_GAP = 2
 """Edits with at most this many equal words between them are one edit."""
 SHORT_TEXT = 40
 """A text up to this many characters is shown whole."""
-MAX_MATCHED_WORDS = 2_000
-"""If more words lie between the first and the last difference, all of them are one edit."""
+LONG_CHANGE = 120
+"""Of a longer change, what is equal at its ends is cut, but for CONTEXT_CHARACTERS."""
+CONTEXT_CHARACTERS = 20
+MAX_EDITED_WORDS = 100
+MAX_STEPS = 2_000_000
+"""With more edited words or steps, a text is split at words that occur once in it."""
+MAX_SPLITS = 3
 
 
 class DefinitionEdit(NamedTuple):
@@ -25,8 +33,8 @@ class DefinitionEdit(NamedTuple):
 
     `before` or `after` is "" where words were only added or removed. `left` and `right` are the
     equal words around the place. For mock data, `variable` is the name, and `before` or `after` is
-    None if the variable is not there. If `is_visible` is False, only spaces or invisible characters
-    differ, and both are None.
+    None if the variable is not there. If `is_visible` is False, only spaces, invisible characters
+    or the Unicode form of letters differ, and both are None.
     """
 
     field: str
@@ -69,9 +77,9 @@ def find_edits(base: TestCase, candidate: TestCase) -> list[DefinitionEdit]:
             case "successCriteria":
                 edits += _find_text_edits(field, base.success_criteria, candidate.success_criteria)
             case "llmModel":
-                edits.append(DefinitionEdit(field, _get_model(base), _get_model(candidate)))
+                edits += _find_text_edits(field, _get_model(base), _get_model(candidate))
             case "label":
-                edits.append(DefinitionEdit(field, base.label, candidate.label))
+                edits += _find_text_edits(field, base.label, candidate.label)
             case "attempt":
                 edits.append(DefinitionEdit(field, str(base.attempt), str(candidate.attempt)))
     return edits
@@ -103,7 +111,7 @@ def _get_mock_data(case: TestCase) -> list[tuple[str, str]] | None:
     """Return the mock data in a fixed order; None if the API does not show all of it."""
     if not _is_shown(case, "mockData"):
         return None
-    return sorted((mock.variable_name, mock.value) for mock in case.mock_data)
+    return sorted(map(_show_mock, case.mock_data))
 
 
 def _is_shown(case: TestCase, field: str) -> bool:
@@ -120,26 +128,36 @@ def _find_mock_edits(base: TestCase, candidate: TestCase) -> list[DefinitionEdit
     edits: list[DefinitionEdit] = []
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name, []), after.get(name, [])
-        if sorted(old) == sorted(new):
+        if sorted(map(_show_mock, old)) == sorted(map(_show_mock, new)):
             continue
-        if len(old) == len(new) == 1:
-            edits += _find_text_edits("mockData", old[0], new[0], variable=name)
+        old_value, new_value = _join_values(old), _join_values(new)
+        if old_value is None or new_value is None:
+            edits.append(DefinitionEdit("mockData", old_value, new_value, variable=name))
         else:
-            # A repeated name: no document says which value is used, so each value is shown.
-            before_all, after_all = _join_values(old), _join_values(new)
-            edits.append(DefinitionEdit("mockData", before_all, after_all, variable=name))
+            edits += _find_text_edits("mockData", old_value, new_value, variable=name)
     return edits
 
 
-def _group_mock_values(case: TestCase) -> dict[str, list[str]]:
-    values: dict[str, list[str]] = {}
+def _group_mock_values(case: TestCase) -> dict[str, list[MockVariable]]:
+    """Return the mock data by the name as readers see it."""
+    groups: dict[str, list[MockVariable]] = {}
     for mock in case.mock_data:
-        values.setdefault(mock.variable_name, []).append(mock.value)
-    return values
+        groups.setdefault(_write_as_seen(mock.variable_name), []).append(mock)
+    return groups
 
 
-def _join_values(values: Sequence[str]) -> str | None:
-    return " | ".join(values) if values else None
+def _join_values(mocks: Sequence[MockVariable]) -> str | None:
+    # A repeated name: no document says which value is used, so each value is shown.
+    return " | ".join(mock.value for mock in mocks) if mocks else None
+
+
+def _show_mock(mock: MockVariable) -> tuple[str, str]:
+    return mock.variable_name, mock.value
+
+
+def _write_as_seen(text: str) -> str:
+    """Return the text without what no reader sees; é has two forms in Unicode."""
+    return normalize("NFC", clean(text))
 
 
 # The words of two texts.
@@ -147,8 +165,8 @@ def _join_values(values: Sequence[str]) -> str | None:
 # A letter of a script without spaces (Japanese, Chinese, Thai) is a word here.
 _UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f"
 _SPACED = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
-_PARTS = re.compile(r"\w+|[^\w\s]")
 _LONGEST_WORD = 30
+_PARTS = re.compile(rf"\w{{1,{_LONGEST_WORD}}}|[^\w\s]")
 
 
 class _Words(NamedTuple):
@@ -180,8 +198,10 @@ def _find_text_edits(
     return [
         DefinitionEdit(
             field,
-            old.cut_out(place.old_start, place.old_end),
-            new.cut_out(place.new_start, place.new_end),
+            *_cut_to_difference(
+                old.cut_out(place.old_start, place.old_end),
+                new.cut_out(place.new_start, place.new_end),
+            ),
             new.cut_out(place.new_start - CONTEXT_WORDS, place.new_start),
             new.cut_out(place.new_end, place.new_end + CONTEXT_WORDS),
             variable,
@@ -191,7 +211,7 @@ def _find_text_edits(
 
 
 def _locate_words(text: str) -> _Words:
-    text = clean(text)
+    text = _write_as_seen(text)
     spans: list[tuple[int, int]] = []
     for word in _SPACED.finditer(text):
         if word.end() - word.start() <= _LONGEST_WORD:
@@ -210,27 +230,146 @@ class _Place(NamedTuple):
     new_start: int
     new_end: int
 
+    def move(self, old_words: int, new_words: int) -> "_Place":
+        return _Place(
+            self.old_start + old_words,
+            self.old_end + old_words,
+            self.new_start + new_words,
+            self.new_end + new_words,
+        )
+
 
 def _find_places(old: Sequence[str], new: Sequence[str]) -> list[_Place]:
-    start = _count_equal(old, new)
-    shorter = min(len(old), len(new)) - start
-    same_end = min(shorter, _count_equal(old[::-1], new[::-1]))
-    old_part, new_part = old[start : len(old) - same_end], new[start : len(new) - same_end]
-    if not (old_part or new_part):
-        return []
-    if max(len(old_part), len(new_part)) > MAX_MATCHED_WORDS:
-        return [_Place(start, start + len(old_part), start, start + len(new_part))]
+    """Return the places that differ, in their order; close ones are one."""
     places: list[_Place] = []
-    matcher = SequenceMatcher(None, old_part, new_part)
-    for tag, first, end, new_first, new_end in matcher.get_opcodes():
-        if tag == "equal":
-            continue
-        place = _Place(start + first, start + end, start + new_first, start + new_end)
+    for place in _match_words(old, new, _Place(0, len(old), 0, len(new)), MAX_SPLITS):
         if places and place.old_start - places[-1].old_end <= MAX_GAP:
             last = places.pop()
             place = place._replace(old_start=last.old_start, new_start=last.new_start)
         places.append(place)
     return places
+
+
+def _match_words(
+    old: Sequence[str], new: Sequence[str], whole: _Place, splits: int
+) -> list[_Place]:
+    """Return the edits that lead from the old to the new words of this place, as few as possible.
+
+    Where there are too many, the place is split at words that it has once. The time is linear.
+    """
+    start = _count_equal(old[whole.old_start : whole.old_end], new[whole.new_start : whole.new_end])
+    old_part = old[whole.old_start + start : whole.old_end]
+    new_part = new[whole.new_start + start : whole.new_end]
+    same_end = _count_equal(old_part[::-1], new_part[::-1])
+    old_part = old_part[: len(old_part) - same_end]
+    new_part = new_part[: len(new_part) - same_end]
+    place = _Place(
+        whole.old_start + start,
+        whole.old_end - same_end,
+        whole.new_start + start,
+        whole.new_end - same_end,
+    )
+    if not (old_part and new_part):
+        return [place] if old_part or new_part else []
+    edits = _find_few_edits(old_part, new_part)
+    if edits is not None:
+        return [edit.move(place.old_start, place.new_start) for edit in edits]
+    gaps = _split_at_anchors(old_part, new_part) if splits else []
+    if len(gaps) < 2:
+        return [place]
+    moved = [gap.move(place.old_start, place.new_start) for gap in gaps]
+    return [edit for gap in moved for edit in _match_words(old, new, gap, splits - 1)]
+
+
+def _find_few_edits(old: Sequence[str], new: Sequence[str]) -> list[_Place] | None:
+    """Return the shortest way from the old to the new words; None if it has too many edits.
+
+    The algorithm is that of E. W. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986).
+    """
+    most = min(MAX_EDITED_WORDS, MAX_STEPS // (len(old) + len(new)))
+    # By diagonal, how far in the old words the edits so far can lead.
+    reached = {1: 0}
+    trace: list[dict[int, int]] = []
+    for count in range(most + 1):
+        trace.append(dict(reached))
+        for diagonal in range(-count, count + 1, 2):
+            at = reached[_step_back(reached, diagonal, count)]
+            at += not _is_addition(reached, diagonal, count)
+            while _is_equal_at(old, new, at, at - diagonal):
+                at += 1
+            reached[diagonal] = at
+            if at >= len(old) and at - diagonal >= len(new):
+                return _trace_edits(trace, len(old), len(new))
+    return None
+
+
+def _is_equal_at(old: Sequence[str], new: Sequence[str], at: int, new_at: int) -> bool:
+    return at < len(old) and new_at < len(new) and old[at] == new[new_at]
+
+
+def _is_addition(reached: dict[int, int], diagonal: int, count: int) -> bool:
+    """Return whether the last edit to this diagonal adds a word; else it removes one."""
+    if diagonal in (-count, count):
+        return diagonal == -count
+    return reached[diagonal - 1] < reached[diagonal + 1]
+
+
+def _step_back(reached: dict[int, int], diagonal: int, count: int) -> int:
+    return diagonal + 1 if _is_addition(reached, diagonal, count) else diagonal - 1
+
+
+def _trace_edits(trace: Sequence[dict[int, int]], old_end: int, new_end: int) -> list[_Place]:
+    """Return the edits that lead to the end of both texts, a word each."""
+    edits: list[_Place] = []
+    diagonal = old_end - new_end
+    for count in range(len(trace) - 1, 0, -1):
+        previous = _step_back(trace[count], diagonal, count)
+        at = trace[count][previous]
+        new_at = at - previous
+        is_addition = previous > diagonal
+        edits.append(_Place(at, at + (not is_addition), new_at, new_at + is_addition))
+        diagonal = previous
+    return edits[::-1]
+
+
+def _split_at_anchors(old: Sequence[str], new: Sequence[str]) -> list[_Place]:
+    """Return what lies between words that both texts have once, in the same order."""
+    new_places = _locate_single_words(new)
+    shared = [
+        (place, new_places[word])
+        for word, place in _locate_single_words(old).items()
+        if word in new_places
+    ]
+    gaps: list[_Place] = []
+    start, new_start = 0, 0
+    for place, new_place in [*_keep_longest_rise(shared), (len(old), len(new))]:
+        gaps.append(_Place(start, place, new_start, new_place))
+        start, new_start = place + 1, new_place + 1
+    return gaps
+
+
+def _locate_single_words(words: Sequence[str]) -> dict[str, int]:
+    """Return the place of each word that occurs once."""
+    counts = Counter(words)
+    return {word: place for place, word in enumerate(words) if counts[word] == 1}
+
+
+def _keep_longest_rise(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the longest part of the pairs, sorted by the first, in which the second rises too."""
+    ends: list[int] = []  # the least second number that ends a rise of each length
+    last: list[int] = []  # the position of the pair that has it
+    before: list[int | None] = []
+    for position, (_, second) in enumerate(pairs):
+        length = bisect_left(ends, second)
+        before.append(last[length - 1] if length else None)
+        ends[length : length + 1] = [second]
+        last[length : length + 1] = [position]
+    rise: list[tuple[int, int]] = []
+    at = last[-1] if last else None
+    while at is not None:
+        rise.append(pairs[at])
+        at = before[at]
+    return rise[::-1]
 
 
 def _count_equal(old: Sequence[str], new: Sequence[str]) -> int:
@@ -241,3 +380,21 @@ def _count_equal(old: Sequence[str], new: Sequence[str]) -> int:
             break
         count += 1
     return count
+
+
+def _cut_to_difference(before: str, after: str) -> tuple[str, str]:
+    """Cut what is equal at both ends of two long texts, such as words without spaces."""
+    if max(len(before), len(after)) <= LONG_CHANGE:
+        return before, after
+    start = len(commonprefix([before, after]))
+    end = len(commonprefix([before[start:][::-1], after[start:][::-1]]))
+    return _cut_ends(before, start, end), _cut_ends(after, start, end)
+
+
+def _cut_ends(text: str, start: int, end: int) -> str:
+    """Cut so many characters at the start and the end of a text, but a few next to the rest."""
+    first = max(0, start - CONTEXT_CHARACTERS)
+    last = len(text) - max(0, end - CONTEXT_CHARACTERS)
+    left = "…" if first else ""
+    right = "…" if last < len(text) else ""
+    return f"{left}{text[first:last]}{right}"

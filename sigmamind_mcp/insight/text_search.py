@@ -52,6 +52,7 @@ _NUMBER_START, _NUMBER_END = "(?<![0-9][.,:])", "(?![.,:][0-9])"
 
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 _DOUBLE_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»″＂", '"'))
+_EXCLUSION = re.compile(r"[-\u2212!][^\W\d_]")
 _PIECE = re.compile(r'"(?P<phrase>[^"]*)"|(?P<bar>\|)|(?P<word>[^\s"|]+)')
 _UNIT = re.compile(
     f"[{_UNSPACED}]+|{_SPACED}+(?:(?<=[0-9])[.,:](?=[0-9]){_SPACED}+)*|[$%]|[^\\x00-\\x7f\\s]"
@@ -144,10 +145,15 @@ def _read_piece(piece: re.Match[str]) -> list[Term]:
 
 
 def _refuse_operator(word: str) -> None:
-    if word in ("AND", "OR"):
+    if word in ("AND", "OR", "NOT"):
         raise InvalidArguments(
             f"text has {word}, which is no operator here. {HOW_TO_WRITE}"
             f' To search for the word itself, write "{word.lower()}".'
+        )
+    if _EXCLUSION.match(word):
+        raise InvalidArguments(
+            f"text has a word with {word[0]} before it, and a search cannot leave out words."
+            f" {HOW_TO_WRITE}"
         )
 
 

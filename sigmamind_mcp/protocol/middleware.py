@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Container
+from dataclasses import replace
 from time import monotonic
 
 import mcp_types as mcp
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
 from sigmamind_mcp.protocol.invalid_requests import explain_early_request, explain_invalid_request
+from sigmamind_mcp.strict_json import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -113,3 +115,17 @@ class ParameterErrors:
             if exc.error.code == mcp.INVALID_PARAMS and exc.error.data == "":
                 raise MCPError(mcp.INVALID_PARAMS, explain_early_request(ctx.method)) from None
             raise
+
+
+class TextArguments:
+    """Decodes the arguments of a tool call that a client sends as JSON text."""
+
+    async def __call__(self, ctx: Request, call_next: CallNext) -> HandlerResult:
+        sent = (ctx.params or {}).get("arguments")
+        if ctx.method != "tools/call" or not isinstance(sent, str):
+            return await call_next(ctx)
+        try:
+            arguments = parse_json(sent) if sent.strip() else {}
+        except (ValueError, RecursionError):
+            return await call_next(ctx)
+        return await call_next(replace(ctx, params={**(ctx.params or {}), "arguments": arguments}))

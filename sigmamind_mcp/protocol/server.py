@@ -14,7 +14,12 @@ from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.protocol.api_access import APIAccess
 from sigmamind_mcp.protocol.completions import CompletionHandler
 from sigmamind_mcp.protocol.instructions import write_instructions
-from sigmamind_mcp.protocol.middleware import CallLog, KeyMasking, ParameterErrors
+from sigmamind_mcp.protocol.middleware import (
+    CallLog,
+    KeyMasking,
+    ParameterErrors,
+    TextArguments,
+)
 from sigmamind_mcp.protocol.prompts import PROMPTS, PromptHandlers
 from sigmamind_mcp.protocol.resources import ResourceHandlers
 from sigmamind_mcp.protocol.tool_calls import ToolHandlers
@@ -65,7 +70,7 @@ def build_server(settings: Settings, transport: APITransport) -> Server[Any]:
     )
     # The first one is the outermost.
     log = CallLog(access, tools.names | set(PROMPTS))
-    server.middleware += [log, KeyMasking(access), ParameterErrors()]
+    server.middleware += [log, KeyMasking(access), ParameterErrors(), TextArguments()]
     return server
 
 

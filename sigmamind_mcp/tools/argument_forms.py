@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from sigmamind_mcp.strict_json import parse_json
+from sigmamind_mcp.untrusted_text import clean
 
 OWN_ERROR = "own_error"
 """The type of our errors; their message is the rest of a sentence that begins with the name."""
@@ -59,6 +60,12 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
+def _refuse_blank(value: object) -> object:
+    if isinstance(value, str) and value and not clean(value).strip():
+        raise PydanticCustomError(OWN_ERROR, "must not be blank")
+    return value
+
+
 def _write_as_text(value: object) -> str:
     match value:
         case str():
@@ -87,4 +94,5 @@ def write_float(number: float) -> str:
 
 # Put these after an argument's Field: before it, they would hide its limits from the JSON Schema.
 NotBool = BeforeValidator(_refuse_bool)
+NotBlank = BeforeValidator(_refuse_blank)
 ValueAsText = BeforeValidator(_write_as_text)

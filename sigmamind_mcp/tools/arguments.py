@@ -45,6 +45,19 @@ class Arguments(BaseModel):
         alias_generator=to_camel, populate_by_name=False, extra="forbid", frozen=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty_options(cls, sent: object) -> object:
+        """Drop what counts as not given, in the entries of lists too."""
+        if not isinstance(sent, dict):
+            return sent
+        options = {field.alias for field in cls.model_fields.values() if not field.is_required()}
+        return {
+            name: value
+            for name, value in sent.items()
+            if value not in (None, "") or name not in options
+        }
+
 
 class ListPlace(NamedTuple):
     """Where a list continues: a page, and how many of its items earlier answers have shown.
@@ -137,13 +150,12 @@ def read_arguments(
 
 
 def _is_given(name: str, value: object, model: type[Arguments]) -> bool:
-    """Return whether this counts: not null, nor a client's own addition, nor an empty option."""
-    argument = {field.alias: field for field in model.model_fields.values()}.get(name)
-    if argument is None:
-        return value is not None and name not in ADDED_BY_CLIENTS
+    """Return whether this counts: not null, nor a client's own addition, nor an empty agentId."""
+    is_argument = any(field.alias == name for field in model.model_fields.values())
+    if not is_argument and name in ADDED_BY_CLIENTS:
+        return False
     # Only a default can stand in for agentId, whether there is one or not.
-    is_option = name == "agentId" or not argument.is_required()
-    return value is not None and not (is_option and value == "")
+    return value is not None and not (name == "agentId" and value == "")
 
 
 _REASONS = {

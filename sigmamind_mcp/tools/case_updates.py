@@ -12,7 +12,7 @@ from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindErro
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit, find_edits
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Link, Rendered, pluralize
-from sigmamind_mcp.tools.argument_forms import NotBool, list_of
+from sigmamind_mcp.tools.argument_forms import NotBlank, NotBool, list_of
 from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId, hide_default
 from sigmamind_mcp.tools.cases import CheckedWrite, suggest_run
 from sigmamind_mcp.tools.drafts import (
@@ -41,8 +41,8 @@ class UpdateTestCase(ForAgent):
     test_case_id: TestCaseId
     user_prompt: Annotated[Prose, Field(description=PROMPT_FACTS)] = ""
     success_criteria: Annotated[Prose, Field(description=CRITERIA_FACTS)] = ""
-    label: Annotated[str, Field(max_length=256, description=LABEL_FACTS)] = ""
-    llm_model: Annotated[str, Field(description=MODEL_FACTS)] = ""
+    label: Annotated[str, Field(max_length=256, description=LABEL_FACTS), NotBlank] = ""
+    llm_model: Annotated[str, Field(description=MODEL_FACTS), NotBlank] = ""
     mock_data: Annotated[
         list[MockEntry],
         Field(max_length=100, description=f"Replaces the list; [] empties it. {MOCK_DATA_FACTS}"),

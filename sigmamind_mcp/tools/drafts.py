@@ -15,7 +15,7 @@ from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
-from sigmamind_mcp.tools.argument_forms import NotBool, ValueAsText, list_of
+from sigmamind_mcp.tools.argument_forms import NotBlank, NotBool, ValueAsText, list_of
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
     AnsweringAgentId,
@@ -64,8 +64,8 @@ class DraftArguments(ForAgent):
     agent_id: AnsweringAgentId
     user_prompt: Annotated[Prose, Field(description=PROMPT_FACTS)]
     success_criteria: Annotated[Prose, Field(description=CRITERIA_FACTS)]
-    label: Annotated[str, Field(max_length=256, description=LABEL_FACTS)] = ""
-    llm_model: Annotated[str, Field(description=MODEL_FACTS)] = ""
+    label: Annotated[str, Field(max_length=256, description=LABEL_FACTS), NotBlank] = ""
+    llm_model: Annotated[str, Field(description=MODEL_FACTS), NotBlank] = ""
     mock_data: Annotated[
         list[MockEntry], Field(max_length=100, description=MOCK_DATA_FACTS), list_of(MOCK_ENTRIES)
     ] = []

@@ -57,7 +57,8 @@ class EditShown(AnswerPart):
     left: str | None = Field(default=None, description="The words to the left.")
     right: str | None = Field(default=None, description="The words to the right.")
     only_spaces: bool | None = Field(
-        default=None, description="True when only spaces or invisible characters differ."
+        default=None,
+        description="True when only spaces, invisible characters or the Unicode form differ.",
     )
 
     @classmethod
@@ -77,7 +78,7 @@ class EditShown(AnswerPart):
         if self.variable is not None:
             name += f" {self.variable or '(no name)'}"
         if self.only_spaces:
-            return f"{name}: only spaces or invisible characters differ"
+            return f"{name}: only spaces, invisible characters or the Unicode form differ"
         parts = [f"… {self.left}" if self.left else "", self._describe_change()]
         parts.append(f"{self.right} …" if self.right else "")
         return f"{name}: {' '.join(filter(None, parts))}"

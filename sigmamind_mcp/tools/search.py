@@ -152,13 +152,24 @@ class _Result:
         return max(0, (self.scope.total or 0) - len(self.searched))
 
     @property
+    def first_number(self) -> int:
+        return self.first.rank[-1] if self.first else len(self.searched)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether something up to the first match was not searched."""
+        up_to_first = self.searched[: self.first_number + 1]
+        # Nobody knows how old a batch run is whose entry cannot be read.
+        entries = [note for note in self.scope.notes if note.field is None]
+        has_unread_entry = any(note.reason != "left out" for note in entries)
+        return has_unread_entry or any(run.is_incomplete for run in up_to_first)
+
+    @property
     def may_begin_earlier(self) -> bool:
         """Whether a batch run up to the first match was not searched, at least in part."""
-        first_number = self.first.rank[-1] if self.first else len(self.searched)
-        up_to_first = self.searched[: first_number + 1]
-        is_gap = any(run.is_incomplete for run in up_to_first)
         # Older batch runs matter unless an older one than the first match was searched in vain.
-        return is_gap or (self.older_count > 0 and first_number in (0, len(self.searched)))
+        is_at_end = self.first_number in (0, len(self.searched))
+        return self.has_gap or (self.older_count > 0 and is_at_end)
 
 
 async def search_test_runs(
@@ -270,7 +281,7 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
     answer = FoundTestRuns(
         agent_id=args.agent_id,
         searched_text=args.text,
-        searched_batch_runs=sum(run.problem is None for run in searched),
+        searched_batch_runs=sum(run.is_searched for run in searched),
         total_batch_runs=result.scope.total,
         matching_batch_runs=sum(run.has_match for run in searched),
         first_match=_show_place(first) if first else None,
@@ -280,7 +291,7 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         hit_count=result.match_count,
         hits=[_show_hit(match) for match in sorted(shown, key=lambda match: match.rank[::-1])],
         hint=_write_search_hint(result),
-        **_count_shares(result.attempts),
+        **_count_shares(result.attempts, sum(run.unsearched_count for run in searched)),
     )
     answer.next_calls = list(_list_next_calls(result, answer, end))
     return answer
@@ -304,11 +315,14 @@ def _show_hit(match: _Match) -> Hit:
 def _show_row(run: SearchedBatchRun) -> SearchedRow:
     date = run.created.astimezone(UTC).date().isoformat() if run.created else None
     return SearchedRow(
-        batch_id=run.batch_id, date=date, problem=run.problem, **_count_shares(run.attempts)
+        batch_id=run.batch_id,
+        date=date,
+        problem=run.problem,
+        **_count_shares(run.attempts, run.unsearched_count),
     )
 
 
-def _count_shares(attempts: Sequence[SearchedAttempt]) -> _Shares:
+def _count_shares(attempts: Sequence[SearchedAttempt], unsearched: int) -> _Shares:
     """Count matching and searched attempts by verdict; those not searched are in neither."""
     shares: _Shares = {}
     for verdict in VERDICTS:
@@ -316,7 +330,6 @@ def _count_shares(attempts: Sequence[SearchedAttempt]) -> _Shares:
         share = _count_matching(searched)
         if share.searched:
             shares[verdict] = str(share)
-    unsearched = sum(attempt.found is None for attempt in attempts)
     return {**shares, "not_searched": unsearched or None}
 
 
@@ -371,11 +384,12 @@ def _list_missing_sides(result: _Result) -> list[str]:
 
 
 def _explain_earlier(result: _Result) -> str:
+    unsearched = []
+    if result.has_gap:
+        unsearched.append("not all of the batch runs up to the first match could be searched")
     if result.older_count:
-        unsearched = f"{pluralize(result.older_count, 'older batch run')} not searched"
-    else:
-        unsearched = "not all of the batch runs up to the first match could be searched"
-    return f"It may begin earlier: {unsearched}."
+        unsearched.append(f"{pluralize(result.older_count, 'older batch run')} not searched")
+    return f"It may begin earlier: {'; '.join(unsearched)}."
 
 
 def _list_next_calls(result: _Result, answer: FoundTestRuns, end: int) -> Iterator[NextCall]:

@@ -10,7 +10,9 @@ import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.conversations import Side, Turn
+from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
+from sigmamind_mcp.api.run_parts import RunState, identify_state
 from sigmamind_mcp.api.run_reading import VERDICT_FIELDS
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import SigmaMindError
@@ -46,7 +48,10 @@ class SearchFilters(NamedTuple):
 
 
 class FoundTurn(NamedTuple):
-    """A turn that matches, the terms that it has, and the turn before."""
+    """A turn that matches, the terms that it has, and the turn before.
+
+    `side` is that of the text that has them: tool for calls and results, whoever made them.
+    """
 
     number: int
     side: Side
@@ -83,21 +88,36 @@ class SearchedAttempt(NamedTuple):
 
 
 class SearchedBatchRun(NamedTuple):
-    """A batch run with those of its attempts that the filters leave."""
+    """A batch run with those of its attempts that the filters leave.
+
+    `unlisted_count` counts attempts that the API has and its list does not show readably.
+    """
 
     batch_id: str
     created: datetime | None
     attempts: Sequence[SearchedAttempt] = ()
     problem: SearchProblem | None = None
     notes: Sequence[NotRead] = ()
+    unlisted_count: int = 0
 
     @property
     def has_match(self) -> bool:
         return any(attempt.found for attempt in self.attempts)
 
     @property
+    def unsearched_count(self) -> int:
+        unsearched = sum(attempt.found is None for attempt in self.attempts)
+        return self.unlisted_count + unsearched
+
+    @property
     def is_incomplete(self) -> bool:
-        return bool(self.problem) or any(attempt.found is None for attempt in self.attempts)
+        return bool(self.problem or self.unsearched_count)
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether at least a part of it was searched, or all of nothing."""
+        has_searched = any(attempt.found is not None for attempt in self.attempts)
+        return has_searched or not self.is_incomplete
 
 
 @dataclass
@@ -154,24 +174,32 @@ class TranscriptSearch:
         with self.clock.count():
             for number, turn in enumerate(run.conversation, start=1):
                 self.sides.add(turn.side)
-                if self.filters.side in (None, turn.side):
-                    found += self._search_turn(number, turn, previous)
+                if turn.tool_calls:
+                    self.sides.add("tool")
+                match = self._search_texts(number, turn, previous)
+                found += [match] if match else []
                 previous = turn
         return found
 
-    def _search_turn(self, number: int, turn: Turn, previous: Turn | None) -> list[FoundTurn]:
-        content = turn.summarize()
-        terms = self.query.find_terms(content)
-        return [FoundTurn(number, turn.side, content, terms, previous)] if terms else []
+    def _search_texts(self, number: int, turn: Turn, previous: Turn | None) -> FoundTurn | None:
+        for side, text in _list_texts(turn, self.filters.side):
+            if terms := self.query.find_terms(text):
+                return FoundTurn(number, side, text, terms, previous)
+        return None
 
 
 @dataclass
 class _BatchRunSearch:
-    """The search of one batch run; `attempts` has the searched test runs by job id."""
+    """The search of one batch run.
+
+    `listed` has the searched test runs by their state, since a list may have one run in two
+    states; `read` has those that were read singly, by job id.
+    """
 
     search: TranscriptSearch
     batch_run: BatchRun
-    attempts: dict[str, SearchedAttempt] = field(default_factory=dict)
+    listed: dict[RunState, SearchedAttempt] = field(default_factory=dict)
+    read: dict[str, SearchedAttempt] = field(default_factory=dict)
     notes: list[NotRead] = field(default_factory=list)
 
     @property
@@ -186,30 +214,54 @@ class _BatchRunSearch:
         self.notes += note_listing(
             "test run", listing, lambda run: run.job_id, batch_id=self.batch_id
         )
+        self._note_uncounted(listing)
         unsearched = [run for run in listing.items if not self._is_concluded(run)]
         await gather_errors([partial(self._read_singly, run) for run in unsearched])
         attempts = [self._find_attempt(run) for run in listing.items]
         wanted = [attempt for attempt in attempts if self._is_wanted(attempt)]
-        created = self.batch_run.created_date
-        return SearchedBatchRun(self.batch_id, created, wanted, notes=self.notes)
+        return SearchedBatchRun(
+            self.batch_id,
+            self.batch_run.created_date,
+            wanted,
+            notes=self.notes,
+            unlisted_count=count_unlisted(self.batch_run, listing),
+        )
+
+    def _note_uncounted(self, listing: Listing[TestRun]) -> None:
+        """Note attempts that the batch run counts and its list lacks."""
+        decided = self.batch_run.decided_attempts or 0
+        is_noted = listing.missing_count or listing.stop
+        if decided > listing.entry_count and not is_noted:
+            self.notes.append(
+                NotRead(
+                    kind="test run",
+                    reason="not listed",
+                    count=decided - listing.entry_count,
+                    batch_id=self.batch_id,
+                )
+            )
 
     def _search_listed(self, run: TestRun) -> TestRun:
         """Search a listed run that shows its verdict; return it without its conversation."""
         if not VERDICT_FIELDS.isdisjoint(run.raw):
-            self._search_run(run)
+            attempt = self._search_run(run)
+            state = identify_state(run)
+            known = self.listed.get(state)
+            if attempt and (known is None or known.found is None):
+                self.listed[state] = attempt
         return run.without("conversation", "test_case")
 
-    def _search_run(self, run: TestRun) -> None:
+    def _search_run(self, run: TestRun) -> SearchedAttempt | None:
         job_id = valid_id(run.job_id)
         if job_id is None:
-            return
+            return None
         case = run.test_case or self._find_only_case()
         case_id = valid_id(case.test_case_id)
         attempt = SearchedAttempt(job_id, run.verdict, is_known=True, case_id=case_id)
         if self._is_wanted(attempt) and (case_id or not self.search.filters.test_case_id):
             found = self.search.find_turns(run)
             attempt = attempt._replace(label=case.label, found=found)
-        self.attempts[job_id] = attempt
+        return attempt
 
     def _is_concluded(self, run: TestRun) -> bool:
         """Return whether the list shows all that the search needs of this run."""
@@ -232,11 +284,14 @@ class _BatchRunSearch:
             return
         self.notes += note_record("test run", run, job_id, batch_id=self.batch_id)
         whole = run.model_copy(update={"job_id": job_id})
-        await search.run_heavy(search.clock, partial(self._search_run, whole))
+        attempt = await search.run_heavy(search.clock, partial(self._search_run, whole))
+        if attempt:
+            self.read[job_id] = attempt
 
     def _find_attempt(self, run: TestRun) -> SearchedAttempt:
         unknown = SearchedAttempt(valid_id(run.job_id), run.verdict)
-        return self.attempts.get(run.job_id or "", unknown)
+        known = self.listed.get(identify_state(run), unknown)
+        return self.read.get(run.job_id or "", known)
 
     def _is_wanted(self, attempt: SearchedAttempt) -> bool:
         """Return whether the filters leave this attempt, as far as it is known."""
@@ -249,6 +304,34 @@ class _BatchRunSearch:
     def _find_only_case(self) -> TestCase:
         cases = self.batch_run.test_cases
         return cases[0] if len(cases) == 1 else TestCase()
+
+
+def count_unlisted(batch_run: BatchRun, listing: Listing[TestRun]) -> int:
+    """Return how many attempts of a batch run are not among the items of its list, at least."""
+    shown = len(listing.items)
+    foreign = listing.foreign
+    if batch_run.expected_attempts is not None:
+        # An API that ignores the batch id lists the test runs of all batch runs.
+        foreign = min(foreign, max(0, batch_run.expected_attempts - shown))
+    uncounted = (batch_run.decided_attempts or 0) - shown
+    return max(listing.unread_count + foreign, uncounted)
+
+
+def _list_texts(turn: Turn, side: Side | None) -> list[tuple[Side, str]]:
+    """Return the texts of a turn that a search on this side looks at, each with its own side.
+
+    Calls and results are of the tool's side, whoever made them. What stands for media and for
+    reasoning is of no side.
+    """
+    tool_lines = " ".join(f"[tool {line}]" for line in turn.tool_calls)
+    texts: list[tuple[Side, str]] = [(turn.side, turn.content), ("tool", tool_lines)]
+    if turn.side == "tool":
+        texts = [("tool", turn.summarize())]
+    elif side is None and turn.summarize() != turn.content:
+        # All words must be in one turn, but may be in different parts of it.
+        texts.append(("other", turn.summarize()))
+    wanted = [(own, text) for own, text in texts if side in (None, own)]
+    return [(own, text) for own, text in wanted if text or own == turn.side]
 
 
 def _conclude(

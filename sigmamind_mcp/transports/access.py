@@ -18,7 +18,7 @@ MISSING_KEY = (
     "Send your SigmaMind API key in the X-API-Key header, or as Authorization: Bearer and the key."
 )
 SEVERAL_KEYS = (
-    "This request has more than one SigmaMind API key. Send one, once: in the X-API-Key header,"
+    "This request has more than one SigmaMind API key. Send one: in the X-API-Key header,"
     " or as Authorization: Bearer and the key."
 )
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
@@ -135,16 +135,21 @@ def read_key(headers: Headers) -> SecretStr | None:
     api_keys = [value for value in headers.getlist("x-api-key") if value]
     bearers = [_BEARER.fullmatch(value) for value in headers.getlist("authorization")]
     tokens = [bearer[1].rstrip() for bearer in bearers if bearer]
-    keys = {*api_keys, *tokens}
+    keys = {key for value in [*api_keys, *tokens] for key in _split_repeated(value)}
     if not keys:
         return None
-    # nginx joins a header that is repeated, and would choose a replica by the joined keys.
-    if len(keys) > 1 or len(api_keys) > 1 or len(tokens) > 1:
+    if len(keys) > 1:
         raise RequestRefused(400, SEVERAL_KEYS)
     try:
         return check_key(keys.pop())
     except ConfigurationError as exc:
         raise RequestRefused(401, str(exc)) from None
+
+
+def _split_repeated(value: str) -> list[str]:
+    """Return the keys of headers that a proxy has joined; a key may have a comma itself."""
+    keys = re.split(r",[ \t]+", value)
+    return keys if len(set(keys)) == 1 else [value]
 
 
 def list_loopback_hosts(port: int) -> list[str]:

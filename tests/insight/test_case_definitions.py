@@ -5,7 +5,8 @@ import pytest
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.insight.case_definitions import (
     DEFINING_FIELDS,
-    MAX_MATCHED_WORDS,
+    MAX_EDITED_WORDS,
+    MAX_STEPS,
     DefinitionEdit,
     find_differences,
     find_edits,
@@ -106,15 +107,40 @@ def test_short_fields_are_shown_whole() -> None:
     ]
 
 
-@pytest.mark.parametrize("after", ["You  want\nhelp.", "You\u200b want help."])
-def test_edit_that_nobody_sees_has_no_words(after: str) -> None:
-    edits = find_edits(case(1, userPrompt="You want help."), case(1, userPrompt=after))
+INVISIBLE = {
+    "spaces": ("You want help.", "You  want\nhelp."),
+    "zero width": ("You want help.", "You\u200b want help."),
+    "Unicode form": ("Un caf\u00e9", "Un cafe\u0301"),
+    "long": (f"{'word ' * 2_000}caf\u00e9", f"{'word ' * 2_000}cafe\u0301"),
+}
 
-    assert edits == [DefinitionEdit("userPrompt", None, None, is_visible=False)]
+
+@pytest.mark.parametrize(("before", "after"), INVISIBLE.values(), ids=INVISIBLE)
+@pytest.mark.parametrize("field", ["userPrompt", "successCriteria", "label", "llmModel"])
+def test_edit_that_nobody_sees_has_no_words(field: str, before: str, after: str) -> None:
+    edits = find_edits(case(1, **{field: before}), case(1, **{field: after}))
+
+    assert edits == [DefinitionEdit(field, None, None, is_visible=False)]
+
+
+@pytest.mark.parametrize(("before", "after"), INVISIBLE.values(), ids=INVISIBLE)
+@pytest.mark.parametrize("is_name", [False, True], ids=["value", "name"])
+def test_mock_data_that_looks_the_same_has_no_words(before: str, after: str, is_name: bool) -> None:
+    base, candidate = (
+        case(1, mockData=_mock(**{text: "1"} if is_name else {"a": text}))
+        for text in (before, after)
+    )
+
+    edits = find_edits(base, candidate)
+
+    if is_name and before == INVISIBLE["spaces"][0] and "\n" in after:
+        assert len(edits) == 2  # a name with other spaces is another name
+    else:
+        assert [(edit.before, edit.is_visible) for edit in edits] == [(None, False)]
 
 
 def test_text_that_is_wholly_another_is_one_edit() -> None:
-    base = case(1, userPrompt=" ".join(f"a{number}" for number in range(MAX_MATCHED_WORDS + 1)))
+    base = case(1, userPrompt=" ".join(f"a{number}" for number in range(2 * MAX_EDITED_WORDS)))
     candidate = case(1, userPrompt=" ".join(f"b{number}" for number in range(9)))
 
     (edit,) = find_edits(base, candidate)
@@ -133,6 +159,91 @@ def test_field_that_differs_has_an_edit(field: str) -> None:
 
     assert find_differences(base, candidate) == (field,)
     assert [edit.field for edit in find_edits(base, candidate)] == [field]
+
+
+# Each has hundreds of words, of which a few are edited far from each other.
+LONG_TEXTS = {
+    "one word": ["word"] * 3_000,
+    "two words in turn": ["left", "right"] * 2_000,
+    "sentences": "You are Ana and you want a refund. Be brief .".split() * 150,
+    "distinct words": [f"w{number}" for number in range(3_000)],
+    "ideographs": list("返品をお願いします。" * 150),
+}
+
+
+@pytest.mark.parametrize("words", LONG_TEXTS.values(), ids=LONG_TEXTS)
+@pytest.mark.parametrize("field", ["userPrompt", "successCriteria", "mockData"])
+@pytest.mark.parametrize("places", [(3, -4), (0, 500, -1), (3, 7, 400, 800, -20, -4)])
+def test_every_edited_word_of_a_long_text_is_shown(
+    words: list[str], field: str, places: tuple[int, ...]
+) -> None:
+    edited = list(words)
+    for number, place in enumerate(places):
+        edited[place] = f"EDITED{number}"
+    base, candidate = _make_pair(field, " ".join(words), " ".join(edited))
+
+    edits = find_edits(base, candidate)
+
+    after = [edit.after for edit in edits if edit.after]
+    assert after == [f"EDITED{number}" for number in range(len(places))]
+    # Of equal words, any may be the one that is gone.
+    if len(set(words)) > 1:
+        assert [edit.before for edit in edits] == [words[place] for place in places]
+
+
+@pytest.mark.parametrize("words", LONG_TEXTS.values(), ids=LONG_TEXTS)
+def test_rewritten_paragraph_hides_no_other_edit(words: list[str]) -> None:
+    paragraph = [f"new{number}" for number in range(3 * MAX_EDITED_WORDS)]
+    named = [*words[:400], "Here", "ends", "it", *words[400:900], "And", "there", *words[900:]]
+    edited = [*named[:200], *paragraph, *named[300:]]
+    edited[3], edited[-4] = "FIRST", "LAST"
+    base, candidate = _make_pair("userPrompt", " ".join(named), " ".join(edited))
+
+    after = [edit.after or "" for edit in find_edits(base, candidate)]
+
+    assert any("new0" in text for text in after)
+    assert any("LAST" in text for text in (after[-1], after[-1][-200:]))
+    assert "FIRST" in after[0]
+
+
+@pytest.mark.parametrize("field", ["userPrompt", "successCriteria", "mockData"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (f"{'x' * 31_000}A", f"{'x' * 31_000}B"),
+        (f"A{'x' * 31_000}", f"B{'x' * 31_000}"),
+        (f"{'x' * 15_000}A{'x' * 15_000}", f"{'x' * 15_000}B{'x' * 15_000}"),
+        (f"{'x' * 15_000}A{'x' * 15_000}", f"{'x' * 15_000}BBB{'x' * 15_000}"),
+        (f"{'x' * 15_000}{'y' * 15_000}A", f"{'x' * 15_000}{'y' * 15_000}B"),
+        (f"You are {'x' * 31_000}A now", f"You are {'x' * 31_000}B now"),
+        (f"{'漢' * 20_000}A", f"{'漢' * 20_000}B"),
+        (f'{{"a":"{"x" * 20_000}A"}}', f'{{"a":"{"x" * 20_000}B"}}'),
+    ],
+    ids=["end", "start", "middle", "longer", "varied", "in a text", "ideographs", "JSON"],
+)
+def test_difference_in_a_long_word_is_shown(field: str, before: str, after: str) -> None:
+    edit = find_edits(*_make_pair(field, before, after))[0]
+
+    assert edit.before is not None and edit.after is not None
+    assert "A" in edit.before[:160] and "B" in edit.after[:160]
+    assert len(edit.before) < 160
+
+
+def test_work_grows_with_the_length_of_the_texts_alone() -> None:
+    # Without a bound, these would take the square of 100,000 steps.
+    old = ["a", "b"] * 50_000
+    new = ["b", "a", "c"] * 33_000
+
+    edits = find_edits(*_make_pair("userPrompt", " ".join(old), " ".join(new)))
+
+    assert edits and len(old) * MAX_EDITED_WORDS > MAX_STEPS
+
+
+def _make_pair(field: str, before: str, after: str) -> tuple[TestCase, TestCase]:
+    texts = (before, after)
+    values = [_mock(a=text) if field == "mockData" else text for text in texts]
+    base, candidate = (case(1, **{field: value}) for value in values)
+    return base, candidate
 
 
 def _mock(**values: str) -> list[dict[str, str]]:

@@ -112,6 +112,14 @@ def test_query_does_not_find_other_words(query: str, text: str) -> None:
         ("| late", "one side of |"),
         ("late || early", "one side of |"),
         ("late OR early", "OR, which is no operator"),
+        ("late AND early", "AND, which is no operator"),
+        ("NOT refund", "NOT, which is no operator"),
+        ("late NOT refund", "NOT, which is no operator"),
+        ("late | NOT refund", "NOT, which is no operator"),
+        ("late -refund", "a word with - before it"),
+        ("-refund", "a word with - before it"),
+        ("late !refund", "a word with ! before it"),
+        ("late \u2212refund", "a word with \u2212 before it"),
     ],
 )
 def test_query_that_says_nothing_is_refused_with_what_to_write(query: str, reason: str) -> None:
@@ -120,6 +128,23 @@ def test_query_that_says_nothing_is_refused_with_what_to_write(query: str, reaso
 
 
 LONG = f"Nothing {'at all ' * 30}happens."
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "not late",
+        "Not late",
+        '"NOT late"',
+        '"-late"',
+        "-5 late",
+        "- late",
+        "check-out late",
+        "NOTE late",
+    ],
+)
+def test_word_that_only_resembles_an_operator_is_searched(query: str) -> None:
+    assert parse_search(query).find_terms("It is not late, note: -5 check-out")
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,32 @@ def test_debug_log_has_no_key_and_no_conversation(fake_api: FakeAPI) -> None:
 
     assert log  # the level is on
     assert "canary" not in log
+
+
+TEXT_ARGUMENTS = {
+    json.dumps(IN_BATCH): "Batch run",
+    f" {json.dumps(IN_BATCH)}\n": "Batch run",
+    "{}": "agentId is missing.",
+    "": "agentId is missing.",
+    "null": "agentId is missing.",
+    "[1]": "params.arguments must be an object",
+    "7": "params.arguments must be an object",
+    '"{}"': "params.arguments must be an object",
+    "{": "params.arguments must be an object",
+    "[" * 100_000: "params.arguments must be an object",
+}
+
+
+async def test_arguments_may_be_json_text(fake_api: FakeAPI) -> None:
+    fake_api.answer("GET", f"/v1/batch-runs/{IN_BATCH['batchId']}", BATCH)
+    answers = []
+    with served("serve", env=env_for(fake_api)) as server:
+        for arguments in TEXT_ARGUMENTS:
+            params = {"name": "get_batch_run", "arguments": arguments}
+            headers = {**ACCEPT, "X-API-Key": "one"}
+            call = {**CALL, "params": params}
+            answers.append(httpx2.post(f"{server.url}/mcp", json=call, headers=headers).text)
+
+    for answer, expected in zip(answers, TEXT_ARGUMENTS.values(), strict=True):
+        assert expected in answer
+    assert len(fake_api.asked) == 2

@@ -32,6 +32,15 @@ def _agent(fields: dict[str, Any], *lines: str, words: str = "") -> Form:
     return Form({"role": "assistant", "content": None, **fields}, "agent", words, list(lines))
 
 
+def _tool(message: Any, *lines: str) -> Form:
+    return Form(message, "tool", "", list(lines))
+
+
+def _langchain(name: str, **fields: Any) -> dict[str, Any]:
+    path = ["langchain", "schema", "messages", name]
+    return {"lc": 1, "type": "constructor", "id": path, "kwargs": fields}
+
+
 CALL = {"id": "c1", "function": {"name": "look_up", "arguments": '{"order":\n"A-1"}'}}
 SECOND_CALL = {"id": "c2", "type": "function", "function": {"name": "send", "arguments": "{}"}}
 
@@ -52,6 +61,18 @@ FORMS = [
         {"author": {"role": "assistant"}, "content": {"parts": ["Hello."]}}, "agent", "Hello."
     ),
     _said("Hello.", "other", "Hello."),
+    _said({"speaker": "customer", "utterance": "Hello."}, "user", "Hello."),
+    _said({"sender": "bot", "body": "Hello."}, "agent", "Hello."),
+    _said({"role": "caller", "transcript": "Hello."}, "user", "Hello."),
+    _said({"role": "agent", "content": "", "transcript": "Hello."}, "agent", "Hello."),
+    _said({"role": "agent", "content": "Hello.", "body": "<p>"}, "agent", "Hello."),
+    _agent({"body": {"text": "Hello."}}, '(no text) {"body": {"text": "Hello."}}'),
+    _said({"type": "ai", "data": {"content": "Hello.", "additional_kwargs": {}}}, "agent", "Hello."),
+    _said({"type": "human", "data": {"content": [{"type": "text", "text": "Hello."}], "type": "human"}}, "user", "Hello."),
+    _said(_langchain("AIMessage", content="Hello."), "agent", "Hello."),
+    _said(_langchain("AIMessageChunk", content="Hello."), "agent", "Hello."),
+    _said(_langchain("HumanMessage", content="Hello.", type="human"), "user", "Hello."),
+    _said(_langchain("ChatMessage", content="Hello.", role="customer"), "user", "Hello."),
     # Media.
     _user([{"type": "image_url", "image_url": {"url": PNG}}], "", "[image, 400 kB]"),
     _user([{"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}], "", "[image]"),
@@ -109,4 +130,35 @@ FORMS = [
     ),
     _agent({"tool_results": [{"tool_name": "e", "result_value": "R"}]}, "result of e: R"),
     _agent({"tool_calls": [1]}, "tool_calls: 1"),
+    _agent(
+        {"parts": [{"type": "tool-getWeather", "toolCallId": "a", "state": "output-available", "input": {"c": 1}, "output": {"t": 2}}]},
+        'call getWeather {"c": 1}', 'result of getWeather: {"t": 2}',
+    ),
+    _agent({"parts": [{"type": "tool-get_result", "toolCallId": "a", "state": "input-available", "input": {}}]}, "call get_result {}"),
+    _agent(
+        {"parts": [{"type": "dynamic-tool", "toolName": "dyn", "toolCallId": "a", "state": "output-error", "input": {}, "errorText": "boom"}]},
+        "call dyn {}", "error of dyn: boom",
+    ),
+    _agent({"content": [{"type": "tool-call", "toolCallId": "b", "toolName": "sdk", "input": {}}]}, "call sdk {}"),
+    Form(
+        {"role": "tool", "content": [{"type": "tool-result", "toolCallId": "b", "toolName": "sdk", "output": {"type": "text", "value": "ok"}}]},
+        "tool", "", ['result of sdk: ok'],
+    ),
+    _tool({"type": "custom_tool_call", "call_id": "k", "name": "own", "input": "x"}, "call own x"),
+    _tool({"type": "custom_tool_call_output", "call_id": "r", "output": "y"}, "result of re: y"),
+    _tool({"type": "mcp_call", "name": "list", "arguments": "{}", "output": "z", "error": None}, "call list {}", "result of list: z"),
+    _tool({"type": "mcp_call", "name": "list", "arguments": "{}", "output": None, "error": "no"}, "call list {}", "error of list: no"),
+    _tool({"type": "web_search_call", "id": "w", "status": "completed", "action": {"query": "q"}}, 'call web_search {"query": "q"}'),
+    _tool({"type": "file_search_call", "id": "f", "queries": ["q"], "results": [{"text": "r"}]}, 'call file_search ["q"]', "result of file_search: r"),
+    _tool({"type": "code_interpreter_call", "id": "i", "code": "1 + 1", "outputs": None}, "call code_interpreter 1 + 1"),
+    _tool({"type": "computer_call", "call_id": "p", "action": {"type": "click"}}, 'call computer {"type": "click"}'),
+    _tool({"type": "computer_call_output", "call_id": "r", "output": {"text": "seen"}}, "result of re: seen"),
+    Form(
+        {"role": "model", "parts": [{"executableCode": {"language": "PYTHON", "code": "1"}}, {"codeExecutionResult": {"outcome": "OK", "output": "2"}}]},
+        "other", "", ["call code 1", "result: 2"],
+    ),
+    _agent({"content": [{"executable_code": {"code": "1"}}]}, "call code 1"),
+    Form(_langchain("AIMessage", content="", tool_calls=[{"name": "lc", "args": {}, "id": "l"}]), "agent", "", ["call lc {}"]),
+    Form({"type": "ai", "data": {"content": "", "additional_kwargs": {"tool_calls": [CALL]}}}, "agent", "", ['call look_up {"order": "A-1"}']),
+    Form({"type": "tool", "data": {"content": "r", "tool_call_id": "l"}}, "tool", "r", ["r"]),
 ]  # fmt: skip

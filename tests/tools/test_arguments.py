@@ -1,13 +1,16 @@
 """Arguments are validated in plain sentences, before anything is sent."""
 
+import json
 from typing import Any
 
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.tools.argument_forms import ADDED_BY_CLIENTS
 from sigmamind_mcp.tools.arguments import ForAgent, read_arguments
+from sigmamind_mcp.tools.read_runs import ReadTestRuns
 from sigmamind_mcp.tools.schemas import input_schema
 from tests.conftest import text_of
 from tests.support.fake_api import BATCH, FakeAPI, page
@@ -47,6 +50,13 @@ NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
         ("list_batch_runs", {"agentId": AGENT, "page": "two"}, "page must be a whole number."),
         ("create_test_case", {**NEW_CASE, "attempt": 0}, "attempt must be 1 or more."),
         ("create_test_case", {**NEW_CASE, "userPrompt": " \n"}, "userPrompt must not be blank."),
+        ("create_test_case", {**NEW_CASE, "label": " "}, "label must not be blank."),
+        ("create_test_case", {**NEW_CASE, "label": "\u00a0\t\n"}, "label must not be blank."),
+        ("create_test_case", {**NEW_CASE, "label": "\u200b"}, "label must not be blank."),
+        ("create_test_case", {**NEW_CASE, "llmModel": " "}, "llmModel must not be blank."),
+        ("update_test_case", {**IN_CASE, "label": " "}, "label must not be blank."),
+        ("update_test_case", {**IN_CASE, "llmModel": "\n"}, "llmModel must not be blank."),
+        ("check_test_case", {**NEW_CASE, "label": " "}, "label must not be blank."),
         ("create_test_case", {**NEW_CASE, "userPrompt": "a" * 32_001}, "userPrompt must have at most 32,000 characters."),
         ("create_test_case", {**NEW_CASE, "label": "a" * 257}, "label must have at most 256 characters."),
         ("create_test_case", {**NEW_CASE, "mockData": [{"variableName": "a"}]}, "mockData[0].value is missing."),
@@ -158,3 +168,46 @@ async def test_mock_values_and_lists_are_stored_as_they_were_meant(
         **NEW_CASE,
         "mockData": [{"variableName": "n", "value": "42"}, {"variableName": "b", "value": "true"}],
     }
+
+
+ENTRY_OPTIONS = [
+    {"turn": ""}, {"turn": None}, {"batchId": ""}, {"batchId": None},
+    {"turn": "", "batchId": ""}, {"turn": None, "batchId": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["list", "JSON text", "list of JSON texts"])
+@pytest.mark.parametrize("options", ENTRY_OPTIONS, ids=str)
+def test_empty_option_of_an_entry_counts_as_not_given(options: dict[str, Any], form: str) -> None:
+    entry = {"jobId": "job_1", **options}
+    sent = {
+        "list": [entry],
+        "JSON text": json.dumps([entry]),
+        "list of JSON texts": [json.dumps(entry)],
+    }[form]
+
+    args = _read_turns(sent)
+
+    assert args == _read_turns([{"jobId": "job_1"}])
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"jobId": "", "turn": 1}, "turns[0].jobId must be an id"),
+        ({"jobId": None}, "turns[0].jobId must be a text."),
+        ({"jobId": "job_1", "turns": ""}, "does not take turns[0].turns"),
+        ({"jobId": "job_1", "turn": " "}, "turns[0].turn must be a whole number."),
+    ],
+)
+def test_entry_still_needs_its_required_fields(entry: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidArguments) as refused:
+        _read_turns([entry])
+
+    assert sentence in str(refused.value)
+
+
+def _read_turns(turns: object) -> ReadTestRuns:
+    return read_arguments(
+        ReadTestRuns, {**IN_BATCH, "turns": turns}, tool="read_test_runs", default_agent_id=None
+    )

@@ -510,3 +510,166 @@ async def test_search_ends_where_the_api_gives_one_page_only(
 
     assert answer["passed"] == "3 of 3"
     assert "the API gives the same page again, whatever page is asked for" in text
+
+
+ENDED = "2026-11-01T09:00:00.000Z"
+
+
+@pytest.mark.parametrize("conversations", [True, False], ids=["with words", "ids only"])
+@pytest.mark.parametrize(
+    ("states", "verdict"),
+    [
+        ([(False, ENDED), (None, None)], "failed"),
+        ([(None, None), (False, ENDED)], "failed"),
+        ([(False, ENDED), (True, "2026-11-01T10:00:00.000Z")], "passed"),
+        ([(True, "2026-11-01T10:00:00.000Z"), (False, ENDED)], "passed"),
+        ([(None, None), (None, None)], "undecided"),
+    ],
+)
+async def test_run_that_is_listed_in_two_states_counts_in_its_newest(
+    mcp: Client, fake_api: FakeAPI, states: list[Any], verdict: str, conversations: bool
+) -> None:
+    sample = make_batch(1, [FREE])
+    (run,) = sample.runs
+    job_id = run["jobId"]
+    words = {"failed": "It failed.", "passed": "It passed.", "undecided": "It goes on."}
+    listed = []
+    for is_successful, end in states:
+        state = {**run, "isSuccessful": is_successful, "completedDate": end, "remarks": None}
+        said = {True: "passed", False: "failed", None: "undecided"}[is_successful]
+        state["conversation"] = [{"role": "assistant", "content": words[said]}]
+        listed.append(state)
+    newest = next(
+        state for state in listed if state["conversation"][0]["content"] == words[verdict]
+    )
+    serve(fake_api, [sample])
+    if not conversations:
+        listed = [{**state, "conversation": None} for state in listed]
+    fake_api.answer("GET", "/v1/test-runs", page(listed, totalCount=2))
+    fake_api.answer("GET", f"/v1/test-runs/{job_id}", newest)
+
+    answer, _ = await find(mcp, "It")
+
+    assert answer["batchRuns"][0] == {
+        "batchId": "batch_1", "date": "2026-11-01", verdict: "1 of 1",
+    }  # fmt: skip
+    assert [hit["sentence"] for hit in answer["hits"]] == [words[verdict]]
+
+
+CALL_FORMS: list[tuple[str, dict[str, Any]]] = [
+    ("OpenAI call", {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": {"name": "look_up", "arguments": '{"plan": "FLEX"}'}}]}),
+    ("OpenAI result", {"role": "tool", "tool_call_id": "c", "content": "plan FLEX"}),
+    ("Responses call", {"type": "function_call", "name": "look_up", "arguments": '{"plan": "FLEX"}'}),
+    ("Responses result", {"type": "function_call_output", "output": "plan FLEX"}),
+    ("Anthropic call", {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "look_up", "input": {"plan": "FLEX"}}]}),
+    ("Anthropic result", {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "plan FLEX"}]}]}),
+    ("Gemini call", {"role": "assistant", "parts": [{"functionCall": {"name": "look_up", "args": {"plan": "FLEX"}}}]}),
+    ("Bedrock result", {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "plan FLEX"}]}}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["", "One moment."])
+@pytest.mark.parametrize(
+    "message", [message for _, message in CALL_FORMS], ids=[name for name, _ in CALL_FORMS]
+)
+async def test_calls_and_results_are_of_the_tool_side_whoever_sends_them(
+    mcp: Client, fake_api: FakeAPI, message: dict[str, Any], words: str
+) -> None:
+    if words and isinstance(message.get("content"), list):
+        message = {**message, "content": [{"type": "text", "text": words}, *message["content"]]}
+    sample = make_batch(1, ["No."])
+    sample.conversations[sample.runs[0]["jobId"]].append(message)
+    serve(fake_api, [sample])
+
+    sides = {}
+    for side in (None, "tool", "agent", "user"):
+        answer, _ = await find(mcp, "FLEX plan", side=side)
+        sides[side] = [(hit["turn"], hit["side"]) for hit in answer["hits"]]
+
+    assert sides == {None: [(3, "tool")], "tool": [(3, "tool")], "agent": [], "user": []}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "free room"}]},
+        {"role": "assistant", "content": [{"type": "reasoning", "text": "free room"}]},
+        {"role": "user", "content": [{"type": "place", "name": "free room"}]},
+        {"role": "user", "content": {"free": "room"}},
+    ],
+    ids=["thinking", "reasoning", "unknown part", "JSON"],
+)
+async def test_what_nobody_said_is_found_on_no_side(
+    mcp: Client, fake_api: FakeAPI, message: dict[str, Any]
+) -> None:
+    sample = make_batch(1, ["No."])
+    sample.conversations[sample.runs[0]["jobId"]].append(message)
+    serve(fake_api, [sample])
+
+    sides = [hit["side"] for hit in (await find(mcp, "free room"))[0]["hits"]]
+    spoken = [(await find(mcp, "free room", side=side))[0]["hits"] for side in ("agent", "user")]
+
+    # The user's own question is turn 1.
+    assert sides == ["user", "other"]
+    assert [len(hits) for hits in spoken] == [0, 1]
+
+
+async def test_words_of_one_turn_match_across_what_is_said_and_called(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    call = {"name": "look_up", "arguments": '{"plan": "FLEX"}'}
+    message: dict[str, Any] = {"role": "assistant", "content": "One moment.", "tool_calls": [call]}
+    sample = make_batch(1, ["No."])
+    sample.conversations[sample.runs[0]["jobId"]].append(message)
+    serve(fake_api, [sample])
+
+    answer, _ = await find(mcp, "moment FLEX")
+
+    assert [(hit["turn"], hit["side"]) for hit in answer["hits"]] == [(3, "other")]
+
+
+@pytest.mark.parametrize(
+    ("listed", "row", "is_whole"),
+    [
+        (lambda runs: runs, "0 of 1 failed, 0 of 1 passed", True),
+        (lambda runs: [], "2 not searched", False),
+        (lambda runs: runs[:1], "0 of 1 passed, 1 not searched", False),
+        (lambda runs: [runs[0], None], "0 of 1 passed, 1 not searched", False),
+        (lambda runs: [*runs, 7], "0 of 1 failed, 0 of 1 passed, 1 not searched", False),
+        (lambda runs: [runs[0], {**runs[1], "batchId": "batch_9"}], "0 of 1 passed, 1 not searched", False),
+        (lambda runs: [*runs, {**runs[1], "batchId": "batch_9"}], "0 of 1 failed, 0 of 1 passed", True),
+        (lambda runs: [None, None], "2 not searched", False),
+    ],
+    ids=["whole", "empty", "short", "null", "number", "foreign", "further foreign", "nothing readable"],
+)  # fmt: skip
+async def test_attempts_that_the_list_lacks_are_counted_as_not_searched(
+    mcp: Client, fake_api: FakeAPI, listed: Any, row: str, is_whole: bool
+) -> None:
+    first, second = make_batch(1, ["No."], ["No."]), make_batch(2, [FREE])
+    first.batch["testCases"][0]["attempt"] = 2
+    first.batch.update(successfulAttempts=1, failedAttempts=1, totalAttempts=2)
+    serve(fake_api, [first, second])
+    runs = [{**run, "conversation": first.conversations[run["jobId"]]} for run in first.runs]
+    whole = [{**run, "conversation": second.conversations[run["jobId"]]} for run in second.runs]
+    lists = {"batch_1": listed(runs), "batch_2": whole}
+    fake_api.answer("GET", "/v1/test-runs", lambda asked: page(lists[asked.query["batchId"]]))
+
+    answer, text = await find(mcp)
+
+    assert f"2026-11-01 batch_1: {row}\n" in text
+    assert ("It may begin earlier" in answer.get("hint", "")) != is_whole
+    assert answer["searchedBatchRuns"] == (1 if row == "2 not searched" else 2)
+    assert answer["firstMatch"]["batchId"] == "batch_2"
+    noted = [note for note in answer.get("notRead", []) if "field" not in note]
+    assert bool(noted) == (lists["batch_1"] != runs)
+
+
+async def test_unreadable_batch_run_may_be_the_first_match(mcp: Client, fake_api: FakeAPI) -> None:
+    batches = [make_batch(1, ["No."]), make_batch(2, [FREE])]
+    serve(fake_api, batches)
+    listed = [batches[1].batch, None, batches[0].batch]
+    fake_api.answer("GET", "/v1/batch-runs", page(listed, totalCount=3))
+
+    answer, _ = await find(mcp)
+
+    assert "It may begin earlier" in answer["hint"]

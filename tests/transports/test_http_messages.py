@@ -7,7 +7,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from sigmamind_mcp.transports.http_messages import MAX_BATCH_ERRORS
+from sigmamind_mcp.transports.http_messages import (
+    MAX_BATCH_ERRORS,
+    NO_JSON_TYPE,
+    SERVED_REVISIONS,
+)
 from tests.conftest import KEY
 from tests.support.fake_api import FakeAPI
 from tests.support.processes import Served
@@ -106,3 +110,42 @@ def test_messages_of_a_stream_are_checked_too(server: Served) -> None:
     assert (batch.status_code, batch.json()[0]["error"]["message"]) == (400, BATCHES)
     assert marked.status_code == 202
     assert json.loads(answer.removeprefix(b"data: ")) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/jsonx", "application/vnd.api+json", "json", ";"]
+)
+def test_body_of_another_type_is_refused_in_our_words(
+    server: Served, fake_api: FakeAPI, content_type: str
+) -> None:
+    headers = {**HEADERS, "Content-Type": content_type}
+
+    response = httpx2.post(f"{server.url}/mcp", content=json.dumps(CALL), headers=headers)
+
+    assert (response.status_code, response.json()) == (415, {"error": NO_JSON_TYPE})
+    assert fake_api.asked == []
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=UTF-8", "Application/JSON", "application/json ;a=b"]
+)
+def test_json_type_is_read_in_any_form(server: Served, content_type: str) -> None:
+    headers = {**HEADERS, "Content-Type": content_type}
+
+    response = httpx2.post(f"{server.url}/mcp", content=json.dumps(PING), headers=headers)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("revision", ["1999-01-01", "2027-01-01", "latest", "2025-6-18"])
+@pytest.mark.parametrize("message", [CALL, PING, {**PING, "id": "a", "params": {"_meta": {}}}])
+def test_revision_that_is_not_served_is_refused_with_those_that_are(
+    server: Served, fake_api: FakeAPI, message: dict[str, Any], revision: str
+) -> None:
+    refusal = refused(server, json.dumps(message).encode(), **{"MCP-Protocol-Version": revision})
+
+    error = refusal["error"]
+    assert (refusal["id"], error["code"]) == (message["id"], -32022)
+    assert "MCP-Protocol-Version" in error["message"]
+    assert all(served in error["message"] for served in SERVED_REVISIONS)
+    assert revision not in error["message"] and fake_api.asked == []
