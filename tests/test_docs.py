@@ -13,12 +13,12 @@ from mcp import Client
 
 from sigmamind_mcp.api.models import KNOWN_LLM_MODELS
 from sigmamind_mcp.cli import ENVIRONMENT
+from sigmamind_mcp.insight.attempts_needed import compute_worse_power, find_attempts_for_rates
+from sigmamind_mcp.insight.decisions import PROOF_SHARE
 from sigmamind_mcp.insight.statistics import (
     ALPHA,
     Counts,
-    compute_power,
     compute_wilson_interval,
-    find_attempts_to_settle,
 )
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from sigmamind_mcp.protocol.instructions import write_instructions
@@ -77,15 +77,20 @@ def test_guide_on_attempts_has_the_figures_of_the_statistics() -> None:
     ):
         interval = compute_wilson_interval(Counts(int(passed), int(decided)))
         assert (round(interval.low * 100), round(interval.high * 100)) == (int(low), int(high))
-    rows = re.findall(r"^\| (\d+) \| (\d+) % \| (\d+) % \|$", guide, re.M)
-    for attempts, large, small in rows:
-        assert round(compute_power(0.95, 0.40, int(attempts), ALPHA) * 100) == int(large)
-        assert round(compute_power(0.90, 0.70, int(attempts), ALPHA) * 100) == int(small)
-    assert (
-        len(rows) == 5
-        and "about 70 a side" in guide
-        and find_attempts_to_settle(0.90, 0.70, ALPHA) == 69
-    )
+    rows = re.findall(r"^\| (\d+) \| (\d+) % \| (\d+) % \| (\d+) % \|$", guide, re.M)
+    drops = ((0.95, 0.40), (0.90, 0.50), (0.90, 0.70))
+    for attempts, *shares in rows:
+        for (higher, lower), share in zip(drops, shares, strict=True):
+            power = compute_worse_power(higher, lower, int(attempts), int(attempts), ALPHA)
+            assert round(power * 100) == int(share)
+    needed = re.findall(r"^\| (\d+) cases? \| (\d+) \| (\d+) \| (\d+) \|$", guide, re.M)
+    for cases, *sizes in needed:
+        for (higher, lower), size in zip(drops, sizes, strict=True):
+            plan = find_attempts_for_rates(
+                higher, lower, alpha=ALPHA * PROOF_SHARE, cases=int(cases)
+            )
+            assert plan.attempts == int(size)
+    assert (len(rows), len(needed)) == (5, 3)
 
 
 def test_every_requirement_has_a_figure_and_tests_with_its_number() -> None:

@@ -45,6 +45,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "search_test_runs": ("GET", "/v1/test-runs"),
     "diagnose_batch_run": ("GET", "/v1/test-runs"),
     "compare_batch_runs": ("GET", "/v1/batch-runs/b2"),
+    "get_test_case_history": ("GET", "/v1/test-runs"),
     "read_test_runs": ("GET", "/v1/test-runs/j1"),
 }
 """Each tool with the operation whose answer is mutated for it."""

@@ -82,6 +82,9 @@ READS: list[tuple[str, dict[str, Any]]] = [
     ("diagnose_batch_run", IN_BATCH),
     ("diagnose_batch_run", {**IN_BATCH, "jobIds": ["j1", "j3"]}),
     ("compare_batch_runs", {"agentId": "a", "baseBatchId": "b1", "candidateBatchId": "b2"}),
+    ("compare_batch_runs", {"agentId": "a", "baseline": "recent", "candidateBatchIds": ["b2"]}),
+    ("get_test_case_history", {"agentId": "a"}),
+    ("get_test_case_history", {"agentId": "a", "testCaseId": "t1", "batchIds": ["b1", "b2"]}),
     ("read_test_runs", IN_BATCH),
     ("read_test_runs", {**IN_BATCH, "jobIds": ["j1", "j3"]}),
     (

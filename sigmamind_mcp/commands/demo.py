@@ -26,11 +26,11 @@ VERDICT_COLOURS = {"passed": "green", "failed": "red"}
 ALPHA = 0.05
 GROUPS_PRINTED = 4
 QUOTES_PRINTED = 3
-CHANGES_IN_WORDS = {
-    "regressed": "worse, and not by chance",
-    "improved": "better, and not by chance",
-    "changed, not proven": "different, but perhaps by chance",
-    "unchanged": "the same",
+LEVELS_IN_WORDS = {
+    "proven": "worse, and not by chance",
+    "suspect": "worse, probably not by chance",
+    "open": "looks worse, but perhaps by chance",
+    "not shown": "no drop is shown",
 }
 
 TEST_CASE = {
@@ -210,20 +210,19 @@ async def _show_comparison(session: DemoSession) -> None:
     session.console.print("\nAnother agent in the sandbox got worse:")
     answer = await session.call_tool("compare_batch_runs", {**agent, **ids})
     for row in answer["testCases"]:
-        change = CHANGES_IN_WORDS.get(row["change"], row["change"])
+        level = LEVELS_IN_WORDS[row["level"]]
         before, now = _format_rate(row["base"]), _format_rate(row["candidate"])
         session.print_indented(
-            f"{row['label']}: {change}. {before} passed before, {now} now"
-            f" (p {row['adjustedP']:.2g})."
+            f"{row['label']}: {level}. {before} passed before, {now} now (p {row['p']:.2g})."
         )
     chance = "and not by chance" if answer["p"] <= ALPHA else "but perhaps by chance"
     session.print_indented(
         f"All test cases together: {answer['direction']}, {chance} (p {answer['p']:.2g})."
     )
     session.print_indented(
-        "p is the probability of such a difference by chance alone. For one test case it is"
-        " adjusted to the number of test cases; for all together it comes from the exact"
-        " Cochran-Mantel-Haenszel test."
+        "p is the probability of such a difference by chance alone. With several test cases, each"
+        " needs a smaller one; for all together it comes from the exact Cochran-Mantel-Haenszel"
+        " test."
     )
 
 

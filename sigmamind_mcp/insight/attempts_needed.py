@@ -8,6 +8,7 @@ from sigmamind_mcp.insight.distributions import find_normal_quantile, list_binom
 from sigmamind_mcp.insight.exact_tests import (
     MAX_BOSCHLOO_SIZE,
     RateTest,
+    compute_fisher_tail,
     find_rejection_region,
 )
 from sigmamind_mcp.insight.statistics import ALPHA, Counts
@@ -51,7 +52,12 @@ class BarDecision(NamedTuple):
 
 
 def find_attempts_for_counts(
-    base: Counts, candidate: Counts, *, alpha: float = ALPHA, cases: int = 1
+    base: Counts,
+    candidate: Counts,
+    *,
+    alpha: float = ALPHA,
+    cases: int = 1,
+    exact_up_to: int = MAX_BOSCHLOO_SIZE,
 ) -> AttemptsNeeded | None:
     """Return the attempts that would show the observed difference, if it is the true one.
 
@@ -63,23 +69,30 @@ def find_attempts_for_counts(
     if base.rate == candidate.rate:
         return None
     rates = [(side.passed + 0.5) / (side.decided + 1) for side in (base, candidate)]
-    return find_attempts_for_rates(max(rates), min(rates), alpha=alpha, cases=cases)
+    return find_attempts_for_rates(
+        max(rates), min(rates), alpha=alpha, cases=cases, exact_up_to=exact_up_to
+    )
 
 
 def find_attempts_for_rates(
-    higher_rate: float, lower_rate: float, *, alpha: float = ALPHA, cases: int = 1
+    higher_rate: float,
+    lower_rate: float,
+    *,
+    alpha: float = ALPHA,
+    cases: int = 1,
+    exact_up_to: int = MAX_BOSCHLOO_SIZE,
 ) -> AttemptsNeeded:
     """Return the fewest attempts on each side that show such a drop in four of five comparisons.
 
-    Up to 200 on each side it is exact: the first number with that power, which a few larger ones
-    can miss again. Above that it is an approximation for Fisher's test.
+    Up to 200 on each side, or `exact_up_to`, it is exact: the first number with that power, which
+    a few larger ones can miss again. Above that it is an approximation for Fisher's test.
 
     Raises: ValueError if the rates are not in order.
     """
     if not 0 <= lower_rate < higher_rate <= 1:
         raise ValueError("the lower rate must be below the higher one, both from 0 to 1")
     share = alpha / cases
-    attempts = _search_exact(higher_rate, lower_rate, share)
+    attempts = _search_exact(higher_rate, lower_rate, share, exact_up_to)
     test: RateTest = "Boschloo"
     if attempts is None:
         test = "Fisher"
@@ -94,6 +107,24 @@ def find_attempts_for_rates(
         lower_rate,
         cases,
     )
+
+
+def find_smallest_drop(base: Counts, candidate_decided: int, alpha: float) -> float | None:
+    """Return a drop of the pass rate that Fisher's one-sided test shows at level `alpha`.
+
+    A difference of rates from 0 to 1, the smallest such; None if these attempts cannot show any.
+    Boschloo's p value is never above Fisher's, so it shows this drop too.
+
+    Formula: base rate - x / candidate_decided, for the largest x with p <= alpha.
+    """
+    low, high = -1, candidate_decided
+    while high - low > 1:
+        passed = (low + high) // 2
+        if compute_fisher_tail(base, Counts(passed, candidate_decided)) <= alpha:
+            low = passed
+        else:
+            high = passed
+    return None if low < 0 else base.rate - low / candidate_decided
 
 
 @lru_cache(maxsize=1_024)
@@ -184,12 +215,12 @@ def _compute_expected_attempts(steps: _Steps, rate: float) -> float:
     return expected
 
 
-def _search_exact(higher_rate: float, lower_rate: float, alpha: float) -> int | None:
-    """Return the first number of attempts with the wanted power; None above 200."""
+def _search_exact(higher_rate: float, lower_rate: float, alpha: float, most: int) -> int | None:
+    """Return the first number of attempts with the wanted power; None above `most`."""
     # Exact power can fall when the attempts grow, so each number is tried, from 0.7 times the
     # approximation on: over a grid of rates and levels, the exact number is at least 0.79 times it.
     estimate = _approximate_attempts(higher_rate, lower_rate, alpha, correct=False)
-    for attempts in range(max(1, int(0.7 * estimate)), MAX_BOSCHLOO_SIZE + 1):
+    for attempts in range(max(1, int(0.7 * estimate)), most + 1):
         power = compute_worse_power(higher_rate, lower_rate, attempts, attempts, alpha)
         if power >= WANTED_POWER:
             return attempts

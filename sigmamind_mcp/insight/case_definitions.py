@@ -62,6 +62,11 @@ def find_differences(base: TestCase, candidate: TestCase) -> tuple[str, ...]:
     return tuple(name for name, (before, after) in fields.items() if _differ(before, after))
 
 
+def list_defining(fields: Iterable[str]) -> list[str]:
+    """Return those of the fields that make a test case another test."""
+    return [field for field in fields if field in DEFINING_FIELDS]
+
+
 def find_edits(base: TestCase, candidate: TestCase) -> list[DefinitionEdit]:
     """Return the places where fields differ, in the order of `find_differences`.
 

@@ -4,6 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sigmamind_mcp.api.models import TestCase
+from sigmamind_mcp.insight.batch_sides import CaseSide, Side
+from sigmamind_mcp.insight.case_definitions import (
+    find_differences,
+    has_definition,
+    list_defining,
+)
 from sigmamind_mcp.insight.intervals import compute_suite_interval
 from sigmamind_mcp.insight.pass_k import (
     PASS_K,
@@ -21,6 +28,36 @@ from sigmamind_mcp.insight.rate_series import (
     find_change_point,
 )
 from sigmamind_mcp.insight.statistics import Counts, Interval, adjust_p_values
+
+
+class CaseEdit(NamedTuple):
+    """A test case before and after an edit, and the defining fields that differ."""
+
+    before: TestCase
+    after: TestCase
+    fields: list[str]
+
+
+@dataclass(frozen=True)
+class CaseTrace:
+    """One test case in its batch runs, oldest first.
+
+    `places` are those of its batch runs in the given order; `edits` has those in which its
+    definition or model differs from the one before.
+    """
+
+    places: list[int]
+    runs: list[CaseSide]
+    edits: dict[int, CaseEdit]
+
+    @property
+    def series(self) -> list[Counts]:
+        return [run.counts for run in self.runs]
+
+    @property
+    def since(self) -> int:
+        """The entry of the first batch run since the last edit."""
+        return self.places.index(max(self.edits)) if self.edits else 0
 
 
 @dataclass(frozen=True)
@@ -52,16 +89,50 @@ class SuiteHistory:
     consistency: Consistency
 
 
-def summarize_case_history(series: Sequence[Counts]) -> CaseHistory:
-    """Summarize the counts of one test case, one entry for each batch run, oldest first."""
-    pooled = add_counts(series)
+def trace_cases(sides: Sequence[Side]) -> dict[str, CaseTrace]:
+    """Follow each test case through the batch runs, oldest first; without those without cases."""
+    names = dict.fromkeys(name for side in sides for name in side.cases)
+    return {name: _trace_case(name, sides) for name in names}
+
+
+def _trace_case(name: str, sides: Sequence[Side]) -> CaseTrace:
+    places: list[int] = []
+    runs: list[CaseSide] = []
+    edits: dict[int, CaseEdit] = {}
+    last: TestCase | None = None
+    for place, side in enumerate(sides):
+        run = side.cases.get(name)
+        if run is None:
+            continue
+        fields = list_defining(find_differences(last, run.case)) if last else []
+        if fields and last:
+            edits[place] = CaseEdit(last, run.case, fields)
+        if last is None or has_definition(run.case):
+            last = run.case
+        places.append(place)
+        runs.append(run)
+    return CaseTrace(places, runs, edits)
+
+
+def summarize_case_history(series: Sequence[Counts], *, since: int = 0) -> CaseHistory:
+    """Summarize the counts of one test case, one entry for each batch run, oldest first.
+
+    The pooled rate and pass^k are those from entry `since` on.
+    """
+    pooled = add_counts(series[since:])
     estimates = {k: compute_pass_k(pooled, k) for k in PASS_K}
     known = {k: rate for k, rate in estimates.items() if rate is not None}
     return CaseHistory(pooled, compute_trend(series), find_change_point(series), known)
 
 
-def summarize_suite_history(cases: Sequence[Sequence[Counts]]) -> SuiteHistory:
-    """Summarize the counts of all test cases; each has its own batch runs, oldest first."""
+def summarize_suite_history(
+    cases: Sequence[Sequence[Counts]], since: Sequence[int] = ()
+) -> SuiteHistory:
+    """Summarize the counts of all test cases; each has its own batch runs, oldest first.
+
+    The totals are those from entry `since` of each case on.
+    """
+    starts = since or [0] * len(cases)
     changes = [find_change_point(series) for series in cases]
     adjusted = adjust_p_values([change.p if change else 1.0 for change in changes])
     ranked = [
@@ -69,7 +140,7 @@ def summarize_suite_history(cases: Sequence[Sequence[Counts]]) -> SuiteHistory:
         for place, (change, p) in enumerate(zip(changes, adjusted, strict=True))
     ]
     ranked.sort(key=lambda case: (case.adjusted_p, -_measure_change(case.change_point)))
-    totals = [add_counts(series) for series in cases]
+    totals = [add_counts(series[start:]) for series, start in zip(cases, starts, strict=True)]
     return SuiteHistory(
         ranked,
         add_counts(totals),

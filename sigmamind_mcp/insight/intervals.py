@@ -5,10 +5,15 @@ from collections.abc import Sequence
 
 from sigmamind_mcp.insight.distributions import (
     find_beta_quantile,
-    find_normal_quantile,
     find_t_quantile,
 )
-from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
+from sigmamind_mcp.insight.statistics import (
+    Counts,
+    Interval,
+    Z,
+    compute_score_interval,
+    compute_wilson_interval,
+)
 
 CONFIDENCE = 0.95
 
@@ -58,20 +63,6 @@ def compute_suite_interval(cases: Sequence[Counts]) -> Interval:
     independent = total.decided * total.rate * (1 - total.rate)
     effect = max(1.0, variance / independent) if independent else 1.0
     # Few cases say little about their own variance, so the interval is that of Student's t.
-    z = find_normal_quantile((1 + CONFIDENCE) / 2)
     if effect > 1:
-        effect *= (find_t_quantile((1 + CONFIDENCE) / 2, freedom) / z) ** 2
-    return _compute_score_interval(total.rate, total.decided / effect, z)
-
-
-def _compute_score_interval(rate: float, attempts: float, z: float) -> Interval:
-    """Return Wilson's interval for a number of attempts that need not be whole."""
-    # The upper bound is 1 minus the lower bound of the failures, so that 0 and 1 are exact.
-    low = _compute_score_bound(rate, attempts, z)
-    return Interval(low, 1 - _compute_score_bound(1 - rate, attempts, z))
-
-
-def _compute_score_bound(rate: float, attempts: float, z: float) -> float:
-    share = z * z / attempts
-    margin = math.sqrt(rate * (1 - rate) * share + share * share / 4)
-    return max(0.0, (rate + share / 2 - margin) / (1 + share))
+        effect *= (find_t_quantile((1 + CONFIDENCE) / 2, freedom) / Z) ** 2
+    return compute_score_interval(total.passed / effect, total.decided / effect)

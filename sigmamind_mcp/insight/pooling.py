@@ -8,6 +8,7 @@ trace in the API, so it can only be seen as a change of the rate.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Literal
 
 from sigmamind_mcp.insight.rate_series import (
@@ -23,6 +24,7 @@ CHANGE_POINT_LIMIT = 0.05
 HOMOGENEITY_LIMIT = 0.1
 
 NotPooled = Literal[
+    "date unknown",
     "not before the candidate",
     "another definition or model",
     "older than 90 days",
@@ -41,7 +43,7 @@ class KnownRun:
     """
 
     batch_id: str
-    created: datetime
+    created: datetime | None
     counts: Counts
     is_same: bool = True
 
@@ -55,9 +57,15 @@ class Baseline:
     left_out: tuple[tuple[KnownRun, NotPooled], ...]
 
 
-def pool_known_runs(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
-    """Pool the batch runs of one test case that were created before the candidate."""
-    ordered = sorted(runs, key=lambda run: run.created)
+def pool_known_runs(runs: Sequence[KnownRun], *, before: datetime | None) -> Baseline:
+    """Pool the batch runs of one test case, in their order if a date is missing.
+
+    Only those of the 90 days before `before` are pooled; None pools those of any date.
+    """
+    ordered = list(runs)
+    dates = [run.created for run in runs if run.created]
+    if len(dates) == len(runs):
+        ordered = [run for _, run in sorted(zip(dates, runs, strict=True), key=itemgetter(0))]
     left_out: list[tuple[KnownRun, NotPooled]] = []
     usable: list[KnownRun] = []
     for run in ordered:
@@ -75,17 +83,19 @@ def pool_known_runs(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
     alike = _drop_until_alike(constant)
     different = constant[: len(constant) - len(alike)]
     left_out += [(run, "rate differs from the later ones") for run in different]
-    left_out.sort(key=lambda entry: entry[0].created)
+    left_out.sort(key=lambda entry: ordered.index(entry[0]))
     counts = add_counts([run.counts for run in alike])
     return Baseline(counts, tuple(alike), tuple(left_out))
 
 
-def _find_reason(run: KnownRun, before: datetime) -> NotPooled | None:
-    if run.created >= before:
+def _find_reason(run: KnownRun, before: datetime | None) -> NotPooled | None:
+    if before and not run.created:
+        return "date unknown"
+    if before and run.created and run.created >= before:
         return "not before the candidate"
     if not run.is_same:
         return "another definition or model"
-    if before - run.created > MAX_AGE:
+    if before and run.created and before - run.created > MAX_AGE:
         return "older than 90 days"
     if not run.counts.decided:
         return "no decided attempts"

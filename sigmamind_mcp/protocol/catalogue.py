@@ -19,6 +19,7 @@ from sigmamind_mcp.tools import (
     compare,
     diagnose,
     drafts,
+    history,
     launch,
     read_runs,
     runs,
@@ -147,5 +148,16 @@ TOOLS = (
         takes_context=True,
         seconds=LONG_CALL_SECONDS,
     ),
-    Tool(compare.compare_batch_runs, "Compare batch runs", seconds=LONG_CALL_SECONDS),
+    Tool(
+        compare.compare_batch_runs,
+        "Compare batch runs",
+        takes_context=True,
+        seconds=LONG_CALL_SECONDS,
+    ),
+    Tool(
+        history.get_test_case_history,
+        "History of test cases",
+        takes_context=True,
+        seconds=LONG_CALL_SECONDS,
+    ),
 )

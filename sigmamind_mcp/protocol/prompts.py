@@ -93,9 +93,9 @@ def check_regression(args: CheckRegression, *, read_only: bool) -> str:
 Judge whether the SigmaMind agent {args.agent_id} got worse since batch run {args.base_batch_id}.
 
 1. {_find_candidate(args, read_only=read_only)}
-2. compare_batch_runs. Only *regressed* and *improved* are proven. For *changed, not proven* give
-   the attempts that would prove it; for *definition changed* say what was edited, since that test
-   no longer measures the same.
+2. compare_batch_runs. Only *proven* and *suspect* are changes. For *open* cases give the attempts
+   that another batch run of them makes; for *definition changed* say what was edited, since that
+   test no longer measures the same. baseline recent in place of the base knows more.
 3. For each regressed case diagnose_batch_run of the candidate, and read_test_runs of a passed base
    run with a failed candidate run: the turn where they diverge. search_test_runs for what the agent
    says there tells since which batch run it does so.

@@ -1,102 +1,251 @@
-"""Compare two batch runs."""
+"""Compare batch runs."""
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+import anyio
 import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.listings import Listing
-from sigmamind_mcp.api.models import TestRun
-from sigmamind_mcp.api.run_reading import drop_conversation, list_complete_runs, read_runs
+from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS
 from sigmamind_mcp.concurrency import gather_errors, require_results
-from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, NotOffered
+from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.baselines import BaseRuns, LeftOut
+from sigmamind_mcp.insight.batch_sides import Side, order_by_date
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit, find_edits
 from sigmamind_mcp.insight.comparison import (
-    WORST_FIRST,
     CaseChange,
     Comparison,
-    Side,
-    build_side_from_counters,
-    build_side_from_runs,
+    Total,
     compare_sides,
     pick_pair_to_read,
 )
+from sigmamind_mcp.insight.decisions import LEVELS
+from sigmamind_mcp.insight.error_rates import MAX_LOOKS, Question
 from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items
+from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import ForAgent, Id
+from sigmamind_mcp.tools.batch_run_walk import BATCH_RUNS_AT_ONCE, walk_batch_runs
+from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.comparison_answer import (
+    POOLING_CAVEAT,
     CaseChangeRow,
     ComparedBatchRuns,
+    define_levels,
+    group_left_out,
     keep_counts,
+    name_change,
     round_p,
 )
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
-from sigmamind_mcp.tools.parts import JobIds, Rate
-from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
+from sigmamind_mcp.tools.parts import JobIds, SuiteRate
+from sigmamind_mcp.tools.search_scope import list_newest_batch_runs
+from sigmamind_mcp.tools.side_reading import ReadSide, read_side, read_side_by_id
+from sigmamind_mcp.tools.unread_notes import NotRead
+
+MAX_POOLED = 30
+MAX_LISTED = 100
+BASELINE_SECONDS = 25.0
+
+BatchIds = Annotated[list[Id], Field(max_length=MAX_POOLED), list_of("batch run ids")]
 
 
 class CompareBatchRuns(ForAgent):
-    base_batch_id: Annotated[Id, Field(description="The earlier one, from list_batch_runs.")]
-    candidate_batch_id: Annotated[Id, Field(description="The one to judge against it.")]
-    base_job_ids: Annotated[
-        JobIds, Field(description="Base test runs, if the API cannot list them.")
-    ] = []
-    candidate_job_ids: Annotated[
-        JobIds, Field(description="Candidate test runs, if the API cannot list them.")
-    ] = []
+    base_batch_id: Annotated[Id, Field(description="The earlier one, from list_batch_runs.")] = ""
+    base_batch_ids: Annotated[BatchIds, Field(description="Or several, pooled.")] = []
+    baseline: Annotated[Literal["recent"] | None, Field(description="Or all alike before it.")] = (
+        None
+    )
+    candidate_batch_id: Id = ""
+    candidate_batch_ids: Annotated[BatchIds, Field(description="Or several, oldest first.")] = []
+    question: Question = "regression"
+    looks: Annotated[
+        int,
+        Field(ge=1, le=MAX_LOOKS, description="Planned before the first."),
+        NotBool,
+    ] = 1
+    base_job_ids: Annotated[JobIds, Field(description="If the API lists none.")] = []
+    candidate_job_ids: JobIds = []
     cursor: Cursor = ""
 
 
-async def compare_batch_runs(args: CompareBatchRuns, api: SigmaMindClient) -> ComparedBatchRuns:
-    """Compare two batch runs by case: changes beyond noise, what is unproven, words edited.
+async def compare_batch_runs(
+    args: CompareBatchRuns, api: SigmaMindClient, context: CallContext
+) -> ComparedBatchRuns:
+    """Compare batch runs by case: changes beyond noise and how sure, words edited.
 
-    Use it after a change; for why attempts failed use diagnose_batch_run, for their
-    conversations read_test_runs. Reads both, no model calls. Says how many attempts would prove it.
+    Use it after a change; for why attempts failed use diagnose_batch_run, for conversations
+    read_test_runs. Reads only.
     """
-    if args.base_batch_id == args.candidate_batch_id:
-        raise InvalidArguments(
-            "baseBatchId and candidateBatchId are the same batch run; list_batch_runs shows others."
-        )
+    ids = _choose_ids(args)
     start = decode_cursor(args.cursor, "testCase")["testCase"]
-    base, candidate = await _read_batches(args, api)
+    read = await _read_batches(args, ids, api, context)
     compared = await anyio.to_thread.run_sync(
-        _compare_batches, base, candidate, start, abandon_on_cancel=True
+        _compare_batches, args, read, start, abandon_on_cancel=True
     )
     build = partial(_build_comparison, args, compared)
-    return await fit_items(len(compared.edits), build, [*base.notes, *candidate.notes])
+    return await fit_items(len(compared.edits), build, read.notes)
 
 
-class _ReadBatch(NamedTuple):
-    """One of the two batch runs, as it was read."""
+class _AskedIds(NamedTuple):
+    """The batch runs of both sides; no base if it is to be found."""
 
-    batch_id: str
-    created_date: datetime | None
-    side: Side
-    runs: list[TestRun]
+    base: list[str]
+    candidate: list[str]
+    base_name: str
+    candidate_name: str
+
+
+class _ReadBatches(NamedTuple):
+    """Both sides, oldest first, and what is known about batch runs that are not in them.
+
+    `now` is the time by the API's clock.
+    """
+
+    base: BaseRuns
+    candidates: list[Side]
+    now: datetime
+    left_out: list[LeftOut]
     notes: list[NotRead]
 
 
 class _Compared(NamedTuple):
-    """Both batch runs, and their comparison.
+    """Both sides, and their comparison.
 
     `edits` are those of each changed test case from number `start` on.
     """
 
-    base: _ReadBatch
-    candidate: _ReadBatch
+    read: _ReadBatches
     comparison: Comparison
     start: int
     edits: list[list[DefinitionEdit]]
 
 
-def _compare_batches(base: _ReadBatch, candidate: _ReadBatch, start: int) -> _Compared:
-    comparison = compare_sides(base.side, candidate.side)
+def _choose_ids(args: CompareBatchRuns) -> _AskedIds:
+    """Check which batch runs are asked for.
+
+    Raises:
+        InvalidArguments: a side is given twice or not at all, or both sides share a batch run.
+    """
+    bases = [bool(args.base_batch_id), bool(args.base_batch_ids), bool(args.baseline)]
+    if sum(bases) != 1:
+        raise InvalidArguments(
+            "Give one of baseBatchId, baseBatchIds and baseline; list_batch_runs shows batch runs."
+        )
+    if bool(args.candidate_batch_id) == bool(args.candidate_batch_ids):
+        raise InvalidArguments(
+            "Give one of candidateBatchId and candidateBatchIds; list_batch_runs shows batch runs."
+        )
+    asked = _AskedIds(
+        list(dict.fromkeys([args.base_batch_id] if args.base_batch_id else args.base_batch_ids)),
+        list(dict.fromkeys(args.candidate_batch_ids or [args.candidate_batch_id])),
+        "baseBatchId" if args.base_batch_id else "baseBatchIds",
+        "candidateBatchId" if args.candidate_batch_id else "candidateBatchIds",
+    )
+    shared = [batch_id for batch_id in asked.base if batch_id in asked.candidate]
+    if shared:
+        raise InvalidArguments(
+            f"{asked.base_name} and {asked.candidate_name} are the same batch run or share one,"
+            f" {shared[0]}; list_batch_runs shows others."
+        )
+    if 1 < args.looks < len(asked.candidate):
+        raise InvalidArguments(
+            f"candidateBatchIds has {len(asked.candidate)} batch runs, more than the looks that"
+            f" were planned, {args.looks}. Each batch run is one look."
+        )
+    _refuse_job_ids(args, asked)
+    return asked
+
+
+def _refuse_job_ids(args: CompareBatchRuns, asked: _AskedIds) -> None:
+    for name, job_ids, batch_ids in (
+        ("baseJobIds", args.base_job_ids, asked.base),
+        ("candidateJobIds", args.candidate_job_ids, asked.candidate),
+    ):
+        if job_ids and len(batch_ids) != 1:
+            raise InvalidArguments(f"{name} needs a single batch run on its side.")
+
+
+async def _read_batches(
+    args: CompareBatchRuns, ids: _AskedIds, api: SigmaMindClient, context: CallContext
+) -> _ReadBatches:
+    named = [(ids.base_name, batch_id, args.base_job_ids) for batch_id in ids.base]
+    named += [(ids.candidate_name, one, args.candidate_job_ids) for one in ids.candidate]
+    outcomes = await gather_errors(
+        [
+            partial(read_side_by_id, batch_id, args.agent_id, api, job_ids=job_ids)
+            for _, batch_id, job_ids in named
+        ],
+        limit=BATCH_RUNS_AT_ONCE,
+    )
+    for (name, batch_id, _), outcome in zip(named, outcomes, strict=True):
+        _name_refused(f"{name} {batch_id}", outcome)
+    dated = require_results(outcomes)
+    now = max(read.date for read in dated)
+    notes = [note for read in dated for note in read.value.notes]
+    sides = [read.value.side for read in dated]
+    base = BaseRuns(order_by_date(sides[: len(ids.base)]))
+    asked = _ReadBatches(base, order_by_date(sides[len(ids.base) :]), now, [], notes)
+    return await _add_recent(args, asked, api, context) if args.baseline else asked
+
+
+def _name_refused(named: str, outcome: object) -> None:
+    """Raise a 403 or 404 that names the argument that caused it."""
+    if isinstance(outcome, NotAllowed | NotFound):
+        raise type(outcome)(
+            f"{named}: {outcome}", status=outcome.status, upstream=outcome.upstream
+        ) from outcome
+
+
+async def _add_recent(
+    args: CompareBatchRuns, asked: _ReadBatches, api: SigmaMindClient, context: CallContext
+) -> _ReadBatches:
+    """Read the last batch runs before the first candidate."""
+    dates = [side.created for side in asked.candidates if side.created]
+    if not dates:
+        raise InvalidArguments(
+            "The candidate shows no date, so what came before is unknown. Name baseBatchIds."
+        )
+    before = min(dates)
+    deadline = anyio.current_time() + BASELINE_SECONDS
+    scope = await list_newest_batch_runs(args.agent_id, api, count=MAX_LISTED, known_total=0)
+    earlier = [run for run in scope.batch_runs if run.created_date and run.created_date < before]
+    chosen = earlier[-MAX_POOLED:]
+    outcomes = await walk_batch_runs(
+        chosen,
+        partial(read_side, agent_id=args.agent_id, api=api),
+        context.report_progress,
+        deadline=deadline,
+        done="read",
+    )
+    sides: list[Side] = []
+    left_out: list[LeftOut] = []
+    notes = [*asked.notes, *scope.notes]
+    for run, outcome in zip(chosen, outcomes, strict=True):
+        batch_id = run.batch_id or ""
+        if not isinstance(outcome, ReadSide):
+            left_out.append(LeftOut(batch_id, outcome))
+            continue
+        notes += outcome.notes
+        if outcome.side.is_by_case:
+            sides.append(outcome.side)
+        else:
+            left_out.append(LeftOut(batch_id, "test cases not shown"))
+    is_listed = scope.total is not None and len(scope.batch_runs) >= scope.total
+    is_complete = is_listed and len(chosen) == len(earlier) and not left_out
+    base = BaseRuns(sides, is_recent=True, is_complete=is_complete)
+    return asked._replace(base=base, left_out=left_out, notes=notes)
+
+
+def _compare_batches(args: CompareBatchRuns, read: _ReadBatches, start: int) -> _Compared:
+    comparison = compare_sides(read.base, read.candidates, question=args.question, looks=args.looks)
     edits = list(map(_list_edits, comparison.changes[start:]))
-    return _Compared(base, candidate, comparison, start, edits)
+    return _Compared(read, comparison, start, edits)
 
 
 def _list_edits(change: CaseChange) -> list[DefinitionEdit]:
@@ -105,117 +254,166 @@ def _list_edits(change: CaseChange) -> list[DefinitionEdit]:
     return find_edits(change.base.case, change.candidate.case)
 
 
-async def _read_batches(
-    args: CompareBatchRuns, api: SigmaMindClient
-) -> tuple[_ReadBatch, _ReadBatch]:
-    read = partial(_read_batch, agent_id=args.agent_id, api=api)
-    outcomes = await gather_errors(
-        [
-            partial(read, args.base_batch_id, args.base_job_ids),
-            partial(read, args.candidate_batch_id, args.candidate_job_ids),
-        ]
-    )
-    _name_refused_side(args, outcomes)
-    base, candidate = require_results(outcomes)
-    return base, candidate
-
-
-def _name_refused_side(args: CompareBatchRuns, outcomes: Sequence[object]) -> None:
-    """Raise a 403 or 404 that names the argument that caused it; of two, the first."""
-    sides = (
-        ("baseBatchId", args.base_batch_id),
-        ("candidateBatchId", args.candidate_batch_id),
-    )
-    for (name, batch_id), outcome in zip(sides, outcomes, strict=True):
-        if isinstance(outcome, NotAllowed | NotFound):
-            message = f"{name} {batch_id}: {outcome}"
-            raise type(outcome)(
-                message, status=outcome.status, upstream=outcome.upstream
-            ) from outcome
-
-
-async def _read_batch(
-    batch_id: str, job_ids: Sequence[str], *, agent_id: str, api: SigmaMindClient
-) -> _ReadBatch:
-    batch_run, _ = await api.get_batch_run(batch_id, agent_id)
-    notes = note_record("batch run", batch_run, batch_id)
-    try:
-        listing = await _list_side_runs(batch_id, job_ids, agent_id, api)
-    except NotOffered:
-        side = build_side_from_counters(batch_run)
-        return _ReadBatch(batch_id, batch_run.created_date, side, [], notes)
-    runs = listing.items
-    side = build_side_from_runs(batch_run, runs, unreadable_count=listing.unread_count)
-    notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
-    return _ReadBatch(batch_id, batch_run.created_date, side, runs, notes)
-
-
-async def _list_side_runs(
-    batch_id: str, job_ids: Sequence[str], agent_id: str, api: SigmaMindClient
-) -> Listing[TestRun]:
-    if not job_ids:
-        return await list_complete_runs(batch_id, agent_id, api, keep=drop_conversation)
-    return await read_runs(list(dict.fromkeys(job_ids)), batch_id, agent_id, api)
-
-
 def _build_comparison(
     args: CompareBatchRuns, compared: _Compared, case_count: int
 ) -> ComparedBatchRuns:
-    base, candidate, comparison = compared.base, compared.candidate, compared.comparison
+    read, comparison = compared.read, compared.comparison
     changes = comparison.changes[compared.start : compared.start + case_count]
-    tally = Counter(change.change for change in comparison.changes)
+    edits = compared.edits[:case_count]
     overall = comparison.overall
+    bases, candidates = _list_pooled(read, comparison), read.candidates
+    base_date = max((s.created for s in bases if s.created), default=None)
+    candidate_date = min((s.created for s in candidates if s.created), default=None)
+    base_ids, candidate_ids = _list_batch_ids(bases), _list_batch_ids(candidates)
+    is_pooled = len(bases) + len(candidates) > 2 or read.base.is_recent
     answer = ComparedBatchRuns(
-        base_batch_id=args.base_batch_id,
-        candidate_batch_id=args.candidate_batch_id,
-        base_created_date=base.created_date,
-        candidate_created_date=candidate.created_date,
-        base_is_newer=_is_newer(base, candidate) or None,
+        base_batch_id=base_ids[0] if len(base_ids) == 1 else None,
+        base_batch_ids=base_ids if len(base_ids) != 1 else [],
+        candidate_batch_id=candidate_ids[0] if len(candidate_ids) == 1 else None,
+        candidate_batch_ids=candidate_ids if len(candidate_ids) != 1 else [],
+        base_created_date=base_date,
+        candidate_created_date=candidate_date,
+        base_is_newer=_is_newer(base_date, candidate_date) or None,
         agent_id=args.agent_id,
+        question=comparison.question,
+        look=comparison.look,
+        looks=comparison.looks,
+        alpha=float(f"{comparison.alpha:.3g}"),
+        levels=define_levels(comparison) if comparison.overall.separates_mix else {},
         p=round_p(overall.p),
+        p_is_approximate=None if overall.is_exact else True,
         separates_mix=overall.separates_mix,
-        mix_differs=comparison.mix_differs or None,
-        undecided=keep_counts(base.side.undecided, candidate.side.undecided),
-        unassigned=keep_counts(base.side.unassigned, candidate.side.unassigned),
+        mix_differs=overall.mix_differs or None,
+        undecided=keep_counts(*comparison.undecided),
+        unassigned=keep_counts(
+            sum(side.unassigned for side in bases), sum(side.unassigned for side in candidates)
+        ),
         compared=comparison.compared,
-        could_prove=comparison.could_prove,
+        counted=comparison.counted,
+        could_prove=comparison.could_call,
         definitions_unknown=comparison.definitions_unknown or None,
-        counts={change: tally[change] for change in WORST_FIRST if tally[change]},
-        definitions_from={"base": base.side.definitions, "candidate": candidate.side.definitions},
+        counts=dict(Counter(map(name_change, comparison.changes))),
+        level_counts=_count_levels(comparison),
+        open_attempts=_count_open_attempts(comparison),
+        definitions_from={"base": _name_sources(bases), "candidate": _name_sources(candidates)},
+        not_pooled=group_left_out(_list_left_out(read, comparison, base_ids)),
+        pooling=POOLING_CAVEAT if is_pooled else None,
         test_case_count=len(comparison.changes),
-        test_cases=list(map(CaseChangeRow.of, changes, compared.edits)),
+        test_cases=[
+            CaseChangeRow.of(change, own_edits, comparison.looks)
+            for change, own_edits in zip(changes, edits, strict=True)
+        ],
     )
     if overall.p is not None:
-        answer.base = Rate.of(overall.base)
-        answer.candidate = Rate.of(overall.candidate)
+        answer.base, answer.candidate = _show_total(overall.base), _show_total(overall.candidate)
         answer.direction = overall.direction
+    answer.hint = _write_open_hint(comparison)
     answer.next_calls = _list_comparison_calls(args, compared, case_count)
     return answer
 
 
-def _is_newer(base: _ReadBatch, candidate: _ReadBatch) -> bool:
-    if base.created_date is None or candidate.created_date is None:
-        return False
-    return base.created_date > candidate.created_date
+def _list_pooled(read: _ReadBatches, comparison: Comparison) -> list[Side]:
+    """Return the batch runs of the base; if they were found, those that any case uses."""
+    if not read.base.is_recent:
+        return list(read.base.sides)
+    used = {one for change in comparison.changes if change.base for one in change.base.batch_ids}
+    return [side for side in read.base.sides if side.batch_id in used]
+
+
+def _list_left_out(
+    read: _ReadBatches, comparison: Comparison, base_ids: Sequence[str]
+) -> list[LeftOut]:
+    """Return why batch runs are not pooled, also those that have none of the test cases."""
+    left_out = [*read.left_out, *comparison.left_out]
+    if read.base.is_recent:
+        known = {*base_ids, *(one.batch_id for one in left_out)}
+        others = [side.batch_id for side in read.base.sides if side.batch_id not in known]
+        left_out += [LeftOut(batch_id, "none of these test cases") for batch_id in others]
+    return left_out
+
+
+def _list_batch_ids(sides: Sequence[Side]) -> list[str]:
+    return [side.batch_id for side in sides]
+
+
+def _show_total(total: Total) -> SuiteRate:
+    return SuiteRate.of(total.counts, total.interval).add_bounds(total.undecided)
+
+
+def _is_newer(base: datetime | None, candidate: datetime | None) -> bool:
+    return base is not None and candidate is not None and base > candidate
+
+
+def _name_sources(sides: Sequence[Side]) -> str:
+    return " and ".join(sorted({side.definitions for side in sides}, reverse=True)) or "nowhere"
+
+
+def _count_levels(comparison: Comparison) -> dict[str, int]:
+    tally = Counter(change.level for change in comparison.changes if change.p is not None)
+    return {level: tally[level] for level in LEVELS if tally[level]}
+
+
+def _count_open_attempts(comparison: Comparison) -> int | None:
+    """Return how many attempts the open cases ask for; None if one does not say."""
+    attempts = [change.case.attempt for change in comparison.open_cases]
+    known = [number for number in attempts if number is not None]
+    return sum(known) if known and len(known) == len(attempts) else None
+
+
+def _write_open_hint(comparison: Comparison) -> str | None:
+    if not comparison.open_cases:
+        return None
+    if comparison.look < comparison.looks:
+        return (
+            "To decide the open cases, run them again, then compare with the new batch run added"
+            " to candidateBatchIds, and the same base, question and looks."
+        )
+    return (
+        "This was the last planned look. If the open cases are run again, compare the new batch"
+        " run alone: added here, it would exceed the stated error rates."
+    )
 
 
 def _list_comparison_calls(
     args: CompareBatchRuns, compared: _Compared, case_count: int
 ) -> list[NextCall]:
-    base, candidate, comparison = compared.base, compared.candidate, compared.comparison
+    comparison = compared.comparison
     here: CallArguments = {"agentId": args.agent_id}
     calls = []
-    pair = pick_pair_to_read(comparison.changes, base.runs, candidate.runs)
+    pair = pick_pair_to_read(comparison.changes)
     if pair:
-        passed: dict[str, str | int] = {"batchId": base.batch_id, "jobId": pair.passed_job_id}
-        failed: dict[str, str | int] = {"batchId": candidate.batch_id, "jobId": pair.failed_job_id}
-        both: CallArguments = {**here, "turns": [passed, failed]}
-        calls.append(NextCall(tool="read_test_runs", arguments=both))
-    diagnosed: CallArguments = {**here, "batchId": args.candidate_batch_id}
-    calls.append(NextCall(tool="diagnose_batch_run", arguments=diagnosed))
+        turns: list[dict[str, str | int]] = [
+            {"batchId": place.batch_id, "jobId": place.job_id} for place in pair
+        ]
+        calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": turns}))
+    again = _run_open_again(args, compared)
+    if again:
+        calls.append(again)
+    newest = compared.read.candidates[-1].batch_id
+    calls.append(NextCall(tool="diagnose_batch_run", arguments={**here, "batchId": newest}))
     seen = compared.start + case_count
     if seen < len(comparison.changes):
         given = args.model_dump(by_alias=True, exclude_unset=True)
         further: CallArguments = {**given, **here, "cursor": encode_cursor(testCase=seen)}
         calls.append(NextCall(tool="compare_batch_runs", arguments=further))
     return calls
+
+
+def _run_open_again(args: CompareBatchRuns, compared: _Compared) -> NextCall | None:
+    ids = [valid_id(change.case.test_case_id) for change in compared.comparison.open_cases]
+    known = list(dict.fromkeys(filter(None, ids)))
+    if not known:
+        return None
+    again: CallArguments = {"agentId": args.agent_id, "testCases": known}
+    read = compared.read
+    if any(
+        _is_refused_again(side, known, read.now) for side in [*read.base.sides, *read.candidates]
+    ):
+        again["allowDuplicate"] = True
+    return NextCall(tool="create_batch_run", arguments=again)
+
+
+def _is_refused_again(side: Side, test_case_ids: Sequence[str], now: datetime) -> bool:
+    """Whether create_batch_run refuses these test cases, since they were started moments ago."""
+    is_recent = side.created is None or (now - side.created).total_seconds() < REMEMBERED_SECONDS
+    return is_recent and set(side.cases) == set(test_case_ids)

@@ -7,14 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.attempts_needed import AttemptsNeeded
+from sigmamind_mcp.insight.baselines import LeftOut, LeftOutReason, Obstacle
+from sigmamind_mcp.insight.batch_sides import CaseSide
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit
-from sigmamind_mcp.insight.comparison import (
-    MAX_ATTEMPTS_TO_SETTLE,
-    CaseChange,
-    Change,
-    DefinitionSource,
-    Direction,
-)
+from sigmamind_mcp.insight.comparison import CaseChange, Comparison, Direction
+from sigmamind_mcp.insight.decisions import OPEN_BELOW, PROOF_SHARE, Level, RateChange
+from sigmamind_mcp.insight.error_rates import Question
 from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.tools.answers import (
     Answer,
@@ -26,68 +25,81 @@ from sigmamind_mcp.tools.answers import (
 )
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
+    BoundedRate,
     EditShown,
     ListedEdits,
-    Rate,
+    SuiteRate,
+    format_percent,
     truncate_line,
 )
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 SideName = Literal["base", "candidate"]
 
+POOLING_CAVEAT = (
+    "Pooling assumes that each test case had one constant rate in its batch runs. A change of the"
+    " agent's prompt cannot be seen."
+)
+
+
+class PooledRate(BoundedRate):
+    """The attempts of one test case on one side."""
+
+    batch_ids: list[str] = Field(description="The batch runs that they are from, oldest first.")
+
+    @classmethod
+    def of_case(cls, side: CaseSide) -> "PooledRate":
+        rate = BoundedRate.of(side.counts).add_bounds(side.undecided)
+        return cls(**dict(rate), batch_ids=list(side.batch_ids))
+
 
 class CaseChangeRow(AnswerPart):
     test_case_id: str | None = None
     label: str
-    change: Change = Field(
-        description="regressed and improved are proven; 'changed, not proven' may be noise."
+    change: RateChange
+    level: Level = Field(description="How sure the change is; `levels` defines the words.")
+    base: PooledRate | None = None
+    candidate: PooledRate | None = None
+    p: float | None = Field(
+        default=None, description="One-sided exact test, not adjusted for the number of cases."
     )
-    base: Rate | None = None
-    candidate: Rate | None = None
-    undecided: dict[SideName, int] | None = Field(
-        default=None, description="Listed attempts of each side that show no verdict."
-    )
-    p: float | None = Field(default=None, description="Fisher's exact test, two-sided.")
-    adjusted_p: float | None = Field(
-        default=None, description="After Holm, over all cases compared."
+    called_at: int | None = Field(default=None, description="The look that called it.")
+    obstacle: Obstacle | None = Field(
+        default=None, description="Why it is not a test; without p, nothing is known of a change."
     )
     differs: list[str] = Field(
         default=[], description="Fields that are not the same in both batch runs."
     )
     edits: list[EditShown] = Field(default=[], description="The words that differ in them.")
     more_edits: int | None = Field(default=None, description="Edits that are not shown.")
-    attempts_to_settle: str | None = Field(
+    attempts_needed: str | None = Field(
         default=None,
-        description="Attempts in each batch run that would prove a change as large as the"
-        " observed one, 4 times in 5.",
+        description="For the worst three open cases: what would prove a drop like the observed.",
     )
     smallest_drop: float | None = Field(
-        default=None, description="The smallest drop of the rate these could have proven."
+        default=None, description="A drop of the rate that these attempts would have proven."
     )
 
     @classmethod
-    def of(cls, change: CaseChange, edits: Sequence[DefinitionEdit]) -> "CaseChangeRow":
-        attempts = None
-        if change.change == "changed, not proven":
-            attempts = str(change.attempts_to_settle or f"more than {MAX_ATTEMPTS_TO_SETTLE}")
-        drop = change.smallest_drop
+    def of(
+        cls, change: CaseChange, edits: Sequence[DefinitionEdit], look_count: int
+    ) -> "CaseChangeRow":
         listed = ListedEdits.of(edits)
+        needed, drop = change.attempts_needed, change.smallest_drop
         return cls(
             test_case_id=valid_id(change.case.test_case_id),
             label=truncate_line(change.case.title, LABEL_CHARACTERS),
             change=change.change,
-            base=Rate.of(change.base.counts) if change.base else None,
-            candidate=Rate.of(change.candidate.counts) if change.candidate else None,
-            undecided=keep_counts(
-                change.base.undecided if change.base else 0,
-                change.candidate.undecided if change.candidate else 0,
-            ),
+            level=change.level,
+            base=PooledRate.of_case(change.base) if change.base else None,
+            candidate=PooledRate.of_case(change.candidate) if change.candidate else None,
             p=round_p(change.p),
-            adjusted_p=round_p(change.adjusted_p),
+            called_at=change.called_at if look_count > 1 else None,
+            obstacle=change.obstacle,
             differs=list(change.differs),
             edits=listed.shown,
             more_edits=listed.more,
-            attempts_to_settle=attempts,
+            attempts_needed=_describe_needed(needed) if needed else None,
             smallest_drop=None if drop is None else round(drop, 3),
         )
 
@@ -95,59 +107,90 @@ class CaseChangeRow(AnswerPart):
     def name(self) -> str:
         return self.test_case_id or NO_ID
 
-    def lines(self) -> list[str]:
-        lines = [f"{self._describe_change()} Label: {self.label}"]
+    def lines(self, base_ids: Sequence[str], candidate_ids: Sequence[str]) -> list[str]:
+        """Write the row; batch runs are named where they are not these."""
+        lines = [f"{self._describe_change(base_ids, candidate_ids)} Label: {self.label}"]
         lines += [edit.line() for edit in self.edits]
         if self.more_edits:
             lines.append(f"    and {pluralize(self.more_edits, 'more edit')}")
         return lines
 
-    def _describe_change(self) -> str:
-        parts = [
-            f"{self.name} {self.change}: {_show_side(self.base)} to {_show_side(self.candidate)}"
-        ]
-        if self.undecided:
-            parts.append(f"undecided {_list_counts(self.undecided)}")
-        if self.p is not None and self.adjusted_p is not None:
-            parts.append(f"p {self.p:.3g}, adjusted {self.adjusted_p:.3g}")
-        if self.attempts_to_settle:
-            parts.append(
-                f"{self.attempts_to_settle} attempts in each batch run would probably prove it,"
-                " if the true rates are those observed"
-            )
-        if self.change == "unchanged":
-            parts.append(self._smallest_drop_text())
+    def _describe_change(self, base_ids: Sequence[str], candidate_ids: Sequence[str]) -> str:
+        base = _show_side(self.base, base_ids)
+        parts = [f"{self._name_change()}: {base} to {_show_side(self.candidate, candidate_ids)}"]
+        if self.p is not None:
+            parts.append(f"p {self.p:.3g}")
+            if self.obstacle:
+                parts.append(f"not a test: {self.obstacle}")
+        sides: tuple[tuple[SideName, PooledRate | None], ...] = (
+            ("base", self.base),
+            ("candidate", self.candidate),
+        )
+        for name, rate in sides:
+            bounds = rate.describe_bounds() if rate else ""
+            if bounds:
+                parts.append(f"{name} {bounds}")
+        if self.attempts_needed:
+            parts.append(self.attempts_needed)
+        if self.smallest_drop is not None:
+            points = f"{self.smallest_drop * 100:.0f}"
+            parts.append(f"a drop of {points} points would have been proven")
         if self.differs:
             parts.append(f"differs in {', '.join(self.differs)}")
         return f"{'; '.join(parts)}."
 
-    def _smallest_drop_text(self) -> str:
-        if self.smallest_drop is None:
-            return "so few attempts cannot prove any drop"
-        points = f"{self.smallest_drop * 100:.0f}"
-        return f"a drop of less than {points} points could not have been proven"
+    def _name_change(self) -> str:
+        if self.p is None:
+            return f"{self.name} {self.obstacle or self.change}"
+        called = f" at look {self.called_at}" if self.called_at else ""
+        return f"{self.name} {self.change}, {self.level}{called}"
+
+
+class NotPooledRow(AnswerPart):
+    """Batch runs whose attempts do not count, all for one reason."""
+
+    reason: LeftOutReason
+    batch_ids: list[str]
+    test_cases: int | None = Field(
+        default=None, description="For so many test cases in all; absent when for every one."
+    )
+
+    def line(self) -> str:
+        cases = f", {pluralize(self.test_cases, 'test case')} in all" if self.test_cases else ""
+        return f"{self.reason}: {', '.join(self.batch_ids)}{cases}"
 
 
 class ComparedBatchRuns(Answer):
-    """What changed between two batch runs, and what is only noise."""
+    """What changed from base to candidate, and how sure that is."""
 
-    base_batch_id: str
-    candidate_batch_id: str
-    base_created_date: Time | None = None
-    candidate_created_date: Time | None = None
+    base_batch_id: str | None = Field(default=None, description="Absent when there are several.")
+    candidate_batch_id: str | None = None
+    base_batch_ids: list[str] = Field(default=[], description="If several, oldest first.")
+    candidate_batch_ids: list[str] = []
+    base_created_date: Time | None = Field(default=None, description="Of the newest one.")
+    candidate_created_date: Time | None = Field(default=None, description="Of the oldest one.")
     base_is_newer: bool | None = Field(
         default=None, description="True when the two ids seem to be exchanged."
     )
     agent_id: str
-    base: Rate | None = Field(
+    question: Question
+    look: int = Field(description="Which of the planned looks this is.")
+    looks: int
+    alpha: float = Field(description="The level of this look, and of one direction.")
+    levels: dict[Level, str] = Field(description="What the levels of the rows mean.")
+    base: SuiteRate | None = Field(
         default=None, description="All compared test cases together; absent when there is none."
     )
-    candidate: Rate | None = None
+    candidate: SuiteRate | None = None
     direction: Direction | None = Field(
         default=None, description="worse, better or alike, case by case; proven where p is."
     )
     p: float | None = Field(
-        default=None, description="Exact Cochran-Mantel-Haenszel test over the compared cases."
+        default=None,
+        description="Exact Cochran-Mantel-Haenszel test over the compared cases, two-sided.",
+    )
+    p_is_approximate: bool | None = Field(
+        default=None, description="True above 10,000 outcomes: the normal approximation."
     )
     separates_mix: bool = Field(
         description="False when only totals were compared: the mix of cases may have changed."
@@ -158,6 +201,7 @@ class ComparedBatchRuns(Answer):
     compared: int = Field(
         description="Test cases with decided runs on both sides and an unchanged definition."
     )
+    counted: int = Field(description="Those of them that are tests, and share the level.")
     undecided: dict[SideName, int] | None = Field(
         default=None, description="Listed attempts that show no verdict; no rate counts them."
     )
@@ -168,45 +212,72 @@ class ComparedBatchRuns(Answer):
         default=None, description="Compared test cases whose edits cannot be seen."
     )
     could_prove: bool = Field(
-        description="Whether any result of so few attempts could have been proven."
+        description="Whether any result of so few attempts could have been called."
     )
     counts: dict[str, int] = Field(description="How many test cases changed in which way.")
-    definitions_from: dict[str, DefinitionSource] = Field(
+    level_counts: dict[str, int] = Field(default={}, description="How many have which level.")
+    open_attempts: int | None = Field(
+        default=None, description="Attempts that another batch run of the open cases makes."
+    )
+    definitions_from: dict[SideName, str] = Field(
         description="Where each side's definitions were read."
     )
+    not_pooled: list[NotPooledRow] = Field(
+        default=[], description="Batch runs that do not count, and why."
+    )
+    pooling: str | None = Field(default=None, description="What pooling assumes.")
     test_case_count: int
     test_cases: list[CaseChangeRow] = Field(description="Worst first.")
 
     def render(self) -> Rendered:
         before = [
             *self._dates_lines(),
+            self._plan_line(),
             *self._limits_lines(),
             self._counts_line(),
             *self._overall_lines(),
             *self._caveat_lines(),
         ]
+        base_ids, candidate_ids = self._list_ids()
         data = []
         for row in self.test_cases:
-            data += row.lines()
+            data += row.lines(base_ids, candidate_ids)
         sides = self.definitions_from.items()
         sources = "; ".join(f"{side} from the {source}" for side, source in sides)
-        after = (
+        after = [f"{level}: {meaning}" for level, meaning in self.levels.items()]
+        after.append(
             f"Definitions were read: {sources}. Whether the agent itself was edited cannot be seen:"
             " the API does not version agents."
         )
-        return Rendered(before, data, [after])
+        return Rendered(before, data, after)
+
+    def _list_ids(self) -> tuple[list[str], list[str]]:
+        base = [self.base_batch_id] if self.base_batch_id else self.base_batch_ids
+        candidate = [self.candidate_batch_id] if self.candidate_batch_id else []
+        return base, candidate or self.candidate_batch_ids
 
     def _dates_lines(self) -> list[str]:
-        base, candidate = map(_show_date, (self.base_created_date, self.candidate_created_date))
-        lines = [
-            f"Base {self.base_batch_id}, {base}; candidate {self.candidate_batch_id}, {candidate}."
-        ]
+        base_ids, candidate_ids = self._list_ids()
+        base = _show_batches(base_ids, self.base_created_date, "newest ")
+        candidate = _show_batches(candidate_ids, self.candidate_created_date, "oldest ")
+        lines = [f"Base {base}; candidate {candidate}."]
         if self.base_is_newer:
             lines.append(
                 "Warning: the base is newer than the candidate. If this is a mistake, better and"
                 " worse are exchanged: call again with the ids the other way round."
             )
+        if self.not_pooled:
+            rows = "; ".join(row.line() for row in self.not_pooled)
+            lines.append(f"Not pooled: {rows}.")
+        if self.pooling:
+            lines.append(self.pooling)
         return lines
+
+    def _plan_line(self) -> str:
+        return (
+            f"Question: {self.question}; look {self.look} of {self.looks}, at level"
+            f" {self.alpha:.3g} one-sided."
+        )
 
     def _limits_lines(self) -> list[str]:
         if self.separates_mix and not self.compared:
@@ -220,20 +291,33 @@ class ComparedBatchRuns(Answer):
         return [f"So few attempts cannot prove a change of any single test case{end}"]
 
     def _counts_line(self) -> str:
-        batches = f"Batch run {self.candidate_batch_id} against {self.base_batch_id}"
         counts = ", ".join(f"{count} {change}" for change, count in self.counts.items())
-        return f"{batches} (agent {self.agent_id}): {counts or 'totals only'}."
+        levels = ", ".join(f"{count} {level}" for level, count in self.level_counts.items())
+        tests = f"; {self.compared} compared, {self.counted} of them tests" if counts else ""
+        shown = f"{counts} ({levels})" if levels else counts
+        line = f"Test cases (agent {self.agent_id}): {shown or 'totals only'}{tests}."
+        if self.open_attempts:
+            line += f" The open ones make {pluralize(self.open_attempts, 'attempt')} once more."
+        return line
 
     def _overall_lines(self) -> list[str]:
-        if self.p is None:
+        if self.p is None or not (self.base and self.candidate):
             return []
-        scope, test = "everything", "Fisher's exact test of the totals"
+        exact = "approximate" if self.p_is_approximate else "exact"
+        scope, test = "everything", f"{exact} Fisher test of the totals"
         if self.separates_mix:
             scope = pluralize(self.compared, "compared test case")
-            test = "exact Cochran-Mantel-Haenszel test"
+            test = f"{exact} Cochran-Mantel-Haenszel test"
+        if self.look > 1:
+            scope += " at the first look"
         result = self.direction if self.p <= ALPHA else "not proven to have changed"
         rates = f"{self.base}, then {self.candidate}"
-        return [f"Overall, {scope}: {rates}; p {self.p:.3g}, {test}: {result}."]
+        lines = [f"Overall, {scope}: {rates}; p {self.p:.3g}, two-sided {test}: {result}."]
+        for name, rate in (("Base", self.base), ("Candidate", self.candidate)):
+            bounds = rate.describe_bounds()
+            if bounds:
+                lines.append(f"{name}: {bounds}.")
+        return lines
 
     def _caveat_lines(self) -> list[str]:
         lines = []
@@ -266,6 +350,43 @@ class ComparedBatchRuns(Answer):
         return lines
 
 
+def define_levels(comparison: Comparison) -> dict[Level, str]:
+    """Say what each level means, with the error rates that hold."""
+    alpha = format_percent(ALPHA)
+    scope = "all test cases"
+    if comparison.looks > 1:
+        scope += " and looks"
+    if comparison.question == "both":
+        scope += ", half for each direction"
+    proof = comparison.alpha * PROOF_SHARE
+    return {
+        "proven": f"a chance of at most {alpha} of any false call among {scope} (Holm at"
+        f" {proof:.3g}; one-sided, Boschloo's test up to 200 attempts a side, then Fisher's, above"
+        " 10,000 outcomes an approximation)",
+        "suspect": f"of these calls at most {alpha} are false on average (Benjamini-Hochberg at"
+        f" {comparison.alpha:.3g})",
+        "open": f"looks changed, p below {OPEN_BELOW}, and is not called: more attempts can tell",
+        "not shown": "neither; a small change can be missed",
+    }
+
+
+def group_left_out(left_out: Sequence[LeftOut]) -> list[NotPooledRow]:
+    """Return a row for each reason, with its batch runs."""
+    rows: dict[LeftOutReason, NotPooledRow] = {}
+    for batch_id, reason, cases in left_out:
+        row = rows.setdefault(reason, NotPooledRow(reason=reason, batch_ids=[]))
+        row.batch_ids.append(batch_id)
+        if cases:
+            row.test_cases = (row.test_cases or 0) + cases
+    return list(rows.values())
+
+
+def name_change(change: CaseChange) -> str:
+    """Return what became of the case; if that is not known, why."""
+    is_known = change.p is not None or change.obstacle is None
+    return change.change if is_known else str(change.obstacle)
+
+
 def round_p(p: float | None) -> float | None:
     """Round a p value to three significant digits."""
     return None if p is None else float(f"{p:.3g}")
@@ -276,13 +397,33 @@ def keep_counts(base: int, candidate: int) -> dict[SideName, int] | None:
     return {"base": base, "candidate": candidate} if base or candidate else None
 
 
-def _show_date(created: datetime | None) -> str:
-    return "created at an unknown time" if created is None else f"created {format_time(created)}"
+def _describe_needed(needed: AttemptsNeeded) -> str:
+    attempts = "more than 10,000" if needed.attempts is None else f"{needed.attempts:,}"
+    rates = f"{format_percent(needed.higher_rate)} and {format_percent(needed.lower_rate)}"
+    about = "" if needed.test == "Boschloo" else "about "
+    return (
+        f"{about}{attempts} attempts a side prove it with {format_percent(needed.power)} power,"
+        f" if the true rates are {rates} ({needed.test}'s test, one-sided at {needed.alpha:.2g}:"
+        f" {pluralize(needed.cases, 'test')})"
+    )
+
+
+def _show_batches(batch_ids: Sequence[str], created: datetime | None, which: str) -> str:
+    named = ", ".join(batch_ids) or "none"
+    prefix = which if len(batch_ids) > 1 else ""
+    if created is None:
+        return f"{named}, {prefix}created at an unknown time"
+    return f"{named}, {prefix}created {format_time(created)}"
 
 
 def _list_counts(counts: dict[SideName, int]) -> str:
     return ", ".join(f"{side} {count}" for side, count in counts.items())
 
 
-def _show_side(rate: Rate | None) -> str:
-    return f"{rate.passed}/{rate.decided}" if rate else "none"
+def _show_side(rate: PooledRate | None, batch_ids: Sequence[str]) -> str:
+    if rate is None:
+        return "none"
+    share = f"{rate.passed}/{rate.decided}"
+    if rate.batch_ids == list(batch_ids):
+        return share
+    return f"{share} ({', '.join(rate.batch_ids) or 'no batch run'})"

@@ -1,12 +1,13 @@
 """Parts that several answers share."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field
 
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit
-from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
+from sigmamind_mcp.insight.intervals import bound_rate
+from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
 from sigmamind_mcp.tools.answers import AnswerPart, one_line, truncate_text
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import Id
@@ -27,14 +28,16 @@ Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 class Rate(AnswerPart):
     """Passed and decided attempts, with the 95 % Wilson interval of the pass rate."""
 
+    interval_name: ClassVar[str] = "95 % interval"
+
     passed: int
     decided: int
     low: float
     high: float
 
     @classmethod
-    def of(cls, counts: Counts) -> "Rate":
-        low, high = compute_wilson_interval(counts)
+    def of(cls, counts: Counts, interval: Interval | None = None) -> Self:
+        low, high = interval or compute_wilson_interval(counts)
         return cls(
             passed=counts.passed, decided=counts.decided, low=round(low, 3), high=round(high, 3)
         )
@@ -44,7 +47,36 @@ class Rate(AnswerPart):
             return "none decided"
         share = format_percent(self.passed / self.decided)
         interval = f"{format_percent(self.low)} to {format_percent(self.high)}"
-        return f"{self.passed} of {self.decided} passed ({share}, 95 % interval {interval})"
+        return f"{self.passed} of {self.decided} passed ({share}, {self.interval_name} {interval})"
+
+
+class BoundedRate(Rate):
+    """A rate with its bounds, if attempts are undecided."""
+
+    undecided: int | None = Field(default=None, description="Attempts that show no verdict.")
+    lowest: float | None = Field(default=None, description="If all undecided ones had failed.")
+    highest: float | None = Field(default=None, description="If all undecided ones had passed.")
+
+    def add_bounds(self, undecided: int) -> Self:
+        """Add the bounds, if attempts are undecided."""
+        if undecided:
+            low, high = bound_rate(Counts(self.passed, self.decided), undecided)
+            self.undecided = undecided
+            self.lowest, self.highest = round(low, 3), round(high, 3)
+        return self
+
+    def describe_bounds(self) -> str:
+        """Say the bounds; "" if no attempt is undecided."""
+        if self.lowest is None or self.highest is None:
+            return ""
+        bounds = f"{format_percent(self.lowest)} to {format_percent(self.highest)}"
+        return f"{self.undecided} undecided, so {bounds} if they all failed or passed"
+
+
+class SuiteRate(BoundedRate):
+    """The rate of several test cases; its 95 % interval is by cases, not by attempts."""
+
+    interval_name: ClassVar[str] = "95 % interval by cases"
 
 
 class EditShown(AnswerPart):

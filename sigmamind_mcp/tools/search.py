@@ -14,7 +14,7 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments
+from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.insight.text_search import parse_search
 from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items, pluralize
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
@@ -30,11 +30,7 @@ from sigmamind_mcp.tools.search_answer import (
     MatchingCase,
     SearchedRow,
 )
-from sigmamind_mcp.tools.search_scope import (
-    SearchScope,
-    list_newest_batch_runs,
-    read_asked_batch_runs,
-)
+from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
 from sigmamind_mcp.tools.transcript_search import (
     FoundTurn,
     SearchedAttempt,
@@ -184,7 +180,14 @@ async def search_test_runs(
     query = parse_search(args.text)
     position = _read_search_position(args)
     deadline = anyio.current_time() + SEARCH_SECONDS
-    scope = await _find_scope(args, api, position, deadline)
+    scope = await find_scope(
+        args.batch_ids,
+        args.agent_id,
+        api,
+        count=args.batch_runs,
+        seconds=SEARCH_SECONDS,
+        known_total=position.total,
+    )
     filters = SearchFilters(args.agent_id, args.test_case_id, args.verdict, args.side)
     search = TranscriptSearch(query, filters, api, context.run_heavy)
     searched = await search.search_batch_runs(
@@ -210,25 +213,6 @@ def _read_search_position(args: SearchTestRuns) -> _SearchPosition:
 def _identify_search(args: SearchTestRuns) -> int:
     """Return a checksum of what decides which turns match."""
     return crc32(args.model_dump_json(exclude={"cursor"}).encode()) % 1_000_000_000
-
-
-async def _find_scope(
-    args: SearchTestRuns, api: SigmaMindClient, position: _SearchPosition, deadline: float
-) -> SearchScope:
-    """Find the batch runs to search.
-
-    Raises:
-        ConnectionFailed: the API does not show them before the deadline.
-    """
-    with anyio.CancelScope(deadline=deadline):
-        if args.batch_ids:
-            return await read_asked_batch_runs(args.batch_ids, args.agent_id, api)
-        return await list_newest_batch_runs(
-            args.agent_id, api, count=args.batch_runs, known_total=position.total
-        )
-    raise ConnectionFailed(
-        f"The API did not show the batch runs within {SEARCH_SECONDS:.0f} s. Try again.", sent=True
-    )
 
 
 def _collect_result(

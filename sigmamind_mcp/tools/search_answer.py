@@ -8,7 +8,7 @@ from pydantic import Field
 from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
-from sigmamind_mcp.tools.transcript_search import SearchProblem
+from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 
 SEARCH_CHARACTERS = 6_000
 
@@ -53,7 +53,7 @@ class SearchedRow(VerdictShares):
 
     batch_id: str
     date: str | None = Field(default=None, description="The day it was created, UTC.")
-    problem: SearchProblem | None = Field(
+    problem: ReadProblem | None = Field(
         default=None, description="Why nothing is known about this batch run."
     )
 

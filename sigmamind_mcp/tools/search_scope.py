@@ -1,26 +1,51 @@
-"""Find the batch runs that a search covers."""
+"""Find the batch runs that a search or a history covers."""
 
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import anyio
+
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.concurrency import gather_errors, require_results
-from sigmamind_mcp.errors import InvalidArguments, NotFound
+from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.tools.transcript_search import BATCH_RUNS_AT_ONCE
+from sigmamind_mcp.tools.batch_run_walk import BATCH_RUNS_AT_ONCE
 from sigmamind_mcp.tools.unread_notes import STOP_CAUSES, NotRead, note_listing
 
 MAX_MISSING_NAMED = 5
 
 
 class SearchScope(NamedTuple):
-    """The batch runs to search, oldest first; `total` counts all that the agent has."""
+    """The batch runs to read, oldest first; `total` counts all that the agent has."""
 
     batch_runs: Sequence[BatchRun]
     total: int | None
     notes: Sequence[NotRead] = ()
+
+
+async def find_scope(
+    batch_ids: Sequence[str],
+    agent_id: str,
+    api: SigmaMindClient,
+    *,
+    count: int,
+    seconds: float,
+    known_total: int = 0,
+) -> SearchScope:
+    """Find the batch runs with these ids; without ids, the newest.
+
+    Raises:
+        ConnectionFailed: the API does not show them in so many seconds.
+    """
+    with anyio.move_on_after(seconds):
+        if batch_ids:
+            return await read_asked_batch_runs(batch_ids, agent_id, api)
+        return await list_newest_batch_runs(agent_id, api, count=count, known_total=known_total)
+    raise ConnectionFailed(
+        f"The API did not show the batch runs within {seconds:.0f} s. Try again.", sent=True
+    )
 
 
 async def read_asked_batch_runs(

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Literal, NamedTuple
-
-import anyio
+from typing import NamedTuple
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.conversations import Side, Turn
@@ -14,12 +12,13 @@ from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
 from sigmamind_mcp.api.run_parts import RunState, identify_state
 from sigmamind_mcp.api.run_reading import VERDICT_FIELDS
-from sigmamind_mcp.concurrency import gather_errors, require_results
+from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.text_search import Query, Term, quote_match
 from sigmamind_mcp.tools.answers import one_line
+from sigmamind_mcp.tools.batch_run_walk import ReadProblem, walk_batch_runs
 from sigmamind_mcp.tools.call_context import ProgressReport, RunHeavy
 from sigmamind_mcp.tools.parts import truncate_line
 from sigmamind_mcp.tools.unread_notes import (
@@ -31,11 +30,8 @@ from sigmamind_mcp.tools.unread_notes import (
 
 MATCHING_SECONDS = 2.0
 MAX_READ_SINGLY = 300
-BATCH_RUNS_AT_ONCE = 4
 SHORT_TURN_CHARACTERS = 40
 PREVIOUS_CHARACTERS = 120
-
-SearchProblem = Literal["not read in time", "no usable answer"]
 
 
 class SearchFilters(NamedTuple):
@@ -96,7 +92,7 @@ class SearchedBatchRun(NamedTuple):
     batch_id: str
     created: datetime | None
     attempts: Sequence[SearchedAttempt] = ()
-    problem: SearchProblem | None = None
+    problem: ReadProblem | None = None
     notes: Sequence[NotRead] = ()
     unlisted_count: int = 0
 
@@ -145,25 +141,14 @@ class TranscriptSearch:
         Raises:
             SigmaMindError: the API gave no usable answer for any of them; this is the first error.
         """
-        outcomes: dict[int, SearchedBatchRun | SigmaMindError] = {}
-        total = len(batch_runs)
+        with self.clock.abandon_at_end():
+            outcomes = await walk_batch_runs(
+                batch_runs, self._search_batch_run, report, deadline=deadline, done="searched"
+            )
+        return list(map(_conclude, batch_runs, outcomes))
 
-        async def search_one(number: int, batch_run: BatchRun) -> None:
-            if self.is_exhausted:
-                return
-            try:
-                outcomes[number] = await _BatchRunSearch(self, batch_run).run()
-            except SigmaMindError as exc:
-                outcomes[number] = exc
-            await report(len(outcomes), total, f"{len(outcomes)} of {total} batch runs searched")
-
-        calls = [partial(search_one, *entry) for entry in enumerate(batch_runs)]
-        with anyio.CancelScope(deadline=deadline), self.clock.abandon_at_end():
-            await gather_errors(calls, limit=BATCH_RUNS_AT_ONCE)
-        errors = [outcome for outcome in outcomes.values() if isinstance(outcome, SigmaMindError)]
-        if errors and len(errors) == total:
-            require_results(errors)
-        return [_conclude(run, outcomes.get(number)) for number, run in enumerate(batch_runs)]
+    async def _search_batch_run(self, batch_run: BatchRun) -> SearchedBatchRun | None:
+        return None if self.is_exhausted else await _BatchRunSearch(self, batch_run).run()
 
     def find_turns(self, run: TestRun) -> list[FoundTurn] | None:
         """Return the turns that match; None if the conversation cannot be searched."""
@@ -334,10 +319,7 @@ def _list_texts(turn: Turn, side: Side | None) -> list[tuple[Side, str]]:
     return [(own, text) for own, text in wanted if text or own == turn.side]
 
 
-def _conclude(
-    batch_run: BatchRun, outcome: SearchedBatchRun | SigmaMindError | None
-) -> SearchedBatchRun:
+def _conclude(batch_run: BatchRun, outcome: SearchedBatchRun | ReadProblem) -> SearchedBatchRun:
     if isinstance(outcome, SearchedBatchRun):
         return outcome
-    problem: SearchProblem = "not read in time" if outcome is None else "no usable answer"
-    return SearchedBatchRun(batch_run.batch_id or "", batch_run.created_date, problem=problem)
+    return SearchedBatchRun(batch_run.batch_id or "", batch_run.created_date, problem=outcome)

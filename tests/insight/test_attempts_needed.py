@@ -9,9 +9,10 @@ from sigmamind_mcp.insight.attempts_needed import (
     compute_worse_power,
     find_attempts_for_counts,
     find_attempts_for_rates,
+    find_smallest_drop,
     judge_by_bar,
 )
-from sigmamind_mcp.insight.exact_tests import compute_boschloo_p
+from sigmamind_mcp.insight.exact_tests import compute_boschloo_p, compute_fisher_tail
 from sigmamind_mcp.insight.statistics import Counts
 
 
@@ -108,3 +109,24 @@ def test_bar_keeps_its_error_rates_and_the_expected_number(rate: float, limit: f
     expected = plan.expected_at_bar if rate == 0.8 else plan.expected_below
     assert wrong / 2_000 <= limit
     assert total / 2_000 == pytest.approx(expected, rel=0.06)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.05, 1e-3])
+def test_smallest_drop_is_the_smallest_that_fishers_test_shows(alpha: float) -> None:
+    for base_decided, candidate_decided in product((0, 1, 4, 10, 13), (0, 1, 5, 10, 12)):
+        for base in (Counts(passed, base_decided) for passed in range(base_decided + 1)):
+            shown = [
+                base.rate - passed / candidate_decided
+                for passed in range(candidate_decided + 1)
+                if candidate_decided
+                and compute_fisher_tail(base, Counts(passed, candidate_decided)) <= alpha
+            ]
+            assert find_smallest_drop(base, candidate_decided, alpha) == min(shown, default=None)
+
+
+def test_search_stops_being_exact_where_the_caller_says() -> None:
+    exact = find_attempts_for_rates(0.9, 0.5)
+    stopped = find_attempts_for_rates(0.9, 0.5, exact_up_to=5)
+
+    assert (exact.test, stopped.test) == ("Boschloo", "Fisher")
+    assert exact.attempts and stopped.attempts and exact.attempts < stopped.attempts

@@ -1,5 +1,7 @@
-"""Two batch runs side by side: real changes are called, noise is not, and an edited test is not the agent's fault."""
+"""Batch runs side by side: real changes are called, noise is not, and an edited test is not the agent's fault."""
 
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -234,8 +236,8 @@ async def test_label_stands_in_the_row_of_its_numbers_inside_the_fence(
     text = text_of(await mcp.call_tool("compare_batch_runs", BOTH))
 
     first, second = read_fenced(text).splitlines()
-    assert first.startswith("tc_0 regressed: 10/10 to 0/10;")
-    assert second.startswith("tc_1 unchanged: 5/10 to 5/10;")
+    assert first.startswith("tc_0 regressed, proven: 10/10 to 0/10;")
+    assert second.startswith("tc_1 unchanged, not shown: 5/10 to 5/10;")
     assert all(
         line.endswith("Label: Refund tc_9 improved: 0/9 to 9/9.") for line in (first, second)
     )
@@ -383,3 +385,154 @@ async def test_missing_definitions_are_reported(mcp: Client, fake_api: FakeAPI) 
 
     assert result.structured_content["definitionsUnknown"] == 1
     assert "edits cannot be seen" in text_of(result)
+
+
+def serve_series(
+    api: FakeAPI, series: Sequence[Sequence[tuple[int, int]]], **edits: Mapping[str, Any]
+) -> None:
+    """Serve batch_0, batch_1, …, a day apart; `edits` changes the definition of the cases in one."""
+    samples = []
+    for number, results in enumerate(series):
+        name = f"batch_{number}"
+        sample = make_sample_batch(name, results)
+        sample.batch["createdDate"] = f"2026-03-{number + 1:02d}T10:00:00.000Z"
+        for case in [*sample.batch["testCases"], *(run["testCase"] for run in sample.runs)]:
+            case.update(edits.get(name, {}))
+        samples.append(sample)
+    serve_batches(api, *samples)
+    api.answer("GET", "/v1/batch-runs", page([sample.batch for sample in reversed(samples)]))
+
+
+RECENT = {"agentId": AGENT_ID, "baseline": "recent", "candidateBatchId": "batch_5"}
+
+
+async def test_recent_baseline_finds_a_drop_that_one_batch_run_does_not_show(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    edited = {"batch_0": {"userPrompt": "Something else."}}
+    serve_series(fake_api, [[(9, 1)], [(10, 0)], [(9, 1)], [(9, 1)], [(9, 1)], [(6, 4)]], **edited)
+    pair = {"agentId": AGENT_ID, "baseBatchId": "batch_4", "candidateBatchId": "batch_5"}
+
+    alone = await mcp.call_tool("compare_batch_runs", pair)
+    pooled = await mcp.call_tool("compare_batch_runs", RECENT)
+
+    assert alone.structured_content["testCases"][0]["level"] == "open"
+    answer, text = pooled.structured_content, text_of(pooled)
+    (row,) = answer["testCases"]
+    assert (row["change"], row["level"]) == ("regressed", "proven")
+    assert (row["base"]["passed"], row["base"]["decided"]) == (37, 40)
+    ids = [f"batch_{number}" for number in (1, 2, 3, 4)]
+    assert row["base"]["batchIds"] == answer["baseBatchIds"] == ids
+    assert answer["notPooled"] == [
+        {"reason": "another definition or model", "batchIds": ["batch_0"], "testCases": 1}
+    ]
+    assert "another definition or model: batch_0" in text and ", ".join(ids) in text
+    assert "one constant rate" in text and "prompt cannot be seen" in text
+
+
+async def test_batch_runs_after_the_candidate_are_no_baseline(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_series(fake_api, [[(9, 1)], [(9, 1)], [(1, 9)]])
+
+    result = await mcp.call_tool("compare_batch_runs", {**RECENT, "candidateBatchId": "batch_1"})
+
+    answer = result.structured_content
+    assert answer["baseBatchId"] == "batch_0" and "batch_2" not in text_of(result)
+
+
+async def test_first_batch_run_has_only_new_cases(mcp: Client, fake_api: FakeAPI) -> None:
+    serve_series(fake_api, [[(9, 1)]])
+
+    result = await mcp.call_tool("compare_batch_runs", {**RECENT, "candidateBatchId": "batch_0"})
+
+    assert result.structured_content["counts"] == {"new": 1}
+
+
+async def test_next_call_starts_exactly_the_open_cases(mcp: Client, fake_api: FakeAPI) -> None:
+    serve_series(fake_api, [[(10, 0), (10, 0), (10, 0)], [(0, 10), (8, 2), (10, 0)]])
+    call = {"agentId": AGENT_ID, "baseBatchId": "batch_0", "candidateBatchIds": ["batch_1"]}
+
+    result = await mcp.call_tool("compare_batch_runs", {**call, "looks": 4})
+
+    answer = result.structured_content
+    assert answer["levelCounts"] == {"proven": 1, "open": 1, "not shown": 1}
+    (again,) = [one for one in answer["nextCalls"] if one["tool"] == "create_batch_run"]
+    assert again["arguments"] == {"agentId": AGENT_ID, "testCases": ["tc_1"]}
+    assert answer["openAttempts"] == 10 and "make 10 attempts once more" in text_of(result)
+    assert (answer["look"], answer["looks"], answer["alpha"]) == (1, 4, 0.0025)
+    assert "added to candidateBatchIds" in answer["hint"]
+
+
+async def test_same_cases_moments_ago_are_allowed_again(mcp: Client, fake_api: FakeAPI) -> None:
+    samples = [make_sample_batch("batch_base", [(10, 0)]), make_sample_batch("batch_new", [(8, 2)])]
+    for sample in samples:
+        sample.batch["createdDate"] = datetime.now(UTC).isoformat()
+    serve_batches(fake_api, *samples)
+
+    result = await mcp.call_tool("compare_batch_runs", BOTH)
+
+    calls = {one["tool"]: one["arguments"] for one in result.structured_content["nextCalls"]}
+    assert calls["create_batch_run"]["allowDuplicate"] is True
+
+
+async def test_second_look_pools_the_candidate_and_keeps_what_was_called(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_series(fake_api, [[(50, 0), (45, 5)], [(0, 5), (3, 2)], [(0, 0), (1, 4)]])
+    call = {"agentId": AGENT_ID, "baseBatchId": "batch_0", "looks": 4}
+
+    result = await mcp.call_tool(
+        "compare_batch_runs", {**call, "candidateBatchIds": ["batch_1", "batch_2"]}
+    )
+
+    rows = {row["testCaseId"]: row for row in result.structured_content["testCases"]}
+    assert (rows["tc_0"]["level"], rows["tc_0"]["calledAt"]) == ("proven", 1)
+    assert rows["tc_1"]["candidate"]["batchIds"] == ["batch_1", "batch_2"]
+    assert (rows["tc_1"]["candidate"]["passed"], rows["tc_1"]["candidate"]["decided"]) == (4, 10)
+    assert "look 2 of 4" in text_of(result) and "at the first look" in text_of(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"candidateBatchId": "b"}, "baseBatchId, baseBatchIds and baseline"),
+        ({"baseBatchId": "a", "baseline": "recent", "candidateBatchId": "b"}, "baseline"),
+        ({"baseBatchId": "a"}, "candidateBatchId and candidateBatchIds"),
+        ({"baseBatchIds": ["a", "b"], "candidateBatchIds": ["b"]}, "share one, b"),
+        ({"baseBatchId": "a", "candidateBatchIds": ["b", "c", "d"], "looks": 2}, "looks"),
+        ({"baseBatchIds": ["a", "b"], "candidateBatchId": "c", "baseJobIds": ["j"]}, "baseJobIds"),
+        ({"baseBatchId": "a", "candidateBatchId": "c", "looks": 5}, "looks"),
+    ],
+)
+async def test_sides_that_do_not_fit_are_refused_before_any_request(
+    mcp: Client, fake_api: FakeAPI, arguments: dict[str, Any], named: str
+) -> None:
+    result = await mcp.call_tool("compare_batch_runs", {"agentId": AGENT_ID, **arguments})
+
+    assert result.is_error and named in text_of(result) and fake_api.asked == []
+
+
+async def test_refused_one_of_several_is_named(mcp: Client, fake_api: FakeAPI) -> None:
+    serve_series(fake_api, [[(9, 1)], [(9, 1)], [(9, 1)]])
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", ERROR, 404)
+    call = {"baseBatchIds": ["batch_0", "batch_1"], "candidateBatchId": "batch_2"}
+
+    result = await mcp.call_tool("compare_batch_runs", {"agentId": AGENT_ID, **call})
+
+    assert result.is_error and "batch_1" in text_of(result) and "batch_0" not in text_of(result)
+
+
+async def test_rows_and_text_have_the_same_levels(mcp: Client, fake_api: FakeAPI) -> None:
+    serve_series(fake_api, [[(20, 0), (20, 0), (20, 0)], [(5, 15), (17, 3), (20, 0)]])
+    call = {"agentId": AGENT_ID, "baseBatchId": "batch_0", "candidateBatchId": "batch_1"}
+
+    result = await mcp.call_tool("compare_batch_runs", call)
+
+    text = text_of(result)
+    for row in result.structured_content["testCases"]:
+        assert f"{row['testCaseId']} {row['change']}, {row['level']}" in text
+        assert f"p {row['p']:.3g}" in text
+    for level, meaning in result.structured_content["levels"].items():
+        assert f"{level}: {meaning}" in text
+    assert "Holm at 0.039" in text and "Benjamini-Hochberg at 0.05" in text

@@ -311,7 +311,10 @@ async def test_unreadable_verdicts_are_undecided_and_named_in_a_comparison(
     result = await mcp.call_tool("compare_batch_runs", BOTH)
     answer = result.structured_content
 
-    assert answer["undecided"] == answer["testCases"][0]["undecided"] == {"base": 0, "candidate": 2}
+    assert answer["undecided"] == {"base": 0, "candidate": 2}
+    side = answer["testCases"][0]["candidate"]
+    assert (side["undecided"], side["lowest"], side["highest"]) == (2, 0.0, 0.4)
+    assert "2 undecided, so 0% to 40% if they all failed or passed" in text_of(result)
     assert (answer["base"]["decided"], answer["candidate"]["decided"]) == (5, 3)
     assert "Attempts that show no verdict: base 0, candidate 2." in text_of(result)
     assert "isSuccessful of test run job_new0 of batch run batch_new" in text_of(result)
@@ -344,7 +347,7 @@ async def test_case_that_may_be_among_the_unread_is_neither_new_nor_removed(
 
     result = await mcp.call_tool("compare_batch_runs", BOTH)
 
-    assert result.structured_content["counts"] == {"not decided": 1, "unchanged": 1}
+    assert result.structured_content["counts"] == {"not seen on both sides": 1, "unchanged": 1}
 
 
 SINGLE_READS: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {

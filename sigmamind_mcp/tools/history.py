@@ -1,0 +1,379 @@
+"""The history of test cases over an agent's batch runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from functools import partial
+from itertools import chain
+from typing import Annotated
+
+import anyio
+import anyio.to_thread
+from pydantic import Field
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.batch_sides import Side
+from sigmamind_mcp.insight.case_definitions import find_edits
+from sigmamind_mcp.insight.history import (
+    CaseHistory,
+    CaseTrace,
+    RankedCase,
+    SuiteHistory,
+    summarize_case_history,
+    summarize_suite_history,
+    trace_cases,
+)
+from sigmamind_mcp.insight.rate_series import ChangePoint
+from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items, pluralize
+from sigmamind_mcp.tools.argument_forms import list_of
+from sigmamind_mcp.tools.arguments import ForAgent, Id
+from sigmamind_mcp.tools.batch_run_walk import ReadProblem, walk_batch_runs
+from sigmamind_mcp.tools.call_context import CallContext
+from sigmamind_mcp.tools.comparison_answer import round_p
+from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
+from sigmamind_mcp.tools.history_answer import (
+    ChangePointShown,
+    ConsistencyShown,
+    HistoryRow,
+    HistoryRun,
+    PassKShown,
+    RunEdits,
+    TestCaseHistory,
+    TrendShown,
+)
+from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, truncate_line
+from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
+from sigmamind_mcp.tools.side_reading import ReadSide, read_side
+
+MAX_BATCH_RUNS = 30
+HISTORY_SECONDS = 18.0
+"""For all reads together; the statistics of 100 test cases take a second or two more."""
+
+CASE_LABEL_CHARACTERS = 40
+CHANGE_LIMIT = 0.05
+
+
+class GetTestCaseHistory(ForAgent):
+    test_case_id: Annotated[Id, Field(description="Not all cases.")] = ""
+    batch_ids: Annotated[
+        list[Id],
+        Field(max_length=MAX_BATCH_RUNS, description="Not the newest."),
+        list_of("batch run ids"),
+    ] = []
+    cursor: Cursor = ""
+
+
+async def get_test_case_history(
+    args: GetTestCaseHistory, api: SigmaMindClient, context: CallContext
+) -> TestCaseHistory:
+    """Show how a test case did over the last 30 batch runs, and since when it changed.
+
+    Counts, trend, change point, edits, pass^k (reliability). Without testCaseId all cases, largest
+    change first. Reads only. To judge a change use compare_batch_runs; for words search_test_runs.
+    """
+    position = decode_cursor(args.cursor, "shown")["shown"]
+    deadline = anyio.current_time() + HISTORY_SECONDS
+    scope = await find_scope(
+        args.batch_ids, args.agent_id, api, count=MAX_BATCH_RUNS, seconds=HISTORY_SECONDS
+    )
+    outcomes = await walk_batch_runs(
+        scope.batch_runs,
+        partial(read_side, agent_id=args.agent_id, api=api),
+        context.report_progress,
+        deadline=deadline,
+        done="read",
+    )
+    summarize = _answer_for_case if args.test_case_id else _answer_for_suite
+    history = await anyio.to_thread.run_sync(
+        summarize, args, scope, outcomes, position, abandon_on_cancel=True
+    )
+    notes = chain.from_iterable(read.notes for read in outcomes if isinstance(read, ReadSide))
+    return await fit_items(history.item_count, history.build, [*scope.notes, *notes])
+
+
+@dataclass(frozen=True)
+class _ReadHistory:
+    """What was asked for and read; `outcomes` has a side or a problem for each batch run."""
+
+    args: GetTestCaseHistory
+    scope: SearchScope
+    outcomes: Sequence[ReadSide | ReadProblem]
+    position: int
+
+    @property
+    def known(self) -> list[Side]:
+        """The batch runs that show their test cases, oldest first."""
+        sides = [read.side for read in self.outcomes if isinstance(read, ReadSide)]
+        return [side for side in sides if side.is_by_case]
+
+    def iterate_runs(self) -> Iterator[tuple[HistoryRun, Side | None]]:
+        """Yield a row for each batch run, with what was read of it."""
+        for batch_run, outcome in zip(self.scope.batch_runs, self.outcomes, strict=True):
+            row = HistoryRun(batch_id=batch_run.batch_id or "", date=_show_day(batch_run))
+            if isinstance(outcome, ReadSide):
+                yield row, outcome.side
+            else:
+                row.problem = outcome
+                yield row, None
+
+    def build_answer(self, runs: list[HistoryRun]) -> TestCaseHistory:
+        return TestCaseHistory(
+            agent_id=self.args.agent_id,
+            total_batch_runs=self.scope.total,
+            runs=runs,
+            hint=self._write_hint(),
+        )
+
+    def list_calls(self, shown: int, item_count: int) -> list[NextCall]:
+        """Return the calls that read what this answer lacks."""
+        given = self.args.model_dump(by_alias=True, exclude_unset=True, exclude={"cursor"})
+        here: CallArguments = {**given, "agentId": self.args.agent_id}
+        calls = []
+        if shown < item_count:
+            further = {**here, "cursor": encode_cursor(shown=self.position + shown)}
+            calls.append(NextCall(tool="get_test_case_history", arguments=further))
+        unread = [row.batch_id for row, _ in self.iterate_runs() if row.problem]
+        if unread and len(unread) < len(self.outcomes):
+            left_over = {**here, "batchIds": unread}
+            calls.append(NextCall(tool="get_test_case_history", arguments=left_over))
+        return calls
+
+    def _write_hint(self) -> str | None:
+        unread = sum(isinstance(outcome, str) for outcome in self.outcomes)
+        if not unread:
+            return None
+        return f"{pluralize(unread, 'batch run')} could not be read, and counts nowhere."
+
+
+@dataclass(frozen=True)
+class _CaseAnswer:
+    """The history of one test case; its edits are the items of the answer, newest first."""
+
+    reading: _ReadHistory
+    trace: CaseTrace | None
+    history: CaseHistory | None
+    edits: list[RunEdits]
+
+    @property
+    def item_count(self) -> int:
+        return len(self.edits)
+
+    def build(self, count: int) -> TestCaseHistory:
+        reading, trace, history = self.reading, self.trace, self.history
+        case_id = reading.args.test_case_id
+        runs = list(self._iterate_case_runs(case_id))
+        shown = [row for row in runs if row.decided is not None or row.problem]
+        answer = reading.build_answer(shown)
+        answer.test_case_id = case_id
+        answer.edits = self.edits[:count]
+        answer.next_calls = reading.list_calls(count, len(self.edits))
+        if trace is None or history is None:
+            answer.hint = " ".join(filter(None, [answer.hint, _explain_unknown(case_id)]))
+            return answer
+        answer.not_run = len(runs) - len(shown) or None
+        last = trace.runs[trace.since :]
+        answer.label = truncate_line(trace.runs[-1].case.title, CASE_LABEL_CHARACTERS)
+        answer.pooled = BoundedRate.of(history.pooled)
+        answer.pooled.add_bounds(sum(run.undecided for run in last))
+        if trace.edits:
+            answer.since = trace.runs[trace.since].batch_ids[0]
+        if history.trend:
+            p = round_p(history.trend.p) or 0.0
+            exact = history.trend.is_exact
+            answer.trend = TrendShown(
+                p=p, direction=history.trend.direction, approximate=None if exact else True
+            )
+        if history.change_point:
+            answer.change_point = _show_change(history.change_point, trace)
+        answer.pass_k = [
+            PassKShown(k=k, rate=round(rate, 3), cases=1) for k, rate in history.pass_k.items()
+        ]
+        answer.next_calls = [*_read_change(reading.args, history, trace), *answer.next_calls]
+        return answer
+
+    def _iterate_case_runs(self, case_id: str) -> Iterator[HistoryRun]:
+        edited = {}
+        if self.trace:
+            edited = _name_edits(self.trace)
+        for row, side in self.reading.iterate_runs():
+            run = side.cases.get(case_id) if side else None
+            if run:
+                row.passed, row.decided = run.counts
+                row.undecided = run.undecided or None
+                row.edited = edited.get(row.batch_id)
+            elif side and not side.is_by_case:
+                row.problem = "test cases not shown"
+            elif side and not side.is_complete:
+                row.problem = "not all could be read"
+            yield row
+
+
+@dataclass(frozen=True)
+class _SuiteAnswer:
+    """The history of all test cases; the cases are the items of the answer."""
+
+    reading: _ReadHistory
+    traces: dict[str, CaseTrace]
+    history: SuiteHistory
+    ranked: Sequence[RankedCase]
+
+    @property
+    def item_count(self) -> int:
+        return len(self.ranked)
+
+    def build(self, count: int) -> TestCaseHistory:
+        reading, history = self.reading, self.history
+        answer = reading.build_answer(list(self._iterate_totals()))
+        answer.test_case_count = len(self.traces)
+        answer.next_calls = reading.list_calls(count, len(self.ranked))
+        if not self.traces:
+            return answer
+        undecided = 0
+        for trace in self.traces.values():
+            undecided += sum(run.undecided for run in trace.runs[trace.since :])
+        answer.pooled = SuiteRate.of(history.pooled, history.interval).add_bounds(undecided)
+        answer.pass_k = list(map(PassKShown.of, history.pass_k))
+        answer.consistency = ConsistencyShown.of(history.consistency)
+        answer.test_cases = [self._build_row(ranked) for ranked in self.ranked[:count]]
+        first = self.ranked[0] if self.ranked else None
+        if first and first.adjusted_p <= CHANGE_LIMIT:
+            answer.next_calls = [*self._call_for_case(first), *answer.next_calls]
+        return answer
+
+    def _iterate_totals(self) -> Iterator[HistoryRun]:
+        for row, side in self.reading.iterate_runs():
+            if side:
+                row.passed, row.decided = side.overall
+                row.undecided = side.undecided or None
+                if not side.is_by_case:
+                    row.problem = "test cases not shown"
+            yield row
+
+    def _build_row(self, ranked: RankedCase) -> HistoryRow:
+        trace = list(self.traces.values())[ranked.place]
+        newest = trace.runs[-1].case
+        change = None
+        if ranked.change_point and ranked.adjusted_p <= CHANGE_LIMIT:
+            change = _show_change(ranked.change_point, trace)
+            change.p = round_p(ranked.adjusted_p) or 0.0
+        return HistoryRow(
+            test_case_id=valid_id(newest.test_case_id),
+            label=truncate_line(newest.title, CASE_LABEL_CHARACTERS),
+            counts=self._list_counts(trace),
+            change_point=change,
+            edited=list(_name_edits(trace)) or None,
+        )
+
+    def _list_counts(self, trace: CaseTrace) -> str:
+        by_id = {run.batch_ids[0]: run.counts for run in trace.runs}
+        cells = []
+        for row, _ in self.reading.iterate_runs():
+            counts = by_id.get(row.batch_id)
+            cells.append(f"{counts.passed}/{counts.decided}" if counts else "-")
+        return " ".join(cells)
+
+    def _call_for_case(self, ranked: RankedCase) -> list[NextCall]:
+        args = self.reading.args
+        newest = list(self.traces.values())[ranked.place].runs[-1].case
+        case_id = valid_id(newest.test_case_id)
+        if not case_id:
+            return []
+        given = args.model_dump(by_alias=True, exclude_unset=True, exclude={"cursor"})
+        here: CallArguments = {**given, "agentId": args.agent_id, "testCaseId": case_id}
+        return [NextCall(tool="get_test_case_history", arguments=here)]
+
+
+def _answer_for_case(
+    args: GetTestCaseHistory,
+    scope: SearchScope,
+    outcomes: Sequence[ReadSide | ReadProblem],
+    position: int,
+) -> _CaseAnswer | _SuiteAnswer:
+    reading = _ReadHistory(args, scope, outcomes, position)
+    trace = trace_cases(reading.known).get(args.test_case_id)
+    if trace is None:
+        return _CaseAnswer(reading, None, None, [])
+    history = summarize_case_history(trace.series, since=trace.since)
+    edits = []
+    for place in sorted(trace.edits, reverse=True):
+        edit = trace.edits[place]
+        found = find_edits(edit.before, edit.after)
+        listed = ListedEdits.of([one for one in found if one.field in edit.fields])
+        batch_id = reading.known[place].batch_id
+        edits.append(RunEdits(batch_id=batch_id, edits=listed.shown, more_edits=listed.more))
+    return _CaseAnswer(reading, trace, history, edits[position:])
+
+
+def _answer_for_suite(
+    args: GetTestCaseHistory,
+    scope: SearchScope,
+    outcomes: Sequence[ReadSide | ReadProblem],
+    position: int,
+) -> _CaseAnswer | _SuiteAnswer:
+    reading = _ReadHistory(args, scope, outcomes, position)
+    traces = trace_cases(reading.known)
+    series = [trace.series for trace in traces.values()]
+    history = summarize_suite_history(series, [trace.since for trace in traces.values()])
+    return _SuiteAnswer(reading, traces, history, history.ranked[position:])
+
+
+def _show_day(batch_run: BatchRun) -> str | None:
+    created = batch_run.created_date
+    return created.astimezone(UTC).date().isoformat() if created else None
+
+
+def _name_edits(trace: CaseTrace) -> dict[str, list[str]]:
+    """Return the edited fields by the batch run in which they differ from the one before."""
+    named = {}
+    for place, run in zip(trace.places, trace.runs, strict=True):
+        if place in trace.edits:
+            named[run.batch_ids[0]] = trace.edits[place].fields
+    return named
+
+
+def _show_change(change: ChangePoint, trace: CaseTrace) -> ChangePointShown:
+    batch_id = trace.runs[change.place].batch_ids[0]
+    return ChangePointShown(
+        batch_id=batch_id,
+        p=round_p(change.p) or 0.0,
+        approximate=None if change.is_exact else True,
+        before=_show_counts(change.before),
+        after=_show_counts(change.after),
+        edited=_name_edits(trace).get(batch_id),
+    )
+
+
+def _show_counts(counts: Counts) -> str:
+    return f"{counts.passed}/{counts.decided}"
+
+
+def _read_change(
+    args: GetTestCaseHistory, history: CaseHistory, trace: CaseTrace
+) -> list[NextCall]:
+    """Make the call that reads a test run from before a change, and one from after it."""
+    change = history.change_point
+    if change is None or change.p > CHANGE_LIMIT:
+        return []
+    fell = change.after.rate < change.before.rate
+    before, after = trace.runs[change.place - 1], trace.runs[change.place]
+    places = [
+        before.examples.get("passed" if fell else "failed"),
+        after.examples.get("failed" if fell else "passed"),
+    ]
+    turns: list[dict[str, str | int]] = [
+        {"batchId": place.batch_id, "jobId": place.job_id} for place in places if place
+    ]
+    if len(turns) < len(places):
+        return []
+    read: CallArguments = {"agentId": args.agent_id, "turns": turns}
+    return [NextCall(tool="read_test_runs", arguments=read)]
+
+
+def _explain_unknown(test_case_id: str) -> str:
+    return (
+        f"None of the batch runs that were read shows test case {test_case_id};"
+        " list_test_cases shows those of the agent."
+    )
