@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
-from sigmamind_mcp.insight.statistics import Counts, Interval
+from sigmamind_mcp.insight.statistics import Counts
 
 Outcome = Literal["failing", "flaky", "passing", "undecided"]
 
@@ -99,14 +99,6 @@ def summarize_cases(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[
     for case_id, case in known.items():
         results.append(_summarize_case(case, runs_by_case[case_id], expected.get(case_id, 0)))
     return sorted(results, key=_rank_case)
-
-
-def compute_bounds(counts: Counts, undecided: int) -> Interval:
-    """Return the pass rates if all undecided attempts failed, and if all of them passed."""
-    total = counts.decided + undecided
-    if not total:
-        return Interval(0.0, 1.0)
-    return Interval(counts.passed / total, (counts.passed + undecided) / total)
 
 
 ItemT = TypeVar("ItemT")

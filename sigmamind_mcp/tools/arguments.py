@@ -21,8 +21,8 @@ from sigmamind_mcp.tools.argument_forms import ADDED_BY_CLIENTS, OWN_ERROR, NotB
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 
 MAX_TEXT = 32_000
-LARGEST_PAGE = 2**31 - 1
-"""The API's page is an int32."""
+LARGEST_PAGE = 1_000_000
+"""More pages than an agent can have."""
 
 
 Id = Annotated[str, Field(pattern=ID_PATTERN)]

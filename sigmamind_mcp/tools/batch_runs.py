@@ -207,8 +207,7 @@ class MatchingRun(NamedTuple):
 async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRunList:
     """List an agent's batch runs, newest first, with states and pass counts.
 
-    With a batchId use get_batch_run, list_test_runs for verdicts, read_test_runs for conversations.
-    Reads only.
+    With a batchId use get_batch_run, or list_test_runs for its test runs. Reads only.
     """
     place = args.place
     last_mark = place.last_mark
@@ -280,7 +279,7 @@ async def wait_for_batch_run(
     """Wait until a batch run ends, at most maxSeconds; returns its state and counts then.
 
     Use it after create_batch_run, and again while still running; to read it once use
-    get_batch_run. Only polls: costs nothing, stops nothing.
+    get_batch_run. Costs nothing, stops nothing.
     """
     started = anyio.current_time()
     answer = await _read_waited(args, api)

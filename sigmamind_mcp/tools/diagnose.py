@@ -47,9 +47,7 @@ class DiagnoseBatchRun(ForAgent):
     job_ids: Annotated[
         JobIds, Field(description="Test runs to read, if the API cannot list them.")
     ] = []
-    section: Annotated[
-        Section | None, Field(description="Return this section whole, not all in short.")
-    ] = None
+    section: Annotated[Section | None, Field(description="Only this section, whole.")] = None
     cursor: Cursor = ""
 
 

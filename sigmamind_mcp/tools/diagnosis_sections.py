@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.diagnosis import CaseResult, compute_bounds, count_verdicts
+from sigmamind_mcp.insight.diagnosis import CaseResult, count_verdicts
+from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, pluralize
 from sigmamind_mcp.tools.cursors import encode_cursor
@@ -192,7 +193,7 @@ def _build_diagnosis(
         rows[name] = section.list_rows(start, limit, characters)
         counts.append(_count_section(name, section, rows[name]))
     undecided = diagnosis.undecided
-    bounds = compute_bounds(diagnosis.counts, undecided)
+    bounds = bound_rate(diagnosis.counts, undecided)
     answer = DiagnosedBatchRun(
         batch_id=diagnosis.batch_id,
         agent_id=diagnosis.agent_id,

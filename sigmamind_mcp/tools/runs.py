@@ -68,7 +68,7 @@ UNCERTAIN_FAILURE = (
 
 REMARKS_CHARACTERS = 300
 
-KeptVerdict = Annotated[Verdict | None, Field(description="Keep this verdict.")]
+KeptVerdict = Verdict | None
 KeptTestCase = Annotated[Id, Field(description="Keep this test case.")]
 
 

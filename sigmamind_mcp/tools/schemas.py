@@ -20,10 +20,16 @@ def input_schema(model: type[Arguments], *, default_agent_id: str | None) -> JSO
     if default_agent_id and issubclass(model, ForAgent):
         schema["required"] = [name for name in schema["required"] if name != "agentId"]
         schema["properties"]["agentId"]["default"] = default_agent_id
-    for name, argument in schema["properties"].items():
-        if name not in schema.get("required", []):
-            argument.pop("minLength", None)  # an empty text counts as not given
+    _forgive_empty_options(schema)
     return schema
+
+
+def _forgive_empty_options(schema: JSONObject) -> None:
+    """Remove what an optional text must have at least: an empty one counts as not given."""
+    for name, argument in schema.get("properties", {}).items():
+        if name not in schema.get("required", []):
+            argument.pop("minLength", None)
+        _forgive_empty_options(argument.get("items", {}))
 
 
 def tidy_schema(schema: JSONObject) -> JSONObject:

@@ -22,6 +22,7 @@ from sigmamind_mcp.tools.arguments import ForAgent, Id
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 from sigmamind_mcp.tools.parts import KeptSide, truncate_line
+from sigmamind_mcp.tools.runs import KeptVerdict
 from sigmamind_mcp.tools.search_answer import (
     FoundPlace,
     FoundTestRuns,
@@ -70,9 +71,7 @@ class SearchTestRuns(ForAgent):
         int, Field(ge=1, le=MAX_BATCH_RUNS, description="How many of the newest."), NotBool
     ] = 10
     test_case_id: Annotated[Id, Field(description="Keep this one.")] = ""
-    verdict: Annotated[
-        Literal["passed", "failed", "undecided"] | None, Field(description="Keep this one.")
-    ] = None
+    verdict: KeptVerdict = None
     side: KeptSide = None
     cursor: Cursor = ""
 

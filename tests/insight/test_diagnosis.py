@@ -3,8 +3,7 @@
 from collections import Counter
 
 from sigmamind_mcp.api.models import TestCase, TestRun
-from sigmamind_mcp.insight.diagnosis import compute_bounds, round_robin, summarize_cases
-from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.insight.diagnosis import round_robin, summarize_cases
 from tests.support.fake_api import RUN
 from tests.support.sample_batches import make_sample_case
 
@@ -29,11 +28,6 @@ def test_outcomes_of_cases() -> None:
         ("tc_3", "passing", True, 0),
         ("tc_4", "undecided", True, 3),
     ]
-
-
-def test_bounds_are_the_rates_if_all_undecided_failed_or_passed() -> None:
-    assert compute_bounds(Counts(6, 8), 2) == (0.6, 0.8)
-    assert compute_bounds(Counts(0, 0), 0) == (0, 1)
 
 
 def test_kinds_take_turns() -> None:

@@ -150,7 +150,7 @@ PROMPT = " ".join(f"Word{number} stays." for number in range(80))
         (
             {"userPrompt": f"{PROMPT} end"},
             {"userPrompt": f"{PROMPT}  end"},
-            "userPrompt: only spaces or invisible characters differ",
+            "userPrompt: only spaces, invisible characters or the Unicode form differ",
             {"onlySpaces": True},
         ),
         ({"label": None}, {"label": "Ben"}, "label: added, Ben", {"after": "Ben"}),
