@@ -70,7 +70,8 @@ EDIT_CHARACTERS = 120
 ASKED_CHARACTERS = 140
 REMARKS_CHARACTERS = 100
 CASES_NAMED = 3
-JOBS_NAMED = 2
+JOBS_NAMED = 12
+PLACES_NAMED = 2
 
 ITEM_WORDS = {
     "ending": "ended: {}",
@@ -204,7 +205,7 @@ class GroupRow(AnswerPart):
     passed_of: int | None = None
     test_cases: dict[str, int] = Field(description="Its failed attempts by test case, most first.")
     more_test_cases: int | None = None
-    job_ids: list[str] = Field(description="Some of its failed attempts.")
+    job_ids: list[str] = Field(description=f"Its failed attempts, at most {JOBS_NAMED}.")
     remarks: str | None = Field(default=None, description="Of the first of them.")
 
     @classmethod
@@ -237,6 +238,8 @@ class GroupRow(AnswerPart):
             cases += f" and {pluralize(self.more_test_cases, 'more test case')}"
         words = GROUP_WORDS[self.basis].format(self.about or "")
         jobs = ", ".join(self.job_ids)
+        if self.failed > len(self.job_ids):
+            jobs += f" and {self.failed - len(self.job_ids)} more"
         remarks = "" if self.basis == "clause" else f" Remarks: {self.remarks or '(none)'}"
         return f"{counts}: {words} ({cases}). {jobs}.{remarks}"
 
@@ -308,7 +311,7 @@ class TallyRow(AnswerPart):
     @classmethod
     def of(cls, tally: "Tally[Any]", counts: tuple[int, int]) -> "TallyRow":
         places: list[TurnOfRun] = [*tally.failed, *tally.passed, *tally.undecided]
-        others = [valid_id(place.run.job_id) for place in places[1 : JOBS_NAMED + 1]]
+        others = [valid_id(place.run.job_id) for place in places[1 : PLACES_NAMED + 1]]
         return cls(
             kind=tally.kind,
             failed=len(tally.failed),

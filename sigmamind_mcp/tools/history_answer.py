@@ -191,6 +191,8 @@ class TestCaseHistory(Answer):
         across = ", across the edits" if self.since else ""
         if self.pooled:
             since = f", since the edit in {self.since}" if self.since else ""
+            if self.test_case_count is not None:
+                since = ", each test case since its last edit"
             lines.append(f"Pooled{since}: {self.pooled}.")
             bounds = self.pooled.describe_bounds()
             if bounds:
