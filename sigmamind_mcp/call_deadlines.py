@@ -48,10 +48,13 @@ def limit_call(seconds: float) -> Iterator[CallDeadline]:
         _CURRENT.reset(token)
 
 
-def limit_to_call(seconds: float) -> float:
-    """Return `seconds`, or less if the call around must end before; 0 if it is about to end."""
+def limit_to_call(seconds: float, *, spare: float = 0.0) -> float:
+    """Return `seconds`, or less if the call around must end before; 0 if it is about to end.
+
+    `spare` seconds of the call are left for what comes after.
+    """
     deadline = _CURRENT.get()
     if deadline is None:
         return seconds
-    left = deadline.scope.deadline - MARGIN_SECONDS - anyio.current_time()
+    left = deadline.scope.deadline - MARGIN_SECONDS - spare - anyio.current_time()
     return max(0.0, min(seconds, left))

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from time import thread_time
+from math import inf
+from time import monotonic, thread_time
 from typing import Generic, TypeVar
 
 import anyio
@@ -24,19 +25,40 @@ LONGEST_QUEUE_SECONDS = 45.0
 
 T = TypeVar("T")
 
+HasTime = Callable[[float], bool]
+"""Takes a share of the time, up to 1, and tells whether less than that is used."""
+
 
 class WorkClock:
-    """How much CPU time heavy work may take, and whether anybody still waits for it."""
+    """How much CPU time heavy work may take, and whether anybody still waits for it.
+
+    The work also ends in time for the call in which its clock was made.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.used = 0.0
         self.is_abandoned = False
+        self.end = monotonic() + limit_to_call(inf)
 
     @property
     def is_spent(self) -> bool:
         """Whether the work must end before its next transcript."""
-        return self.is_abandoned or self.used >= self.seconds
+        return self.is_abandoned or self.used >= self.seconds or monotonic() >= self.end
+
+    def start_counting(self) -> HasTime:
+        """Count the CPU time of this thread from now on, at each call of the returned function."""
+        counted, started = thread_time(), monotonic()
+
+        def has_time(share: float) -> bool:
+            nonlocal counted
+            now = thread_time()
+            self.used += now - counted
+            counted = now
+            is_late = monotonic() >= started + share * (self.end - started)
+            return not (self.is_spent or is_late or self.used >= share * self.seconds)
+
+        return has_time
 
     @contextmanager
     def count(self) -> Iterator[None]:

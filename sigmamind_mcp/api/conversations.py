@@ -1,6 +1,7 @@
 """The messages of a conversation, in the forms that the API and model providers give them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -25,6 +26,7 @@ SPOKEN_NAMES = ("utterance", "transcript", "body")
 USER_ROLES = frozenset({"user", "customer", "caller", "human", "client"})
 AGENT_ROLES = frozenset({"assistant", "agent", "bot", "ai"})
 TOOL_ROLE_STARTS = ("tool", "function")
+MAX_ROLE_CHARACTERS = 40
 
 Side = Literal["user", "agent", "tool", "other"]
 
@@ -64,7 +66,12 @@ class Turn(Record):
 
 def find_side(role: str) -> Side:
     """Return the side of a role, whatever its case."""
-    name = role.strip().casefold()
+    return _find_side_of_name(role.strip()[:MAX_ROLE_CHARACTERS])
+
+
+@lru_cache(maxsize=100)  # thousands of turns have the same few roles
+def _find_side_of_name(role: str) -> Side:
+    name = role.casefold()
     if name in USER_ROLES:
         return "user"
     if name in AGENT_ROLES:

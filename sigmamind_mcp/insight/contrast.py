@@ -65,13 +65,17 @@ class Separation(NamedTuple, Generic[ItemT]):
 
 
 class Contrast(NamedTuple, Generic[ItemT]):
-    """What separates, what may do so with more attempts, and how much was compared."""
+    """What separates, what may do so with more attempts, and how much was compared.
+
+    `is_tested` is False if the time allowed too few permutations to tell anything.
+    """
 
     separating: list[Separation[ItemT]]
     too_few: list[Separation[ItemT]]
     compared: SideCounts
     case_count: int
     item_count: int
+    is_tested: bool
 
 
 class _Stratum(NamedTuple):
@@ -84,13 +88,17 @@ class _Stratum(NamedTuple):
 
 
 class _Scored(NamedTuple, Generic[ItemT]):
-    """An item with its expected number of failed attempts and the scale of the statistic."""
+    """An item with its expected number of failed attempts and the scale of the statistic.
+
+    No permutation of the verdicts gives a score beyond `limit`.
+    """
 
     item: ItemT
     mask: int
     expected: float
     scale: float
     score: float
+    limit: float
 
 
 def contrast_items(
@@ -99,13 +107,14 @@ def contrast_items(
     *,
     rank: Callable[[ItemT], tuple[int, int, str]],
     weigh: Callable[[ItemT], float] = lambda item: 1.0,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> Contrast[ItemT]:
     """Return the items that separate failed from passed attempts, the best first.
 
     The attempts of a test case stand together. `presence` has a bit for each attempt, in their
-    order. Of items on almost the same attempts the
-    one with the lowest `rank` stands for all. A weight above 1 lets a kind of item that is likely
-    to matter pass among many others.
+    order. Of items on almost the same attempts the one with the lowest `rank` stands for all. A
+    weight above 1 lets a kind of item that is likely to matter pass among many others. Without
+    `has_time` there are fewer permutations: p is coarser, and as true.
     """
     strata = _list_strata(attempts)
     informative = sum(stratum.attempts for stratum in strata)
@@ -117,17 +126,21 @@ def contrast_items(
         if inside not in by_mask or rank(item) < rank(by_mask[inside]):
             by_mask[inside] = item
     scored = _score_items(by_mask, strata, failed, weigh)
-    largest = _permute(scored, strata)
-    contrast: Contrast[ItemT] = Contrast([], [], compared, len(strata), len(scored))
+    largest = _permute(scored, strata, has_time)
+    is_tested = not scored or 1 / (len(largest) + 1) <= LEVEL
+    contrast: Contrast[ItemT] = Contrast(
+        [], [], compared, len(strata), len(scored), is_tested=is_tested
+    )
     for candidate in sorted(scored, key=lambda one: (-abs(one.score), rank(one.item))):
-        separation = _describe(candidate, strata, failed, largest)
-        is_proven = separation.p <= LEVEL
+        p = _correct_p(candidate.score, largest)
+        is_proven = p <= LEVEL
         if not is_proven and len(contrast.too_few) >= MAX_TOO_FEW:
             break
-        if MIN_RATIO > separation.ratio > 1 / MIN_RATIO:
+        separates_all = candidate.mask in (failed, informative & ~failed)
+        if p > MAX_P_TOO_FEW and not separates_all:
             continue
-        separates_all = separation.with_it in ((compared.failed, 0), (0, compared.passed))
-        if separation.p > MAX_P_TOO_FEW and not separates_all:
+        separation = _describe(candidate, strata, failed, p)
+        if MIN_RATIO > separation.ratio > 1 / MIN_RATIO:
             continue
         shown = [*contrast.separating, *contrast.too_few]
         if any(_overlap(separation.attempts, other.attempts) for other in shown):
@@ -164,10 +177,13 @@ def _score_items(
     ]
     for mask, item in by_mask.items():
         expected = variance = 0.0
+        fewest = most = 0
         for attempts, size, failures in sizes:
             with_it = (mask & attempts).bit_count()
             if not with_it:
                 continue
+            fewest += max(0, with_it + failures - size)
+            most += min(with_it, failures)
             expected += with_it * failures / size
             mixed = with_it * (size - with_it) * failures * (size - failures)
             variance += mixed / (size * size * (size - 1))
@@ -175,24 +191,34 @@ def _score_items(
             continue
         scale = sqrt(variance + DAMPING) / weigh(item)
         score = ((mask & failed).bit_count() - expected) / scale
-        scored.append(_Scored(item, mask, expected, scale, score))
+        limit = max(most - expected, expected - fewest) / scale
+        scored.append(_Scored(item, mask, expected, scale, score, limit))
     return scored
 
 
-def _permute(scored: Sequence[_Scored[ItemT]], strata: Sequence[_Stratum]) -> list[float]:
+def _permute(
+    scored: Sequence[_Scored[ItemT]], strata: Sequence[_Stratum], has_time: Callable[[], bool]
+) -> list[float]:
     """Return the largest score of each permutation of the verdicts, in order."""
     generator = random.Random(SEED)
-    prepared = [(one.mask, one.expected, one.scale) for one in scored]
+    # Most items are rare, and cannot have the largest score.
+    ordered = sorted(scored, key=lambda one: -one.limit)
+    prepared = [(one.mask, one.expected, one.scale, one.limit) for one in ordered]
     largest = []
     for _ in range(PERMUTATIONS if scored else 0):
+        if not has_time():
+            break
         failed = 0
         for stratum in strata:
             failed |= _draw_failures(stratum, generator) << stratum.start
-        scores = [
-            abs((mask & failed).bit_count() - expected) / scale
-            for mask, expected, scale in prepared
-        ]
-        largest.append(max(scores))
+        highest = 0.0
+        for mask, expected, scale, limit in prepared:
+            if limit < highest:
+                break
+            score = abs((mask & failed).bit_count() - expected) / scale
+            if score > highest:  # faster than max(), in the innermost loop
+                highest = score
+        largest.append(highest)
     return sorted(largest)
 
 
@@ -207,17 +233,22 @@ def _draw_failures(stratum: _Stratum, generator: random.Random) -> int:
     return drawn if 2 * failures <= stratum.size else drawn ^ ((1 << stratum.size) - 1)
 
 
+def _correct_p(score: float, largest: Sequence[float]) -> float:
+    """Return how often a permutation has a score as large, corrected for all items."""
+    as_large = len(largest) - bisect_left(largest, abs(score) - 1e-9)
+    return (as_large + 1) / (len(largest) + 1)
+
+
 def _describe(
-    candidate: _Scored[ItemT], strata: Sequence[_Stratum], failed: int, largest: Sequence[float]
+    candidate: _Scored[ItemT], strata: Sequence[_Stratum], failed: int, p: float
 ) -> Separation[ItemT]:
     mask = candidate.mask
     in_failed = (mask & failed).bit_count()
-    as_large = len(largest) - bisect_left(largest, abs(candidate.score) - 1e-9)
     return Separation(
         item=candidate.item,
         with_it=SideCounts(in_failed, mask.bit_count() - in_failed),
         ratio=_compute_ratio(mask, strata),
-        p=(as_large + 1) / (len(largest) + 1),
+        p=p,
         attempts=mask,
     )
 

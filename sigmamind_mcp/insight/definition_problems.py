@@ -6,7 +6,8 @@ from the stored ones or from those of the previous batch run.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import Agent, TestCase
@@ -30,11 +31,13 @@ class DefinitionProblem(NamedTuple):
     edit: DefinitionEdit | None = None
 
 
-def find_variable_problems(cases: Sequence[TestCase], agent: Agent) -> list[DefinitionProblem]:
+def find_variable_problems(
+    cases: Sequence[TestCase], agent: Agent, *, has_time: Callable[[], bool] = lambda: True
+) -> list[DefinitionProblem]:
     """Return the variables of the agent and the mock data that do not fit together."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     uses_variables = bool(TEMPLATE_VARIABLE.search(json.dumps(agent.raw, default=str)))
-    for case in cases:
+    for case in takewhile(lambda case: has_time(), cases):
         for finding in lint_against_agent(case, agent):
             # Without any variable, the agent may get the mock data in a way that we do not know.
             if finding.field == "mockData" and uses_variables:
@@ -43,14 +46,17 @@ def find_variable_problems(cases: Sequence[TestCase], agent: Agent) -> list[Defi
 
 
 def find_edited_cases(
-    kind: ProblemKind, before: Mapping[str, TestCase], after: Mapping[str, TestCase]
+    kind: ProblemKind,
+    before: Mapping[str, TestCase],
+    after: Mapping[str, TestCase],
+    *,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> list[DefinitionProblem]:
     """Return the edits that turn each test case of `before` into the one of `after`."""
     by_edit: dict[DefinitionEdit, list[str]] = defaultdict(list)
-    for case_id, case in after.items():
-        if case_id not in before:
-            continue
-        for edit in find_edits(before[case_id], case):
+    shared = [case_id for case_id in after if case_id in before]
+    for case_id in takewhile(lambda case_id: has_time(), shared):
+        for edit in find_edits(before[case_id], after[case_id]):
             if edit.field in DEFINING_FIELDS:
                 by_edit[edit].append(case_id)
     return [

@@ -5,6 +5,8 @@ Nothing here is a cause. Everything can be traced to a job id and a turn.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from sigmamind_mcp.api.models import TestRun
@@ -26,6 +28,9 @@ from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
 from sigmamind_mcp.insight.verdict_doubts import Doubt, find_doubts
 
 FoundT = TypeVar("FoundT", Fault, Hint)
+
+READING_SHARE = 0.7
+"""The share of the time for reading transcripts; the rest is for comparing them."""
 
 
 class TurnOfRun(NamedTuple):
@@ -67,21 +72,24 @@ class DoubtedRun(NamedTuple):
     doubt: Doubt
 
 
-class RunToRead(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class RunToRead:
     """A failed run, and the items that separate it from passed ones."""
 
     run: TestRun
     ending: Ending
     items: Sequence[Item]
 
-    def choose_quotes(self) -> list[Quote]:
+    @cached_property
+    def quotes(self) -> list[Quote]:
         return choose_key_turns(self.run, self.ending, self.items)
 
 
 class Evidence(NamedTuple):
-    """What the transcripts show. `read` has the runs that were read; the time allowed no more."""
+    """What the transcripts show; `read` has the runs that were read, as many as time allowed."""
 
     read: list[TestRun]
+    is_cut: bool
     contrast: Contrast[Item]
     separating: list[SeparatingItem]
     endings: list[tuple[Ending, int, int]]
@@ -104,13 +112,16 @@ class _RunFindings(NamedTuple):
 
 
 def collect_evidence(
-    runs: Sequence[TestRun], *, has_time: Callable[[], bool] = lambda: True
+    runs: Sequence[TestRun], *, has_time: Callable[[float], bool] = lambda share: True
 ) -> Evidence:
-    """Read the transcripts of all runs; stop when there is no time for the next one."""
-    readings = _read_in_turn(runs, has_time)
+    """Read the transcripts of all runs; stop when there is no time for the next one.
+
+    `has_time` tells whether less than a share of the time is used.
+    """
+    readings = _read_in_turn(runs, lambda: has_time(READING_SHARE))
     decided = [one for one in readings if one.run.verdict != "undecided"]
     decided.sort(key=lambda one: get_case_id(one.run))
-    contrast = _contrast_readings(decided)
+    contrast = _contrast_readings(decided, lambda: has_time(1.0))
     separating = _list_separating(contrast, decided)
     speaking = [
         one.separation.item for one in separating if one.is_proven and one.separation.is_in_failed
@@ -122,6 +133,7 @@ def collect_evidence(
     groups = group_failures(traits)
     return Evidence(
         read=[one.run for one in readings],
+        is_cut=len(readings) < len(runs),
         contrast=contrast,
         separating=separating,
         endings=_count_endings(decided),
@@ -154,7 +166,9 @@ def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list
     return readings
 
 
-def _contrast_readings(decided: Sequence[_RunFindings]) -> Contrast[Item]:
+def _contrast_readings(
+    decided: Sequence[_RunFindings], has_time: Callable[[], bool]
+) -> Contrast[Item]:
     """Contrast the items of failed and passed runs, which come in the order of their cases."""
     attempts = [
         Attempt(get_case_id(one.run), has_failed=one.run.verdict == "failed") for one in decided
@@ -164,7 +178,11 @@ def _contrast_readings(decided: Sequence[_RunFindings]) -> Contrast[Item]:
         for item in one.items:
             presence[item] |= 1 << number
     return contrast_items(
-        attempts, presence, rank=lambda item: item.rank, weigh=lambda item: item.weight
+        attempts,
+        presence,
+        rank=lambda item: item.rank,
+        weigh=lambda item: item.weight,
+        has_time=has_time,
     )
 
 

@@ -35,9 +35,13 @@ _TENS = {
 }
 _NUMBER_WORD = "|".join([*_TENS, *sorted(_SMALL_NUMBERS, key=len, reverse=True)])
 
+# How months and number words begin, and every word with a digit: other words fail at once.
+_BEGINS_VALUE = (
+    r"a[pu]|de|e[il]|f[eio]|j[au]|ma|n[io]|o[cn]|s[ei]|t(?:e|w|hr|hir)|ze|[a-z_/-]{0,20}\d"
+)
+
 _VALUE = re.compile(
-    # A boundary that every form shares comes first, so that most places fail at once.
-    r"(?<![\w.,:-])(?=[0-9a-z])(?:"
+    rf"(?<![\w.,:-])(?=[0-9a-z])(?={_BEGINS_VALUE})(?:"
     # 2024-05-25
     r"\d{4}-(?P<iso_month>\d\d)-(?P<iso_day>\d\d)(?!\d)"
     # May 25th; 25 May, 25th of May

@@ -1,20 +1,21 @@
 """Diagnose a batch run: what its test runs show together, with the turns that show it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import anyio
-import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.listings import Listing
-from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.api.models import BatchRun, TestRun
 from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
+from sigmamind_mcp.call_deadlines import limit_to_call
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import NotOffered, SigmaMindError
+from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import (
     assign_single_case,
@@ -29,17 +30,22 @@ from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor
 from sigmamind_mcp.tools.diagnosis_answer import DiagnosedBatchRun, Section
 from sigmamind_mcp.tools.diagnosis_sections import Diagnosis, fit_diagnosis
-from sigmamind_mcp.tools.known_definitions import find_problems, read_definitions
+from sigmamind_mcp.tools.known_definitions import (
+    KnownDefinitions,
+    find_problems,
+    read_definitions,
+)
 from sigmamind_mcp.tools.parts import JobIds
 from sigmamind_mcp.tools.unread_notes import note_failed_read, note_listing, note_record
 
-if TYPE_CHECKING:
-    from sigmamind_mcp.insight.evidence import Evidence
-
-READING_SECONDS = 45.0
+READING_SECONDS = 30.0
+SPARE_SECONDS = 14.0
+"""So much of the call is left after reading transcripts, and half of it after all reading."""
+WORK_SECONDS = 10.0
+"""The CPU time for the work on the transcripts."""
+PROBLEMS_SHARE = 0.2
 MAX_TRANSCRIPTS_READ = 200
 """If the list has no conversations, so many are read one by one."""
-EVIDENCE_SECONDS = 30.0
 
 
 class DiagnoseBatchRun(ForAgent):
@@ -65,30 +71,16 @@ async def diagnose_batch_run(
     listing = await _list_runs(args, api)
     runs = assign_single_case(batch_run.test_cases, listing.items)
     reading = await _read_transcripts(runs, args, api, context.report_progress)
-    definitions = await read_definitions(batch_run, reading.runs, args.agent_id, api)
-    evidence = await anyio.to_thread.run_sync(_read_all, reading.runs, abandon_on_cancel=True)
-    diagnosis = Diagnosis(
-        agent_id=args.agent_id,
-        batch_id=args.batch_id,
-        section=args.section,
-        is_of_job_ids=bool(args.job_ids),
-        batch_run=batch_run,
-        state=batch_run.state(now, find_last_end(runs)),
-        counts=count_verdicts(runs),
-        results=summarize_cases([] if args.job_ids else batch_run.test_cases, runs),
-        run_count=len(runs),
-        problems=find_problems(definitions),
-        definitions=definitions,
-        evidence=evidence,
+    definitions = await read_definitions(
+        batch_run,
+        reading.runs,
+        args.agent_id,
+        api,
+        seconds=limit_to_call(READING_SECONDS, spare=SPARE_SECONDS / 2),
     )
-    notes = [
-        *note_record("batch run", batch_run, args.batch_id),
-        *note_listing("test run", listing, lambda run: run.job_id),
-        *(note_failed_read("transcript of test run", job_id) for job_id in reading.failed),
-    ]
-    return await anyio.to_thread.run_sync(
-        fit_diagnosis, diagnosis, start, notes, abandon_on_cancel=True
-    )
+    clock = WorkClock(WORK_SECONDS)
+    known = _KnownBatchRun(batch_run, now, listing, reading, definitions)
+    return await context.run_heavy(clock, partial(_diagnose, args, known, clock, start))
 
 
 class _Transcripts(NamedTuple):
@@ -96,6 +88,48 @@ class _Transcripts(NamedTuple):
 
     runs: list[TestRun]
     failed: list[str]
+
+
+class _KnownBatchRun(NamedTuple):
+    """All that was read; `now` is the time by the API's clock."""
+
+    batch_run: BatchRun
+    now: datetime
+    listing: Listing[TestRun]
+    reading: _Transcripts
+    definitions: KnownDefinitions
+
+
+def _diagnose(
+    args: DiagnoseBatchRun, known: _KnownBatchRun, clock: WorkClock, start: int
+) -> DiagnosedBatchRun:
+    """Work on what was read until the clock is spent, and build the answer."""
+    from sigmamind_mcp.insight.evidence import collect_evidence  # patterns take time to compile
+
+    has_time = clock.start_counting()
+    batch_run, runs = known.batch_run, known.reading.runs
+    problems = find_problems(known.definitions, has_time=lambda: has_time(PROBLEMS_SHARE))
+    transcripts = [run for run in runs if run.conversation is not None]
+    diagnosis = Diagnosis(
+        agent_id=args.agent_id,
+        batch_id=args.batch_id,
+        section=args.section,
+        is_of_job_ids=bool(args.job_ids),
+        batch_run=batch_run,
+        state=batch_run.state(known.now, find_last_end(runs)),
+        counts=count_verdicts(runs),
+        results=summarize_cases([] if args.job_ids else batch_run.test_cases, runs),
+        run_count=len(runs),
+        problems=problems,
+        definitions=known.definitions,
+        evidence=collect_evidence(transcripts, has_time=has_time),
+    )
+    notes = [
+        *note_record("batch run", batch_run, args.batch_id),
+        *note_listing("test run", known.listing, lambda run: run.job_id),
+        *(note_failed_read("transcript of test run", job_id) for job_id in known.reading.failed),
+    ]
+    return fit_diagnosis(diagnosis, start, notes)
 
 
 async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> Listing[TestRun]:
@@ -131,15 +165,7 @@ async def _read_transcripts(
 
     chosen = wanted[:MAX_TRANSCRIPTS_READ]
     calls = [partial(read_one, run, run.job_id or "") for run in chosen]
-    with anyio.move_on_after(READING_SECONDS):
+    with anyio.move_on_after(limit_to_call(READING_SECONDS, spare=SPARE_SECONDS)):
         await gather_errors(calls)
     completed = [read.get(run.job_id or "", run) for run in runs]
     return _Transcripts(completed, failed)
-
-
-def _read_all(runs: Sequence[TestRun]) -> "Evidence":
-    from sigmamind_mcp.insight.evidence import collect_evidence  # patterns take time to compile
-
-    deadline = monotonic() + EVIDENCE_SECONDS
-    transcripts = [run for run in runs if run.conversation is not None]
-    return collect_evidence(transcripts, has_time=lambda: monotonic() < deadline)

@@ -419,7 +419,7 @@ def list_quotes(
     for number, to_read in enumerate(runs):
         if number < skip:
             continue
-        quotes = sorted(to_read.choose_quotes()[:per_run])
+        quotes = sorted(to_read.quotes[:per_run])
         # The quotes of a run stand together, so that a later answer begins with a whole run.
         if rows and len(rows) + len(quotes) > limit:
             break

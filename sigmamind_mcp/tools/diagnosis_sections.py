@@ -32,8 +32,10 @@ from sigmamind_mcp.tools.unread_notes import NotRead
 from sigmamind_mcp.uris import uri_of
 
 if TYPE_CHECKING:
+    from sigmamind_mcp.insight.contrast import Contrast
     from sigmamind_mcp.insight.definition_problems import DefinitionProblem
     from sigmamind_mcp.insight.evidence import Evidence
+    from sigmamind_mcp.insight.said_items import Item
 
 SECTION_ROWS = 60
 QUOTES_PER_RUN = 2
@@ -129,6 +131,7 @@ def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
     read = count_verdicts(evidence.read)
     verdicts = (read.decided - read.passed, read.passed)
     is_read, why = diagnosis.is_any_read, _explain_reading(diagnosis)
+    lacks = _explain_contrast(evidence.contrast)
 
     def slice_of(items: Sequence[Any], build: Callable[..., Row]) -> _SectionRows:
         def list_rows(start: int, limit: int, characters: int) -> list[Row]:
@@ -157,10 +160,7 @@ def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
         "definitionProblems": problems,
         "separates": slice_of(
             evidence.separating, lambda one: SeparatingRow.of(one, compared)
-        )._replace(
-            is_looked_at=is_read and bool(evidence.contrast.case_count),
-            why=why if evidence.contrast.case_count else "no test case both passed and failed",
-        ),
+        )._replace(is_looked_at=is_read and not lacks, why=lacks or why),
         "groups": slice_of(evidence.groups, GroupRow.of),
         "turnsWorthReading": _SectionRows(len(evidence.worth_reading), list_turns, is_read, why),
         "doubtfulVerdicts": slice_of(evidence.doubts, lambda one: DoubtRow.of(one, 160)),
@@ -174,7 +174,15 @@ def _explain_reading(diagnosis: Diagnosis) -> str | None:
     lacking = diagnosis.run_count - len(diagnosis.evidence.read)
     if not lacking:
         return None
-    return f"{pluralize(lacking, 'transcript')} of {diagnosis.run_count} not read"
+    cause = " in the time of one call" if diagnosis.evidence.is_cut else ""
+    return f"{pluralize(lacking, 'transcript')} of {diagnosis.run_count} not read{cause}"
+
+
+def _explain_contrast(contrast: "Contrast[Item]") -> str | None:
+    """Say why failed and passed attempts were not compared; None if they were."""
+    if not contrast.case_count:
+        return "no test case both passed and failed"
+    return None if contrast.is_tested else "too little time was left"
 
 
 def _build_diagnosis(
@@ -241,7 +249,10 @@ def _list_undecided(results: Sequence[CaseResult]) -> dict[str, int]:
 
 def _describe_comparison(diagnosis: Diagnosis) -> str:
     contrast = diagnosis.evidence.contrast
-    read = pluralize(len(diagnosis.evidence.read), "transcript")
+    count = len(diagnosis.evidence.read)
+    read = pluralize(count, "transcript")
+    if count < diagnosis.run_count:
+        read = f"{count} of {pluralize(diagnosis.run_count, 'transcript')}"
     compared = contrast.compared
     return (
         f"{read} read; {compared.failed} failed and {compared.passed} passed attempts of"

@@ -1,14 +1,16 @@
 """Read what a batch run's definitions are compared with: agent, stored cases, earlier batch run."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Agent, BatchRun, TestCase, TestRun
 from sigmamind_mcp.concurrency import gather_errors
-from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.insight.case_definitions import find_definition
 from sigmamind_mcp.insight.diagnosis import get_case_id
 
@@ -29,36 +31,48 @@ class KnownDefinitions:
 
 
 async def read_definitions(
-    batch_run: BatchRun, runs: Sequence[TestRun], agent_id: str, api: SigmaMindClient
+    batch_run: BatchRun,
+    runs: Sequence[TestRun],
+    agent_id: str,
+    api: SigmaMindClient,
+    *,
+    seconds: float,
 ) -> KnownDefinitions:
-    """Read the agent, the stored test cases and the previous batch run; none of them is needed."""
+    """Read the agent, the stored test cases and the previous batch run; none of them is needed.
+
+    What does not come within `seconds` is unknown.
+    """
     from sigmamind_mcp.insight.definition_problems import index_cases
 
     cases = index_cases(batch_run.test_cases)
-    for case_id in {get_case_id(run) for run in runs} - {""}:
-        shown = find_definition(run for run in runs if get_case_id(run) == case_id)
+    runs_by_case: dict[str, list[TestRun]] = defaultdict(list)
+    for run in runs:
+        runs_by_case[get_case_id(run)].append(run)
+    for case_id in runs_by_case.keys() - {""}:
+        shown = find_definition(runs_by_case[case_id])
         if shown:
             cases[case_id] = shown
-    calls: list[Callable[[], Any]] = [
-        partial(api.get_agent, agent_id),
-        partial(api.list_test_cases, agent_id),
-        partial(api.list_batch_runs, agent_id, size=100),
-    ]
-    agent, stored, page = await gather_errors(calls)
-    unknown = []
-    for name, answer in (("agent", agent), ("stored test cases", stored), ("batch runs", page)):
-        if isinstance(answer, SigmaMindError):
-            unknown.append(name)
-    previous = None
-    if not isinstance(page, SigmaMindError):
-        previous = _find_previous(batch_run, page.value.items, cases)
+    answers: dict[str, Any] = {}
+
+    async def read(name: str, call: Callable[[], Awaitable[Any]]) -> None:
+        answers[name] = await call()
+
+    calls: dict[str, Callable[[], Awaitable[Any]]] = {
+        "agent": partial(api.get_agent, agent_id),
+        "stored test cases": partial(api.list_test_cases, agent_id),
+        "batch runs": partial(api.list_batch_runs, agent_id, size=100),
+    }
+    with anyio.move_on_after(seconds):
+        await gather_errors([partial(read, *entry) for entry in calls.items()])
+    stored, page = answers.get("stored test cases"), answers.get("batch runs")
+    previous = _find_previous(batch_run, page.value.items, cases) if page else None
     return KnownDefinitions(
         cases=cases,
-        agent=None if isinstance(agent, SigmaMindError) else agent,
-        stored=None if isinstance(stored, SigmaMindError) else index_cases(stored.items),
+        agent=answers.get("agent"),
+        stored=index_cases(stored.items) if stored else None,
         previous=index_cases(previous.test_cases) if previous else None,
         previous_id=previous.batch_id if previous else None,
-        unknown=unknown,
+        unknown=[name for name in calls if name not in answers],
     )
 
 
@@ -82,18 +96,29 @@ def _is_later(one: BatchRun, other: BatchRun) -> bool:
     return bool(one.created_date and other.created_date and one.created_date > other.created_date)
 
 
-def find_problems(definitions: KnownDefinitions) -> list["DefinitionProblem"]:
-    """Return the definition problems, those of all cases first."""
+def find_problems(
+    definitions: KnownDefinitions, *, has_time: Callable[[], bool]
+) -> list["DefinitionProblem"]:
+    """Return the definition problems, those of all cases first.
+
+    If there is no time for all test cases, `definitions.unknown` says so.
+    """
     from sigmamind_mcp.insight.definition_problems import find_edited_cases, find_variable_problems
 
     problems: list[DefinitionProblem] = []
     cases = definitions.cases
     if definitions.agent:
-        problems += find_variable_problems(list(cases.values()), definitions.agent)
+        problems += find_variable_problems(
+            list(cases.values()), definitions.agent, has_time=has_time
+        )
     if definitions.previous:
         problems += find_edited_cases(
-            "differs from previous batch run", definitions.previous, cases
+            "differs from previous batch run", definitions.previous, cases, has_time=has_time
         )
     if definitions.stored:
-        problems += find_edited_cases("differs from stored", cases, definitions.stored)
+        problems += find_edited_cases(
+            "differs from stored", cases, definitions.stored, has_time=has_time
+        )
+    if not has_time():
+        definitions.unknown.append("some test cases, for lack of time")
     return sorted(problems, key=lambda problem: -len(problem.case_ids))

@@ -2,7 +2,8 @@
 
 A cold start is compared with a server of one tool and with a bare interpreter, a call with the raw GET that it makes,
 HTTP throughput with one client and with a tool that calls nothing (the better of two passes). A ratio removes the speed
-of the machine but not its other load, so nothing here fails. The measuring code uses neither the SDK nor our code.
+of the machine but not its other load, so nothing here fails. The measuring code uses neither the SDK nor our code. The
+last row is the longest step of the server's event loop under all of this load, in seconds of CPU.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from typing import Any
 
 import httpx2
 
-from tests.support.processes import environment, serving
+from tests.support.processes import environment, served, serving
+from tests.support.watched_server import LONGEST_STEP
 
 TARGETS = {
     "tools/list, of the one-tool server's": "<= 1.15",
@@ -30,6 +32,7 @@ TARGETS = {
     "p99, of p50 at 64": "<= 1.3",
     "p99, of p50 at 256": "<= 1.3",
     "calls/s at 64, of a tool that calls nothing": ">= 0.35",
+    LONGEST_STEP: "<= 0.25",
 }
 CLIENTS = (1, 16, 64, 256)
 CALLS_IN_A_ROUND = 100
@@ -298,12 +301,13 @@ def main(rounds: int, seconds: float) -> None:
         both = [get + repeat for get, repeat in zip(gets, repeats, strict=True)]
         print_ratio("call, of its raw GET and a call of the one tool together", calls, both)
         with (
-            serving("serve", env=env) as url,
+            served("serve", env=env, module="tests.support.watched_server") as ours_served,
             serving(module="tests.support.one_tool") as floor_url,
         ):
-            ratios = _compare_throughput(url, floor_url, seconds)
+            ratios = _compare_throughput(ours_served.url, floor_url, seconds)
     for name, value in ratios.items():
         print_row(name, value)
+    print_row(LONGEST_STEP, float(ours_served.log.rpartition(LONGEST_STEP)[2]))
 
 
 def _measure_twice(

@@ -42,14 +42,14 @@ def test_groups_and_turns_come_from_what_separates() -> None:
     assert [(one.basis, one.about, len(one.runs), one.in_passed) for one in evidence.groups] == [
         ("separates", "14 day", 16, 0)
     ]
-    quotes = evidence.worth_reading[0].choose_quotes()
+    quotes = evidence.worth_reading[0].quotes
     assert (2, "has what separates") in [(quote.number, quote.why) for quote in quotes]
 
 
 def test_without_time_the_runs_read_so_far_are_counted() -> None:
     answers = iter([True] * 10 + [False])
 
-    evidence = collect_evidence(make_batch(), has_time=lambda: next(answers))
+    evidence = collect_evidence(make_batch(), has_time=lambda share: next(answers, False))
 
     assert len(evidence.read) == 10
     assert sum(failed + passed for _, failed, passed in evidence.endings) == 10

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.heavy_work import HasTime, WorkClock
+from sigmamind_mcp.insight.evidence import READING_SHARE
+from sigmamind_mcp.protocol.catalogue import Tool
 from sigmamind_mcp.tools import diagnose
 from sigmamind_mcp.tools.diagnosis_answer import CAPS, DIAGNOSIS_CHARACTERS
 from tests.conftest import text_of
@@ -255,7 +258,9 @@ async def test_transcript_that_cannot_be_read_is_counted_and_named(
     result = await diagnose_red(mcp)
     answer = result.structured_content
 
-    assert answer["rate"]["decided"] == 24 and answer["compared"].startswith("24 transcripts read")
+    assert answer["rate"]["decided"] == 24 and answer["compared"].startswith(
+        "24 of 25 transcripts read"
+    )
     assert "1 transcript of 25 not read" in text_of(result)
     assert [note["id"] for note in answer["notRead"]] == [broken]
 
@@ -361,7 +366,7 @@ async def test_runs_without_ids_are_counted_and_not_read(mcp: Client, fake_api: 
     result = await diagnose_red(mcp)
 
     assert result.structured_content["rate"]["decided"] == 6
-    assert result.structured_content["compared"].startswith("2 transcripts read")
+    assert result.structured_content["compared"].startswith("2 of 6 transcripts read")
     assert all(".." not in asked.path for asked in fake_api.asked)
 
 
@@ -387,3 +392,64 @@ async def test_runs_of_the_only_case_need_not_name_it(mcp: Client, fake_api: Fak
 
     (row,) = answer["testCases"]
     assert (answer["undecided"], row["testCaseId"], row["decided"]) == (0, "tc_0", 5)
+
+
+async def test_work_ends_when_its_time_is_used_and_counts_what_was_read(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_batches(fake_api, red_batch())
+    monkeypatch.setattr(diagnose, "WORK_SECONDS", 1e-9)
+
+    result = await diagnose_red(mcp)
+    answer = result.structured_content
+
+    assert answer["rate"]["decided"] == 24 and answer["compared"].startswith("0 of 25 transcripts")
+    assert find_state(answer, "separates") == find_state(answer, "hints") == "not looked at"
+    assert find_state(answer, "testCases") == "found"
+    assert "25 transcripts of 25 not read" in text_of(result)
+
+
+async def test_transcripts_read_in_time_are_the_only_ones_that_count(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = 0
+
+    def start_counting(clock: WorkClock) -> HasTime:
+        def has_time(share: float) -> bool:
+            nonlocal checks
+            checks += share == READING_SHARE
+            return share < READING_SHARE or checks <= 10
+
+        return has_time
+
+    monkeypatch.setattr(WorkClock, "start_counting", start_counting)
+    serve_batches(fake_api, red_batch())
+
+    result = await diagnose_red(mcp)
+    answer = result.structured_content
+
+    assert answer["compared"].startswith("10 of 25 transcripts read; 5 failed and 4 passed")
+    assert "15 transcripts of 25 not read in the time of one call" in text_of(result)
+    assert find_state(answer, "separates") == "not looked at"
+    assert sum(group["failed"] for group in answer["groups"]) == 5
+
+
+async def test_stalled_reads_leave_time_for_an_answer(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tool, "limit_seconds", lambda tool, args: 3.0)
+    monkeypatch.setattr(diagnose, "SPARE_SECONDS", 0.4)
+    sample = red_batch()
+    serve_batches(fake_api, sample)
+    stalled = [f"/v1/test-runs/{run['jobId']}" for run in sample.runs[8:]]
+    for path in [*stalled, f"/v1/agents/{AGENT_ID}"]:
+        fake_api.answer("GET", path, lambda asked: fake_api.stall.wait(5) and RUN)
+    fake_api.stall.clear()
+    fake_api.stalled = ""
+
+    result = await diagnose_red(mcp)
+    fake_api.stall.set()
+
+    assert result.structured_content["rate"]["decided"] == 24
+    assert re.search(r"\d+ transcripts of 25 not read", text_of(result))
+    assert "not read: agent" in text_of(result)
