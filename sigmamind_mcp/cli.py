@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A longer batch run of the sandbox would end after weeks.
 MAX_PACE = 100_000
+INTERRUPTED = 130
+"""The status of an interrupted `suite`, as shells have it: such a gate has not passed."""
 ENVIRONMENT = """\
 environment:
   SIGMAMIND_API_KEY           the key, from the dashboard (Deploy, API Keys)
@@ -38,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 0 for success, 1 for a failure, and 2 for a command that could not start.
     """
-    with _exit_on_early_signals() as leave_signals:
-        options = build_parser().parse_args(argv)
+    # The options of suite take 3 ms to build, which the start of a server does not need.
+    has_suite = "suite" in (sys.argv[1:] if argv is None else argv)
+    with _exit_on_early_signals(INTERRUPTED if has_suite else 0) as leave_signals:
+        options = build_parser(with_suite=has_suite).parse_args(argv)
         if not options.serves:
             leave_signals()
         return _execute(options)
@@ -55,14 +59,15 @@ def _execute(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         # The reader closed the pipe, as in `doctor | head`. The flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        # A 1 of `suite` would be a verdict.
+        return 2 if options.execute is _execute_suite else 1
     except KeyboardInterrupt:
-        return 0
+        return INTERRUPTED if options.execute is _execute_suite else 0
 
 
 @contextmanager
-def _exit_on_early_signals() -> Iterator[Callable[[], None]]:
-    """End with status 0 on a signal that comes before the server is ready; yield the undoing."""
+def _exit_on_early_signals(status: int) -> Iterator[Callable[[], None]]:
+    """End on a signal that comes before the server is ready; yield the undoing."""
     # Until the server runs, nothing is in flight. Most of its start is the imports of libraries.
     earlier = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -74,14 +79,14 @@ def _exit_on_early_signals() -> Iterator[Callable[[], None]]:
     if not is_main_thread:  # Python sets handlers in the main thread only
         earlier.clear()
     for number in earlier:
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, lambda *_: os._exit(status))
     try:
         yield leave_signals
     finally:
         leave_signals()
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(*, with_suite: bool = True) -> argparse.ArgumentParser:
     """Build the parser; each command stores its function as `execute`."""
     common = _build_common_options()
     parser = argparse.ArgumentParser(
@@ -100,6 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_doctor(commands, common)
     _add_links(commands, common)
+    _add_suite(commands, common, with_commands=with_suite)
     return parser
 
 
@@ -195,6 +201,9 @@ def _add_demo(commands: "Subparsers") -> None:
         description="Show the whole loop in the sandbox, in under 30 seconds. It needs no"
         " account, key or option.",
     )
+    demo.add_argument(
+        "--ci", action="store_true", help="show a gate for CI instead: green for noise, then red"
+    )
     demo.set_defaults(execute=_execute_demo, serves=False)
 
 
@@ -223,6 +232,17 @@ def _add_links(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
         "--url", help="address of a shared server, such as https://mcp.example.com/mcp"
     )
     links.set_defaults(execute=_execute_links, serves=False)
+
+
+def _add_suite(
+    commands: "Subparsers", common: argparse.ArgumentParser, *, with_commands: bool
+) -> None:
+    suite = commands.add_parser("suite", help="keep test cases in a file, and test a change in CI")
+    if with_commands:
+        from sigmamind_mcp.commands.suite_options import add_suite_commands
+
+        add_suite_commands(suite, common)
+    suite.set_defaults(execute=_execute_suite, serves=False)
 
 
 def _load_settings(options: argparse.Namespace) -> "Settings":
@@ -324,6 +344,10 @@ def _execute_sandbox(options: argparse.Namespace) -> None:
 
 
 def _execute_demo(options: argparse.Namespace) -> int:
+    if options.ci:
+        from sigmamind_mcp.commands.demo_ci import run_ci_demo
+
+        return run_ci_demo(os.environ)  # noqa: TID251 - its processes inherit it
     from sigmamind_mcp.commands.demo import run_demo
 
     return run_demo()
@@ -345,3 +369,13 @@ def _execute_links(options: argparse.Namespace) -> None:
         sandbox=getattr(options, "sandbox", False),
         read_only=getattr(options, "read_only", False),
     )
+
+
+def _execute_suite(options: argparse.Namespace) -> int:
+    options.log_level = getattr(options, "log_level", "error")
+    settings = _load_settings(options)
+    from sigmamind_mcp.commands.suite import run_suite
+    from sigmamind_mcp.commands.suite_options import CIEnvironment
+
+    options.ci = CIEnvironment.read(os.environ)  # noqa: TID251 - handed to the only reader
+    return run_suite(options, settings)

@@ -49,7 +49,8 @@ def test_bundle_has_the_package_its_guides_and_six_other_files(tmp_path: Path) -
         f"{name.replace('.', '/')}{'/__init__' * is_package}.py" for _, name, is_package in packages
     }
     guides = {f"sigmamind_mcp/guides/{entry.uri.rpartition('/')[2]}.md" for entry in list_guides()}
-    data = {"sigmamind_mcp/__init__.py", "sigmamind_mcp/py.typed"}
+    schema = "sigmamind_mcp/suites/suite.schema.json"
+    data = {"sigmamind_mcp/__init__.py", "sigmamind_mcp/py.typed", schema}
     assert set(names_in(tmp_path / "a.mcpb")) == outside | modules | guides | data
 
 

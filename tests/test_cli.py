@@ -16,7 +16,7 @@ from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.support.processes import COMMAND, environment, run, serving
 
 
-@pytest.mark.parametrize("command", ["", "serve", "sandbox", "demo", "doctor", "links"])
+@pytest.mark.parametrize("command", ["", "serve", "sandbox", "demo", "doctor", "links", "suite"])
 def test_help_helps_within_80_columns(command: str) -> None:
     shown = run(*command.split(), "--help", env=environment(COLUMNS="80"))
 

@@ -91,6 +91,14 @@ def test_sandbox_stands_alone() -> None:
     assert users <= {"sandbox", "entry points", "commands"}
 
 
+def test_suites_know_nothing_of_mcp() -> None:
+    packages = {find_package(module) for module in TREES}
+    users = {package for package in packages if "suites" in packages_imported_by(package)}
+
+    assert packages_imported_by("suites") <= {"suites", "insight", "api", LEAVES}
+    assert users <= {"suites", "commands"}
+
+
 def test_no_module_imports_itself_through_others() -> None:
     visited: set[str] = set()
 
@@ -115,6 +123,7 @@ def test_no_module_imports_itself_through_others() -> None:
         ("opentelemetry", {"api"}),
         ("uvicorn", {"transports"}),
         ("rich", {"commands"}),
+        ("yaml", {"suites"}),
     ],
 )
 def test_each_library_is_used_in_its_packages_only(library: str, packages: set[str]) -> None:
@@ -180,6 +189,7 @@ def test_start_does_not_load_what_its_first_use_can_load() -> None:
     deferred = {
         "rich",
         "sqlite3",
+        "yaml",
         "sigmamind_mcp.sandbox",
         *(f"sigmamind_mcp.insight.{name}" for name in insight),
     }

@@ -109,17 +109,17 @@ def _differ(before: object, after: object) -> bool:
 
 def _get_model(case: TestCase) -> str | None:
     """Return the model; "" if the case uses the agent's, None if the API does not show it."""
-    return case.llm_model or ("" if _is_shown(case, "llmModel") else None)
+    return case.llm_model or ("" if is_shown(case, "llmModel") else None)
 
 
 def _get_mock_data(case: TestCase) -> list[tuple[str, str]] | None:
     """Return the mock data in a fixed order; None if the API does not show all of it."""
-    if not _is_shown(case, "mockData"):
+    if not is_shown(case, "mockData"):
         return None
     return sorted(map(_show_mock, case.mock_data))
 
 
-def _is_shown(case: TestCase, field: str) -> bool:
+def is_shown(case: TestCase, field: str) -> bool:
     """Whether the API's object has this field, and all of it could be read."""
     unreadable = {name.split(".")[0] for name in case.unreadable_fields()}
     return field in case.raw and field not in unreadable

@@ -1,6 +1,7 @@
 """SigmaMind's simulation API as a Starlette app, with the same paths, paging, errors and key check.
 
-Operations that none of our tools uses are left out: writing agents, and chats.
+Operations that none of our tools uses are left out: creating agents, and chats. An agent can be
+changed, since a gate for CI needs an agent that gets worse.
 """
 
 import sqlite3
@@ -30,6 +31,7 @@ from sigmamind_mcp.sandbox.launching import (
 )
 from sigmamind_mcp.sandbox.request_models import (
     AgentQuery,
+    AgentUpdate,
     BatchRunCreate,
     PageQuery,
     RunQuery,
@@ -43,6 +45,7 @@ from sigmamind_mcp.sandbox.store import Body, Store, StoredBatch, StoredRun, for
 
 SANDBOX_KEY = "sandbox-key"
 
+AGENT_FIELDS = ("agentName", "instructions", "welcomeMessage")
 STORED_CASE_FIELDS = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 
@@ -90,7 +93,7 @@ def create_app(
         api.build_route("/v1/batch-runs/{batch_id}", GET=api.get_batch_run),
         api.build_route("/v1/test-runs/{job_id}", GET=api.get_test_run),
         api.build_route("/v1/agents", GET=api.list_agents),
-        api.build_route("/v1/agents/{agent_id}", GET=api.get_agent),
+        api.build_route("/v1/agents/{agent_id}", GET=api.get_agent, PATCH=api.update_agent),
     ]
     if options.run_list:
         routes.append(api.build_route("/v1/test-runs", GET=api.list_test_runs))
@@ -262,6 +265,15 @@ class _API:
 
     async def get_agent(self, request: Request) -> Body:
         _, agent = self._require_agent(request.path_params["agent_id"])
+        return agent
+
+    async def update_agent(self, request: Request) -> Body:
+        fields = await parse_body(request, AgentUpdate)
+        with self.store.transaction():
+            agent_id, stored = self._require_agent(request.path_params["agent_id"])
+            changed = {name: fields[name] for name in AGENT_FIELDS if name in fields}
+            agent = {**stored, **changed}
+            self.store.put_agent(agent_id, agent)
         return agent
 
     @property

@@ -1,6 +1,7 @@
 """Launch batch runs: simulate and judge every attempt at once, and give each turn its time."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 from sigmamind_mcp.sandbox import samples
 from sigmamind_mcp.sandbox.criteria import read_criteria
 from sigmamind_mcp.sandbox.judge import SimulatedTurn, judge_conversation
+from sigmamind_mcp.sandbox.script import STEPS
 from sigmamind_mcp.sandbox.simulator import Behaviour, Scenario, converse
 from sigmamind_mcp.sandbox.store import (
     Body,
@@ -110,9 +112,12 @@ def _prepare_launch(
 ) -> Launch:
     agent = store.find_agent(batch.agent_id) or {}
     starts = agent.get("agentSettings", {}).get("aiStartsConversation")
+    behaviour = samples.choose_behaviour(batch.agent_id, at)
+    instructions = agent.get("instructions", "")
+    untold = samples.find_untold_steps(batch.agent_id, instructions, STEPS)
     return Launch(
         batch_id=batch.batch_id,
-        behaviour=samples.choose_behaviour(batch.agent_id, at),
+        behaviour=replace(behaviour, skills={**behaviour.skills, **untold}),
         greeting=agent.get("welcomeMessage") if starts else None,
         at=at,
         duration=duration,

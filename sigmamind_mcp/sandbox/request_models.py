@@ -53,6 +53,12 @@ class BatchRunCreate(RequestBody):
     test_cases: list[StrictStr]
 
 
+class AgentUpdate(RequestBody):
+    agent_name: StrictStr = ""
+    instructions: StrictStr = ""
+    welcome_message: StrictStr = ""
+
+
 class PageQuery(BaseModel):
     page: Annotated[int, Field(ge=0, lt=2**31)] = 0
     size: Annotated[int, Field(ge=1, lt=2**31)] = 10

@@ -4,7 +4,7 @@ The agents of the history say in their names that they are scripted: one is soli
 and one gets worse.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -37,6 +37,22 @@ def choose_behaviour(agent_id: str, at: datetime) -> Behaviour:
     if agent_id == WORSE:
         return Behaviour(skill=0.99)
     return Behaviour(skill=0.93)
+
+
+# What an agent is told to do for a step, where its name does not say it.
+_TOLD = {"fact": "state"}
+UNTOLD_SKILL = 0.15
+
+
+def find_untold_steps(agent_id: str, instructions: str, steps: Iterable[str]) -> dict[str, float]:
+    """Return the skill for the steps that the instructions named at first and name no longer."""
+    first = AGENTS[agent_id]["instructions"].lower() if agent_id in AGENTS else ""
+    untold = {}
+    for step in steps:
+        word = _TOLD.get(step, step.split()[0])
+        if word in first and word not in instructions.lower():
+            untold[step] = UNTOLD_SKILL
+    return untold
 
 
 def _build_agent(

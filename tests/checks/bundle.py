@@ -31,7 +31,7 @@ FILES_OUTSIDE_PACKAGE = (
     "manifest.json",
     "pyproject.toml",
 )
-SUFFIXES = {".py", ".md", ".typed"}
+SUFFIXES = {".json", ".py", ".md", ".typed"}
 OLDEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can hold. Every file gets it."""
 

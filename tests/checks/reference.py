@@ -240,7 +240,15 @@ def _write_commands() -> Iterator[str]:
     yield _join_lines(parser.description or "")
     yield ""
     yield from _format_table(("option", "meaning"), _list_options(parser))
-    for name, command in commands.choices.items():
+    every = [(name, command) for name, command in commands.choices.items()]
+    [nested] = [
+        action
+        for action in commands.choices["suite"]._actions
+        if isinstance(action, argparse._SubParsersAction)
+    ]
+    summaries |= {f"suite {choice.dest}": choice.help or "" for choice in nested._choices_actions}
+    every += [(f"suite {name}", command) for name, command in nested.choices.items()]
+    for name, command in every:
         yield f"### sigmamind-mcp {name}"
         yield ""
         yield f"{_join_lines(command.description or summaries[name]).rstrip('.')}."

@@ -220,3 +220,24 @@ async def test_more_attempts_than_the_sandbox_runs_are_refused(api: httpx2.Async
     refused = await api.post("/v1/batch-runs", json={**AGENT, "testCases": [case["testCaseId"]]})
 
     assert refused.status_code == 409 and "10000" in refused.json()["message"]
+
+
+async def test_agent_that_is_no_longer_told_a_step_misses_it(
+    api: httpx2.AsyncClient, clock: Clock
+) -> None:
+    before = await get(api, f"/v1/agents/{SOLID}")
+    told = before["instructions"].replace("State the delivery date {{delivery_date}}.", "")
+    changed = await api.patch(f"/v1/agents/{SOLID}", json={"instructions": told, "tools": [1]})
+    assert changed.status_code == 200
+    assert await get(api, f"/v1/agents/{SOLID}") == {**before, "instructions": told}
+
+    cases = ["tc_orderWhere000001", "tc_orderPickup00003"]
+    launch = {"agentId": SOLID, "testCases": cases}
+    batch = (await api.post("/v1/batch-runs", json=launch)).json()
+    clock.advance(60)
+    runs = await get(api, "/v1/test-runs", agentId=SOLID, batchId=batch["batchId"], size=100)
+
+    passed = dict.fromkeys(cases, 0)
+    for run in runs["data"]:
+        passed[run["testCase"]["testCaseId"]] += run["isSuccessful"]
+    assert passed["tc_orderWhere000001"] <= 3 and passed["tc_orderPickup00003"] >= 7

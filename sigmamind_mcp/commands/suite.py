@@ -1,0 +1,305 @@
+"""`sigmamind-mcp suite`: test cases as files."""
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import TestCase
+from sigmamind_mcp.commands.backend import select_api
+from sigmamind_mcp.errors import (
+    ConfigurationError,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    OutcomeUnknown,
+    SigmaMindError,
+)
+from sigmamind_mcp.settings import Settings
+from sigmamind_mcp.suites.applying import (
+    SAME_COMMAND,
+    ApplyOptions,
+    DriftRefused,
+    apply_plan,
+    expect_full_pages,
+    read_stored_cases,
+)
+from sigmamind_mcp.suites.importing import describe_left_out, import_scenarios
+from sigmamind_mcp.suites.lock_file import Lock, load_lock, name_lock
+from sigmamind_mcp.suites.plan import Plan, make_plan
+from sigmamind_mcp.suites.plan_text import list_plan_lines
+from sigmamind_mcp.suites.pulling import EditsRefused, pull_cases, start_suite
+from sigmamind_mcp.suites.shown_text import disarm, show_text
+from sigmamind_mcp.suites.suite_file import Suite, build_schema, load_suite, parse_suite
+from sigmamind_mcp.suites.yaml_text import Writable, write_member
+from sigmamind_mcp.suites.yaml_tree import BadFile, write_text_file
+from sigmamind_mcp.tools.suggestions import explain_missing_id
+
+DONE, FOUND, FAILED, INTERRUPTED = 0, 1, 2, 130
+
+
+class SuiteState(NamedTuple):
+    """A suite with its lock, its stored cases and what they need."""
+
+    suite: Suite
+    lock: Lock
+    stored: list[TestCase]
+    plan: Plan
+
+
+def run_suite(options: argparse.Namespace, settings: Settings) -> int:
+    """Run one command of `suite` and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
+    try:
+        return _run_command(options, settings)
+    except (DriftRefused, EditsRefused) as exc:
+        _print_error(exc)
+        # 1 is a verdict on the agent, which a run that could not start does not have.
+        return FAILED if options.suite_command == "run" else FOUND
+    except SigmaMindError as exc:
+        _print_error(exc)
+        return FAILED
+    except KeyboardInterrupt:
+        hint = "" if options.suite_command == "run" else f" {SAME_COMMAND}"
+        print(f"sigmamind-mcp: interrupted.{hint}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run_command(options: argparse.Namespace, settings: Settings) -> int:
+    match options.suite_command:
+        case "schema":
+            print(json.dumps(build_schema(), indent=2))
+            return DONE
+        case "import":
+            return _run_import(options)
+        case "pull":
+            return anyio.run(_run_pull, options, settings)
+        case "check":
+            return anyio.run(_run_check, options, settings)
+        case "run":
+            return anyio.run(_run_suite_gate, options, settings)
+        case "plan":
+            return anyio.run(_run_plan, options, settings)
+        case _:
+            return anyio.run(_run_apply, options, settings)
+
+
+def _print_error(exc: SigmaMindError) -> None:
+    for line in str(exc).splitlines():
+        print(disarm(f"sigmamind-mcp: {line}"), file=sys.stderr)
+    if isinstance(exc, InvalidRequest | OutcomeUnknown):
+        for name, reason in exc.upstream.items():
+            print(f"  the API says {show_text(name)}: {show_text(reason)}", file=sys.stderr)
+
+
+def _print_line(line: str) -> None:
+    print(disarm(line))
+
+
+@asynccontextmanager
+async def _open_client(settings: Settings, agent_id: str) -> AsyncIterator[SigmaMindClient]:
+    """Connect to the API; a missing agent is explained."""
+    key = settings.key()
+    async with select_api(settings) as transport:
+        expect_full_pages(transport)
+        api = SigmaMindClient(transport, key)
+        try:
+            yield api
+        except (NotFound, NotAllowed) as exc:
+            hint = await explain_missing_id({"agentId": agent_id}, api)
+            raise SigmaMindError(f"{exc} {hint}".strip()) from exc
+
+
+def _choose_agent(options: argparse.Namespace, settings: Settings, in_file: str | None) -> str:
+    agent_id: str | None = options.agent or in_file or settings.agent_id
+    if agent_id is None:
+        raise ConfigurationError(
+            "No agent is named. Write 'agent: agent_…' into the file, or use --agent or"
+            " SIGMAMIND_AGENT_ID."
+        )
+    return agent_id
+
+
+async def _read_state(
+    suite: Suite, agent_id: str, options: argparse.Namespace, api: SigmaMindClient
+) -> SuiteState:
+    lock = load_lock(options.lock or name_lock(suite.path), agent_id)
+    stored = await read_stored_cases(agent_id, api)
+    return SuiteState(suite, lock, stored, make_plan(suite, lock, stored))
+
+
+async def _run_plan(options: argparse.Namespace, settings: Settings) -> int:
+    suite = load_suite(options.file)
+    agent_id = _choose_agent(options, settings, suite.agent_id)
+    async with _open_client(settings, agent_id) as api:
+        state = await _read_state(suite, agent_id, options, api)
+    for line in list_plan_lines(state.plan):
+        _print_line(line)
+    return FOUND if options.exit_code and state.plan.has_changes else DONE
+
+
+async def _run_apply(options: argparse.Namespace, settings: Settings) -> int:
+    suite = load_suite(options.file)
+    agent_id = _choose_agent(options, settings, suite.agent_id)
+    choices = ApplyOptions(overwrite=options.overwrite, retire=options.retire)
+    async with _open_client(settings, agent_id) as api:
+        state = await _read_state(suite, agent_id, options, api)
+        for line in list_plan_lines(state.plan):
+            _print_line(line)
+        _require_no_drift(state.plan, choices)
+        if _is_written(state.plan, choices):
+            if settings.read_only:
+                raise ConfigurationError("SIGMAMIND_READ_ONLY is set, so nothing was written.")
+            if not await _ask_for_yes(options):
+                _print_line("Nothing was written.")
+                return FOUND
+        await apply_plan(suite, state.lock, state.plan, api, options=choices, report=_print_line)
+    _print_line(f"Done. Commit {suite.path} and {state.lock.path}.")
+    return DONE
+
+
+async def _run_suite_gate(options: argparse.Namespace, settings: Settings) -> int:
+    from sigmamind_mcp.commands.suite_run import Gate, run_gate
+
+    suite = load_suite(options.file)
+    agent_id = _choose_agent(options, settings, suite.agent_id)
+    if settings.read_only:
+        raise ConfigurationError("SIGMAMIND_READ_ONLY is set, so nothing was started.")
+    async with _open_client(settings, agent_id) as api:
+        state = await _read_state(suite, agent_id, options, api)
+        if not state.plan.is_empty:
+            state = await _apply_before_run(state, options, api)
+        stored = {case.key: case.stored for case in state.plan.cases if case.stored is not None}
+        return await run_gate(options, Gate(suite, state.lock, stored), api)
+
+
+async def _apply_before_run(
+    state: SuiteState, options: argparse.Namespace, api: SigmaMindClient
+) -> SuiteState:
+    """Store the suite, and return its new state.
+
+    Raises:
+        ConfigurationError: the run may not apply.
+    """
+    for line in list_plan_lines(state.plan):
+        _print_line(line)
+    if not options.apply or options.dry_run:
+        raise ConfigurationError(
+            "The stored cases are not those of the file. Apply it first, or run with --apply."
+            " Nothing was started."
+        )
+    choices = ApplyOptions()
+    _require_no_drift(state.plan, choices)
+    suite, lock = state.suite, state.lock
+    await apply_plan(suite, lock, state.plan, api, options=choices, report=_print_line)
+    return await _read_state(suite, lock.agent_id, options, api)
+
+
+def _require_no_drift(plan: Plan, choices: ApplyOptions) -> None:
+    drifted = [case.key for case in plan.list_cases("drifted")]
+    if drifted and not choices.overwrite:
+        raise DriftRefused(
+            f"Changed in the dashboard since the last apply: {', '.join(drifted[:10])}. Nothing was"
+            " written. 'suite pull' takes the changes into the file, --overwrite replaces them."
+        )
+
+
+def _is_written(plan: Plan, choices: ApplyOptions) -> bool:
+    return not plan.is_empty or (choices.retire and bool(plan.list_cases("orphan")))
+
+
+async def _ask_for_yes(options: argparse.Namespace) -> bool:
+    """Return whether a person agrees, or agreed with --yes.
+
+    Raises:
+        ConfigurationError: there is nobody to ask.
+    """
+    if options.yes:
+        return True
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise ConfigurationError("Nothing was written: without a terminal, apply needs --yes.")
+    print("Store this? Only 'yes' does: ", end="", flush=True)
+    answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    return answer.strip().lower() in ("yes", "y")
+
+
+async def _run_pull(options: argparse.Namespace, settings: Settings) -> int:
+    old, path = _load_if_exists(options.file), options.file
+    agent_id = _choose_agent(options, settings, old.agent_id if old else None)
+    suite = old or parse_suite(start_suite(agent_id), path)
+    async with _open_client(settings, agent_id) as api:
+        state = await _read_state(suite, agent_id, options, api)
+    pulled = pull_cases(suite, state.lock, state.plan, state.stored, overwrite=options.overwrite)
+    # The file comes first: without its lock, the next pull finds the same cases by their content.
+    if old is None or pulled.text != suite.text:
+        write_text_file(path, pulled.text)
+    state.lock.save()
+    for name in pulled.left_out:
+        _print_line(f"left out, since the file cannot hold it: {name}")
+    _print_line(
+        f"{path}: {len(pulled.added)} cases added, {len(pulled.changed)} changed. Commit it with"
+        f" {state.lock.path}."
+    )
+    return DONE
+
+
+def _load_if_exists(path: Path) -> Suite | None:
+    return load_suite(path) if path.exists() else None
+
+
+async def _run_check(options: argparse.Namespace, settings: Settings) -> int:
+    # Its patterns are slow to compile.
+    from sigmamind_mcp.suites.checking import check_suite
+
+    suite = load_suite(options.file)
+    if options.offline:
+        found = check_suite(suite)
+    else:
+        agent_id = _choose_agent(options, settings, suite.agent_id)
+        async with _open_client(settings, agent_id) as api:
+            agent = await api.get_agent(agent_id)
+            state = await _read_state(suite, agent_id, options, api)
+        linked = {case.key: case.stored for case in state.plan.cases if case.stored}
+        found = check_suite(suite, agent=agent, stored=state.stored, linked=linked)
+    for placed in found:
+        finding = placed.finding
+        _print_line(f"{placed.place}: {finding.severity}, {placed.key}: {finding.reason}")
+        _print_line(f"    {finding.suggestion}")
+        for words in finding.quotes:
+            _print_line(f"    the words: {show_text(words)}")
+    problems = sum(placed.finding.severity == "problem" for placed in found)
+    advice = len(found) - problems
+    _print_line(f"{len(suite.cases)} cases: {problems} problems, {advice} pieces of advice.")
+    counted = problems if options.allow_advice else len(found)
+    return FOUND if counted else DONE
+
+
+def _run_import(options: argparse.Namespace) -> int:
+    output: Path = options.output
+    if output.exists():
+        raise BadFile(f"{output}: it exists already. Name another file with --output.")
+    cases: dict[str, dict[str, Writable]] = {}
+    left_out: list[str] = []
+    for source in options.sources:
+        imported = import_scenarios(source, set(cases))
+        cases.update(imported.cases)
+        left_out += imported.left_out
+    head = {"suite": 1, **({"agent": options.agent} if options.agent else {})}
+    text = "".join(write_member(name, value, indent=0) for name, value in head.items())
+    text += write_member("cases", cases, indent=0)
+    parse_suite(text, output)
+    write_text_file(output, text)
+    for line in describe_left_out(left_out):
+        _print_line(line)
+    _print_line(f"{output}: {len(cases)} cases. Check them with 'sigmamind-mcp suite check'.")
+    return DONE

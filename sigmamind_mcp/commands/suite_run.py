@@ -1,0 +1,234 @@
+"""`sigmamind-mcp suite run`: the gate for CI."""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import anyio
+import anyio.to_thread
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import TestCase
+from sigmamind_mcp.api.run_reading import Progress
+from sigmamind_mcp.errors import ConfigurationError
+from sigmamind_mcp.suites.baseline import SuiteBaseline, read_baseline
+from sigmamind_mcp.suites.gate import BROKEN, NOTHING, PASSED, UNSETTLED, GateCase, choose_status
+from sigmamind_mcp.suites.github_output import list_annotations, write_summary
+from sigmamind_mcp.suites.junit import write_junit
+from sigmamind_mcp.suites.lock_file import Lock
+from sigmamind_mcp.suites.run_result import RowResult, RunResult, build_failures, select_failing
+from sigmamind_mcp.suites.run_text import list_result_lines
+from sigmamind_mcp.suites.running import (
+    RunLimits,
+    ShowProgress,
+    SuiteCaseRun,
+    SuiteRun,
+    read_failures,
+    run_looks,
+)
+from sigmamind_mcp.suites.shown_text import disarm
+from sigmamind_mcp.suites.suite_file import Suite
+from sigmamind_mcp.suites.yaml_tree import write_text_file
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+FAILURES_SHOWN = 2
+"""Failed test runs that a report quotes for each case."""
+WITHOUT_BUDGET = 4
+"""Without --max-attempts, the budget is this many times the first look."""
+
+
+class Gate(NamedTuple):
+    """What a run starts from: the suite, and what is stored."""
+
+    suite: Suite
+    lock: Lock
+    stored: Mapping[str, TestCase]
+    """The stored test cases, by key."""
+
+
+async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient) -> int:
+    """Run a suite whose cases are stored, and return the exit status."""
+    cases = [gate.stored[key] for key in gate.suite.cases]
+    chosen = options.baseline or gate.lock.baseline
+    baseline = await read_baseline(gate.lock.agent_id, cases, api, chosen=chosen)
+    runs = [_build_case_run(gate, key, baseline) for key in gate.suite.cases]
+    limits = RunLimits(_choose_budget(options, runs), options.timeout * 60)
+    run = SuiteRun.start(gate.lock.agent_id, runs, limits)
+    for line in _list_cost_lines(run, baseline):
+        print(disarm(line), flush=True)
+    if options.dry_run:
+        return 0
+    await _require_consent(options, run)
+    try:
+        with _show_progress() as show:
+            resumed = options.resume.split(",") if options.resume else ()
+            await run_looks(run, api, resumed=resumed, report=_report, show=show)
+    except anyio.get_cancelled_exc_class():
+        if run.batch_ids:
+            ids = ",".join(run.batch_ids)
+            print(f"sigmamind-mcp: to continue, add --resume {ids}", file=sys.stderr, flush=True)
+        raise
+    outcomes = run.judge()
+    failing = await read_failures(run, select_failing(outcomes), api, most=FAILURES_SHOWN)
+    status = choose_status(
+        outcomes,
+        allow_undecided=options.allow_undecided,
+        fail_on_suspect=options.fail_on == "suspect",
+    )
+    rows = [
+        RowResult(
+            outcome,
+            gate.suite.cases[outcome.case.key].place,
+            build_failures(failing.get(outcome.case.key, [])),
+        )
+        for outcome in outcomes
+    ]
+    result = RunResult(
+        BROKEN if run.broken else status,
+        str(gate.suite.path),
+        gate.lock.agent_id,
+        rows,
+        run.batch_ids,
+        len(run.looks),
+        run.planned,
+        run.used,
+        limits.attempts,
+        baseline.batch_ids,
+        run.broken,
+    )
+    _write_outputs(options, result)
+    if options.bless and result.status in (PASSED, UNSETTLED):
+        gate.lock.bless(run.batch_ids)
+        gate.lock.save()
+        print(f"The baseline is now that of {gate.lock.path}. Commit it.")
+    return result.status
+
+
+def _build_case_run(gate: Gate, key: str, baseline: SuiteBaseline) -> SuiteCaseRun:
+    case, stored = gate.suite.cases[key], gate.stored[key]
+    counts = baseline.counts.get(stored.test_case_id or "", NOTHING)
+    attempts = stored.attempt or 1
+    return SuiteCaseRun(GateCase(key, attempts, counts, case.bar, case.quarantine), stored)
+
+
+def _choose_budget(options: argparse.Namespace, runs: Sequence[SuiteCaseRun]) -> int:
+    """Return how many attempts the run may make.
+
+    Raises:
+        ConfigurationError: they are not enough for the first look, or there is nothing to run.
+    """
+    first = sum(run.gate.attempts for run in runs)
+    if not runs:
+        raise ConfigurationError("The suite has no case to run.")
+    if options.max_attempts is None:
+        return first * WITHOUT_BUDGET
+    if options.max_attempts < first:
+        raise ConfigurationError(
+            f"--max-attempts {options.max_attempts} is not enough: the first look of {len(runs)}"
+            f" cases makes {first} attempts. Nothing was started."
+        )
+    budget: int = options.max_attempts
+    return budget
+
+
+async def _require_consent(options: argparse.Namespace, run: SuiteRun) -> None:
+    """Ask on a terminal; elsewhere --max-attempts is the consent.
+
+    Raises:
+        ConfigurationError: nobody agreed; nothing was started.
+    """
+    if options.max_attempts is not None:
+        return
+    if options.ci.is_ci or not (sys.stdin and sys.stdin.isatty()):
+        raise ConfigurationError(
+            "Nothing was started: in CI and without a terminal, run needs --max-attempts, which"
+            " limits what it may cost."
+        )
+    print(f"Start up to {run.limits.attempts} attempts? Only 'yes' does: ", end="", flush=True)
+    answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    if answer.strip().lower() not in ("yes", "y"):
+        raise ConfigurationError("Nothing was started.")
+
+
+def _list_cost_lines(run: SuiteRun, baseline: SuiteBaseline) -> Iterator[str]:
+    first = sum(case.gate.attempts for case in run.cases)
+    for case in run.cases:
+        known = f"{case.gate.baseline.decided} attempts in the baseline"
+        quarantine = ", in quarantine" if case.gate.quarantine else ""
+        yield f"  {case.gate.key}: {case.gate.attempts} attempts, {known}{quarantine}"
+    yield (
+        f"{len(run.cases)} cases, {first} attempts in the first look, at most"
+        f" {run.limits.attempts} in {run.planned}. Each costs model calls."
+    )
+    if baseline.unread:
+        yield f"{baseline.unread} earlier batch runs could not be read for the baseline."
+
+
+def _report(line: str) -> None:
+    print(disarm(line), flush=True)
+
+
+@contextmanager
+def _show_progress() -> Iterator[ShowProgress]:
+    """Show a bar on a terminal, and a line for each change elsewhere."""
+    if not sys.stdout.isatty():
+        seen: dict[str, int] = {}
+
+        def print_change(batch_id: str, progress: Progress) -> None:
+            decided = (progress.passed or 0) + (progress.failed or 0)
+            if seen.get(batch_id) != decided:
+                seen[batch_id] = decided
+                print(f"  {decided} of {progress.expected or '?'} decided", flush=True)
+
+        yield print_change
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(highlight=False)
+    width = max(5, min(40, console.width - 30))
+    columns = (BarColumn(width), MofNCompleteColumn(), TextColumn("decided"))
+    with Bar(*columns, console=console, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def move_bar(batch_id: str, progress: Progress) -> None:
+            if batch_id not in tasks:
+                tasks[batch_id] = bar.add_task("", total=progress.expected)
+            decided = (progress.passed or 0) + (progress.failed or 0)
+            bar.update(tasks[batch_id], completed=decided, total=progress.expected)
+
+        yield move_bar
+
+
+def _write_outputs(options: argparse.Namespace, result: RunResult) -> None:
+    for line in list_result_lines(result, shutil.get_terminal_size().columns):
+        print(disarm(line))
+    if options.ci.is_github:
+        for command in list_annotations(result):
+            print(command)
+    sys.stdout.flush()
+    if options.json:
+        content = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
+        write_text_file(options.json, content + "\n")
+    if options.junit:
+        write_text_file(options.junit, write_junit(result))
+    if options.summary:
+        write_text_file(options.summary, write_summary(result))
+    if options.ci.step_summary:
+        _append(Path(options.ci.step_summary), write_summary(result))
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as exc:
+        print(f"sigmamind-mcp: the step summary was not written: {exc.strerror}", file=sys.stderr)

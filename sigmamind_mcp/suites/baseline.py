@@ -1,0 +1,115 @@
+"""Read what earlier batch runs say about the cases of a suite, pooled into a baseline."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.listings import Listing
+from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun
+from sigmamind_mcp.api.run_reading import drop_conversation, list_complete_runs
+from sigmamind_mcp.concurrency import gather_errors
+from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.case_definitions import DEFINING_FIELDS, find_differences
+from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts, get_case_id
+from sigmamind_mcp.insight.pooling import MAX_AGE, MAX_POOLED_ATTEMPTS, KnownRun, pool_known_runs
+from sigmamind_mcp.insight.statistics import Counts
+
+LISTED = 100
+MOST_READ = 30
+"""Batch runs that are read for a baseline."""
+
+
+class SuiteBaseline(NamedTuple):
+    """The pooled counts by test case id, and how many batch runs could not be read."""
+
+    counts: dict[str, Counts]
+    batch_ids: list[str]
+    unread: int
+
+
+async def read_baseline(
+    agent_id: str,
+    cases: Sequence[TestCase],
+    api: SigmaMindClient,
+    *,
+    before: datetime | None = None,
+    chosen: Sequence[str] = (),
+) -> SuiteBaseline:
+    """Pool the batch runs before a time, by default now; only the `chosen` ones, if any."""
+    listed, unread, now = await _list_candidates(agent_id, api, chosen)
+    # The API's clock, in its Date header, has whole seconds.
+    before = before or now + timedelta(seconds=1)
+    candidates = _select_batch_runs(listed, cases, before)
+    reads = [
+        partial(list_complete_runs, run.batch_id or "", agent_id, api, keep=drop_conversation)
+        for run in candidates
+    ]
+    listings = await gather_errors(reads)
+    known: defaultdict[str, list[KnownRun]] = defaultdict(list)
+    for batch_run, listing in zip(candidates, listings, strict=True):
+        if isinstance(listing, SigmaMindError):
+            unread += 1
+            continue
+        for case in cases:
+            run = _read_known_run(batch_run, listing, case)
+            if run is not None:
+                known[case.test_case_id or ""].append(run)
+    baselines = {case_id: pool_known_runs(runs, before=before) for case_id, runs in known.items()}
+    pooled = {run.batch_id for one in baselines.values() for run in one.pooled}
+    counts = {case_id: baseline.counts for case_id, baseline in baselines.items()}
+    return SuiteBaseline(counts, sorted(pooled), unread)
+
+
+async def _list_candidates(
+    agent_id: str, api: SigmaMindClient, chosen: Sequence[str]
+) -> tuple[list[BatchRun], int, datetime]:
+    """Return the batch runs that may count, how many could not be read, and the API's time."""
+    page, now = await api.list_batch_runs(agent_id, size=LISTED)
+    if not chosen:
+        return page.items, 0, now
+    newest_first = list(chosen)[::-1]
+    reads = [partial(api.get_batch_run, batch_id, agent_id) for batch_id in newest_first]
+    outcomes = await gather_errors(reads)
+    found = [outcome.value for outcome in outcomes if not isinstance(outcome, SigmaMindError)]
+    return found, len(outcomes) - len(found), now
+
+
+def _select_batch_runs(
+    batch_runs: Sequence[BatchRun], cases: Sequence[TestCase], before: datetime
+) -> list[BatchRun]:
+    """Return the newest batch runs that may count, until each case has enough attempts."""
+    missing = {case.test_case_id: MAX_POOLED_ATTEMPTS for case in cases}
+    selected: list[BatchRun] = []
+    for run in batch_runs:
+        is_usable = valid_id(run.batch_id) and run.created_date and run.created_date < before
+        is_old = run.created_date is not None and before - run.created_date > MAX_AGE
+        if not is_usable or is_old:
+            continue
+        needed = [case for case in run.test_cases if missing.get(case.test_case_id, 0) > 0]
+        if needed and len(selected) < MOST_READ:
+            selected.append(run)
+        for case in needed:
+            missing[case.test_case_id] -= case.attempt or 1
+    return selected
+
+
+def _read_known_run(
+    batch_run: BatchRun, listing: Listing[TestRun], case: TestCase
+) -> KnownRun | None:
+    """Return one case in one earlier batch run; None if that shows no attempt of it."""
+    assigned = assign_single_case(batch_run.test_cases, listing.items)
+    runs = [run for run in assigned if get_case_id(run) == case.test_case_id]
+    if not runs or batch_run.created_date is None:
+        return None
+    launched = [one for one in batch_run.test_cases if one.test_case_id == case.test_case_id]
+    is_same = all(is_same_definition(one, case) for one in launched)
+    return KnownRun(batch_run.batch_id or "", batch_run.created_date, count_verdicts(runs), is_same)
+
+
+def is_same_definition(launched: TestCase, stored: TestCase) -> bool:
+    """Whether a batch run ran a case as it is stored now, as far as the API shows it."""
+    return set(DEFINING_FIELDS).isdisjoint(find_differences(launched, stored))

@@ -1,0 +1,93 @@
+"""Annotations and the step summary of GitHub Actions."""
+
+import html
+import re
+from collections.abc import Iterator
+
+from sigmamind_mcp.suites.run_result import RowResult, RunResult, ShownFailure, format_counts
+from sigmamind_mcp.suites.run_text import describe_cost, describe_row
+
+LARGEST_SUMMARY = 60_000
+LEVELS = {
+    "worse": "error",
+    "below its bar": "error",
+    "undecided": "error",
+    "suspect": "warning",
+    "open": "warning",
+}
+# What Markdown would take for more than a text.
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@:])")
+
+
+def list_annotations(result: RunResult) -> Iterator[str]:
+    """Yield a workflow command for each case to look at, at its line of the suite."""
+    for row in result.rows:
+        level = LEVELS.get(row.outcome.word)
+        if level is None:
+            continue
+        if row.outcome.case.quarantine:
+            level = "notice"
+        message = describe_row(row)
+        if row.failures:
+            message += f"\n{row.failures[0].remarks}"
+        place = f"file={_escape_value(result.file)},line={row.place.line}"
+        title = _escape_value(f"{row.key}: {row.outcome.word}")
+        yield f"::{level} {place},title={title}::{_escape_message(message)}"
+
+
+def _escape_message(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_value(text: str) -> str:
+    return _escape_message(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def write_summary(result: RunResult) -> str:
+    """Return the step summary as Markdown, at most 60 kB: the verdict first."""
+    parts = [
+        f"## {html.escape(result.write_verdict(), quote=False)}\n\n",
+        "| Case | Result | Passed | 95 % interval | Baseline |\n| --- | --- | --- | --- | --- |\n",
+        *map(_write_row, result.rows),
+        f"\n{describe_cost(result)} Batch runs: {', '.join(result.batch_ids) or 'none'}.\n",
+        *(_write_failure(row.key, failure) for row in result.rows for failure in row.failures),
+    ]
+    return _join_to_limit(parts)
+
+
+def _join_to_limit(parts: list[str]) -> str:
+    cut = "\n(More is left out; the JSON file and the log have it.)\n"
+    text, size = "", len(cut.encode())
+    for part in parts:
+        size += len(part.encode())
+        if size > LARGEST_SUMMARY:
+            return text + cut
+        text += part
+    return text
+
+
+def _write_row(row: RowResult) -> str:
+    outcome = row.outcome
+    word = f"{outcome.word} (quarantine)" if outcome.case.quarantine else outcome.word
+    interval = (
+        f"{row.interval.low:.0%} to {row.interval.high:.0%}" if outcome.counts.decided else ""
+    )
+    baseline = format_counts(outcome.case.baseline) if outcome.case.baseline.decided else "none"
+    cells = [row.key, word, format_counts(outcome.counts), interval, baseline]
+    return f"| {' | '.join(map(_escape_markdown, cells))} |\n"
+
+
+def _write_failure(key: str, failure: ShownFailure) -> str:
+    turns = "".join(
+        f"- turn {turn.number} {_escape_markdown(turn.role)}: {_escape_markdown(turn.content)}\n"
+        for turn in failure.turns
+    )
+    head = f"{key}, {failure.job_id}"
+    return (
+        f"\n<details><summary>{_escape_markdown(head)}</summary>\n\n"
+        f"{_escape_markdown(failure.remarks)}\n\n{turns}\n</details>\n"
+    )
+
+
+def _escape_markdown(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False))

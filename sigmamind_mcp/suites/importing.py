@@ -1,0 +1,124 @@
+"""Read the scenario files of LiveKit and Pipecat as cases of a suite.
+
+Formats: docs.livekit.io/testing/simulations/write-a-scenario and
+docs.pipecat.ai/pipecat/evals/simulated-scenarios, as of November 2026.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sigmamind_mcp.suites.suite_file import make_key
+from sigmamind_mcp.suites.yaml_text import Writable
+from sigmamind_mcp.suites.yaml_tree import BadFile, parse_yaml, quote_word, read_text_file
+
+LIVEKIT_FIELDS = {"id", "label", "instructions", "agent_expectations", "userdata"}
+PIPECAT_FIELDS = {"name", "persona", "goal", "success", "runs"}
+
+
+class Imported(NamedTuple):
+    """Cases by key, with the fields of a suite, and what could not be carried over."""
+
+    cases: dict[str, dict[str, Writable]]
+    left_out: list[str]
+
+
+def import_scenarios(path: Path, taken: set[str]) -> Imported:
+    """Read a LiveKit or a Pipecat file; no key of `taken` is used again.
+
+    Raises:
+        BadFile: it is neither, or has no scenario that a suite can hold.
+    """
+    data = parse_yaml(read_text_file(path), str(path)).to_data()
+    if isinstance(data, Mapping) and isinstance(data.get("scenarios"), list):
+        imported = _import_livekit(data, taken)
+    elif isinstance(data, Mapping) and "persona" in data:
+        imported = _import_pipecat(data, path, taken)
+    elif isinstance(data, Mapping) and "turns" in data:
+        raise BadFile(
+            f"{path}: this Pipecat scenario is a script of turns. Only simulated scenarios, with"
+            " a persona, can be test cases."
+        )
+    else:
+        raise BadFile(f"{path}: this is neither a LiveKit scenarios.yaml nor a Pipecat scenario.")
+    if not imported.cases:
+        raise BadFile(f"{path}: it has no scenario with a user and with a criterion.")
+    return imported
+
+
+def _import_livekit(data: Mapping[str, Any], taken: set[str]) -> Imported:
+    cases: dict[str, dict[str, Writable]] = {}
+    left_out = [f"the file's {name}" for name in data if name not in ("scenarios", "id", "name")]
+    for number, scenario in enumerate(data["scenarios"], 1):
+        if not isinstance(scenario, Mapping):
+            left_out.append(f"scenario {number}: it has no fields")
+            continue
+        label = _join(scenario.get("label"))
+        fields = _drop_empty(
+            {
+                "label": label,
+                "userPrompt": _join(scenario.get("instructions")),
+                "successCriteria": _join(scenario.get("agent_expectations")),
+            }
+        )
+        if not {"userPrompt", "successCriteria"} <= set(fields):
+            left_out.append(f"scenario {number}: instructions or agent_expectations are missing")
+            continue
+        key = make_key(label or f"scenario-{number}", taken | set(cases))
+        variables, dropped = _read_userdata(scenario.get("userdata"))
+        if variables:
+            fields["mockData"] = variables
+        unknown = [name for name in scenario if name not in LIVEKIT_FIELDS]
+        left_out += [f"{key}: {name}" for name in [*unknown, *dropped]]
+        cases[key] = fields
+    return Imported(cases, left_out)
+
+
+def _read_userdata(userdata: Any) -> tuple[dict[str, Writable], list[str]]:
+    """Return the texts of userdata as mock data, and the names of other values."""
+    if not isinstance(userdata, Mapping):
+        return {}, ["userdata"] if userdata else []
+    variables: dict[str, Writable] = {
+        name: value for name, value in userdata.items() if isinstance(value, str)
+    }
+    return variables, [f"userdata.{name}" for name in userdata if name not in variables]
+
+
+def _import_pipecat(data: Mapping[str, Any], path: Path, taken: set[str]) -> Imported:
+    name = _join(data.get("name")) or path.stem
+    goal = _join(data.get("goal"))
+    persona = _join(data.get("persona"))
+    prompt = "\n\n".join(filter(None, [persona, f"Your goal: {goal}" if goal else ""]))
+    fields = _drop_empty(
+        {
+            "label": name,
+            "userPrompt": prompt,
+            "successCriteria": _join(data.get("success")),
+        }
+    )
+    left_out = [f"{name}: {field}" for field in data if field not in PIPECAT_FIELDS]
+    runs = data.get("runs")
+    if isinstance(runs, str) and re.fullmatch(r"[1-9][0-9]{0,5}", runs):
+        fields["attempts"] = int(runs)
+    elif runs is not None:
+        left_out.append(f"{name}: runs")
+    if not {"userPrompt", "successCriteria"} <= set(fields):
+        return Imported({}, left_out)
+    return Imported({make_key(name, taken): fields}, left_out)
+
+
+def _join(value: Any) -> str:
+    """Return a text, or the lines of a list of texts."""
+    if isinstance(value, list):
+        return "\n".join(f"- {_join(item)}" for item in value)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _drop_empty(fields: dict[str, str]) -> dict[str, Writable]:
+    return {name: value for name, value in fields.items() if value}
+
+
+def describe_left_out(left_out: list[str]) -> list[str]:
+    """Return the lines that say what was not carried over."""
+    return [f"not carried over: {quote_word(name)}" for name in left_out]

@@ -1,0 +1,67 @@
+"""Show a plan: what would be written, field by field, before and after."""
+
+from collections.abc import Iterator
+
+from sigmamind_mcp.api.models import TestCase
+from sigmamind_mcp.insight.case_definitions import find_edits
+from sigmamind_mcp.suites.plan import ACTIONS, Plan, PlannedCase
+from sigmamind_mcp.suites.shown_text import list_edit_lines, name_for_file, show_text
+from sigmamind_mcp.suites.stored_fields import read_stored, split_label
+
+SIGNS = {"create": "+", "update": "~", "drifted": "!", "adopt": "=", "orphan": "-"}
+MEANINGS = {
+    "drifted": "changed in the dashboard since the last apply",
+    "adopt": "a stored case has this content, and gets the key",
+    "orphan": "no longer in the file; left alone without --retire",
+}
+
+
+def list_plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield the lines of a plan; the last one counts."""
+    for action in ACTIONS[:-1]:
+        for case in plan.list_cases(action):
+            yield from _list_case_lines(case)
+    counts = [f"{len(plan.list_cases(action))} {action}" for action in ACTIONS]
+    yield f"Plan: {', '.join(counts)}."
+
+
+def _list_case_lines(case: PlannedCase) -> Iterator[str]:
+    meaning = f" - {MEANINGS[case.action]}" if case.action in MEANINGS else ""
+    stored = f" ({case.case_id})" if case.case_id else ""
+    yield f"{SIGNS[case.action]} {case.action} {case.key}{stored}{meaning}"
+    if case.is_recreated:
+        yield "    the stored case of the lock does not exist any more"
+    if case.is_relabelled:
+        yield "    the key in the stored label changes"
+    if case.action == "create":
+        for name, value in case.changes.items():
+            yield f"    {name_for_file(name)}: {_show_field_value(value)}"
+    elif case.stored is not None and case.changes:
+        yield from _list_changes(case, case.stored)
+
+
+def _show_field_value(value: object) -> str:
+    if isinstance(value, list):
+        pairs = [
+            f"{show_text(item['variableName'])} = {show_text(item['value'])}" for item in value
+        ]
+        return ", ".join(pairs) or "none"
+    return show_text(value) if isinstance(value, str) else str(value)
+
+
+def _list_changes(case: PlannedCase, stored: TestCase) -> Iterator[str]:
+    label = {"label": split_label(stored.label).text}
+    before = TestCase.read({**stored.raw, **label})
+    shown = read_stored(stored)
+    compared = {name: value for name, value in case.changes.items() if name in shown}
+    after = TestCase.read({**before.raw, **compared})
+    edits = find_edits(before, after)
+    for name in sorted({edit.field for edit in edits} & set(case.drifted)):
+        yield f"    {name_for_file(name)} drifted: 'before' is stored, 'after' is in the file"
+    for line in list_edit_lines(edits):
+        yield f"    {line}"
+    named = {edit.field for edit in edits}
+    for name in case.changes:
+        if name not in named:
+            value = _show_field_value(case.changes[name])
+            yield f"    {name_for_file(name)}: not shown by the API; the file has {value}"

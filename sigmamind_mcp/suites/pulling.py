@@ -1,0 +1,279 @@
+"""Write an agent's stored test cases into the file of a suite, without losing what it says."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, NoReturn
+
+from sigmamind_mcp.api.models import TestCase
+from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.suites.lock_file import Lock, LockedCase
+from sigmamind_mcp.suites.plan import Plan, PlannedCase, SuiteConflict
+from sigmamind_mcp.suites.stored_fields import (
+    RETIRED,
+    digest,
+    read_stored,
+    record_applied,
+    split_label,
+)
+from sigmamind_mcp.suites.suite_file import (
+    LONGEST_LABEL,
+    LONGEST_TEXT,
+    Suite,
+    make_key,
+    parse_suite,
+)
+from sigmamind_mcp.suites.yaml_text import Writable, write_member, write_scalar
+from sigmamind_mcp.suites.yaml_tree import YAMLNode, quote_word
+
+FILE_FIELDS = ("label", "userPrompt", "successCriteria", "mockData", "llmModel", "attempts")
+HEADER = "# Test cases of a SigmaMind agent. 'sigmamind-mcp suite --help' lists the commands.\n"
+
+
+class EditsRefused(SigmaMindError):
+    """A pull would overwrite edits of the file that were never applied."""
+
+
+class Pulled(NamedTuple):
+    """The new text of a suite and what changed in it, by key.
+
+    `left_out` names stored fields that the file cannot hold.
+    """
+
+    text: str
+    changed: list[str]
+    added: list[str]
+    left_out: list[str]
+
+
+def start_suite(agent_id: str) -> str:
+    """Return the text of a suite without test cases."""
+    return f"{HEADER}suite: 1\nagent: {write_scalar(agent_id)}\ncases: {{}}\n"
+
+
+def pull_cases(
+    suite: Suite, lock: Lock, plan: Plan, stored: Sequence[TestCase], *, overwrite: bool
+) -> Pulled:
+    """Bring a suite and its lock to what is stored; `lock` is changed, not saved.
+
+    Raises:
+        EditsRefused: the file has edits that were never applied.
+        SuiteConflict: two stored cases carry one key, or the file cannot be edited in place.
+    """
+    linked = [case for case in plan.cases if case.stored and case.action != "orphan"]
+    if not overwrite:
+        _require_applied(linked, lock)
+    edits: list[_Edit] = []
+    changed = []
+    for case in linked:
+        assert case.stored is not None
+        fields = read_stored(case.stored)
+        replaced = {name: fields[name] for name in case.changes if name in fields}
+        if replaced:
+            edits += _replace_fields(suite, case.key, replaced)
+            changed.append(case.key)
+        _lock_case(lock, suite, case.key, case.stored, replaced)
+    known = {case.case_id for case in plan.cases} | {
+        locked.test_case_id for locked in lock.cases.values()
+    }
+    new = [case for case in stored if case.test_case_id not in known and _is_pulled(case)]
+    members, left_out = _add_cases(new, lock, taken=set(suite.cases))
+    if members:
+        edits.append(_append_cases(suite, "".join(members.values())))
+    text = _carry_out(suite.text, edits)
+    parse_suite(text, suite.path)
+    return Pulled(text, changed, list(members), left_out)
+
+
+def _is_pulled(case: TestCase) -> bool:
+    return bool(valid_id(case.test_case_id)) and not (case.label or "").startswith(RETIRED)
+
+
+def _require_applied(linked: Iterable[PlannedCase], lock: Lock) -> None:
+    edited = []
+    for case in linked:
+        locked = lock.cases.get(case.key)
+        shown = read_stored(case.stored) if case.stored else {}
+        for name, value in case.changes.items():
+            if name not in shown:
+                continue
+            base = locked.fields.get(name) if locked else None
+            if base is None or digest(name, value) != base.sent:
+                edited.append(f"{case.key} ({name})")
+    if edited:
+        raise EditsRefused(
+            f"The file has edits that were never applied: {', '.join(edited[:10])}. Apply them, or"
+            " let --overwrite replace them by what is stored. Nothing was written."
+        )
+
+
+def _lock_case(lock: Lock, suite: Suite, key: str, stored: TestCase, replaced: JSONObject) -> None:
+    case = suite.cases[key]
+    lock.cases.pop(case.was or "", None)
+    fields = record_applied({**case.fields, **replaced}, stored)
+    lock.cases[key] = LockedCase(stored.test_case_id, fields)
+
+
+# New test cases.
+
+
+def _add_cases(
+    new: Sequence[TestCase], lock: Lock, *, taken: set[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the lines of new cases by key, and what they leave out; add them to the lock."""
+    members: dict[str, str] = {}
+    left_out: list[str] = []
+    taken = taken | set(lock.cases)
+    carried = {split_label(case.label).key for case in new} - {None}
+    for case in new:
+        key = split_label(case.label).key
+        if key is not None and key in taken:
+            raise SuiteConflict(
+                f"{case.test_case_id} carries the key [{key}] of another test case. Remove the key"
+                " from its label in the dashboard. Nothing was written."
+            )
+        if key is None:
+            key = make_key(case.title, taken | {str(other) for other in carried})
+        taken.add(key)
+        fields, dropped = _select_writable(read_stored(case))
+        left_out += [f"{key} ({name})" for name in dropped]
+        members[key] = write_member(key, _rename_for_file(fields), indent=2)
+        lock.cases[key] = LockedCase(case.test_case_id, record_applied(fields, case))
+    return members, left_out
+
+
+def _select_writable(fields: JSONObject) -> tuple[JSONObject, list[str]]:
+    """Return the fields that the file can hold, and the names of the others."""
+    kept: JSONObject = {}
+    dropped = []
+    for name, value in fields.items():
+        if name in ("userPrompt", "successCriteria"):
+            fits = bool(value.strip()) and len(value) <= LONGEST_TEXT
+        elif name == "label":
+            fits = bool(value.strip()) and len(value) <= LONGEST_LABEL
+        elif name == "mockData":
+            fits = bool(value) and all(item["variableName"] for item in value)
+        else:
+            fits = bool(value)
+        if fits:
+            kept[name] = value
+        elif value:
+            dropped.append(name)
+    return kept, dropped
+
+
+def _rename_for_file(fields: JSONObject) -> dict[str, Writable]:
+    """Return the fields under the names of the file, in its order."""
+    named: dict[str, Writable] = {}
+    for name in FILE_FIELDS:
+        value = fields.get("attempt" if name == "attempts" else name)
+        if value is None:
+            continue
+        named[name] = _write_mock_data(value) if name == "mockData" else value
+    return named
+
+
+def _write_mock_data(variables: list[dict[str, str]]) -> Writable:
+    """Return mock data as a mapping; as a list if a name is there twice."""
+    names = [item["variableName"] for item in variables]
+    if len(set(names)) < len(names) or "<<" in names:
+        return variables
+    return {item["variableName"]: item["value"] for item in variables}
+
+
+# Edits of the text, which keep comments and order.
+
+
+class _Edit(NamedTuple):
+    """New text for one part of a file."""
+
+    start: int
+    end: int
+    text: str
+
+
+def _replace_fields(suite: Suite, key: str, fields: JSONObject) -> list[_Edit]:
+    """Return edits that write new values of a case; one that came from the defaults is added."""
+    node = _get_case_node(suite, key)
+    assert isinstance(node.value, dict)
+    if node.is_flow or not node.value:
+        _refuse_brackets(suite, key, node.start)
+    first = min(node.key_places.values())
+    indent = first.column - 1
+    edits = []
+    for name, value in _rename_for_file(fields).items():
+        lines = write_member(name, value, indent=indent)[indent:]
+        if name in node.value:
+            end = _find_end(suite.text, node.value[name])
+            edits.append(_replace_lines(suite.text, node.key_starts[name], end, lines))
+        else:
+            start = min(node.key_starts.values())
+            edits.append(_Edit(start, start, lines + " " * indent))
+    return edits
+
+
+def _replace_lines(text: str, start: int, end: int, lines: str) -> _Edit:
+    """Return the edit of one field; a comment behind its value stays, or moves before it."""
+    lines = lines.removesuffix("\n")
+    line_end = text.find("\n", end)
+    comment = text[end : line_end if line_end >= 0 else len(text)].strip()
+    if not comment or "\n" not in lines:
+        return _Edit(start, end, lines)
+    indent = start - (text.rfind("\n", 0, start) + 1)
+    end = text.index(comment, end) + len(comment)
+    return _Edit(start, end, f"{comment}\n{' ' * indent}{lines}")
+
+
+def _refuse_brackets(suite: Suite, key: str, start: int) -> NoReturn:
+    line = suite.text.count("\n", 0, start) + 1
+    raise SuiteConflict(
+        f"{suite.path}:{line}: {quote_word(key)} is written in brackets, and pull edits only lines."
+        " Write each field on its own line. Nothing was written."
+    )
+
+
+def _get_cases_node(suite: Suite) -> YAMLNode:
+    assert isinstance(suite.tree.value, dict)
+    return suite.tree.value["cases"]
+
+
+def _get_case_node(suite: Suite, key: str) -> YAMLNode:
+    cases = _get_cases_node(suite).value
+    assert isinstance(cases, dict)
+    return cases[key]
+
+
+def _find_end(text: str, node: YAMLNode) -> int:
+    """Return where a value ends, without the line ends and comments that follow it."""
+    if isinstance(node.value, dict) and node.value and not node.is_flow:
+        return max(_find_end(text, inner) for inner in node.value.values())
+    if isinstance(node.value, list) and node.value and not node.is_flow:
+        return max(_find_end(text, inner) for inner in node.value)
+    return node.start + len(text[node.start : node.end].rstrip())
+
+
+def _append_cases(suite: Suite, members: str) -> _Edit:
+    """Return the edit that adds cases after the last one."""
+    node = _get_cases_node(suite)
+    assert isinstance(node.value, dict)
+    if not node.value:
+        start = len(suite.text[: node.start].rstrip(" "))
+        return _Edit(start, node.end, f"\n{members}".removesuffix("\n"))
+    if node.is_flow:
+        _refuse_brackets(suite, "cases", node.start)
+    indent = min(node.key_places.values()).column - 1
+    if indent != 2:
+        lines = members.splitlines(keepends=True)
+        members = "".join(" " * indent + line[2:] if line.strip() else line for line in lines)
+    end = _find_end(suite.text, node)
+    line_end = suite.text.find("\n", end)
+    if line_end < 0:
+        return _Edit(len(suite.text), len(suite.text), f"\n{members}")
+    return _Edit(line_end + 1, line_end + 1, members)
+
+
+def _carry_out(text: str, edits: Sequence[_Edit]) -> str:
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    for edit in sorted(edits, reverse=True):
+        text = text[: edit.start] + edit.text.replace("\n", line_end) + text[edit.end :]
+    return text

@@ -1,0 +1,209 @@
+"""The result of a run of a suite: its verdict in a sentence, and as JSON."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.diagnosis import Quote
+from sigmamind_mcp.insight.endings import find_ending
+from sigmamind_mcp.insight.key_turns import choose_key_turns
+from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
+from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.suites.gate import BROKEN, PASSED, UNSETTLED, WORSE, CaseOutcome
+from sigmamind_mcp.suites.shown_text import disarm
+from sigmamind_mcp.suites.yaml_tree import FilePlace
+from sigmamind_mcp.untrusted_text import clean
+
+STATUS_WORDS = {PASSED: "passed", WORSE: "failed", UNSETTLED: "not settled", BROKEN: "broken"}
+REMARKS_SHOWN = 500
+TURN_SHOWN = 300
+
+
+class QuotedTurn(NamedTuple):
+    """A turn of a failed test run: words of others, cleaned."""
+
+    number: int
+    role: str
+    content: str
+
+
+class ShownFailure(NamedTuple):
+    """A failed test run; remarks and turns are words of others, cleaned."""
+
+    job_id: str
+    remarks: str
+    turns: list[QuotedTurn]
+
+
+class RowResult(NamedTuple):
+    """What a report shows of one case."""
+
+    outcome: CaseOutcome
+    place: FilePlace
+    failures: list[ShownFailure]
+
+    @property
+    def key(self) -> str:
+        return self.outcome.case.key
+
+    @property
+    def interval(self) -> Interval:
+        return compute_wilson_interval(self.outcome.counts)
+
+
+class RunResult(NamedTuple):
+    """A run that has ended; `broken` says why it ended early."""
+
+    status: int
+    file: str
+    agent_id: str
+    rows: list[RowResult]
+    batch_ids: list[str]
+    looks: int
+    planned: int
+    used: int
+    budget: int
+    baseline_ids: list[str]
+    broken: str | None = None
+
+    def list_keys(self, *words: str) -> list[str]:
+        """Return the keys of the cases with these words that count."""
+        return [
+            row.key
+            for row in self.rows
+            if row.outcome.word in words and not row.outcome.case.quarantine
+        ]
+
+    def write_verdict(self) -> str:
+        """Return the verdict in a sentence or two, in our words."""
+        word = STATUS_WORDS[self.status].upper()
+        return f"{word}: {' '.join(self._list_reasons())}"
+
+    def _list_reasons(self) -> list[str]:
+        reasons = [f"{self.broken}"] if self.broken else []
+        undecided = sum(row.outcome.undecided for row in self.rows)
+        if undecided and self.status == BROKEN and not self.broken:
+            reasons.append(f"{undecided} attempts have no verdict.")
+        sentences = {
+            "worse": "proven worse than the baseline",
+            "below its bar": "proven below the bar",
+            "suspect": "suspect: probably worse, not proven",
+            "open": "still open when the budget ended",
+        }
+        for word, sentence in sentences.items():
+            if keys := self.list_keys(word):
+                reasons.append(f"{sentence}: {', '.join(keys)}.")
+        if self.status == PASSED and not reasons:
+            reasons.append("no case is proven worse than its baseline or below its bar.")
+        if keys := self.list_keys("not shown"):
+            reasons.append(f"looked worse, but 4 looks could not show it: {', '.join(keys)}.")
+        if self.rows and len(self.list_keys("no baseline")) == len(self.rows):
+            reasons.append("There is no baseline yet; this run becomes a part of it.")
+        return reasons
+
+    def to_json(self) -> JSONObject:
+        """Return the result for programs."""
+        return {
+            "status": self.status,
+            "result": STATUS_WORDS[self.status],
+            "verdict": self.write_verdict(),
+            "file": self.file,
+            "agentId": self.agent_id,
+            "batchIds": self.batch_ids,
+            "baselineBatchIds": self.baseline_ids,
+            "looks": self.looks,
+            "plannedLooks": self.planned,
+            "attempts": self.used,
+            "maxAttempts": self.budget,
+            "cases": [_build_case_json(row) for row in self.rows],
+        }
+
+
+def _build_case_json(row: RowResult) -> JSONObject:
+    outcome = row.outcome
+    case: JSONObject = {
+        "key": row.key,
+        "line": row.place.line,
+        "word": outcome.word,
+        **list_figures(row),
+    }
+    if outcome.case.quarantine:
+        case["quarantine"] = True
+    case["failures"] = [
+        {
+            "jobId": failure.job_id,
+            "remarks": failure.remarks,
+            "turns": [turn._asdict() for turn in failure.turns],
+        }
+        for failure in row.failures
+    ]
+    return case
+
+
+def list_figures(row: RowResult) -> JSONObject:
+    """Return the figures of a case; absent ones are absent."""
+    outcome = row.outcome
+    counts, baseline = outcome.counts, outcome.case.baseline
+    figures: JSONObject = {
+        "passed": counts.passed,
+        "decided": counts.decided,
+        "undecided": outcome.undecided,
+    }
+    if counts.decided:
+        figures["low"] = round(row.interval.low, 4)
+        figures["high"] = round(row.interval.high, 4)
+    if baseline.decided:
+        figures["baselinePassed"] = baseline.passed
+        figures["baselineDecided"] = baseline.decided
+    if outcome.decision and outcome.decision.p is not None:
+        figures["p"] = float(f"{outcome.decision.p:.3g}")
+    if outcome.case.bar is not None:
+        figures["bar"] = outcome.case.bar
+        figures["barVerdict"] = outcome.bar_verdict
+    return figures
+
+
+def build_failures(runs: Sequence[TestRun]) -> list[ShownFailure]:
+    """Return what is shown of failed test runs, with the turns worth reading."""
+    return [
+        ShownFailure(
+            valid_id(run.job_id) or "(no usable id)",
+            _shorten(run.remarks or "", REMARKS_SHOWN),
+            [
+                QuotedTurn(
+                    quote.number,
+                    _shorten(quote.turn.role or "", 20),
+                    _shorten(quote.turn.content or "", TURN_SHOWN),
+                )
+                for quote in _choose_turns(run)
+            ],
+        )
+        for run in runs
+    ]
+
+
+def _choose_turns(run: TestRun) -> list[Quote]:
+    quotes = choose_key_turns(run, find_ending(run.conversation or []))
+    return sorted(quotes, key=lambda quote: quote.number)
+
+
+def _shorten(text: str, longest: int) -> str:
+    line = " ".join(clean(text).split())
+    if len(line) > longest:
+        line = f"{line[:longest]}…"
+    return disarm(clean(line))
+
+
+def select_failing(outcomes: Sequence[CaseOutcome]) -> list[str]:
+    """Return the keys of the cases whose failures are worth reading."""
+    return [
+        outcome.case.key
+        for outcome in outcomes
+        if outcome.word in ("worse", "below its bar", "suspect", "open", "not shown")
+        or (outcome.case.quarantine and outcome.counts.passed < outcome.counts.decided)
+    ]
+
+
+def format_counts(counts: Counts) -> str:
+    return f"{counts.passed}/{counts.decided}"

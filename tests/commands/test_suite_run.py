@@ -1,0 +1,261 @@
+"""`sigmamind-mcp suite run`, as a process against the sandbox on a port: the gate."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sigmamind_mcp.sandbox import SANDBOX_KEY
+from tests.commands.test_suite import Run, build_runner, edit, send
+from tests.support.processes import COMMAND, environment, serving
+
+AGENT_ID = "agent_IqmljBh8eSEGAqKd"
+BUDGET = "96"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[str]:
+    with serving("sandbox", "--pace", "0") as url:
+        yield url
+
+
+@pytest.fixture
+def suite(tmp_path: Path, sandbox: str) -> Run:
+    run = build_runner(tmp_path, sandbox, AGENT_ID)
+    assert run("pull").returncode == 0
+    return run
+
+
+def break_agent(url: str) -> None:
+    """Take the step out of the prompt that one of three test cases needs."""
+    agent = send(url, "GET", f"/v1/agents/{AGENT_ID}")
+    instructions = re.sub(r"State the delivery date.*?\. ", "", agent["instructions"])
+    assert instructions != agent["instructions"]
+    send(url, "PATCH", f"/v1/agents/{AGENT_ID}", {"instructions": instructions})
+
+
+@pytest.mark.slow
+def test_gate_is_green_for_noise_and_red_for_the_case_that_broke(
+    tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    for _ in range(2):
+        assert suite("run", "--max-attempts", "24").returncode == 0
+    green = suite("run", "--max-attempts", BUDGET, "--json", "green.json")
+    assert (green.returncode, green.stderr) == (0, "")
+    assert green.stdout.count("PASSED: no case is proven worse") == 1
+
+    break_agent(sandbox)
+    red = suite(
+        *("run", "--max-attempts", BUDGET, "--json", "red.json", "--junit", "red.xml"),
+        *("--summary", "red.md"),
+        CI="true",
+        GITHUB_ACTIONS="true",
+        GITHUB_STEP_SUMMARY=str(tmp_path / "steps.md"),
+    )
+
+    assert red.returncode == 1
+    assert "FAILED: proven worse than the baseline: where-is-my-order." in red.stdout
+    result = json.loads((tmp_path / "red.json").read_text(encoding="utf-8"))
+    words = {case["key"]: case["word"] for case in result["cases"]}
+    assert words["where-is-my-order"] == "worse"
+    assert set(words.values()) == {"worse", "passed"}
+    tree = ElementTree.parse(tmp_path / "red.xml")
+    assert [case.get("name") for case in tree.iterfind(".//testcase[failure]")] == [
+        "where-is-my-order"
+    ]
+    assert tree.findtext(".//failure", "").startswith("test run job_")
+    line = result["cases"][0]["line"]
+    assert f"\n::error file=suite.yaml,line={line},title=where-is-my-order%3A worse::" in red.stdout
+    summary = (tmp_path / "red.md").read_text(encoding="utf-8")
+    assert summary.startswith("## FAILED") and summary == (tmp_path / "steps.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_case_in_quarantine_is_shown_and_never_fails(
+    tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    assert suite("run", "--max-attempts", "24").returncode == 0
+    edit(
+        tmp_path / "suite.yaml",
+        "  where-is-my-order:\n",
+        "  where-is-my-order:\n    quarantine: true\n",
+    )
+    break_agent(sandbox)
+
+    run = suite("run", "--max-attempts", BUDGET, "--junit", "j.xml")
+
+    assert run.returncode == 0 and "where-is-my-order: worse, in quarantine" in run.stdout
+    tree = ElementTree.parse(tmp_path / "j.xml")
+    assert len(tree.findall(".//testcase/skipped")) == 1
+
+
+@pytest.mark.slow
+def test_bar_is_proven_missed_and_open_within_a_small_budget(
+    tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    path = tmp_path / "suite.yaml"
+    edit(path, "  where-is-my-order:\n", "  where-is-my-order:\n    bar: 0.9\n")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("attempts: 8", "attempts: 1"), encoding="utf-8")
+
+    unsettled = suite("run", "--apply", "--max-attempts", "3")
+    assert unsettled.returncode == 3 and "NOT SETTLED: still open" in unsettled.stdout
+
+    break_agent(sandbox)
+    failed = suite("run", "--max-attempts", "40")
+    assert failed.returncode in (1, 3)
+    path.write_text(path.read_text("utf-8").replace("attempts: 1", "attempts: 9"), "utf-8")
+    failed = suite("run", "--apply", "--max-attempts", "60")
+    assert failed.returncode == 1
+    assert "FAILED: proven" in failed.stdout and "where-is-my-order" in failed.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "variables", "refusal"),
+    [
+        ((), {}, "run needs --max-attempts"),
+        ((), {"CI": "true"}, "run needs --max-attempts"),
+        (("--max-attempts", "23"), {}, "the first look of 3 cases makes 24 attempts"),
+        (("--max-attempts", "24", "--resume", "batch_none"), {}, "(404)"),
+        (("--max-attempts", "24"), {"SIGMAMIND_READ_ONLY": "true"}, "SIGMAMIND_READ_ONLY"),
+    ],
+)
+def test_run_that_cannot_start_starts_nothing(
+    arguments: tuple[str, ...], variables: dict[str, str], refusal: str, suite: Run, sandbox: str
+) -> None:
+    listing = f"/v1/batch-runs?agentId={AGENT_ID}"
+    before = send(sandbox, "GET", listing)["totalCount"]
+
+    refused = suite("run", *arguments, **variables)
+
+    assert refused.returncode == 2 and refusal in refused.stderr
+    assert send(sandbox, "GET", listing)["totalCount"] == before
+
+
+@pytest.mark.slow
+def test_changed_file_is_not_run_without_apply(tmp_path: Path, suite: Run) -> None:
+    edit(tmp_path / "suite.yaml", "attempts: 8", "attempts: 2")
+
+    refused = suite("run", "--max-attempts", "24")
+    assert refused.returncode == 2 and "Apply it first, or run with --apply" in refused.stderr
+
+    assert suite("run", "--apply", "--max-attempts", "24").returncode == 0
+
+
+@pytest.mark.slow
+def test_dry_run_shows_the_cost_and_starts_nothing(suite: Run, sandbox: str) -> None:
+    shown = suite("run", "--dry-run", "--max-attempts", "50")
+
+    assert shown.returncode == 0
+    assert "3 cases, 24 attempts in the first look, at most 50 in 4." in shown.stdout
+    assert send(sandbox, "GET", f"/v1/batch-runs?agentId={AGENT_ID}")["totalCount"] == 3
+
+
+@pytest.mark.slow
+def test_timeout_breaks_the_run_and_resume_continues_it(tmp_path: Path) -> None:
+    with serving("sandbox", "--pace", "1") as url:
+        suite = build_runner(tmp_path, url, AGENT_ID)
+        assert suite("pull").returncode == 0
+        broken = suite("run", "--max-attempts", "24", "--timeout", "0.001")
+        assert broken.returncode == 4 and "BROKEN: the timeout" in broken.stdout
+
+        batch_id = re.search(r"batch run (batch_\w+)", broken.stdout)
+        assert batch_id
+        before = send(url, "GET", f"/v1/batch-runs?agentId={AGENT_ID}")["totalCount"]
+        resumed = suite("run", "--max-attempts", "24", "--resume", batch_id[1])
+
+        assert resumed.returncode == 0 and batch_id[1] in resumed.stdout
+        assert send(url, "GET", f"/v1/batch-runs?agentId={AGENT_ID}")["totalCount"] == before
+
+
+@pytest.mark.slow
+def test_batch_run_of_other_cases_is_not_resumed(suite: Run, sandbox: str) -> None:
+    cases = send(sandbox, "GET", f"/v1/test-cases?agentId={AGENT_ID}")["data"]
+    body = {"agentId": AGENT_ID, "testCases": [cases[0]["testCaseId"]]}
+    batch_id = send(sandbox, "POST", "/v1/batch-runs", body)["batchId"]
+
+    refused = suite("run", "--max-attempts", "24", "--resume", batch_id)
+
+    assert refused.returncode == 2
+    assert f"Batch run {batch_id} did not run the cases of this suite." in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child alone")
+def test_interrupted_run_says_how_to_continue(tmp_path: Path) -> None:
+    with serving("sandbox", "--pace", "1") as url:
+        assert build_runner(tmp_path, url, AGENT_ID)("pull").returncode == 0
+        process = subprocess.Popen(
+            [*COMMAND, "suite", "run", "--max-attempts", "24", "--agent", AGENT_ID],
+            cwd=tmp_path,
+            env={
+                **environment(SIGMAMIND_BASE_URL=url, SIGMAMIND_API_KEY=SANDBOX_KEY),
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        assert process.stdout
+        batch_id = ""
+        for line in process.stdout:
+            if found := re.search(r"batch run (batch_\w+)", line):
+                batch_id = found[1]
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert f"to continue, add --resume {batch_id}\n" in errors and "interrupted." in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("encoding", "columns"), [("cp1252", 200), ("ascii", 45)])
+def test_report_survives_encodings_and_narrow_pipes(
+    encoding: str, columns: int, suite: Run
+) -> None:
+    shown = suite("run", "--max-attempts", "24", PYTHONIOENCODING=encoding, COLUMNS=str(columns))
+
+    assert (shown.returncode, shown.stderr) == (0, "") and "\x1b" not in shown.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_terminal_shows_a_bar(tmp_path: Path, sandbox: str) -> None:
+    from tests.support.terminals import run_in_terminal
+
+    path = tmp_path / "suite.yaml"
+    settings = {"SIGMAMIND_BASE_URL": sandbox, "SIGMAMIND_API_KEY": SANDBOX_KEY}
+    arguments = [str(path), "--agent", AGENT_ID]
+    assert run_in_terminal("suite", "pull", *arguments, columns=60, **settings)[0] == 0
+
+    status, lines = run_in_terminal(
+        *("suite", "run", *arguments, "--max-attempts", "24"), columns=60, **settings
+    )
+
+    assert status == 0 and any("decided" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_blessed_baseline_keeps_a_broken_agent_red(
+    tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    """Without it, the batch runs of the broken agent would soon be the baseline."""
+    assert suite("run", "--max-attempts", "24", "--bless").returncode == 0
+    lock = json.loads((tmp_path / "suite.lock.json").read_text(encoding="utf-8"))
+    assert len(lock["baseline"]) == 1
+    break_agent(sandbox)
+
+    statuses = [suite("run", "--max-attempts", BUDGET, "--bless").returncode for _ in range(3)]
+
+    assert statuses == [1, 1, 1]
+    assert json.loads((tmp_path / "suite.lock.json").read_text(encoding="utf-8")) == lock
+    assert suite("plan", "--exit-code").returncode == 0
