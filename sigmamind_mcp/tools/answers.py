@@ -277,8 +277,15 @@ def group_by(items: Iterable[ItemT], get_key: Callable[[ItemT], KeyT]) -> dict[K
 
 
 def _continue_at(place: ListPlace, tool: str, args: Paged) -> NextCall:
-    given = args.model_dump(by_alias=True, exclude_unset=True)
-    return NextCall(tool=tool, arguments={**given, "cursor": args.write_cursor(place)})
+    further = args.continue_at(page=place.page, skip=place.skip, last=place.last_mark)
+    return NextCall(tool=tool, arguments=further)
+
+
+def explain_past_end(position: int, total: int, noun: str) -> str | None:
+    """Return a hint if a cursor's position is behind all there is, which can have become less."""
+    if not position or position < total:
+        return None
+    return f"cursor is past the end of {pluralize(total, noun)}; leave it out to begin again."
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ values in errors.
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar, get_args
 from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -70,45 +70,70 @@ class ListPlace(NamedTuple):
     last_mark: int = 0
 
 
-class Paged(Arguments):
-    """Arguments of a paged list; `cursor` continues it, whatever the `page`."""
+class Continued(Arguments):
+    """Arguments of a tool whose answers continue; `cursor` says where the next one begins.
 
-    page: PageNumber = 0
-    size: PageSize = 20
+    A cursor counts only with the arguments of its call, since a position in one list means nothing
+    in another.
+    """
+
+    position_names: ClassVar[tuple[str, ...]]
+    """The numbers in a cursor of this tool."""
+
     cursor: Cursor = ""
 
     @property
-    def place(self) -> ListPlace:
-        """The place in the list from which items are asked for.
+    def position(self) -> dict[str, int]:
+        """The numbers of the cursor by name, each 0 without a cursor.
 
         Raises:
-            InvalidArguments: the cursor is malformed, or continues a list with other arguments.
+            InvalidArguments: the cursor is malformed, or continues a call with other arguments.
         """
-        if not self.cursor:
-            return ListPlace(self.page, 0)
-        marks = ["last"] if "last:" in self.cursor else []
-        numbers = decode_cursor(self.cursor, "page", "skip", *marks, "list")
-        if numbers["list"] != self._identify_list():
+        numbers = decode_cursor(self.cursor, *self.position_names, "call")
+        call = numbers.pop("call")
+        if self.cursor and call != self._identify_call():
             raise InvalidArguments(
-                "cursor continues a list with other arguments. Send all arguments of the call in"
+                "cursor continues a call with other arguments. Send all arguments of the call in"
                 " nextCalls as they are, or leave out cursor to begin again."
             )
-        return ListPlace(numbers["page"], numbers["skip"], numbers.get("last", 0))
+        return numbers
 
-    def write_cursor(self, place: ListPlace) -> str:
-        """Return the cursor that continues this list from the place."""
-        mark = {"last": place.last_mark} if place.last_mark else {}
-        return encode_cursor(page=place.page, skip=place.skip, **mark, list=self._identify_list())
+    def continue_at(self, **position: int) -> dict[str, Any]:
+        """Return the arguments of the call that continues this one at the position."""
+        cursor = encode_cursor(**position, call=self._identify_call())
+        return {**self.repeat(), "cursor": cursor}
 
-    def _identify_list(self) -> int:
-        """Return a checksum of what decides which items the list has, and in which pages."""
-        filters = self.model_dump(by_alias=True, exclude={"page", "cursor", "detail"})
-        return crc32(json.dumps([type(self).__name__, filters], sort_keys=True).encode())
+    def repeat(self) -> dict[str, Any]:
+        """Return the arguments of this call, without its cursor."""
+        return self.model_dump(by_alias=True, exclude_unset=True, exclude={"cursor"})
+
+    def _identify_call(self) -> int:
+        """Return a checksum of what decides which items there are, and in which order."""
+        # A cursor continues from its own page, and detail changes only how items look.
+        given = self.model_dump(by_alias=True, exclude={"page", "cursor", "detail"})
+        return crc32(json.dumps([type(self).__name__, given], sort_keys=True).encode())
 
     @model_validator(mode="after")
     def _check_cursor(self) -> Self:
-        _ = self.place  # refuses a wrong cursor before anything is read
+        _ = self.position  # refuses a wrong cursor before anything is read
         return self
+
+
+class Paged(Continued):
+    """Arguments of a paged list; `cursor` continues it, whatever the `page`."""
+
+    position_names = ("page", "skip", "last")
+
+    page: PageNumber = 0
+    size: PageSize = 20
+
+    @property
+    def place(self) -> ListPlace:
+        """The place in the list from which items are asked for."""
+        if not self.cursor:
+            return ListPlace(self.page, 0)
+        position = self.position
+        return ListPlace(position["page"], position["skip"], position["last"])
 
 
 class ForAgent(Arguments):

@@ -27,9 +27,9 @@ from sigmamind_mcp.insight.comparison import (
 )
 from sigmamind_mcp.insight.decisions import LEVELS
 from sigmamind_mcp.insight.error_rates import MAX_LOOKS, Question
-from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items
+from sigmamind_mcp.tools.answers import CallArguments, NextCall, explain_past_end, fit_items
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
-from sigmamind_mcp.tools.arguments import ForAgent, Id
+from sigmamind_mcp.tools.arguments import Continued, ForAgent, Id
 from sigmamind_mcp.tools.batch_run_walk import BATCH_RUNS_AT_ONCE, walk_batch_runs
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.comparison_answer import (
@@ -42,7 +42,6 @@ from sigmamind_mcp.tools.comparison_answer import (
     name_change,
     round_p,
 )
-from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 from sigmamind_mcp.tools.parts import JobIds, SuiteRate
 from sigmamind_mcp.tools.search_scope import list_newest_batch_runs
 from sigmamind_mcp.tools.side_reading import ReadSide, read_side, read_side_by_id
@@ -55,7 +54,9 @@ BASELINE_SECONDS = 25.0
 BatchIds = Annotated[list[Id], Field(max_length=MAX_POOLED), list_of("batch run ids")]
 
 
-class CompareBatchRuns(ForAgent):
+class CompareBatchRuns(Continued, ForAgent):
+    position_names = ("testCase",)
+
     base_batch_id: Annotated[Id, Field(description="The earlier one, from list_batch_runs.")] = ""
     base_batch_ids: Annotated[BatchIds, Field(description="Or several, pooled.")] = []
     baseline: Annotated[Literal["recent"] | None, Field(description="Or all alike before it.")] = (
@@ -71,7 +72,6 @@ class CompareBatchRuns(ForAgent):
     ] = 1
     base_job_ids: Annotated[JobIds, Field(description="If the API lists none.")] = []
     candidate_job_ids: JobIds = []
-    cursor: Cursor = ""
 
 
 async def compare_batch_runs(
@@ -83,7 +83,7 @@ async def compare_batch_runs(
     read_test_runs. Reads only.
     """
     ids = _choose_ids(args)
-    start = decode_cursor(args.cursor, "testCase")["testCase"]
+    start = args.position["testCase"]
     read = await _read_batches(args, ids, api, context)
     compared = await anyio.to_thread.run_sync(
         _compare_batches, args, read, start, abandon_on_cancel=True
@@ -307,7 +307,8 @@ def _build_comparison(
     if overall.p is not None:
         answer.base, answer.candidate = _show_total(overall.base), _show_total(overall.candidate)
         answer.direction = overall.direction
-    answer.hint = _write_open_hint(comparison)
+    past_end = explain_past_end(compared.start, len(comparison.changes), "test case")
+    answer.hint = past_end or _write_open_hint(comparison)
     answer.next_calls = _list_comparison_calls(args, compared, case_count)
     return answer
 
@@ -393,8 +394,7 @@ def _list_comparison_calls(
     calls.append(NextCall(tool="diagnose_batch_run", arguments={**here, "batchId": newest}))
     seen = compared.start + case_count
     if seen < len(comparison.changes):
-        given = args.model_dump(by_alias=True, exclude_unset=True)
-        further: CallArguments = {**given, **here, "cursor": encode_cursor(testCase=seen)}
+        further = args.continue_at(testCase=seen)
         calls.append(NextCall(tool="compare_batch_runs", arguments=further))
     return calls
 

@@ -25,9 +25,8 @@ from sigmamind_mcp.insight.diagnosis import (
     round_robin,
     summarize_cases,
 )
-from sigmamind_mcp.tools.arguments import BatchId, ForAgent
+from sigmamind_mcp.tools.arguments import BatchId, Continued, ForAgent
 from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
-from sigmamind_mcp.tools.cursors import Cursor, decode_cursor
 from sigmamind_mcp.tools.diagnosis_answer import DiagnosedBatchRun, Section
 from sigmamind_mcp.tools.diagnosis_sections import Diagnosis, fit_diagnosis
 from sigmamind_mcp.tools.known_definitions import (
@@ -48,13 +47,14 @@ MAX_TRANSCRIPTS_READ = 200
 """If the list has no conversations, so many are read one by one."""
 
 
-class DiagnoseBatchRun(ForAgent):
+class DiagnoseBatchRun(Continued, ForAgent):
+    position_names = ("row",)
+
     batch_id: BatchId
     job_ids: Annotated[
         JobIds, Field(description="Test runs to read, if the API cannot list them.")
     ] = []
     section: Annotated[Section | None, Field(description="Only this section, whole.")] = None
-    cursor: Cursor = ""
 
 
 async def diagnose_batch_run(
@@ -66,7 +66,6 @@ async def diagnose_batch_run(
     faults of the test. Use it first when attempts failed; for conversations read_test_runs, for two
     batch runs compare_batch_runs. Reads only, no model calls.
     """
-    start = decode_cursor(args.cursor, "row")["row"]
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
     listing = await _list_runs(args, api)
     runs = assign_single_case(batch_run.test_cases, listing.items)
@@ -80,7 +79,7 @@ async def diagnose_batch_run(
     )
     clock = WorkClock(WORK_SECONDS)
     known = _KnownBatchRun(batch_run, now, listing, reading, definitions)
-    return await context.run_heavy(clock, partial(_diagnose, args, known, clock, start))
+    return await context.run_heavy(clock, partial(_diagnose, args, known, clock))
 
 
 class _Transcripts(NamedTuple):
@@ -100,9 +99,7 @@ class _KnownBatchRun(NamedTuple):
     definitions: KnownDefinitions
 
 
-def _diagnose(
-    args: DiagnoseBatchRun, known: _KnownBatchRun, clock: WorkClock, start: int
-) -> DiagnosedBatchRun:
+def _diagnose(args: DiagnoseBatchRun, known: _KnownBatchRun, clock: WorkClock) -> DiagnosedBatchRun:
     """Work on what was read until the clock is spent, and build the answer."""
     from sigmamind_mcp.insight.evidence import collect_evidence  # patterns take time to compile
 
@@ -111,6 +108,7 @@ def _diagnose(
     problems = find_problems(known.definitions, has_time=lambda: has_time(PROBLEMS_SHARE))
     transcripts = [run for run in runs if run.conversation is not None]
     diagnosis = Diagnosis(
+        args=args,
         agent_id=args.agent_id,
         batch_id=args.batch_id,
         section=args.section,
@@ -129,7 +127,7 @@ def _diagnose(
         *note_listing("test run", known.listing, lambda run: run.job_id),
         *(note_failed_read("transcript of test run", job_id) for job_id in known.reading.failed),
     ]
-    return fit_diagnosis(diagnosis, start, notes)
+    return fit_diagnosis(diagnosis, args.position["row"], notes)
 
 
 async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> Listing[TestRun]:

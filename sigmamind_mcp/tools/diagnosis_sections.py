@@ -9,8 +9,8 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import CaseResult, count_verdicts
 from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, pluralize
-from sigmamind_mcp.tools.cursors import encode_cursor
+from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_past_end, pluralize
+from sigmamind_mcp.tools.arguments import Continued
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
     CaseRow,
@@ -50,6 +50,7 @@ PLACES_CALLED = 4
 class Diagnosis:
     """Everything that an answer is built from."""
 
+    args: Continued
     agent_id: str
     batch_id: str
     section: Section | None
@@ -196,8 +197,10 @@ def _build_diagnosis(
     sections = _list_sections(diagnosis)
     rows: dict[Section, Any] = {}
     counts = []
+    past_end = None
     for name, limit in caps.items():
         section = sections[name]
+        past_end = explain_past_end(start, section.found, "row")
         rows[name] = section.list_rows(start, limit, characters)
         counts.append(_count_section(name, section, rows[name]))
     undecided = diagnosis.undecided
@@ -223,9 +226,9 @@ def _build_diagnosis(
         test_faults=rows.get("testFaults", []),
         hints=rows.get("hints", []),
         uri=uri_of("batch-run", agentId=diagnosis.agent_id, batchId=diagnosis.batch_id),
-        hint=_compare_counters(diagnosis),
+        hint=past_end or _compare_counters(diagnosis),
     )
-    answer.next_calls = _list_further_calls(answer, start)
+    answer.next_calls = _list_further_calls(answer, diagnosis, start)
     answer.add_notes(notes)
     return answer.add_links(Link(answer.uri, f"Batch run {diagnosis.batch_id}", "application/json"))
 
@@ -273,7 +276,9 @@ def _compare_counters(diagnosis: Diagnosis) -> str | None:
     )
 
 
-def _list_further_calls(answer: DiagnosedBatchRun, start: int) -> list[NextCall]:
+def _list_further_calls(
+    answer: DiagnosedBatchRun, diagnosis: Diagnosis, start: int
+) -> list[NextCall]:
     here: CallArguments = {"agentId": answer.agent_id, "batchId": answer.batch_id}
     calls = []
     places = _list_quoted_turns(answer)
@@ -285,13 +290,15 @@ def _list_further_calls(answer: DiagnosedBatchRun, start: int) -> list[NextCall]
         calls.append(NextCall(tool="search_test_runs", arguments=search))
     is_single = len(answer.sections) == 1
     for count in answer.sections:
-        further: CallArguments = {**here, "section": count.section}
+        further: CallArguments = {**diagnosis.args.repeat(), "section": count.section}
         seen = start + count.shown
         if count.state != "found" or seen >= count.found:
             continue
         if is_single and count.shown:
-            further["cursor"] = encode_cursor(row=seen)
+            further = diagnosis.args.continue_at(row=seen)
         calls.append(NextCall(tool="diagnose_batch_run", arguments=further))
+        if diagnosis.is_of_job_ids:
+            break  # a hundred ids in each call would take the place of the rows
     if answer.state == "running":
         calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
     return calls

@@ -27,13 +27,18 @@ from sigmamind_mcp.insight.history import (
 )
 from sigmamind_mcp.insight.rate_series import ChangePoint
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items, pluralize
+from sigmamind_mcp.tools.answers import (
+    CallArguments,
+    NextCall,
+    explain_past_end,
+    fit_items,
+    pluralize,
+)
 from sigmamind_mcp.tools.argument_forms import list_of
-from sigmamind_mcp.tools.arguments import ForAgent, Id
+from sigmamind_mcp.tools.arguments import Continued, ForAgent, Id
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem, walk_batch_runs
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.comparison_answer import round_p
-from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 from sigmamind_mcp.tools.history_answer import (
     ChangePointShown,
     ConsistencyShown,
@@ -56,14 +61,15 @@ CASE_LABEL_CHARACTERS = 40
 CHANGE_LIMIT = 0.05
 
 
-class GetTestCaseHistory(ForAgent):
+class GetTestCaseHistory(Continued, ForAgent):
+    position_names = ("shown",)
+
     test_case_id: Annotated[Id, Field(description="Not all cases.")] = ""
     batch_ids: Annotated[
         list[Id],
         Field(max_length=MAX_BATCH_RUNS, description="Not the newest."),
         list_of("batch run ids"),
     ] = []
-    cursor: Cursor = ""
 
 
 async def get_test_case_history(
@@ -74,7 +80,7 @@ async def get_test_case_history(
     Counts, trend, change point, edits, pass^k (reliability). Without testCaseId all cases, largest
     change first. Reads only. To judge a change use compare_batch_runs; for words search_test_runs.
     """
-    position = decode_cursor(args.cursor, "shown")["shown"]
+    position = args.position["shown"]
     deadline = anyio.current_time() + HISTORY_SECONDS
     scope = await find_scope(
         args.batch_ids, args.agent_id, api, count=MAX_BATCH_RUNS, seconds=HISTORY_SECONDS
@@ -119,25 +125,23 @@ class _ReadHistory:
                 row.problem = outcome
                 yield row, None
 
-    def build_answer(self, runs: list[HistoryRun]) -> TestCaseHistory:
+    def build_answer(self, runs: list[HistoryRun], past_end: str | None) -> TestCaseHistory:
         return TestCaseHistory(
             agent_id=self.args.agent_id,
             total_batch_runs=self.scope.total,
             runs=runs,
-            hint=self._write_hint(),
+            hint=" ".join(filter(None, [past_end, self._write_hint()])) or None,
         )
 
     def list_calls(self, shown: int, item_count: int) -> list[NextCall]:
         """Return the calls that read what this answer lacks."""
-        given = self.args.model_dump(by_alias=True, exclude_unset=True, exclude={"cursor"})
-        here: CallArguments = {**given, "agentId": self.args.agent_id}
         calls = []
         if shown < item_count:
-            further = {**here, "cursor": encode_cursor(shown=self.position + shown)}
+            further = self.args.continue_at(shown=self.position + shown)
             calls.append(NextCall(tool="get_test_case_history", arguments=further))
         unread = [row.batch_id for row, _ in self.iterate_runs() if row.problem]
         if unread and len(unread) < len(self.outcomes):
-            left_over = {**here, "batchIds": unread}
+            left_over = {**self.args.repeat(), "batchIds": unread}
             calls.append(NextCall(tool="get_test_case_history", arguments=left_over))
         return calls
 
@@ -166,7 +170,9 @@ class _CaseAnswer:
         case_id = reading.args.test_case_id
         runs = list(self._iterate_case_runs(case_id))
         shown = [row for row in runs if row.decided is not None or row.problem]
-        answer = reading.build_answer(shown)
+        edit_count = len(trace.edits) if trace else 0
+        past_end = explain_past_end(reading.position, edit_count, "edited batch run")
+        answer = reading.build_answer(shown, past_end)
         answer.test_case_id = case_id
         answer.edits = self.edits[:count]
         answer.next_calls = reading.list_calls(count, len(self.edits))
@@ -226,7 +232,8 @@ class _SuiteAnswer:
 
     def build(self, count: int) -> TestCaseHistory:
         reading, history = self.reading, self.history
-        answer = reading.build_answer(list(self._iterate_totals()))
+        past_end = explain_past_end(reading.position, len(history.ranked), "test case")
+        answer = reading.build_answer(list(self._iterate_totals()), past_end)
         answer.test_case_count = len(self.traces)
         answer.next_calls = reading.list_calls(count, len(self.ranked))
         if not self.traces:
@@ -281,8 +288,7 @@ class _SuiteAnswer:
         case_id = valid_id(newest.test_case_id)
         if not case_id:
             return []
-        given = args.model_dump(by_alias=True, exclude_unset=True, exclude={"cursor"})
-        here: CallArguments = {**given, "agentId": args.agent_id, "testCaseId": case_id}
+        here: CallArguments = {**args.repeat(), "testCaseId": case_id}
         return [NextCall(tool="get_test_case_history", arguments=here)]
 
 

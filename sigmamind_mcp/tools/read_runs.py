@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import Annotated, NamedTuple
 
 import anyio
@@ -17,15 +16,13 @@ from sigmamind_mcp.concurrency import MAX_CONCURRENT_CALLS, gather_errors, requi
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
-    CallArguments,
     Cut,
     NextCall,
     fit_items,
-    group_by,
     pluralize,
 )
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
-from sigmamind_mcp.tools.arguments import Arguments, ForAgent, Id
+from sigmamind_mcp.tools.arguments import Arguments, Continued, ForAgent, Id
 from sigmamind_mcp.tools.conversations_answer import (
     READ_CHARACTERS,
     ConversationShown,
@@ -34,7 +31,6 @@ from sigmamind_mcp.tools.conversations_answer import (
     ReadRun,
     WantedRun,
 )
-from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 from sigmamind_mcp.tools.parts import JobIds, KeptSide
 from sigmamind_mcp.tools.runs import (
     KeptTestCase,
@@ -42,6 +38,7 @@ from sigmamind_mcp.tools.runs import (
     make_transcript_pattern,
     select_runs,
 )
+from sigmamind_mcp.tools.runs_place import RunsPlace, RunsStart, find_start, mark_run
 from sigmamind_mcp.tools.transcripts import (
     NumberedTurn,
     number_turns,
@@ -65,7 +62,9 @@ class TurnPlace(Arguments):
     batch_id: Annotated[Id, Field(description="If not batchId.")] = ""
 
 
-class ReadTestRuns(ForAgent):
+class ReadTestRuns(Continued, ForAgent):
+    position_names = RunsPlace._fields
+
     batch_id: Annotated[Id, Field(description="From list_batch_runs.")] = ""
     job_ids: Annotated[JobIds, Field(description="From list_test_runs.")] = []
     turns: Annotated[
@@ -76,7 +75,6 @@ class ReadTestRuns(ForAgent):
     verdict: KeptVerdict = None
     test_case_id: KeptTestCase = ""
     side: KeptSide = None
-    cursor: Cursor = ""
 
 
 async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConversations:
@@ -85,12 +83,13 @@ async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConver
     Choose by jobIds, by verdict and testCaseId, or by turns: two before and after each. For
     verdicts alone use list_test_runs, for causes diagnose_batch_run. Reads only.
     """
-    position = decode_cursor(args.cursor, "run", "turn")
+    place = RunsPlace(**args.position)
     wanted, notes = await _list_wanted_runs(args, api)
-    reading = await _read_ahead(wanted[position["run"] :], args, api)
-    shown = _Shown(reading.runs, position["run"], len(wanted))
+    start = find_start(place, [mark_run(run) for run in wanted])
+    reading = await _read_ahead(wanted[start.first :], args, api)
+    shown = _Shown(reading.runs, start, wanted)
     if shown.runs:
-        shown.runs[0] = shown.runs[0].skip_to(position["turn"])
+        shown.runs[0] = shown.runs[0].skip_to(start.turn)
 
     notes += reading.notes
     answer = await fit_items(len(shown.runs), partial(_build_conversations, args, shown), notes)
@@ -123,11 +122,16 @@ class _RunsRead:
 
 
 class _Shown(NamedTuple):
-    """The runs for this answer; `start` of all `total` runs were shown by earlier ones."""
+    """The runs for this answer, read from `start` on, and all that the arguments choose."""
 
     runs: list[ReadRun]
-    start: int
-    total: int
+    start: RunsStart
+    wanted: Sequence[WantedRun]
+
+    def find_place(self, count: int, turn: int) -> RunsPlace:
+        """Return the place behind the first `count` runs, or at a turn of the last of them."""
+        shown = self.start.first + count
+        return RunsPlace.behind([mark_run(run) for run in self.wanted], shown, turn=turn)
 
 
 async def _list_wanted_runs(
@@ -140,14 +144,15 @@ async def _list_wanted_runs(
     listing = await list_complete_runs(args.batch_id, args.agent_id, api)
     runs = select_runs(listing.items, args.verdict, args.test_case_id)
     wanted = []
-    # By test case, so that no later answer has to repeat a definition that this one shows.
-    for run in chain.from_iterable(group_by(runs, _get_definition_id).values()):
+    # By test case, so that no later answer has to repeat a definition that this one shows; by its
+    # id, so that no run that comes or goes moves a test case to the other side of a cursor.
+    for run in sorted(runs, key=_get_definition_id):
         wanted.append(WantedRun(args.batch_id, valid_id(run.job_id), [], run))
     return wanted, note_listing("test run", listing, lambda run: run.job_id)
 
 
-def _get_definition_id(run: TestRun) -> str | None:
-    return run.test_case.test_case_id if run.test_case else None
+def _get_definition_id(run: TestRun) -> str:
+    return (run.test_case.test_case_id or "") if run.test_case else ""
 
 
 def _list_named_runs(args: ReadTestRuns) -> list[WantedRun]:
@@ -237,9 +242,9 @@ def _build_conversations(
     answer = ReadConversations(
         agent_id=args.agent_id,
         batch_id=batch_id,
-        first=shown.start + 1,
-        last=shown.start + len(reads),
-        total_count=shown.total,
+        first=shown.start.first + 1,
+        last=shown.start.first + len(reads),
+        total_count=len(shown.wanted),
         side=args.side,
         test_cases=_show_definitions(reads, turn_count, batch_id, cuts),
         transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
@@ -247,16 +252,12 @@ def _build_conversations(
     )
     answer.cut = cuts
     rest = reads[0].turns[turn_count:] if turn_count is not None else []
-    run, turn = (shown.start, rest[0].number) if rest else (answer.last, 0)
-    if run < shown.total:
-        given = args.model_dump(by_alias=True, exclude_unset=True)
-        further: CallArguments = {
-            **given,
-            "agentId": args.agent_id,
-            "cursor": encode_cursor(run=run, turn=turn),
-        }
+    run_count = answer.total_count - answer.last
+    if rest or run_count:
+        place = shown.find_place(len(reads), rest[0].number if rest else 0)
+        further = args.continue_at(**place._asdict())
         answer.next_calls = [NextCall(tool="read_test_runs", arguments=further)]
-        answer.left_characters = _estimate_rest(reads, rest, shown.total - answer.last)
+        answer.left_characters = _estimate_rest(reads, rest, run_count)
     return answer
 
 
@@ -297,10 +298,10 @@ def _show_definitions(
 
 
 def _explain_what_is_missing(shown: _Shown, reads: Sequence[ReadRun]) -> str | None:
-    hints = []
+    hints = [shown.start.hint] if shown.start.hint else []
     differing = sum(read.differs for read in reads)
-    if shown.start >= shown.total:
-        hints.append("Nothing is left to show." if shown.start else "No test run matches.")
+    if not shown.wanted:
+        hints.append("No test run matches.")
     if differing:
         runs = pluralize(differing, "named test run")
         hints.append(f"Left out: {runs} with another verdict or test case.")

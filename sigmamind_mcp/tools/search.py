@@ -7,20 +7,23 @@ from functools import partial
 from heapq import nsmallest
 from itertools import chain
 from typing import Annotated, Literal, NamedTuple, TypedDict
-from zlib import crc32
 
 import anyio
 import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.insight.text_search import parse_search
-from sigmamind_mcp.tools.answers import CallArguments, NextCall, fit_items, pluralize
+from sigmamind_mcp.tools.answers import (
+    CallArguments,
+    NextCall,
+    explain_past_end,
+    fit_items,
+    pluralize,
+)
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
-from sigmamind_mcp.tools.arguments import ForAgent, Id
+from sigmamind_mcp.tools.arguments import Continued, ForAgent, Id
 from sigmamind_mcp.tools.call_context import CallContext
-from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
 from sigmamind_mcp.tools.parts import KeptSide, truncate_line
 from sigmamind_mcp.tools.runs import KeptVerdict
 from sigmamind_mcp.tools.search_answer import (
@@ -53,7 +56,9 @@ MAX_LEFT_OVER = 20
 VERDICTS: tuple[Literal["failed", "passed", "undecided"], ...] = ("failed", "passed", "undecided")
 
 
-class SearchTestRuns(ForAgent):
+class SearchTestRuns(Continued, ForAgent):
+    position_names = ("shown", "runs")
+
     text: Annotated[
         str,
         Field(
@@ -73,7 +78,6 @@ class SearchTestRuns(ForAgent):
     test_case_id: Annotated[Id, Field(description="Keep this one.")] = ""
     verdict: KeptVerdict = None
     side: KeptSide = None
-    cursor: Cursor = ""
 
 
 class _Shares(TypedDict, total=False):
@@ -177,7 +181,7 @@ async def search_test_runs(
     the turns around a hit use read_test_runs. Reads only.
     """
     query = parse_search(args.text)
-    position = _read_search_position(args)
+    position = _SearchPosition(args.position["shown"], args.position["runs"])
     deadline = anyio.current_time() + SEARCH_SECONDS
     scope = await find_scope(
         args.batch_ids,
@@ -197,21 +201,6 @@ async def search_test_runs(
     )
     notes = [*scope.notes, *chain.from_iterable(run.notes for run in searched)]
     return await fit_items(result.item_count, partial(_build_found, result), notes)
-
-
-def _read_search_position(args: SearchTestRuns) -> _SearchPosition:
-    place = decode_cursor(args.cursor, "shown", "runs", "search")
-    if args.cursor and place["search"] != _identify_search(args):
-        raise InvalidArguments(
-            "cursor continues a search with other arguments. Send all arguments of the call in"
-            " nextCalls as they are, or leave out cursor to begin again."
-        )
-    return _SearchPosition(place["shown"], place["runs"])
-
-
-def _identify_search(args: SearchTestRuns) -> int:
-    """Return a checksum of what decides which turns match."""
-    return crc32(args.model_dump_json(exclude={"cursor"}).encode()) % 1_000_000_000
 
 
 def _collect_result(
@@ -339,7 +328,9 @@ def _count_by_case(attempts: Sequence[SearchedAttempt]) -> list[MatchingCase]:
 
 
 def _write_search_hint(result: _Result) -> str | None:
-    hints = []
+    item_count = len(result.searched) + result.match_count
+    past_end = explain_past_end(result.position.shown, item_count, "result")
+    hints = [past_end] if past_end else []
     if result.first is None:
         hints.append("No searched turn matches. All words must be in one turn; a | b finds either.")
     missing = _list_missing_sides(result)
@@ -377,21 +368,18 @@ def _explain_earlier(result: _Result) -> str:
 
 def _list_next_calls(result: _Result, answer: FoundTestRuns, end: int) -> Iterator[NextCall]:
     args = result.args
-    given = args.model_dump(by_alias=True, exclude_unset=True, exclude={"cursor"})
-    here: CallArguments = {**given, "agentId": args.agent_id}
+    here: CallArguments = args.repeat()
     if answer.hits:
         yield _call_to_read(answer)
     if end < len(result.searched) + result.match_count:
-        cursor = encode_cursor(
-            shown=end, runs=result.scope.total or 0, search=_identify_search(args)
-        )
-        yield NextCall(tool="search_test_runs", arguments={**here, "cursor": cursor})
+        further = args.continue_at(shown=end, runs=result.scope.total or 0)
+        yield NextCall(tool="search_test_runs", arguments=further)
     if result.left_over_ids:
         left_over: CallArguments = {**here, "batchIds": result.left_over_ids[:MAX_LEFT_OVER]}
         yield NextCall(tool="search_test_runs", arguments=left_over)
     if result.older_count and result.may_begin_earlier and args.batch_runs < MAX_BATCH_RUNS:
-        further: CallArguments = {**here, "batchRuns": MAX_BATCH_RUNS}
-        yield NextCall(tool="search_test_runs", arguments=further)
+        wider: CallArguments = {**here, "batchRuns": MAX_BATCH_RUNS}
+        yield NextCall(tool="search_test_runs", arguments=wider)
 
 
 def _call_to_read(answer: FoundTestRuns) -> NextCall:

@@ -286,11 +286,11 @@ async def test_cursor_of_a_list_with_other_arguments_is_refused_unsent(
     for arguments in others:
         result = await mcp.call_tool(tool, arguments)
         if "size" in arguments or tool != "list_batch_runs":  # its default size is 10
-            assert result.is_error and "list with other arguments" in text_of(result), arguments
+            assert result.is_error and "call with other arguments" in text_of(result), arguments
             assert fake_api.asked == []
     for other in set(LISTS) - {tool}:
         mixed = {**LISTS[other][2], "cursor": further["cursor"]}
-        assert "list with other arguments" in text_of(await mcp.call_tool(other, mixed))
+        assert "call with other arguments" in text_of(await mcp.call_tool(other, mixed))
 
 
 async def test_people_find_cases_and_batch_runs_by_label(mcp: Client, fake_api: FakeAPI) -> None:

@@ -75,7 +75,7 @@ NEW_CASE = {"agentId": AGENT, "userPrompt": "x", "successCriteria": "y"}
         ("update_test_case", {**IN_CASE, "clear": ["attempt"]}, "clear[0] must be one of 'label' or 'llmModel'."),
         ("update_test_case", {**IN_CASE, "clear": ["label"], "label": "x"}, "clear empties label, which has a new value too."),
         ("list_test_cases", {"agentId": AGENT, "cursor": "page:3,skip:4"}, "cursor is not one that this tool has returned."),
-        ("list_test_cases", {"agentId": AGENT, "cursor": "page:3,skip:4,list:5"}, "cursor continues a list with other arguments."),
+        ("list_test_cases", {"agentId": AGENT, "cursor": "page:3,skip:4,last:0,call:5"}, "cursor continues a call with other arguments."),
         ("get_batch_run", {"agentId": "", "batchId": "b"}, "agentId is missing."),
         ("get_batch_run", {**IN_BATCH, "batchId": ""}, "batchId must be an id"),
         ("get_batch_run", {**IN_BATCH, "other": ""}, "get_batch_run does not take other."),

@@ -225,6 +225,28 @@ async def test_each_section_is_returned_whole_over_its_cursor(
         assert len(seen) == len(set(seen)) == total
 
 
+async def test_section_of_named_test_runs_continues_with_their_ids(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = large_batch(45, 2)
+    serve_batches(fake_api, sample)
+    job_ids = [run["jobId"] for run in sample.runs if run["isSuccessful"] is False][:40]
+    call: Any = {"arguments": {**HERE, "jobIds": job_ids}}
+    seen: list[str] = []
+    while call:
+        assert call["arguments"]["jobIds"] == job_ids
+        result = await mcp.call_tool("diagnose_batch_run", call["arguments"])
+        assert not result.is_error, text_of(result)
+        answer = result.structured_content
+        if "section" in call["arguments"]:
+            seen += [row["testCaseId"] for row in answer["testCases"]]
+        further = [one for one in answer.get("nextCalls", []) if "section" in one["arguments"]]
+        assert len(further) <= 1
+        call = further[0] if further else None
+
+    assert len(seen) == len(set(seen)) == 40
+
+
 async def test_cursor_of_another_tool_is_refused(mcp: Client, fake_api: FakeAPI) -> None:
     serve_batches(fake_api, red_batch())
 

@@ -282,7 +282,7 @@ async def test_cursor_of_another_search_is_refused(mcp: Client, fake_api: FakeAP
         "search_test_runs", {"agentId": AGENT_ID, "text": "other", "cursor": cursor}
     )
 
-    assert result.is_error and "continues a search with other arguments" in text_of(result)
+    assert result.is_error and "continues a call with other arguments" in text_of(result)
 
 
 @pytest.mark.parametrize(
