@@ -58,10 +58,7 @@ class PackedConversations:
     def pack(self, run: TestRun) -> TestRun:
         """Return the test run without its conversation, and keep the conversation here."""
         if run.conversation is not None:
-            texts: JSONObject = {
-                name: value for name, value in run.raw.items() if name not in _SHARED_PARTS
-            }
-            self._packed[identify_state(run)] = zlib.compress(json.dumps(texts).encode(), 1)
+            self._packed[identify_state(run)] = pack_texts(run)
         return run.without("conversation")
 
     def unpack(self, run: TestRun) -> TestRun:
@@ -69,8 +66,20 @@ class PackedConversations:
         packed = self._packed.get(identify_state(run))
         if packed is None:
             return run
-        read = TestRun.read(json.loads(zlib.decompress(packed)))
-        return run.model_copy(update={"conversation": read.conversation})
+        return run.model_copy(update={"conversation": unpack_texts(packed).conversation})
+
+
+def pack_texts(run: TestRun) -> bytes:
+    """Compress a test run without its test case and agent."""
+    texts: JSONObject = {
+        name: value for name, value in run.raw.items() if name not in _SHARED_PARTS
+    }
+    return zlib.compress(json.dumps(texts).encode(), 1)
+
+
+def unpack_texts(packed: bytes) -> TestRun:
+    """Return the test run that was compressed, without its test case and agent."""
+    return TestRun.read(json.loads(zlib.decompress(packed)))
 
 
 def identify_state(run: TestRun) -> RunState:

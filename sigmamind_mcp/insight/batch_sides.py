@@ -30,6 +30,7 @@ class CaseSide:
     """A test case in one batch run, or in several: its definition there, and its counts.
 
     `undecided` counts its attempts that show no verdict. `examples` has one test run by verdict.
+    `decided_runs` has all with a verdict and a usable job id.
     """
 
     case: TestCase
@@ -37,6 +38,7 @@ class CaseSide:
     undecided: int = 0
     batch_ids: tuple[str, ...] = ()
     examples: Mapping[Verdict, RunPlace] = field(default_factory=dict)
+    decided_runs: tuple[RunPlace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def pool_case_sides(sides: Sequence[CaseSide]) -> CaseSide:
         sum(side.undecided for side in sides),
         tuple(chain.from_iterable(side.batch_ids for side in sides)),
         examples,
+        tuple(chain.from_iterable(side.decided_runs for side in sides)),
     )
 
 
@@ -143,11 +146,17 @@ def order_by_date(sides: Sequence[Side]) -> list[Side]:
 def _count_case(case: TestCase, runs: Sequence[TestRun], batch_id: str) -> CaseSide:
     counts = count_verdicts(runs)
     examples: dict[Verdict, RunPlace] = {}
+    decided: list[RunPlace] = []
     for run in runs:
         job_id = valid_id(run.job_id)
-        if job_id:
-            examples.setdefault(run.verdict, RunPlace(batch_id, job_id))
-    return CaseSide(case, counts, len(runs) - counts.decided, (batch_id,), examples)
+        if not job_id:
+            continue
+        place = RunPlace(batch_id, job_id)
+        examples.setdefault(run.verdict, place)
+        if run.verdict != "undecided":
+            decided.append(place)
+    undecided = len(runs) - counts.decided
+    return CaseSide(case, counts, undecided, (batch_id,), examples, tuple(decided))
 
 
 def _index_by_id(batch_run: BatchRun) -> dict[str, TestCase]:

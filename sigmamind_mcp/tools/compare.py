@@ -7,13 +7,13 @@ from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import anyio
-import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.idempotency import REMEMBERED_SECONDS
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound
+from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.baselines import BaseRuns, LeftOut
 from sigmamind_mcp.insight.batch_sides import Side, order_by_date
@@ -43,13 +43,17 @@ from sigmamind_mcp.tools.comparison_answer import (
     round_p,
 )
 from sigmamind_mcp.tools.parts import JobIds, SuiteRate
+from sigmamind_mcp.tools.said_answer import AgentSays, find_agent_says
 from sigmamind_mcp.tools.search_scope import list_newest_batch_runs
-from sigmamind_mcp.tools.side_reading import ReadSide, read_side, read_side_by_id
+from sigmamind_mcp.tools.side_reading import KeptTranscripts, ReadSide, SideReader
 from sigmamind_mcp.tools.unread_notes import NotRead
 
 MAX_POOLED = 30
 MAX_LISTED = 100
 BASELINE_SECONDS = 25.0
+WORDS_SECONDS = 4.0
+"""Of CPU, for reading what the agent says."""
+MAX_KEPT_BYTES = 32 * 2**20
 
 BatchIds = Annotated[list[Id], Field(max_length=MAX_POOLED), list_of("batch run ids")]
 
@@ -84,9 +88,13 @@ async def compare_batch_runs(
     """
     ids = _choose_ids(args)
     start = args.position["testCase"]
-    read = await _read_batches(args, ids, api, context)
-    compared = await anyio.to_thread.run_sync(
-        _compare_batches, args, read, start, abandon_on_cancel=True
+    # Answers that continue the list of cases do not repeat what the agent says.
+    kept = None if start else KeptTranscripts(MAX_KEPT_BYTES)
+    reader = SideReader(args.agent_id, api, context.run_heavy, kept)
+    read = await _read_batches(args, ids, reader, context)
+    clock = WorkClock(WORDS_SECONDS)
+    compared = await context.run_heavy(
+        clock, partial(_compare_batches, args, read, start, kept, clock)
     )
     build = partial(_build_comparison, args, compared)
     return await fit_items(len(compared.edits), build, read.notes)
@@ -117,13 +125,15 @@ class _ReadBatches(NamedTuple):
 class _Compared(NamedTuple):
     """Both sides, and their comparison.
 
-    `edits` are those of each changed test case from number `start` on.
+    `edits` are those of each changed test case from number `start` on. `says` is only known at the
+    first one.
     """
 
     read: _ReadBatches
     comparison: Comparison
     start: int
     edits: list[list[DefinitionEdit]]
+    says: AgentSays | None
 
 
 def _choose_ids(args: CompareBatchRuns) -> _AskedIds:
@@ -172,15 +182,12 @@ def _refuse_job_ids(args: CompareBatchRuns, asked: _AskedIds) -> None:
 
 
 async def _read_batches(
-    args: CompareBatchRuns, ids: _AskedIds, api: SigmaMindClient, context: CallContext
+    args: CompareBatchRuns, ids: _AskedIds, reader: SideReader, context: CallContext
 ) -> _ReadBatches:
     named = [(ids.base_name, batch_id, args.base_job_ids) for batch_id in ids.base]
     named += [(ids.candidate_name, one, args.candidate_job_ids) for one in ids.candidate]
     outcomes = await gather_errors(
-        [
-            partial(read_side_by_id, batch_id, args.agent_id, api, job_ids=job_ids)
-            for _, batch_id, job_ids in named
-        ],
+        [partial(reader.read_by_id, batch_id, job_ids=job_ids) for _, batch_id, job_ids in named],
         limit=BATCH_RUNS_AT_ONCE,
     )
     for (name, batch_id, _), outcome in zip(named, outcomes, strict=True):
@@ -191,7 +198,7 @@ async def _read_batches(
     sides = [read.value.side for read in dated]
     base = BaseRuns(order_by_date(sides[: len(ids.base)]))
     asked = _ReadBatches(base, order_by_date(sides[len(ids.base) :]), now, [], notes)
-    return await _add_recent(args, asked, api, context) if args.baseline else asked
+    return await _add_recent(args, asked, reader, context) if args.baseline else asked
 
 
 def _name_refused(named: str, outcome: object) -> None:
@@ -203,7 +210,7 @@ def _name_refused(named: str, outcome: object) -> None:
 
 
 async def _add_recent(
-    args: CompareBatchRuns, asked: _ReadBatches, api: SigmaMindClient, context: CallContext
+    args: CompareBatchRuns, asked: _ReadBatches, reader: SideReader, context: CallContext
 ) -> _ReadBatches:
     """Read the last batch runs before the first candidate."""
     dates = [side.created for side in asked.candidates if side.created]
@@ -213,12 +220,12 @@ async def _add_recent(
         )
     before = min(dates)
     deadline = anyio.current_time() + BASELINE_SECONDS
-    scope = await list_newest_batch_runs(args.agent_id, api, count=MAX_LISTED, known_total=0)
+    scope = await list_newest_batch_runs(args.agent_id, reader.api, count=MAX_LISTED, known_total=0)
     earlier = [run for run in scope.batch_runs if run.created_date and run.created_date < before]
     chosen = earlier[-MAX_POOLED:]
     outcomes = await walk_batch_runs(
         chosen,
-        partial(read_side, agent_id=args.agent_id, api=api),
+        reader.read,
         context.report_progress,
         deadline=deadline,
         done="read",
@@ -242,10 +249,17 @@ async def _add_recent(
     return asked._replace(base=base, left_out=left_out, notes=notes)
 
 
-def _compare_batches(args: CompareBatchRuns, read: _ReadBatches, start: int) -> _Compared:
+def _compare_batches(
+    args: CompareBatchRuns,
+    read: _ReadBatches,
+    start: int,
+    kept: KeptTranscripts | None,
+    clock: WorkClock,
+) -> _Compared:
     comparison = compare_sides(read.base, read.candidates, question=args.question, looks=args.looks)
     edits = list(map(_list_edits, comparison.changes[start:]))
-    return _Compared(read, comparison, start, edits)
+    says = find_agent_says(comparison, kept, clock) if kept else None
+    return _Compared(read, comparison, start, edits, says)
 
 
 def _list_edits(change: CaseChange) -> list[DefinitionEdit]:
@@ -304,6 +318,8 @@ def _build_comparison(
             for change, own_edits in zip(changes, edits, strict=True)
         ],
     )
+    if compared.says:
+        answer.agent_says_in, answer.agent_says = compared.says
     if overall.p is not None:
         answer.base, answer.candidate = _show_total(overall.base), _show_total(overall.candidate)
         answer.direction = overall.direction
@@ -387,6 +403,9 @@ def _list_comparison_calls(
             {"batchId": place.batch_id, "jobId": place.job_id} for place in pair
         ]
         calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": turns}))
+    said = compared.says.list_turns() if compared.says else []
+    if said:
+        calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": said}))
     again = _run_open_again(args, compared)
     if again:
         calls.append(again)

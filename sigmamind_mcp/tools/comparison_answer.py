@@ -32,6 +32,7 @@ from sigmamind_mcp.tools.parts import (
     format_percent,
     truncate_line,
 )
+from sigmamind_mcp.tools.said_answer import AgentSaysRow, SaidState
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 SideName = Literal["base", "candidate"]
@@ -228,6 +229,12 @@ class ComparedBatchRuns(Answer):
     pooling: str | None = Field(default=None, description="What pooling assumes.")
     test_case_count: int
     test_cases: list[CaseChangeRow] = Field(description="Worst first.")
+    agent_says: list[AgentSaysRow] | None = Field(
+        default=None, description="What the agent says more often on one side, worst case first."
+    )
+    agent_says_in: SaidState | None = Field(
+        default=None, description="What was looked at for agentSays; only in the first answer."
+    )
 
     def render(self) -> Rendered:
         before = [
@@ -238,10 +245,13 @@ class ComparedBatchRuns(Answer):
             *self._overall_lines(),
             *self._caveat_lines(),
         ]
+        if self.agent_says_in:
+            before.append(str(self.agent_says_in))
         base_ids, candidate_ids = self._list_ids()
         data = []
         for row in self.test_cases:
             data += row.lines(base_ids, candidate_ids)
+        data += [row.line() for row in self.agent_says or []]
         sides = self.definitions_from.items()
         sources = "; ".join(f"{side} from the {source}" for side, source in sides)
         after = [f"{level}: {meaning}" for level, meaning in self.levels.items()]

@@ -8,11 +8,11 @@ from itertools import chain
 from typing import Annotated
 
 import anyio
-import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.batch_sides import Side
 from sigmamind_mcp.insight.case_definitions import find_edits
@@ -51,11 +51,12 @@ from sigmamind_mcp.tools.history_answer import (
 )
 from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, truncate_line
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
-from sigmamind_mcp.tools.side_reading import ReadSide, read_side
+from sigmamind_mcp.tools.side_reading import ReadSide, SideReader
 
 MAX_BATCH_RUNS = 30
 HISTORY_SECONDS = 18.0
 """For all reads together; the statistics of 100 test cases take a second or two more."""
+SUMMARY_SECONDS = 20.0
 
 CASE_LABEL_CHARACTERS = 40
 CHANGE_LIMIT = 0.05
@@ -87,14 +88,14 @@ async def get_test_case_history(
     )
     outcomes = await walk_batch_runs(
         scope.batch_runs,
-        partial(read_side, agent_id=args.agent_id, api=api),
+        SideReader(args.agent_id, api, context.run_heavy).read,
         context.report_progress,
         deadline=deadline,
         done="read",
     )
     summarize = _answer_for_case if args.test_case_id else _answer_for_suite
-    history = await anyio.to_thread.run_sync(
-        summarize, args, scope, outcomes, position, abandon_on_cancel=True
+    history = await context.run_heavy(
+        WorkClock(SUMMARY_SECONDS), partial(summarize, args, scope, outcomes, position)
     )
     notes = chain.from_iterable(read.notes for read in outcomes if isinstance(read, ReadSide))
     return await fit_items(history.item_count, history.build, [*scope.notes, *notes])

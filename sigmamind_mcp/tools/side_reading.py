@@ -1,23 +1,28 @@
 """Read batch runs and count them by test case."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
-
-import anyio.to_thread
 
 from sigmamind_mcp.api.batch_run_pages import Dated
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import BatchRun, TestRun
+from sigmamind_mcp.api.run_parts import pack_texts, unpack_texts
 from sigmamind_mcp.api.run_reading import drop_conversation, list_complete_runs, read_runs
 from sigmamind_mcp.errors import NotOffered
+from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.insight.batch_sides import (
+    RunPlace,
     Side,
     build_side_from_counters,
     build_side_from_runs,
 )
+from sigmamind_mcp.tools.call_context import RunHeavy
 from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
+
+COUNTING_SECONDS = 20.0
 
 
 class ReadSide(NamedTuple):
@@ -27,42 +32,64 @@ class ReadSide(NamedTuple):
     notes: list[NotRead]
 
 
-async def read_side_by_id(
-    batch_id: str, agent_id: str, api: SigmaMindClient, *, job_ids: Sequence[str] = ()
-) -> Dated[ReadSide]:
-    """Read a batch run and its test runs, or only these; with the time by the API's clock."""
-    batch_run, now = await api.get_batch_run(batch_id, agent_id)
-    named = batch_run.model_copy(update={"batch_id": batch_id})
-    return Dated(await read_side(named, agent_id, api, job_ids=job_ids), now)
+class KeptTranscripts:
+    """Transcripts of decided test runs, compressed; as many as `bytes_left` allows."""
+
+    def __init__(self, bytes_left: int) -> None:
+        self.bytes_left = bytes_left
+        self._packed: dict[RunPlace, bytes] = {}
+
+    def keep(self, batch_id: str, run: TestRun) -> TestRun:
+        """Keep the conversation here; return the test run without it."""
+        if self.bytes_left > 0 and run.conversation is not None and run.verdict != "undecided":
+            packed = pack_texts(run)
+            self._packed[RunPlace(batch_id, run.job_id or "")] = packed
+            self.bytes_left -= len(packed)
+        return drop_conversation(run)
+
+    def load(self, place: RunPlace) -> TestRun | None:
+        """Return a test run with its conversation, without its test case; None if not kept."""
+        packed = self._packed.get(place)
+        return None if packed is None else unpack_texts(packed)
 
 
-async def read_side(
-    batch_run: BatchRun, agent_id: str, api: SigmaMindClient, *, job_ids: Sequence[str] = ()
-) -> ReadSide:
-    """Count the test runs of a batch run; without a list of them, take its counters."""
-    batch_id = batch_run.batch_id or ""
-    notes = note_record("batch run", batch_run, batch_id)
-    try:
-        listing = await _list_side_runs(batch_id, job_ids, agent_id, api)
-    except NotOffered:
-        return ReadSide(build_side_from_counters(batch_run), notes)
-    # Thousands of test runs would delay every other caller.
-    side = await anyio.to_thread.run_sync(
-        partial(
+@dataclass(frozen=True)
+class SideReader:
+    """Reads batch runs of an agent by test case; keeps transcripts if there is a place for them."""
+
+    agent_id: str
+    api: SigmaMindClient
+    run_heavy: RunHeavy
+    kept: KeptTranscripts | None = None
+
+    async def read_by_id(self, batch_id: str, *, job_ids: Sequence[str] = ()) -> Dated[ReadSide]:
+        """Read a batch run and its test runs, or only these; with the time by the API's clock."""
+        batch_run, now = await self.api.get_batch_run(batch_id, self.agent_id)
+        named = batch_run.model_copy(update={"batch_id": batch_id})
+        return Dated(await self.read(named, job_ids=job_ids), now)
+
+    async def read(self, batch_run: BatchRun, *, job_ids: Sequence[str] = ()) -> ReadSide:
+        """Count the test runs of a batch run; without a list of them, take its counters."""
+        batch_id = batch_run.batch_id or ""
+        notes = note_record("batch run", batch_run, batch_id)
+        try:
+            listing = await self._list_runs(batch_id, job_ids)
+        except NotOffered:
+            return ReadSide(build_side_from_counters(batch_run), notes)
+        # Thousands of test runs would delay every other caller.
+        count = partial(
             build_side_from_runs,
             batch_run,
             listing.items,
             unreadable_count=listing.unread_count,
-        ),
-        abandon_on_cancel=True,
-    )
-    notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
-    return ReadSide(side, notes)
+        )
+        side = await self.run_heavy(WorkClock(COUNTING_SECONDS), count)
+        notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
+        return ReadSide(side, notes)
 
-
-async def _list_side_runs(
-    batch_id: str, job_ids: Sequence[str], agent_id: str, api: SigmaMindClient
-) -> Listing[TestRun]:
-    if not job_ids:
-        return await list_complete_runs(batch_id, agent_id, api, keep=drop_conversation)
-    return await read_runs(list(dict.fromkeys(job_ids)), batch_id, agent_id, api)
+    async def _list_runs(self, batch_id: str, job_ids: Sequence[str]) -> Listing[TestRun]:
+        keep = partial(self.kept.keep, batch_id) if self.kept else drop_conversation
+        if not job_ids:
+            return await list_complete_runs(batch_id, self.agent_id, self.api, keep=keep)
+        listing = await read_runs(list(dict.fromkeys(job_ids)), batch_id, self.agent_id, self.api)
+        return replace(listing, items=list(map(keep, listing.items)))

@@ -1,5 +1,6 @@
 """Build batch runs with known failures, and serve them from the fake API."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,6 +83,45 @@ def make_sample_batch(batch_id: str, results: Sequence[tuple[int, int]]) -> Samp
             sample.add(case, True)
         for _ in range(failed):
             sample.add(case, False, "The agent did not confirm the cancellation.")
+    return sample
+
+
+OFTEN_SAID = (
+    "The cancellation fee is 40 dollars.",
+    "Your account is active until May 25.",
+    "I need the order number W-2378 first.",
+    "There is a retention offer of 20 % for 6 months.",
+    "The confirmation goes to your email.",
+    "A voucher of 15 dollars is possible.",
+    "The supervisor confirms refunds within 3 days.",
+    "Delivery takes 5 days to your address.",
+    "Your subscription renews on June 1.",
+    "The policy covers baggage of 23 kg.",
+)
+
+
+def draw_turns(generator: random.Random, *more: str) -> list[str]:
+    """Draw a conversation in which the agent says some of OFTEN_SAID, then `more`."""
+    said = [text for text in OFTEN_SAID if generator.random() < 0.5]
+    turns = ["I want to cancel."]
+    for text in [*said, *more]:
+        turns += [text, "Go on."]
+    return turns
+
+
+def make_spoken_batch(
+    batch_id: str, results: Sequence[tuple[int, int]], *more: str, seed: int = 0
+) -> SampleBatch:
+    """Build a batch run whose agent says what `draw_turns` draws, and always `more`."""
+    sample = make_sample_batch(batch_id, results)
+    for number, run in enumerate(sample.runs):
+        run["testCase"]["successCriteria"] = " ".join([*OFTEN_SAID, "No refund."])
+        turns = draw_turns(random.Random(f"{seed} {batch_id} {number}"), *more)
+        run["conversation"] = [
+            {"role": ("user", "assistant")[place % 2], "content": text}
+            for place, text in enumerate(turns)
+        ]
+        sample.conversations[run["jobId"]] = run["conversation"]
     return sample
 
 

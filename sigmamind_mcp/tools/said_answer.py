@@ -1,0 +1,150 @@
+"""What the agent says on one side of a comparison and not on the other, as rows of its answer."""
+
+from collections.abc import Sequence
+from time import thread_time
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import Field
+
+from sigmamind_mcp.heavy_work import WorkClock
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.comparison import CaseChange, Comparison
+from sigmamind_mcp.tools.answers import AnswerPart, pluralize
+from sigmamind_mcp.tools.diagnosis_answer import ITEM_WORDS, SectionState
+from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
+from sigmamind_mcp.tools.side_reading import KeptTranscripts
+from sigmamind_mcp.tools.unread_notes import NO_ID
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.insight.side_words import SaidDifference, SaidOnSides, Share
+
+PLACES_CALLED = 4
+
+
+class SaidCount(AnswerPart):
+    """How many attempts of one side have an item."""
+
+    having: int = Field(alias="in")
+    of: int
+
+    @classmethod
+    def of_share(cls, share: "Share") -> "SaidCount":
+        return cls.model_validate({"in": share.having, "of": share.total})
+
+    def __str__(self) -> str:
+        return f"{self.having} of {self.of}"
+
+
+class AgentSaysRow(AnswerPart):
+    """Something that the agent says more often on one side."""
+
+    kind: str
+    item: str = Field(description="As the example says it; other forms of its words count too.")
+    test_case_ids: list[str] = Field(description="The test cases that it is counted in.")
+    base: SaidCount
+    candidate: SaidCount
+    p: float | None = Field(
+        default=None, description="Corrected for all candidates and test cases looked at."
+    )
+    too_few: bool | None = Field(default=None, description="True: too few attempts to tell.")
+    batch_id: str = Field(description="Of the example.")
+    job_id: str
+    turn: int | None = None
+
+    @classmethod
+    def of(cls, found: "SaidDifference", changed: Sequence[CaseChange]) -> "AgentSaysRow":
+        return cls(
+            kind=found.item.kind,
+            item=truncate_line(found.words, LABEL_CHARACTERS),
+            test_case_ids=_show_case_ids([changed[number] for number in found.cases]),
+            base=SaidCount.of_share(found.base),
+            candidate=SaidCount.of_share(found.candidate),
+            p=round(found.p, 3) if found.is_proven else None,
+            too_few=None if found.is_proven else True,
+            batch_id=found.place.batch_id,
+            job_id=found.place.job_id,
+            turn=found.turn,
+        )
+
+    def line(self) -> str:
+        certainty = "too few to tell" if self.p is None else f"p {self.p:.2g}"
+        turn = f" turn {self.turn}" if self.turn else ""
+        return (
+            f"{', '.join(self.test_case_ids)}: {ITEM_WORDS[self.kind].format(self.item)}:"
+            f" in {self.base} base, {self.candidate} candidate"
+            f" ({certainty}; {self.job_id}{turn} of {self.batch_id})"
+        )
+
+
+class SaidState(AnswerPart):
+    """What was looked at, and whether anything was found."""
+
+    state: SectionState
+    why: str | None = Field(default=None, description="Why it was not looked at, or not all.")
+    test_case_ids: list[str] = Field(default=[], description="The test cases looked at.")
+
+    def __str__(self) -> str:
+        why = f" ({self.why})" if self.why else ""
+        ids = f" in {', '.join(self.test_case_ids)}" if self.test_case_ids else ""
+        return f"What the agent says more often on one side: {self.state}{ids}{why}."
+
+
+class AgentSays(NamedTuple):
+    """What the agent says more often on one side, if looked at, and where this was looked for."""
+
+    state: SaidState
+    rows: list[AgentSaysRow] | None = None
+
+    def list_turns(self) -> list[dict[str, str | int]]:
+        """Return the turns of the first rows, one for each run."""
+        turns: dict[tuple[str, str], dict[str, str | int]] = {}
+        for row in self.rows or []:
+            if row.turn:
+                place: dict[str, str | int] = {"batchId": row.batch_id, "jobId": row.job_id}
+                turns.setdefault((row.batch_id, row.job_id), {**place, "turn": row.turn})
+        return list(turns.values())[:PLACES_CALLED]
+
+
+def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkClock) -> AgentSays:
+    """Contrast the kept transcripts of the changed cases, as many as the clock allows."""
+    from sigmamind_mcp.insight.side_words import contrast_sides  # patterns take time to compile
+
+    started = thread_time()
+
+    def has_time() -> bool:
+        clock.used = thread_time() - started
+        return not clock.is_spent
+
+    said = contrast_sides(comparison.changes, kept.load, has_time=has_time)
+    return _show_said(said, is_by_case=comparison.overall.separates_mix)
+
+
+def _show_said(said: "SaidOnSides", *, is_by_case: bool) -> AgentSays:
+    why_not = None
+    if not is_by_case:
+        why_not = "test cases not shown"
+    elif not said.changed:
+        why_not = "no test case of both sides changed or is open"
+    elif not said.looked_at:
+        why_not = "no transcripts of both sides of a changed or open test case"
+    if why_not:
+        return AgentSays(SaidState(state="not looked at", why=why_not))
+    state = SaidState(
+        state="found" if said.differences else "none found",
+        why=_explain_gaps(said),
+        test_case_ids=_show_case_ids(said.looked_at),
+    )
+    return AgentSays(state, [AgentSaysRow.of(found, said.changed) for found in said.differences])
+
+
+def _explain_gaps(said: "SaidOnSides") -> str | None:
+    gaps = []
+    if len(said.looked_at) < len(said.changed):
+        gaps.append(f"{len(said.looked_at)} of {len(said.changed)} changed or open test cases")
+    if said.unread:
+        gaps.append(f"{pluralize(said.unread, 'transcript')} not read")
+    return "; ".join(gaps) or None
+
+
+def _show_case_ids(changes: Sequence[CaseChange]) -> list[str]:
+    return [valid_id(change.case.test_case_id) or NO_ID for change in changes]
