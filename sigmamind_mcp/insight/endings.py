@@ -16,7 +16,7 @@ Ending = Literal[
     "handed over",
     "agent silent",
     "action promised",
-    "go-ahead unanswered",
+    "on the user's go-ahead",
     "limit reached",
     "user spoke last",
     "agent spoke last",
@@ -155,7 +155,7 @@ def _find_ending_of_user(spoken: Sequence[Turn], *, is_cut: bool) -> Ending:
     if last_of_agent >= 0 and not says_all:
         asked = spoken[last_of_agent]
         if _says_yes(first, asked, only_actions=True):
-            return "go-ahead unanswered"
+            return "on the user's go-ahead"
     if _CLOSING.search(last.content):
         return "closed"
     if is_cut:

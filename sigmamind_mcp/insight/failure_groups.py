@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.diagnosis import get_case_id
 from sigmamind_mcp.insight.endings import Ending
+from sigmamind_mcp.insight.judge_errors import is_judge_error
 from sigmamind_mcp.insight.said_items import UNSAID, Item
-from sigmamind_mcp.insight.verdict_doubts import is_judge_error
 
 Basis = Literal[
     "judge error", "clause", "ending", "separates", "never said", "test case", "nothing"

@@ -66,7 +66,7 @@ def list_run_items(
     """Return everything that a test run has."""
     items = {Item("ending", ending), *list_items(said, run.test_case, vocabulary)}
     items.update(_list_structure(run))
-    if find_unsaid_clauses(run.test_case, said):
+    if find_unsaid_clauses(run, said):
         items.add(UNSAID)
     return items
 

@@ -63,7 +63,6 @@ _VALUE = re.compile(
 _NUMBER_WITH_NOUN = re.compile(r"(\d{1,3})-([a-z]{3,12})")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 _LIST_NUMBER = re.compile(r"^[ \t]*(?:step )?\d{1,2}[.)][ \t]", re.MULTILINE)
-_NUMBER_ID_DIGITS = 4
 _UNTOLD = frozenset(
     "and the for you your are was can this that with from has have will per".split()
 )
@@ -96,11 +95,6 @@ def read_values(text: str) -> frozenset[str]:
     for value in find_values(text):
         values.update((value.normal, value.bare))
     return frozenset(values)
-
-
-def is_telling(value: str) -> bool:
-    """Whether a bare value can hardly be there by chance: an id, an amount, a date, a time."""
-    return not value.isdigit() or len(value) >= _NUMBER_ID_DIGITS
 
 
 def _normalize(match: re.Match[str]) -> SpokenValue | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sigmamind_mcp.insight.spoken_values import find_values, is_telling, read_values
+from sigmamind_mcp.insight.spoken_values import find_values, read_values
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,3 @@ def test_place_of_a_value_is_that_of_the_text() -> None:
     text = "You pay $1,093.34 on May 3."
 
     assert [text[one.start : one.end] for one in find_values(text)] == ["1,093.34", "May 3"]
-
-
-def test_ids_amounts_dates_and_times_are_telling() -> None:
-    telling = ["W2378156", "1093.34", "05-25", "16:00", "4411"]
-
-    assert [value for value in [*telling, "2", "14", "200"] if is_telling(value)] == telling

@@ -112,7 +112,7 @@ async def test_doubtful_failure_quotes_remarks_and_turn(mcp: Client, fake_api: F
     doubts = result.structured_content["doubtfulVerdicts"]
 
     assert {doubt["testCaseId"] for doubt in doubts} == {"tc_1"} and len(doubts) == 5
-    assert doubts[0]["asked"] == "did not mention a voucher" and doubts[0]["turn"] == 2
+    assert doubts[0]["asked"] == "The agent did not mention a voucher." and doubts[0]["turn"] == 2
     assert doubts[0]["content"] == VOUCHER[1]
     assert "Verdicts worth a second look (5 of 6):" in text_of(result)
 
