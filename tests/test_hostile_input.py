@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools.arguments import LARGEST_PAGE
 from sigmamind_mcp.uris import TEMPLATES
 from tests.conftest import RoundCount
 from tests.support.all_transports import Answer, Connection
@@ -180,7 +181,7 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
         for tool in ("list_agents", "list_test_cases", "list_batch_runs", "list_test_runs")
         for name, within, beyond, sentence in (
             ("page", 0, -1, "page must be 0 or more."),
-            ("page", 2**31 - 1, 2**31, "page must be 2147483647 or less."),
+            ("page", LARGEST_PAGE, LARGEST_PAGE + 1, f"page must be {LARGEST_PAGE} or less."),
             ("page", 1, 0.5, "page must be a whole number."),
             ("size", 1, 0, "size must be 1 or more."),
             ("size", 100, 101, "size must be 100 or less."),

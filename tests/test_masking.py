@@ -191,6 +191,7 @@ def test_key_stands_in_nothing_that_the_server_says_or_logs(
                     name in ECHOES
                     and method == "tools/call"
                     and what[0].startswith("get_")
+                    and what[0] != "get_test_case_history"  # shows counts alone
                     and not answer.is_error
                 ):
                     assert "[key]" in answer.text and "[key]" in json.dumps(

@@ -1,4 +1,4 @@
-"""JSON that some parsers accept and no standard allows is refused."""
+"""JSON that some parsers accept and no standard allows is refused; R18: and too many values."""
 
 import json
 from typing import Any

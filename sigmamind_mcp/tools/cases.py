@@ -64,7 +64,7 @@ class ListTestCases(Paged, ForAgent):
     label_contains: LabelContains = ""
     detail: Annotated[
         Literal["concise", "prompts", "full"],
-        Field(description="prompts: with user prompt and success criteria. full: all fields."),
+        Field(description="prompts: with prompts and criteria; full: all fields."),
     ] = "concise"
 
 

@@ -66,16 +66,16 @@ class CompareBatchRuns(Continued, ForAgent):
     baseline: Annotated[Literal["recent"] | None, Field(description="Or all alike before it.")] = (
         None
     )
-    candidate_batch_id: Id = ""
+    candidate_batch_id: Annotated[Id, Field(description="The later one.")] = ""
     candidate_batch_ids: Annotated[BatchIds, Field(description="Or several, oldest first.")] = []
-    question: Question = "regression"
+    question: Annotated[Question, Field(description="What to test.")] = "regression"
     looks: Annotated[
         int,
         Field(ge=1, le=MAX_LOOKS, description="Planned before the first."),
         NotBool,
     ] = 1
     base_job_ids: Annotated[JobIds, Field(description="If the API lists none.")] = []
-    candidate_job_ids: JobIds = []
+    candidate_job_ids: Annotated[JobIds, Field(description="Likewise.")] = []
 
 
 async def compare_batch_runs(
@@ -83,8 +83,7 @@ async def compare_batch_runs(
 ) -> ComparedBatchRuns:
     """Compare batch runs by case: changes beyond noise and how sure, words edited.
 
-    Use it after a change; for why attempts failed use diagnose_batch_run, for conversations
-    read_test_runs. Reads only.
+    Use it after a change; for why attempts failed use diagnose_batch_run. Reads only.
     """
     ids = _choose_ids(args)
     start = args.position["testCase"]

@@ -79,7 +79,7 @@ async def get_test_case_history(
     """Show how a test case did over the last 30 batch runs, and since when it changed.
 
     Counts, trend, change point, edits, pass^k (reliability). Without testCaseId all cases, largest
-    change first. Reads only. To judge a change use compare_batch_runs; for words search_test_runs.
+    change first. Reads only. To judge a change use compare_batch_runs.
     """
     position = args.position["shown"]
     deadline = anyio.current_time() + HISTORY_SECONDS

@@ -68,7 +68,7 @@ UNCERTAIN_FAILURE = (
 
 REMARKS_CHARACTERS = 300
 
-KeptVerdict = Verdict | None
+KeptVerdict = Annotated[Verdict | None, Field(description="Keep this one.")]
 KeptTestCase = Annotated[Id, Field(description="Keep this test case.")]
 
 
@@ -306,8 +306,7 @@ class MatchingRuns(NamedTuple):
 async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunList:
     """List a batch run's test runs by test case: job id, verdict, the judge's reason.
 
-    Shows no conversations: read_test_runs does, for many at once. For failures explained use
-    diagnose_batch_run. Reads only.
+    For conversations use read_test_runs, for failures explained diagnose_batch_run. Reads only.
     """
     listing = await list_complete_runs(args.batch_id, args.agent_id, api)
     matching = select_runs(listing.items, args.verdict, args.test_case_id)
@@ -320,8 +319,8 @@ async def list_test_runs(args: ListTestRuns, api: SigmaMindClient) -> TestRunLis
 async def get_test_run(args: GetTestRun, api: SigmaMindClient) -> TestRunAnswer:
     """Read one test run: verdict, the judge's remarks, the conversation by turns.
 
-    For a jobId use list_test_runs; for several conversations read_test_runs. Reads only; long
-    ones come in ranges, each with the next fromTurn.
+    For a jobId use list_test_runs; for several conversations read_test_runs. Reads only; long ones
+    in ranges.
     """
     run = await api.get_test_run(args.job_id, args.batch_id, args.agent_id)
     count = len(run.conversation or [])

@@ -89,6 +89,9 @@ def _state_limits(node: Any) -> Any:
         lengths = ID_LENGTHS if pattern == ID_PATTERN else {"minLength": 1}
         node = {**lengths, **node}
         del node["pattern"]
+    if "const" in node:  # not every client knows it
+        node = {**node, "enum": [node["const"]]}
+        del node["const"]
     kept = {}
     for key, value in node.items():
         if value or key not in ("default", "additionalProperties"):

@@ -40,6 +40,8 @@ def serve_stdio(settings: Settings, transport: APITransport) -> None:
     At the end, reads are cancelled; a write in flight has END_SECONDS to finish.
     """
     stdin, stdout = _claim_streams()
+    # anyio.run takes Ctrl+C over from this handler alone; Windows has no other way.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     anyio.run(_serve_client, settings, transport, _Client(stdin, stdout))
 
 

@@ -23,7 +23,7 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("tools/call", {}, ["params.name is missing"]),
     ("tools/call", {"name": 7}, [f"params.name {TEXT}"]),
     ("tools/call", {"name": "list_agents", "arguments": []}, [f"params.arguments {OBJECT}"]),
-    ("tools/call", {"name": "list_agents", "arguments": "{}"}, [f"params.arguments {OBJECT}"]),
+    ("tools/call", {"name": "list_agents", "arguments": "{"}, [f"params.arguments {OBJECT}"]),
     ("tools/call", {"arguments": []}, [f"params.arguments {OBJECT}", "params.name is missing"]),
     ("tools/list", {"cursor": 1}, [f"params.cursor {TEXT}"]),
     ("tools/list", {"_meta": []}, [f"params._meta {OBJECT}"]),
