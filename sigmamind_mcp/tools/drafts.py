@@ -193,8 +193,8 @@ class Check(NamedTuple):
 async def check_test_case(args: CheckTestCase, api: SigmaMindClient) -> CheckedTestCase:
     """Check a draft before create_test_case, or a stored test case by testCaseId.
 
-    Finds vague criteria, a missing goal, unfit mock data, duplicates; quotes the words. To see
-    a stored case use get_test_case. Reads the agent and its cases, stores and runs nothing.
+    Finds vague criteria, a missing goal, unfit mock data, duplicates. To see a stored case use
+    get_test_case. Reads the agent and its cases, stores and runs nothing.
     """
     if not args.test_case_id and not (args.user_prompt and args.success_criteria):
         raise InvalidArguments(

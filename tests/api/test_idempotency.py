@@ -351,6 +351,7 @@ async def test_remembered_refusal_holds_neither_the_request_nor_the_answer(
 async def test_remembered_write_holds_neither_what_was_stored_nor_long_reasons(
     fake_api: FakeAPI,
 ) -> None:
+    """R18: of a write the id alone is remembered."""
     long = "x" * 300_000
     fake_api.answer("POST", "/v1/test-cases", lambda asked: {**asked.body, "testCaseId": "tc_1"})
     recent_writes = RecentWrites()
