@@ -15,6 +15,7 @@ from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contra
 from sigmamind_mcp.insight.diagnosis import Quote, get_case_id, round_robin
 from sigmamind_mcp.insight.endings import Ending, find_endings
 from sigmamind_mcp.insight.failure_groups import FailureGroup, RunTraits, group_failures
+from sigmamind_mcp.insight.judge_errors import is_judge_error
 from sigmamind_mcp.insight.key_turns import choose_key_turns, find_item, quote_item
 from sigmamind_mcp.insight.said_items import (
     LONG,
@@ -25,7 +26,6 @@ from sigmamind_mcp.insight.said_items import (
 )
 from sigmamind_mcp.insight.simulator_faults import Fault, find_faults
 from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
-from sigmamind_mcp.insight.verdict_doubts import Doubt, find_doubts
 
 FoundT = TypeVar("FoundT", Fault, Hint)
 
@@ -65,13 +65,6 @@ class Tally(NamedTuple, Generic[FoundT]):
     undecided: list[TurnOfRun]
 
 
-class DoubtedRun(NamedTuple):
-    """A verdict worth a second look."""
-
-    run: TestRun
-    doubt: Doubt
-
-
 @dataclass(frozen=True, eq=False)
 class RunToRead:
     """A failed run, and the items that separate it from passed ones."""
@@ -86,7 +79,10 @@ class RunToRead:
 
 
 class Evidence(NamedTuple):
-    """What the transcripts show; `read` has the runs that were read, as many as time allowed."""
+    """What the transcripts show; `read` has the runs that were read, as many as time allowed.
+
+    `doubtful` has those with a verdict of a judge that failed itself.
+    """
 
     read: list[TestRun]
     is_cut: bool
@@ -95,7 +91,7 @@ class Evidence(NamedTuple):
     endings: list[tuple[Ending, int, int]]
     groups: list[FailureGroup]
     worth_reading: list[RunToRead]
-    doubts: list[DoubtedRun]
+    doubtful: list[TestRun]
     faults: list[Tally[Fault]]
     hints: list[Tally[Hint]]
 
@@ -106,7 +102,6 @@ class _RunFindings(NamedTuple):
     run: TestRun
     ending: Ending
     items: set[Item]
-    doubts: list[Doubt]
     faults: list[Fault]
     hints: list[Hint]
 
@@ -139,7 +134,7 @@ def collect_evidence(
         endings=_count_endings(decided),
         groups=groups,
         worth_reading=_order_for_reading(groups, traits),
-        doubts=[DoubtedRun(one.run, doubt) for one in readings for doubt in one.doubts],
+        doubtful=[one.run for one in decided if is_judge_error(one.run.remarks or "")],
         faults=_tally(readings, lambda one: one.faults),
         hints=_tally(readings, lambda one: one.hints),
     )
@@ -158,11 +153,7 @@ def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list
         items = list_run_items(run, ending, said, vocabulary)
         if is_long:
             items.add(LONG)
-        readings.append(
-            _RunFindings(
-                run, ending, items, find_doubts(run, said), find_faults(run), find_hints(run)
-            )
-        )
+        readings.append(_RunFindings(run, ending, items, find_faults(run), find_hints(run)))
     return readings
 
 

@@ -16,7 +16,7 @@ from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.diagnosis import get_case_id
 from sigmamind_mcp.insight.endings import find_go_aheads
 from sigmamind_mcp.insight.spoken_values import read_values
-from sigmamind_mcp.insight.verdict_doubts import find_unsaid_clauses
+from sigmamind_mcp.insight.unsaid_values import has_unsaid_value
 from sigmamind_mcp.insight.words import split_stems
 
 ItemKind = Literal[
@@ -66,7 +66,7 @@ def list_run_items(
     """Return everything that a test run has."""
     items = {Item("ending", ending), *list_items(said, run.test_case, vocabulary)}
     items.update(_list_structure(run))
-    if find_unsaid_clauses(run, said):
+    if has_unsaid_value(run, said):
         items.add(UNSAID)
     return items
 

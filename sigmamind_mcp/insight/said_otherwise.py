@@ -4,11 +4,9 @@ This leans to "said": a value is missing only if no reading of the text can be i
 """
 
 import re
-from functools import lru_cache
 
 from sigmamind_mcp.insight.spoken_values import SpokenValue, read_values
 
-MIN_ENGLISH_SHARE = 0.2
 MIN_DIGITS_ANYWHERE = 4
 """So many digits in a row are hardly there by chance, however they are grouped."""
 
@@ -85,7 +83,7 @@ class SaidText:
             return True
         if is_duration(normal) and self._has_relative_day(clause.lower()):
             return True
-        return bare in self.numbers or says_in_other_unit(normal, self.plain)
+        return bare in self.numbers or _says_in_other_unit(normal, self.plain)
 
     def _has_relative_day(self, clause: str) -> bool:
         """Whether a day is named by its distance or weekday; by the one that the clause names."""
@@ -105,7 +103,7 @@ def is_duration(normal: str) -> bool:
     return unit in _UNIT_RATIOS and number.isdigit() and int(number) > 1
 
 
-def says_in_other_unit(normal: str, plain: str) -> bool:
+def _says_in_other_unit(normal: str, plain: str) -> bool:
     """Whether a text in lower case has the quantity in a larger unit: "2 weeks" for "14 days"."""
     number, _, unit = normal.partition(" ")
     ratios = _UNIT_RATIOS.get(unit)
@@ -122,12 +120,6 @@ def says_in_other_unit(normal: str, plain: str) -> bool:
         if words and re.search(rf"\b(?:{'|'.join(words)})[ -](?:of )?(?:an? )?{larger}\b", plain):
             return True
     return False
-
-
-@lru_cache(maxsize=256)
-def prepare_text(text: str) -> SaidText:
-    """Return the text ready for search; the same few texts are asked for several times."""
-    return SaidText(text)
 
 
 def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:

@@ -76,8 +76,9 @@ Find out why attempts failed in batch run {args.batch_id} of the SigmaMind agent
    they can still change the answer.
 2. Definition problems first: they are facts. Then read_test_runs around the turns worth reading and
    the turns of what separates, with a passed run of the same case. "Too few to tell" is a place to
-   look, no finding. Check doubtful verdicts and faults of the test in their turns. get_agent shows
-   the agent's instructions; search_test_runs, in which other runs it does the same.
+   look, no finding. Check faults of the test in their turns; a doubtful verdict says nothing of the
+   agent. get_agent shows the agent's instructions; search_test_runs, in which other runs it does
+   the same.
 3. Say for each group: what happened, with job id and turn; the cause (the agent, the test case with
    its criteria, persona or mock data, the judge, or not known); and how sure you are. What
    separates, groups and hints are no causes until the turns show it.

@@ -21,13 +21,7 @@ from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.definition_problems import DefinitionProblem
-    from sigmamind_mcp.insight.evidence import (
-        DoubtedRun,
-        RunToRead,
-        SeparatingItem,
-        Tally,
-        TurnOfRun,
-    )
+    from sigmamind_mcp.insight.evidence import RunToRead, SeparatingItem, Tally, TurnOfRun
     from sigmamind_mcp.insight.failure_groups import FailureGroup
 
 Section = Literal[
@@ -59,8 +53,8 @@ HEADINGS: dict[Section, str] = {
     "separates": "What separates failed from passed attempts, within test cases",
     "groups": "Groups of failures",
     "turnsWorthReading": "Turns worth reading",
-    "doubtfulVerdicts": "Verdicts worth a second look",
-    "testFaults": "Faults of the test",
+    "doubtfulVerdicts": "Verdicts of a judge that failed itself",
+    "testFaults": "Faults of the test (unknown ids)",
     "hints": "Hints",
 }
 
@@ -91,11 +85,6 @@ GROUP_WORDS = {
     "never said": "{}",
     "test case": "of one test case, nothing else in common found",
     "nothing": "of different test cases, nothing in common found",
-}
-DOUBT_WORDS = {
-    "judge error": "the judge itself seems to have failed",
-    "passed without it": "passed, although the agent never says what the criteria ask for",
-    "failed although said": "failed, although a turn says what the remarks miss",
 }
 
 
@@ -269,33 +258,24 @@ class QuoteRow(AnswerPart):
 
 
 class DoubtRow(AnswerPart):
-    kind: str
+    kind: Literal["judge error"] = "judge error"
     job_id: str | None = None
     test_case_id: str | None = None
     verdict: Verdict
-    asked: str = Field(description="The part of the criteria or of the remarks.")
-    turn: int | None = None
-    content: str | None = Field(default=None, description="What that turn says.")
+    remarks: str
 
     @classmethod
-    def of(cls, doubted: "DoubtedRun", characters: int) -> "DoubtRow":
-        run, doubt = doubted
-        turns = run.conversation or []
-        content = turns[doubt.turn - 1].summarize() if doubt.turn else ""
+    def of(cls, run: TestRun) -> "DoubtRow":
         return cls(
-            kind=doubt.kind,
             job_id=valid_id(run.job_id),
             test_case_id=valid_id(get_case_id(run)),
             verdict=run.verdict,
-            asked=truncate_line(doubt.asked, ASKED_CHARACTERS),
-            turn=doubt.turn,
-            content=truncate_line(content, characters) or None,
+            remarks=truncate_line(run.remarks or "", ASKED_CHARACTERS),
         )
 
     def line(self) -> str:
-        said = f" turn {self.turn}: {self.content}" if self.turn else ""
         case = f" of {self.test_case_id}" if self.test_case_id else ""
-        return f"{self.job_id or NO_ID}{case}, {DOUBT_WORDS[self.kind]}: {self.asked}{said}"
+        return f"{self.job_id or NO_ID}{case}, {self.verdict}: {self.remarks}"
 
 
 class TallyRow(AnswerPart):

@@ -164,7 +164,7 @@ def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
         )._replace(is_looked_at=is_read and not lacks, why=lacks or why),
         "groups": slice_of(evidence.groups, GroupRow.of),
         "turnsWorthReading": _SectionRows(len(evidence.worth_reading), list_turns, is_read, why),
-        "doubtfulVerdicts": slice_of(evidence.doubts, lambda one: DoubtRow.of(one, 160)),
+        "doubtfulVerdicts": slice_of(evidence.doubtful, DoubtRow.of),
         "testFaults": slice_of(evidence.faults, lambda one: TallyRow.of(one, verdicts)),
         "hints": slice_of(evidence.hints, lambda one: TallyRow.of(one, verdicts)),
     }

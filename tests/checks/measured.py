@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
-from sigmamind_mcp.insight.agent_words import AgentWords
+from sigmamind_mcp.insight.judge_errors import is_judge_error
 from sigmamind_mcp.insight.simulator_faults import find_faults
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.insight.transcript_hints import find_hints
-from sigmamind_mcp.insight.verdict_doubts import find_doubts
 
 NEEDED_PRECISION = 0.8
 
@@ -45,7 +44,8 @@ class Figures(NamedTuple):
 def find_places(run: TestRun) -> set[Place]:
     """Return the kind and turn of everything that the rules find in a test run."""
     places: set[Place] = set()
-    places.update((doubt.kind, doubt.turn) for doubt in find_doubts(run, AgentWords.read_run(run)))
+    if run.verdict != "undecided" and is_judge_error(run.remarks or ""):
+        places.add(("judge error", None))
     places.update((fault.kind, fault.turn) for fault in find_faults(run))
     places.update((hint.kind, hint.turn) for hint in find_hints(run))
     return places

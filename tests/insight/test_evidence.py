@@ -56,9 +56,7 @@ def test_without_time_the_runs_read_so_far_are_counted() -> None:
 
 
 def test_undecided_runs_show_faults_and_separate_nothing() -> None:
-    run = make_run("As an AI language model I cannot order.", "Hm.").model_copy(
-        update={"is_successful": None}
-    )
+    run = make_run("It is DA-482956.", "Hm.").model_copy(update={"is_successful": None})
 
     evidence = collect_evidence([run])
 

@@ -105,30 +105,38 @@ async def test_groups_are_of_conversations_and_not_of_remarks(
     assert (group["passed"], group["testCases"]) == (0, {"tc_0": 6, "tc_1": 6})
 
 
-async def test_doubtful_failure_quotes_remarks_and_turn(mcp: Client, fake_api: FakeAPI) -> None:
-    serve_batches(fake_api, red_batch())
+async def test_verdict_of_a_broken_judge_is_doubtful_with_its_remarks(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(1, 1)])
+    case = sample.batch["testCases"][0]
+    sample.add(case, False, "Rate limit exceeded", VOUCHER)
+    sample.add(case, True, "Judge error: the answer is no JSON.", REFUND)
+    serve_batches(fake_api, sample)
 
     result = await diagnose_red(mcp)
     doubts = result.structured_content["doubtfulVerdicts"]
 
-    assert {doubt["testCaseId"] for doubt in doubts} == {"tc_1"} and len(doubts) == 5
-    assert doubts[0]["asked"] == "The agent did not mention a voucher." and doubts[0]["turn"] == 2
-    assert doubts[0]["content"] == VOUCHER[1]
-    assert "Verdicts worth a second look (5 of 6):" in text_of(result)
+    assert {(one["kind"], one["verdict"], one["remarks"]) for one in doubts} == {
+        ("judge error", "failed", "Rate limit exceeded"),
+        ("judge error", "passed", "Judge error: the answer is no JSON."),
+    }
+    assert "Verdicts of a judge that failed itself (2 of 2):" in text_of(result)
+    assert "failed: Rate limit exceeded" in text_of(result)
 
 
 async def test_faults_of_the_test_are_counted_by_verdict(mcp: Client, fake_api: FakeAPI) -> None:
     sample = make_sample_batch("batch_red", [(2, 0)])
     case = sample.batch["testCases"][0]
     for number in range(3):
-        turns = ["Hi.", "Hello.", "As an AI language model I cannot buy.", "Hm?"]
+        turns = ["Hi.", "Hello.", "It is DA-482956.", "Hm?"]
         sample.add(case, number == 0, "Fine.", turns)
     serve_batches(fake_api, sample)
 
     (fault,) = (await diagnose_red(mcp)).structured_content["testFaults"]
 
     assert (fault["kind"], fault["failed"], fault["failedOf"], fault["passed"]) == (
-        "user drops the role", 2, 2, 1,
+        "user states unknown id", 2, 2, 1,
     )  # fmt: skip
     assert fault["turn"] == 3 and len(fault["moreJobIds"]) == 2
 
