@@ -1,4 +1,4 @@
-"""A free slot goes to the caller that waits longest; nobody holds more than a part."""
+"""R32: a free slot goes to the caller that waits longest; nobody holds more than a part."""
 
 from itertools import pairwise
 

@@ -45,7 +45,14 @@ from sigmamind_mcp.sandbox.store import Body, Store, StoredBatch, StoredRun, for
 
 SANDBOX_KEY = "sandbox-key"
 
-AGENT_FIELDS = ("agentName", "instructions", "welcomeMessage")
+AGENT_FIELDS = (
+    "agentName",
+    "instructions",
+    "welcomeMessageType",
+    "welcomeMessage",
+    "agentSettings",
+    "tools",
+)
 STORED_CASE_FIELDS = ("label", "llmModel", "mockData", "userPrompt", "attempt", "successCriteria")
 
 

@@ -1,9 +1,18 @@
 """Request bodies and queries of the sandbox, and the error for a wrong one."""
 
 import json
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,6 +40,7 @@ class MockVariableBody(RequestBody):
 
 
 Int64 = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+Number = StrictInt | StrictFloat
 
 
 class TestCaseUpdate(RequestBody):
@@ -53,10 +63,25 @@ class BatchRunCreate(RequestBody):
     test_cases: list[StrictStr]
 
 
+class AgentSettingsBody(RequestBody):
+    language: StrictStr = ""
+    agent_timezone: StrictStr = ""
+    ai_starts_conversation: StrictBool = False
+    global_prompt: StrictStr = ""
+    llm_model: StrictStr = ""
+    llm_temperature: Number = 0
+    llm_top_p: Number = 0
+    llm_top_k: Number = 0
+    webhooks: list[Body] = []
+
+
 class AgentUpdate(RequestBody):
     agent_name: StrictStr = ""
     instructions: StrictStr = ""
+    welcome_message_type: Literal["static", "prompt"] = "static"
     welcome_message: StrictStr = ""
+    agent_settings: AgentSettingsBody = AgentSettingsBody()
+    tools: list[Body] = []
 
 
 class PageQuery(BaseModel):
@@ -78,8 +103,11 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def parse_query(request: Request, model: type[ModelT]) -> ModelT:
+    given = request.query_params
+    if len(given.multi_items()) > len(given):
+        raise SandboxError(400, "A parameter is given twice")
     try:
-        return model.model_validate(dict(request.query_params))
+        return model.model_validate(dict(given))
     except ValidationError as exc:
         raise SandboxError(400, "Invalid request parameters", _list_field_errors(exc)) from None
 

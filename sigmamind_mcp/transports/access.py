@@ -192,7 +192,7 @@ def _refuse_ambiguous(scope: Scope, headers: Headers) -> Response | None:
         )
     # A route's pattern also matches a path with a line break at its end.
     if _CONTROL_CHARACTER.search(scope["path"]):
-        return _build_refusal(400, "A path has no control characters.")
+        return _build_refusal(404, "No path here has control characters.")
     return None
 
 
