@@ -29,9 +29,7 @@ from sigmamind_mcp.api.reads import Reads
 from sigmamind_mcp.api.repeated_entries import drop_copies, merge_repeated_runs
 from sigmamind_mcp.api.run_parts import SharedParts
 from sigmamind_mcp.api.transport import APITransport, Query, Reply
-from sigmamind_mcp.api.walks import (
-    Window,
-)
+from sigmamind_mcp.api.walks import LARGEST_SIZE, Window
 from sigmamind_mcp.api.write_answers import (
     Write,
     WriteAnswer,
@@ -340,8 +338,9 @@ class SigmaMindClient:
             return Page.read(reply.data, TestRun, asked, headers=reply.headers)
 
         known = self._transport.paging.get("test-runs")
-        takes_size = known is not None and known.takes_size
-        query: Query = {**asked, "size": known.first_size} if known and takes_size else asked
+        query: Query = {**asked, "size": known.largest if known else LARGEST_SIZE}
+        if known and not known.takes_size:
+            query = asked
         page = (await self._reads.get(read, "test-runs", query=query)).value
         ends = [run.completed_date for run in page.items if run.completed_date]
         return LastEnd(max(ends, default=None), is_of_all=not page.has_next)

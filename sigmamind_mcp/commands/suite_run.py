@@ -57,7 +57,8 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
     """Run a suite whose cases are stored, and return the exit status."""
     cases = [gate.stored[key] for key in gate.suite.cases]
     chosen = options.baseline or gate.lock.baseline
-    baseline = await read_baseline(gate.lock.agent_id, cases, api, chosen=chosen)
+    resumed = options.resume.split(",") if options.resume else []
+    baseline = await read_baseline(gate.lock.agent_id, cases, api, chosen=chosen, without=resumed)
     runs = [_build_case_run(gate, key, baseline) for key in gate.suite.cases]
     limits = RunLimits(_choose_budget(options, runs), options.timeout * 60)
     run = SuiteRun.start(gate.lock.agent_id, runs, limits)
@@ -68,7 +69,6 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
     await _require_consent(options, run)
     try:
         with _show_progress() as show:
-            resumed = options.resume.split(",") if options.resume else ()
             await run_looks(run, api, resumed=resumed, report=_report, show=show)
     except anyio.get_cancelled_exc_class():
         if run.batch_ids:

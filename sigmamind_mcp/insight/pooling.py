@@ -33,6 +33,10 @@ NotPooled = Literal[
     "before a change of the rate",
     "rate differs from the later ones",
 ]
+OTHER_RATE: tuple[NotPooled, ...] = (
+    "before a change of the rate",
+    "rate differs from the later ones",
+)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,15 @@ from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.case_definitions import DEFINING_FIELDS, find_differences
 from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts, get_case_id
-from sigmamind_mcp.insight.pooling import MAX_AGE, MAX_POOLED_ATTEMPTS, KnownRun, pool_known_runs
+from sigmamind_mcp.insight.pooling import (
+    MAX_AGE,
+    MAX_POOLED_ATTEMPTS,
+    OTHER_RATE,
+    Baseline,
+    KnownRun,
+    pool_known_runs,
+)
+from sigmamind_mcp.insight.rate_series import add_counts
 from sigmamind_mcp.insight.statistics import Counts
 
 LISTED = 100
@@ -38,9 +46,14 @@ async def read_baseline(
     *,
     before: datetime | None = None,
     chosen: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> SuiteBaseline:
-    """Pool the batch runs before a time, by default now; only the `chosen` ones, if any."""
+    """Pool the batch runs before a time, by default now; only the `chosen` ones, if any.
+
+    `without` are never pooled. If none are chosen, batch runs after a drop are not pooled either.
+    """
     listed, unread, now = await _list_candidates(agent_id, api, chosen)
+    listed = [run for run in listed if run.batch_id not in without]
     # The API's clock, in its Date header, has whole seconds.
     before = before or now + timedelta(seconds=1)
     candidates = _select_batch_runs(listed, cases, before)
@@ -58,10 +71,23 @@ async def read_baseline(
             run = _read_known_run(batch_run, listing, case)
             if run is not None:
                 known[case.test_case_id or ""].append(run)
-    baselines = {case_id: pool_known_runs(runs, before=before) for case_id, runs in known.items()}
+    pool = pool_known_runs if chosen else pool_before_drop
+    baselines = {case_id: pool(runs, before=before) for case_id, runs in known.items()}
     pooled = {run.batch_id for one in baselines.values() for run in one.pooled}
     counts = {case_id: baseline.counts for case_id, baseline in baselines.items()}
     return SuiteBaseline(counts, sorted(pooled), unread)
+
+
+def pool_before_drop(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
+    """Pool what is known of a case, up to the first batch run after a drop of its rate.
+
+    Otherwise the runs of a red gate would be the baseline that makes the next one green.
+    """
+    baseline = pool_known_runs(runs, before=before)
+    earlier = [run for run, reason in baseline.left_out if reason in OTHER_RATE]
+    if earlier and add_counts([run.counts for run in earlier]).rate > baseline.counts.rate:
+        return pool_before_drop(earlier, before=before)
+    return baseline
 
 
 async def _list_candidates(

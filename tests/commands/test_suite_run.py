@@ -76,6 +76,10 @@ def test_gate_is_green_for_noise_and_red_for_the_case_that_broke(
     summary = (tmp_path / "red.md").read_text(encoding="utf-8")
     assert summary.startswith("## FAILED") and summary == (tmp_path / "steps.md").read_text("utf-8")
 
+    resumed = suite("run", "--max-attempts", BUDGET, "--resume", ",".join(result["batchIds"]))
+    again = suite("run", "--max-attempts", BUDGET)
+    assert (resumed.returncode, again.returncode) == (1, 1)
+
 
 @pytest.mark.slow
 def test_case_in_quarantine_is_shown_and_never_fails(
