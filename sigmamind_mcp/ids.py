@@ -1,6 +1,7 @@
-"""The format of the API's ids."""
+"""The format of the API's ids, and short numbers that stand for them."""
 
 import re
+from zlib import crc32
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 
@@ -19,3 +20,11 @@ def same_id(left: str, right: str) -> bool:
 def strip_agent_prefix(agent_id: str) -> str:
     """Return the agent's id without `agent_`: the API takes both forms."""
     return agent_id.removeprefix("agent_")
+
+
+def mark_text(text: str) -> int:
+    """Return a number from 1 to 99,999 that stands for a text in a cursor.
+
+    It is short, since a model that copies a longer one gets a digit wrong now and then.
+    """
+    return 1 + crc32(text.encode()) % 99_999

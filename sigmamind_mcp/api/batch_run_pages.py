@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
-from zlib import crc32
 
 from sigmamind_mcp.api.listings import Page
 from sigmamind_mcp.api.models import BatchRun
@@ -19,6 +18,7 @@ from sigmamind_mcp.api.walks import (
     refuses_size,
 )
 from sigmamind_mcp.errors import InvalidRequest, SigmaMindError
+from sigmamind_mcp.ids import mark_text
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ GetPage = Callable[[Query, Callable[[Reply], Page[BatchRun]]], Awaitable[DatedPa
 
 def mark_batch_run(batch_id: str | None) -> int:
     """Return a number that stands for a batch run in a cursor; 0 without an id."""
-    return crc32(batch_id.encode()) if batch_id else 0
+    return mark_text(batch_id) if batch_id else 0
 
 
 class PageSearch:

@@ -8,14 +8,13 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar, get_args
-from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from sigmamind_mcp.errors import InvalidArguments
-from sigmamind_mcp.ids import ID_PATTERN
+from sigmamind_mcp.ids import ID_PATTERN, mark_text
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.argument_forms import ADDED_BY_CLIENTS, OWN_ERROR, NotBool
 from sigmamind_mcp.tools.cursors import Cursor, decode_cursor, encode_cursor
@@ -111,7 +110,7 @@ class Continued(Arguments):
         """Return a checksum of what decides which items there are, and in which order."""
         # A cursor continues from its own page, and detail changes only how items look.
         given = self.model_dump(by_alias=True, exclude={"page", "cursor", "detail"})
-        return crc32(json.dumps([type(self).__name__, given], sort_keys=True).encode())
+        return mark_text(json.dumps([type(self).__name__, given], sort_keys=True))
 
     @model_validator(mode="after")
     def _check_cursor(self) -> Self:

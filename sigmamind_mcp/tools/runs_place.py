@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from typing import NamedTuple, Self
-from zlib import crc32
 
+from sigmamind_mcp.ids import mark_text
 from sigmamind_mcp.tools.answers import explain_past_end, pluralize
 from sigmamind_mcp.tools.conversations_answer import WantedRun
 
-MARK_RANGE = 2**32
+MARK_RANGE = 100_000
 
 
 class RunsPlace(NamedTuple):
@@ -40,7 +40,7 @@ class RunsStart(NamedTuple):
 
 def mark_run(run: WantedRun) -> int:
     """Return a number that stands for a test run in a cursor; the same for all without an id."""
-    return crc32(f"{run.batch_id}/{run.job_id or ''}".encode())
+    return mark_text(f"{run.batch_id}/{run.job_id or ''}")
 
 
 def find_start(place: RunsPlace, marks: Sequence[int]) -> RunsStart:
