@@ -102,8 +102,9 @@ def _require_applied(linked: Iterable[PlannedCase], lock: Lock) -> None:
                 edited.append(f"{case.key} ({name})")
     if edited:
         raise EditsRefused(
-            f"The file has edits that were never applied: {', '.join(edited[:10])}. Apply them, or"
-            " let --overwrite replace them by what is stored. Nothing was written."
+            f"The file has edits that were never applied: {', '.join(edited[:10])}. Nothing was"
+            " written. 'suite plan' shows both; 'suite apply --overwrite' keeps the file,"
+            " 'suite pull --overwrite' what is stored."
         )
 
 
