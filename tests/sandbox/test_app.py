@@ -227,9 +227,11 @@ async def test_agent_that_is_no_longer_told_a_step_misses_it(
 ) -> None:
     before = await get(api, f"/v1/agents/{SOLID}")
     told = before["instructions"].replace("State the delivery date {{delivery_date}}.", "")
-    changed = await api.patch(f"/v1/agents/{SOLID}", json={"instructions": told, "tools": [1]})
+    changed = await api.patch(f"/v1/agents/{SOLID}", json={"instructions": told})
     assert changed.status_code == 200
     assert await get(api, f"/v1/agents/{SOLID}") == {**before, "instructions": told}
+    refused = await api.patch(f"/v1/agents/{SOLID}", json={"tools": [1]})
+    assert refused.status_code == 400
 
     cases = ["tc_orderWhere000001", "tc_orderPickup00003"]
     launch = {"agentId": SOLID, "testCases": cases}

@@ -481,7 +481,7 @@ async def test_runs_without_a_conversation_are_not_called_read(mcp: Client, worl
 
     result = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
-    assert result.structured_content["compared"].startswith("0 transcripts read")
+    assert result.structured_content["compared"].startswith("0 of 5 transcripts read")
     assert "Groups of failures: not looked at. (5 transcripts of 5 not read)" in text_of(result)
 
 

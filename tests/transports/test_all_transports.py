@@ -142,7 +142,8 @@ async def test_the_whole_loop_runs_from_a_test_case_to_a_transcript(how: str, ur
         run = await client.call_tool(
             "get_test_run", {**_next(started)["arguments"], "jobId": job["jobId"]}
         )
-        (transcript,) = (await client.read_resource(job["transcriptUri"])).contents
+        uri = runs.structured_content["transcriptUri"].replace("{jobId}", job["jobId"])
+        (transcript,) = (await client.read_resource(uri)).contents
 
     assert state.structured_content["state"] == "finished"
     assert len(runs.structured_content["testRuns"]) == 2
