@@ -69,7 +69,11 @@ def _execute(options: argparse.Namespace) -> int:
 def _exit_on_early_signals(status: int) -> Iterator[Callable[[], None]]:
     """End on a signal that comes before the server is ready; yield the undoing."""
     # Until the server runs, nothing is in flight. Most of its start is the imports of libraries.
-    earlier = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # A shell starts its background jobs with SIGINT ignored; Ctrl+C ends a command there, too.
+    earlier = {
+        signal.SIGTERM: signal.getsignal(signal.SIGTERM),
+        signal.SIGINT: signal.default_int_handler,
+    }
 
     def leave_signals() -> None:
         for number, handler in earlier.items():
