@@ -1,5 +1,6 @@
 """Options of the test run, and fixtures: a fake of the hosted API, our server, an MCP client."""
 
+import faulthandler
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ SPIKY_KEY = 'key_Zq7/w+"x\\Y%41.Vn5kTb0RmLc3hQe9'
 MEASURING_FIXTURES = {"rounds", "figures"}
 SLOW_FIXTURES = MEASURING_FIXTURES | {"all_transports"}
 """A test that uses one of these measures something, or runs on every transport."""
+
+EXIT_SECONDS = 60
 
 FIGURES: list[str] = []
 WATCHDOG = LoopWatchdog()
@@ -87,6 +90,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("longest steps of the event loop")
         for line in WATCHDOG.list_lines():
             terminalreporter.line(line)
+
+
+def pytest_unconfigure() -> None:
+    """End the process with the stacks of its threads if one keeps it from ending."""
+    faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
 
 
 @pytest.hookimpl(wrapper=True)
