@@ -1,6 +1,8 @@
 """Options of the test run, and fixtures: a fake of the hosted API, our server, an MCP client."""
 
 import faulthandler
+import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -92,9 +94,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(line)
 
 
-def pytest_unconfigure() -> None:
-    """End the process with the stacks of its threads if one keeps it from ending."""
-    faulthandler.dump_traceback_later(EXIT_SECONDS, exit=True)
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """End the process, with the stacks of its threads, if one of them keeps it from ending."""
+
+    def end() -> None:
+        faulthandler.dump_traceback()
+        os._exit(exitstatus)
+
+    timer = threading.Timer(EXIT_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 @pytest.hookimpl(wrapper=True)
