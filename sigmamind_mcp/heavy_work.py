@@ -19,6 +19,7 @@ import anyio.to_thread
 from sigmamind_mcp.call_deadlines import limit_to_call
 from sigmamind_mcp.errors import OutOfTime
 from sigmamind_mcp.fair_slots import FairSlots
+from sigmamind_mcp.remembered_texts import forgetting_texts
 
 HEAVY_AT_ONCE = 2
 LONGEST_QUEUE_SECONDS = 45.0
@@ -124,7 +125,8 @@ class _Thread(Generic[T]):
         self.has_begun = True
         try:
             if not self.clock.is_abandoned:
-                self.results.append(self.work())
+                with forgetting_texts():
+                    self.results.append(self.work())
         finally:
             with suppress(RuntimeError):  # the event loop has ended
                 anyio.from_thread.run_sync(self.release_once)

@@ -7,7 +7,6 @@ every kind, and the values of each mock variable.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from statistics import median
 from typing import Literal, NamedTuple, get_args
 
@@ -18,6 +17,7 @@ from sigmamind_mcp.insight.endings import find_go_aheads
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.unsaid_values import has_unsaid_value
 from sigmamind_mcp.insight.words import split_stems
+from sigmamind_mcp.remembered_texts import remember_texts
 
 ItemKind = Literal[
     "ending", "criteria values", "mock value", "go-aheads", "length", "tool", "value", "phrase"
@@ -141,6 +141,6 @@ def vocabulary_of(item: Item) -> Vocabulary:
     return Vocabulary.of(words if len(words) == 1 else [], pairs)
 
 
-@lru_cache(maxsize=2_000)
+@remember_texts(maxsize=2_000)
 def _read_case_values(text: str) -> frozenset[str]:
     return frozenset(value for value in read_values(text) if " " not in value)

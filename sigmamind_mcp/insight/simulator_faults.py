@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import TestCase, TestRun
 from sigmamind_mcp.insight.endings import is_user
+from sigmamind_mcp.remembered_texts import remember_texts
 
 FaultKind = Literal["user states unknown id"]
 
@@ -54,7 +54,7 @@ def _has_all(turns: Sequence[Turn], squeezed: Sequence[str]) -> bool:
     return all(one in said for one in squeezed)
 
 
-@lru_cache(maxsize=500)
+@remember_texts(maxsize=500)
 def _squeeze_case(*texts: str) -> str:
     return _squeeze(" ".join(texts))
 

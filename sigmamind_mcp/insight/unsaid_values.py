@@ -5,7 +5,6 @@ Only English is read: where the agent speaks another language, a value in words 
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
@@ -14,6 +13,7 @@ from sigmamind_mcp.insight.endings import is_agent, is_user
 from sigmamind_mcp.insight.said_otherwise import SaidText, is_duration
 from sigmamind_mcp.insight.spoken_values import SpokenValue, find_values, read_values
 from sigmamind_mcp.insight.words import split_stems
+from sigmamind_mcp.remembered_texts import remember_texts
 
 MIN_NUMBER = 10
 MIN_ENGLISH_SHARE = 0.2
@@ -72,7 +72,7 @@ def _is_english(said: AgentWords) -> bool:
     return bool(said.stems) and empty >= MIN_ENGLISH_SHARE * len(said.stems)
 
 
-@lru_cache(maxsize=500)
+@remember_texts(maxsize=500)
 def _list_clauses_to_say(criteria: str) -> tuple[_ClauseToSay, ...]:
     """Return the clauses of the criteria that ask the agent to say a value or phrase."""
     clauses = []

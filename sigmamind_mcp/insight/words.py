@@ -1,7 +1,8 @@
 """Extract the meaningful words of a text and measure how similar two texts are."""
 
 import re
-from functools import lru_cache
+
+from sigmamind_mcp.remembered_texts import remember_texts
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 # Japanese, Chinese and Thai: no spaces between words.
@@ -74,7 +75,7 @@ def _split_into_pairs(word: str) -> list[str]:
     return [word[start : start + 2] for start in starts]
 
 
-@lru_cache(maxsize=50_000)  # the same words come again and again
+@remember_texts(maxsize=50_000)  # the same words come again and again
 def _stem(word: str) -> str:
     if word in _EMPTY_WORDS or word.endswith("n't"):
         return ""

@@ -13,6 +13,7 @@ from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, TestCase
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotFound, SigmaMindError
+from sigmamind_mcp.remembered_texts import forgetting_texts
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
 from sigmamind_mcp.tools.argument_forms import NotBlank, NotBool, ValueAsText, list_of
@@ -280,6 +281,7 @@ def _check_alone(draft: Draft, *more: "Finding") -> Check:
     return Check(_sort_findings(shown), skipped)
 
 
+@forgetting_texts()
 def _check_with_others(draft: Draft, agent: object, cases: object) -> Check:
     from sigmamind_mcp.insight.draft_checks import lint_against_agent
     from sigmamind_mcp.insight.duplicate_cases import lint_against_cases

@@ -10,7 +10,9 @@ from mcp import Client
 
 from sigmamind_mcp.heavy_work import HasTime, WorkClock
 from sigmamind_mcp.insight.evidence import READING_SHARE
+from sigmamind_mcp.insight.words import split_stems
 from sigmamind_mcp.protocol.catalogue import Tool
+from sigmamind_mcp.remembered_texts import TEXT_CACHES
 from sigmamind_mcp.tools import diagnose
 from sigmamind_mcp.tools.diagnosis_answer import CAPS, DIAGNOSIS_CHARACTERS
 from tests.conftest import text_of
@@ -483,3 +485,15 @@ async def test_stalled_reads_leave_time_for_an_answer(
     assert result.structured_content["rate"]["decided"] == 24
     assert re.search(r"\d+ transcripts of 25 not read", text_of(result))
     assert "not read: agent" in text_of(result)
+
+
+async def test_words_of_transcripts_are_forgotten_after_the_call(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_batches(fake_api, red_batch())
+    split_stems("referral")
+    assert any(cache.cache_info().currsize for cache in TEXT_CACHES)
+
+    await mcp.call_tool("diagnose_batch_run", HERE)
+
+    assert [cache.cache_info().currsize for cache in TEXT_CACHES] == [0] * len(TEXT_CACHES)
