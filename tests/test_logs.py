@@ -75,7 +75,7 @@ def test_client_that_never_reads_our_log_holds_up_no_call() -> None:
             server.stdin.flush()
             assert json.loads(server.stdout.readline())["id"] == line["id"]
         server.stdin.close()
-        assert server.wait(timeout=20) == 0
+        assert server.wait(timeout=60) == 0
 
 
 @pytest.fixture(scope="module")

@@ -369,9 +369,9 @@ def test_process_wide_key_is_lent_only_when_that_is_asked_for(
         url,
     ):
         url = f"http://127.0.0.1:{urlsplit(url).port}"
-        keyless = httpx2.post(f"{url}/mcp", json=CALL, headers=ACCEPT, timeout=20)
+        keyless = httpx2.post(f"{url}/mcp", json=CALL, headers=ACCEPT, timeout=60)
         own = httpx2.post(
-            f"{url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": "of-the-caller"}, timeout=20
+            f"{url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": "of-the-caller"}, timeout=60
         )
         log = server.log(until='"status": "ok"')
 

@@ -204,7 +204,7 @@ class Soak:
             head, body = [f"GET /sse HTTP/1.1\r\nHost: {parts.netloc}\r\nX-API-Key: {KEY}"], b""
         with (
             suppress(OSError),
-            socket.create_connection((parts.hostname, parts.port), timeout=20) as peer,
+            socket.create_connection((parts.hostname, parts.port), timeout=60) as peer,
         ):
             peer.sendall(
                 ("\r\n".join(head) + "\r\n\r\n").encode()

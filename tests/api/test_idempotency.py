@@ -122,7 +122,7 @@ async def test_same_call_while_the_first_is_under_way_joins_it(
     async with anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(call)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while not fake_api.posts:  # noqa: ASYNC110 - the fake has no event for it
                 await anyio.sleep(0.01)
         fake_api.stall.set()
@@ -151,7 +151,7 @@ async def test_cancelled_write_runs_to_its_end_and_the_next_call_gets_its_outcom
             }
             async with anyio.create_task_group() as group:
                 group.start_soon(mcp.call_tool, tool, given)
-                with anyio.fail_after(5):
+                with anyio.fail_after(60):
                     while len(fake_api.posts) <= number:  # noqa: ASYNC110 - the fake has no event for it
                         await anyio.sleep(0.01)
                 group.cancel_scope.cancel()
@@ -226,7 +226,7 @@ async def test_cut_before_the_write_left_nothing_behind(fake_api: FakeAPI) -> No
     async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
         async with anyio.create_task_group() as group:
             group.start_soon(mcp.call_tool, "create_batch_run", START)
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 while not fake_api.asked:  # noqa: ASYNC110 - the fake has no event for it
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
@@ -308,7 +308,7 @@ async def test_dropped_stream_and_issued_again_over_http_is_one_write(
                 async with Client(transport, mode="2026-07-28") as cut:
                     async with anyio.create_task_group() as group:
                         group.start_soon(cut.call_tool, "create_batch_run", given)
-                        with anyio.fail_after(5):
+                        with anyio.fail_after(60):
                             while not any(one.method == stalled for one in fake_api.asked[asked:]):  # noqa: ASYNC110
                                 await anyio.sleep(0.002)
                         group.cancel_scope.cancel()

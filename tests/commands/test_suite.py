@@ -225,7 +225,7 @@ def test_interrupted_apply_says_so_and_is_completed(tmp_path: Path, fake_api: Fa
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     fake_api.stall.set()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert errors == "sigmamind-mcp: interrupted. The same command completes the work.\n"

@@ -215,7 +215,7 @@ def test_interrupted_run_says_how_to_continue(tmp_path: Path) -> None:
                 batch_id = found[1]
                 break
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert f"to continue, add --resume {batch_id}\n" in errors and "interrupted." in errors

@@ -15,4 +15,4 @@ def raw(fake_api: FakeAPI) -> Iterator[RawClient]:
     client = RawClient(SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY="key_stdio")
     yield client
     client.process.kill()
-    client.process.communicate(timeout=10)
+    client.process.communicate(timeout=60)

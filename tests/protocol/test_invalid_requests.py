@@ -59,7 +59,7 @@ def started_client() -> Iterator[RawClient]:
         yield client
     finally:
         client.process.kill()
-        client.process.communicate(timeout=10)
+        client.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ class Served:
     process: subprocess.Popen[str]
     log: str = ""
 
-    def end(self, by: int = signal.SIGTERM, timeout: float = 20) -> int:
+    def end(self, by: int = signal.SIGTERM, timeout: float = 60) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(by)
         return self.process.wait(timeout)
@@ -60,7 +60,7 @@ def served(
             yield running
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
             log.seek(0)
         running.log = log.read()
 
@@ -126,4 +126,4 @@ class RawClient:
 
     def close(self) -> tuple[str, str]:
         """Close stdin; return the rest of stdout, and stderr."""
-        return self.process.communicate(timeout=10)
+        return self.process.communicate(timeout=60)

@@ -417,7 +417,7 @@ async def test_cancelled_updates_leave_no_lock_and_no_lost_change(
     fake_api.stall.clear()
     async with anyio.create_task_group() as group:
         group.start_soon(mcp.call_tool, "update_test_case", {**CALL, "label": "holder"})
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while not any(asked.method == stalled for asked in fake_api.asked):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         group.start_soon(mcp.call_tool, "update_test_case", {**CALL, "userPrompt": "waiter"})

@@ -60,7 +60,7 @@ def authority(url: str) -> str:
 
 
 def post(url: str, message: Any = CALL, **headers: str) -> httpx2.Response:
-    return httpx2.post(f"{url}/mcp", json=message, headers={**ACCEPT, **headers}, timeout=10)
+    return httpx2.post(f"{url}/mcp", json=message, headers={**ACCEPT, **headers}, timeout=60)
 
 
 def http_call(url: str, message: dict[str, Any]) -> httpx2.Response:

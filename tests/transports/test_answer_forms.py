@@ -98,7 +98,7 @@ def test_progress_is_left_out_of_a_json_answer(server: Served) -> None:
     }
     headers = {"Accept": JSON, "X-API-Key": KEY}
     message = {**CALL, "params": params}
-    response = httpx2.post(f"{server.url}/mcp", json=message, headers=headers, timeout=20)
+    response = httpx2.post(f"{server.url}/mcp", json=message, headers=headers, timeout=60)
 
     assert response.headers["Content-Type"] == JSON
     assert response.json()["result"]["structuredContent"]["state"] == "finished"

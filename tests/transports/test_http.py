@@ -24,7 +24,9 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "HEAD"])
 async def test_only_post_is_served_on_mcp(url: str, method: str) -> None:
-    response = httpx2.request(method, f"{url}/mcp", headers={**ACCEPT, "X-API-Key": KEY}, timeout=5)
+    response = httpx2.request(
+        method, f"{url}/mcp", headers={**ACCEPT, "X-API-Key": KEY}, timeout=60
+    )
 
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
@@ -112,7 +114,7 @@ async def test_requests_with_one_id_get_each_their_own_answer(url: str, fake_api
         batch_run = {**BATCH, "batchId": f"b{number}", "agent": {"name": f"agent {number}"}}
         fake_api.answer("GET", f"/v1/batch-runs/b{number}", batch_run)
 
-    async with httpx2.AsyncClient(headers={**ACCEPT, "X-API-Key": KEY}, timeout=10) as http:
+    async with httpx2.AsyncClient(headers={**ACCEPT, "X-API-Key": KEY}, timeout=60) as http:
         answers: dict[int, str] = {}
 
         async def ask(number: int) -> None:

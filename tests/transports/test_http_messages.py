@@ -27,7 +27,7 @@ NOT_A_MESSAGE = "Send a JSON-RPC request"
 
 def refused(server: Served, content: bytes, **headers: str) -> Any:
     response = httpx2.post(
-        f"{server.url}/mcp", content=content, headers={**HEADERS, **headers}, timeout=10
+        f"{server.url}/mcp", content=content, headers={**HEADERS, **headers}, timeout=60
     )
     assert (response.status_code, response.headers["Content-Type"]) == (400, "application/json")
     return response.json()
@@ -90,7 +90,7 @@ def test_body_that_is_no_message_is_refused_under_its_id(
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_byte_order_mark_before_the_message_is_ignored(server: Served, encoding: str) -> None:
     content = json.dumps(CALL).encode(encoding)
-    response = httpx2.post(f"{server.url}/mcp", content=content, headers=HEADERS, timeout=10)
+    response = httpx2.post(f"{server.url}/mcp", content=content, headers=HEADERS, timeout=60)
 
     assert response.status_code == 200 and '"finished"' in response.text
 

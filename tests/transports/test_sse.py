@@ -80,7 +80,7 @@ async def test_streams_beyond_the_cap_are_told_to_come_again(
         )
     beyond = exchange(server.url, "GET", "/sse", headers)
     called = httpx2.post(
-        f"{server.url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": KEY}, timeout=20
+        f"{server.url}/mcp", json=CALL, headers={**ACCEPT, "X-API-Key": KEY}, timeout=60
     )
     for connection, stream in streams:
         stream.close()
