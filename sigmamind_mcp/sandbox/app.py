@@ -255,8 +255,7 @@ class _API:
         query = parse_query(request, RunQuery)
         batch = self._require_batch_run(_strip_prefix(query.agent_id), query.batch_id)
         run = self.store.find_test_run(batch.batch_id, request.path_params["job_id"])
-        has_conversation = not self._options.older_pages
-        return self._render_test_run(_require_found(run), batch, with_conversation=has_conversation)
+        return self._render_test_run(_require_found(run), batch)
 
     async def list_test_runs(self, request: Request) -> Body:
         query = parse_query(request, RunQuery)
@@ -264,7 +263,7 @@ class _API:
         start = query.page * query.size
         total = self.store.count_test_runs(batch.batch_id)
         stored = self.store.list_test_runs(batch.batch_id, start=start, size=query.size)
-        runs = [self._render_test_run(run, batch, with_conversation=False) for run in stored]
+        runs = [self._render_test_run(run, batch) for run in stored]
         return _wrap_page(runs, total, query)
 
     async def list_agents(self, request: Request) -> Body:
@@ -334,9 +333,7 @@ class _API:
             "totalAttempts": passed + failed,
         }
 
-    def _render_test_run(
-        self, run: StoredRun, batch: StoredBatch, *, with_conversation: bool
-    ) -> Body:
+    def _render_test_run(self, run: StoredRun, batch: StoredBatch) -> Body:
         """Return the run as it is now; its verdict appears when it ends."""
         now = self._now
         has_ended = run.completed is not None and run.completed <= now
@@ -353,7 +350,7 @@ class _API:
             success_field: run.is_successful if has_ended else None,
             "remarks": run.remarks if has_ended else None,
         }
-        if with_conversation:
+        if not self._options.older_pages:
             past_turns = [turn for turn in run.conversation if turn.at <= now]
             body["conversation"] = [
                 {"role": turn.role, "content": turn.content} for turn in past_turns
