@@ -4,6 +4,7 @@ Threads share one core and cannot be stopped. So heavy work looks at its clock b
 and ends by itself when its time is used or its caller has left.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from time import monotonic, thread_time
 from typing import Generic, TypeVar
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 
 from sigmamind_mcp.call_deadlines import limit_to_call
@@ -98,7 +98,8 @@ class HeavyWork:
                 "Other calls that read many transcripts are running. Try again when yours have"
                 " ended; make such calls one after the other."
             )
-        thread = _Thread(clock, work, partial(self._slots.release, caller))
+        release = partial(self._slots.release, caller)
+        thread = _Thread(clock, work, release, asyncio.get_running_loop())
         try:
             await anyio.to_thread.run_sync(thread.run, abandon_on_cancel=True)
         except BaseException:
@@ -116,6 +117,7 @@ class _Thread(Generic[T]):
     clock: WorkClock
     work: Callable[[], T]
     release: Callable[[], None]
+    loop: asyncio.AbstractEventLoop
     results: list[T] = field(default_factory=list)
     has_begun: bool = False
     is_released: bool = False
@@ -128,8 +130,9 @@ class _Thread(Generic[T]):
                 with forgetting_texts():
                     self.results.append(self.work())
         finally:
-            with suppress(RuntimeError):  # the event loop has ended
-                anyio.from_thread.run_sync(self.release_once)
+            # Without waiting: a loop that has stopped would never answer, and keep the process.
+            with suppress(RuntimeError):  # the event loop is closed
+                self.loop.call_soon_threadsafe(self.release_once)
 
     def release_once(self) -> None:
         if not self.is_released:

@@ -1,5 +1,6 @@
 """Heavy work is limited in all and for each caller, and ends when nobody waits for it (R35)."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -23,8 +24,10 @@ class Transcripts:
         self.read = threading.Semaphore(0)
         self.has_begun = threading.Event()
         self.has_ended = threading.Event()
+        self.thread: threading.Thread | None = None
 
     def work(self) -> int:
+        self.thread = threading.current_thread()
         self.has_begun.set()
         while not self.clock.is_spent:
             if self.read.acquire(timeout=0.05):
@@ -65,6 +68,28 @@ async def test_caller_that_left_keeps_its_slot_until_its_thread_has_ended() -> N
         await wait_for(second.has_begun)
         second.read.release(2)
         group.cancel_scope.cancel()
+
+
+async def leave_running(transcripts: Transcripts) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(HeavyWork().run, "caller", transcripts.clock, transcripts.work)
+        await wait_for(transcripts.has_begun)
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_thread_ends_after_its_event_loop_has_ended(is_closed: bool) -> None:
+    loop, transcripts = asyncio.new_event_loop(), Transcripts(WorkClock(60))
+    try:
+        loop.run_until_complete(leave_running(transcripts))
+        if is_closed:
+            loop.close()
+        transcripts.read.release()
+        assert transcripts.thread is not None
+        transcripts.thread.join(60)
+        assert not transcripts.thread.is_alive()
+    finally:
+        loop.close()
 
 
 @pytest.mark.parametrize(("callers", "running"), [(["a"] * 5, 1), (["a", "b", "c"], HEAVY_AT_ONCE)])
