@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # A longer batch run of the sandbox would end after weeks.
 MAX_PACE = 100_000
 INTERRUPTED = 130
-"""The status of an interrupted `suite`, as shells have it: such a gate has not passed."""
+"""The status of an interrupted command, as shells have it; a server ends with 0."""
 ENVIRONMENT = """\
 environment:
   SIGMAMIND_API_KEY           the key, from the dashboard (Deploy, API Keys)
@@ -41,8 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     The status is 0 for success, 1 for a failure, and 2 for a command that could not start.
     """
     # The options of suite take 3 ms to build, which the start of a server does not need.
-    has_suite = "suite" in (sys.argv[1:] if argv is None else argv)
-    with _exit_on_early_signals(INTERRUPTED if has_suite else 0) as leave_signals:
+    words = sys.argv[1:] if argv is None else argv
+    has_suite = "suite" in words
+    is_command = not {"suite", "demo", "doctor", "links"}.isdisjoint(words)
+    with _exit_on_early_signals(INTERRUPTED if is_command else 0) as leave_signals:
         options = build_parser(with_suite=has_suite).parse_args(argv)
         if not options.serves:
             leave_signals()
@@ -62,7 +64,7 @@ def _execute(options: argparse.Namespace) -> int:
         # A 1 of `suite` would be a verdict.
         return 2 if options.execute is _execute_suite else 1
     except KeyboardInterrupt:
-        return INTERRUPTED if options.execute is _execute_suite else 0
+        return 0 if options.serves else INTERRUPTED
 
 
 @contextmanager

@@ -77,7 +77,8 @@ class PageSearch:
         Raises:
             SigmaMindError: the API refuses every form of the request; this is its first refusal.
         """
-        window = choose_window(place.offset, min(place.size, self._known.largest))
+        largest = min(place.size, self._known.largest)
+        window = choose_window(place.offset, largest)
         while True:
             try:
                 answer = await self._ask(window)
@@ -131,8 +132,10 @@ class PageSearch:
         if window.number == 0:
             if page.number in (0, 1) and page.entry_count:
                 self._known = self._known._replace(first_number=page.number)
-            is_hidden = not page.entry_count and (page.has_next or bool(page.total))
-            return await self._try_from_one(window, answer) if is_hidden else answer
+            has_entries_elsewhere = page.has_next or bool(page.total)
+            if page.entry_count or not has_entries_elsewhere:
+                return answer
+            return await self._try_from_one(window, answer)
         is_repeated = bool(last_mark and page.ids) and mark_batch_run(page.ids[-1]) == last_mark
         if is_repeated or await self._repeats_first_page(window, page, last_mark):
             return await self._try_from_one(window, answer)
@@ -146,9 +149,9 @@ class PageSearch:
         if page.number is not None or last_mark or page.is_whole_list:
             return False
         try:
-            first = (await self._ask(Window(0, window.size, 0))).value
+            first, _ = await self._ask(Window(0, window.size, 0))
             if window.number > 1:
-                page = (await self._ask(Window(window.size, window.size, 1))).value
+                page, _ = await self._ask(Window(window.size, window.size, 1))
         except InvalidRequest:
             return True
         if first.entry_count and first.mark != page.mark:
@@ -179,11 +182,12 @@ class PageSearch:
         if not self._known.takes_size:
             size = page.size or max(page.entry_count, 1)
         missing = 0
+        is_end = not page.has_next or not page.entry_count
         # Without its own size, only the first page has a known position.
-        if page.total is not None and (page.size or not number):
-            is_end = not page.has_next or not page.entry_count
+        has_position = number == window.number and (page.size or number == 0)
+        if page.total is not None and is_end and has_position:
             end = number * (page.size or size) + page.entry_count
-            missing = max(0, page.total - end) if is_end and number == window.number else 0
+            missing = max(0, page.total - end)
         return replace(
             page,
             number=number,
@@ -195,15 +199,21 @@ class PageSearch:
 
 def _names_page(exc: SigmaMindError) -> bool:
     """Return whether the reasons are about the number of the page, and not about the size."""
-    texts = [reason if field == "message" else field for field, reason in exc.upstream.items()]
-    is_of_size = any(_SIZE_WORD.search(text) for text in texts)
-    return not is_of_size and any(_PAGE_WORD.search(text) for text in texts)
+    texts = []
+    for field, reason in exc.upstream.items():
+        texts.append(reason if field == "message" else field)
+    if any(map(_SIZE_WORD.search, texts)):
+        return False
+    return any(map(_PAGE_WORD.search, texts))
 
 
 def _names_unknown_size(exc: SigmaMindError) -> bool:
     """Return whether the reasons say that there is no parameter for the size."""
-    texts = [f"{field} {reason}" for field, reason in exc.upstream.items()]
-    return any(_SIZE_WORD.search(text) and _UNKNOWN_WORD.search(text) for text in texts)
+    for field, reason in exc.upstream.items():
+        text = f"{field} {reason}"
+        if _SIZE_WORD.search(text) and _UNKNOWN_WORD.search(text):
+            return True
+    return False
 
 
 def _read_batch_runs(reply: Reply, agent_id: str, window: Window) -> Page[BatchRun]:

@@ -166,10 +166,10 @@ class SigmaMindClient:
     async def _find_stored_case(self, agent_id: str, body: JSONObject) -> TestCase | None:
         """Return the listed test case that was written; None if no list shows exactly one."""
         try:
-            listed = (await self.list_test_cases(agent_id)).items
+            listing = await self.list_test_cases(agent_id)
         except SigmaMindError:
             return None
-        return _take_only(case for case in listed if has_fields_of(case, body))
+        return _take_only(case for case in listing.items if has_fields_of(case, body))
 
     async def get_test_case(self, test_case_id: str, agent_id: str) -> TestCase:
         """GET /v1/test-cases/{testCaseId}"""
@@ -297,11 +297,11 @@ class SigmaMindClient:
     ) -> BatchRun | None:
         """Return the only listed batch run of these cases that did not exist before, or None."""
         try:
-            listed = (await self.list_batch_runs(agent_id)).value.items
+            page, _ = await self.list_batch_runs(agent_id)
         except SigmaMindError:
             return None
         known_ids = {batch_run.batch_id for batch_run in existing}
-        added = [batch_run for batch_run in listed if batch_run.batch_id not in known_ids]
+        added = [batch_run for batch_run in page.items if batch_run.batch_id not in known_ids]
         return _take_only(run for run in added if has_cases_of(run, test_case_ids))
 
     async def get_batch_run(self, batch_id: str, agent_id: str) -> Dated[BatchRun]:
@@ -341,7 +341,7 @@ class SigmaMindClient:
         query: Query = {**asked, "size": known.largest if known else LARGEST_SIZE}
         if known and not known.takes_size:
             query = asked
-        page = (await self._reads.get(read, "test-runs", query=query)).value
+        page, _ = await self._reads.get(read, "test-runs", query=query)
         ends = [run.completed_date for run in page.items if run.completed_date]
         return LastEnd(max(ends, default=None), is_of_all=not page.has_next)
 

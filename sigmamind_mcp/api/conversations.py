@@ -1,6 +1,6 @@
 """The messages of a conversation, in the forms that the API and model providers give them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -27,6 +27,7 @@ USER_ROLES = frozenset({"user", "customer", "caller", "human", "client"})
 AGENT_ROLES = frozenset({"assistant", "agent", "bot", "ai"})
 TOOL_ROLE_STARTS = ("tool", "function")
 MAX_ROLE_CHARACTERS = 40
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 Side = Literal["user", "agent", "tool", "other"]
 
@@ -122,7 +123,9 @@ def _is_plain(entry: object) -> bool:
     if not isinstance(entry, dict) or entry.keys() != {"role", "content"}:
         return False
     role, content = entry["role"], entry["content"]
-    if not (isinstance(role, str) and isinstance(content, str) and role and content.strip()):
+    if not isinstance(role, str) or not isinstance(content, str):
+        return False
+    if not role or not content.strip():
         return False
     may_encode = len(content) >= MIN_DATA_CHARACTERS or "base64," in content
     may_be_parts = content.lstrip().startswith("[")
@@ -153,18 +156,12 @@ def _build_turn(message: JSONObject, reader: PartReader) -> Turn:
     role = _read_role(message)
     side = find_side(role)
     parts = _read_said(message, side, reader)
-    tools = [part.text for part in parts if part.kind == "tool"]
-    # Some messages give their calls twice, as parts and as a field.
-    tools += [part.text for part in reader.read_tools(message) if part.text not in tools]
-    extra = message.get("additional_kwargs")
-    if not tools and isinstance(extra, dict):
-        tools = [part.text for part in reader.read_tools(extra)]
-    if not parts and not tools:
-        tools = [part.text for part in reader.read_bare_tool(_name_kind(message, role), message)]
-    content = _join_parts([part for part in parts if part.kind == "words"])
-    shown = _join_parts([part for part in parts if part.kind != "tool"])
+    tools = _list_tools(message, role, parts, reader)
+    content = _join_parts(part for part in parts if part.kind == "words")
+    shown = _join_parts(part for part in parts if part.kind != "tool")
     if side == "tool":
-        content, shown = " ".join(content.split()), " ".join(shown.split())
+        content = " ".join(content.split())
+        shown = " ".join(shown.split())
     # Nothing is left to validate.
     return Turn.model_construct(
         role=role,
@@ -176,15 +173,33 @@ def _build_turn(message: JSONObject, reader: PartReader) -> Turn:
     )
 
 
+def _list_tools(
+    message: JSONObject, role: str, parts: Sequence[MessagePart], reader: PartReader
+) -> list[str]:
+    """Return the tool calls and results of a message as texts; `parts` are those of its content."""
+    tools = [part for part in parts if part.kind == "tool"]
+    texts = [part.text for part in tools]
+    # Some messages give their calls twice, as parts and as a field.
+    tools += [part for part in reader.read_tools(message) if part.text not in texts]
+    extra = message.get("additional_kwargs")
+    if not tools and isinstance(extra, dict):
+        tools = reader.read_tools(extra)
+    if not tools and not parts:
+        tools = reader.read_bare_tool(_name_kind(message, role), message)
+    return [part.text for part in tools]
+
+
 def _read_role(message: JSONObject) -> str:
     for name in ROLE_NAMES:
         role = message.get(name)
         if isinstance(role, dict):
             role = role.get("role") or role.get("type") or role.get("name") or role
-        if role not in (None, "", [], {}):
+        if role not in _EMPTY:
             return str(join_text(role))
     kind = message.get("type")
-    return kind if isinstance(kind, str) and find_side(kind) != "other" else "unknown"
+    if isinstance(kind, str) and find_side(kind) != "other":
+        return kind
+    return "unknown"
 
 
 def _name_kind(message: JSONObject, role: str) -> str:
@@ -194,7 +209,7 @@ def _name_kind(message: JSONObject, role: str) -> str:
 
 def _read_said(message: JSONObject, side: Side, reader: PartReader) -> list[MessagePart]:
     """Read the first field that holds what was said."""
-    filled = [name for name in CONTENT_NAMES if message.get(name) not in (None, "", [], {})]
+    filled = [name for name in CONTENT_NAMES if message.get(name) not in _EMPTY]
     filled += [name for name in SPOKEN_NAMES if isinstance(message.get(name), str)]
     media = reader.read_media(message)
     if not filled:
@@ -205,18 +220,19 @@ def _read_said(message: JSONObject, side: Side, reader: PartReader) -> list[Mess
     parts = reader.read_content(content)
     # The AI SDK gives the words twice, and tool calls only among the parts.
     if "parts" in filled[1:]:
-        parts += [part for part in reader.read_content(message["parts"]) if part.kind == "tool"]
+        others = reader.read_content(message["parts"])
+        parts += [part for part in others if part.kind == "tool"]
     # The words of a medium are those of the content.
     return parts + [part for part in media if part.kind != "words"]
 
 
-def _join_parts(parts: list[MessagePart]) -> str:
+def _join_parts(parts: Iterable[MessagePart]) -> str:
     return "\n".join(part.text for part in parts)
 
 
 def _encode_rest(message: JSONObject) -> str | None:
     others = {}
     for name, value in message.items():
-        if name not in (*ROLE_NAMES, "content") and value not in (None, "", [], {}):
+        if name not in (*ROLE_NAMES, "content") and value not in _EMPTY:
             others[name] = value
     return encode_short(others) if others else None

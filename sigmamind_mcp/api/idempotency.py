@@ -186,12 +186,10 @@ class RecentWrites:
 
     def _forget_old(self) -> None:
         oldest = self._clock() - REMEMBERED_SECONDS
-        # A write may run for longer than ten minutes: a person may take long to confirm it.
-        self._writes = {
-            name: write
-            for name, write in self._writes.items()
-            if write.begun > oldest or not write.finished.is_set()
-        }
+        for name, write in list(self._writes.items()):
+            # A write may run for longer than ten minutes: a person may take long to confirm it.
+            if write.begun <= oldest and write.finished.is_set():
+                del self._writes[name]
 
     def _forget_a_tenth(self) -> None:
         finished = [name for name, write in self._writes.items() if write.finished.is_set()]

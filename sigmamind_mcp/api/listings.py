@@ -103,6 +103,10 @@ class Page(Listing[RecordT]):
     is_whole_list: bool = False
     request_count: int = 1
 
+    @property
+    def first_id(self) -> str | None:
+        return self.ids[0] if self.ids else None
+
     @classmethod
     def read(
         cls,
@@ -161,7 +165,9 @@ class Page(Listing[RecordT]):
 
 def _find_id(entry: object, kind: type[RecordT]) -> str | None:
     """Return the id of an entry of this kind; None if it has no usable one."""
-    value = entry.get(_ID_FIELDS.get(kind)) if isinstance(entry, dict) else None
+    if not isinstance(entry, dict):
+        return None
+    value = entry.get(_ID_FIELDS.get(kind))
     return valid_id(value) if isinstance(value, str) else None
 
 
@@ -204,12 +210,13 @@ def join_listings(listings: Iterable[Listing[RecordT]]) -> Listing[RecordT]:
     items: list[RecordT] = []
     unreadable: list[UnreadableEntry] = []
     foreign = 0
+    start = 0
     for part in listings:
-        start = len(items) + len(unreadable) + foreign
-        moved = [entry._replace(position=start + entry.position) for entry in part.unreadable]
+        for entry in part.unreadable:
+            unreadable.append(entry._replace(position=start + entry.position))
         items += part.items
-        unreadable += moved
         foreign += part.foreign
+        start = len(items) + len(unreadable) + foreign
     return Listing(items, unreadable, foreign)
 
 
@@ -233,7 +240,9 @@ def extract_runs(batch_run: BatchRun, asked: AskedIDs) -> Listing[TestRun]:
 
 
 def _add_case(entry: object, case: TestCase) -> object:
-    return {"testCase": case.raw, **entry} if isinstance(entry, dict) else entry
+    if not isinstance(entry, dict):
+        return entry
+    return {"testCase": case.raw, **entry}
 
 
 def _list_run_entries(holder: JSONObject) -> list[object]:

@@ -6,7 +6,8 @@ Anthropic, Gemini, Bedrock, LangChain and the Vercel AI SDK.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
@@ -32,8 +33,10 @@ _HOSTED = re.compile(
     r"|apply_patch)_call(_output)?"
 )
 _MEDIA = re.compile(
-    r"(image|audio|video)|attachments|^(?:input|inline|output)?(?:file|document|pdf|media|blob|data$)"
+    r"(image|audio|video)|attachments"
+    r"|^(?:input|inline|output)?(?:file|document|pdf|media|blob|data$)"
 )
+_MIME_TYPE = re.compile(r"\w+/[\w.+-]+")
 _THOUGHT = re.compile(r"thinking|thought|reasoning")
 
 _CALL_KEYS = (
@@ -99,7 +102,7 @@ class PartReader:
         if content is None or content == "":
             return []
         if isinstance(content, list):
-            return [part for item in content for part in self.read_content(item)]
+            return list(chain.from_iterable(map(self.read_content, content)))
         if isinstance(content, dict):
             return self._read_object(content)
         if isinstance(content, str):
@@ -120,16 +123,15 @@ class PartReader:
     def read_tools(self, message: JSONObject) -> list[MessagePart]:
         """Read the tool calls and results in the other fields of a message."""
         parts: list[MessagePart] = []
-        known = list(parts)
         for name in _list_own(message, _LIST_KEYS):
             value = message[name]
             entries = value if isinstance(value, list) else [value]
-            for entry in entries:
-                # Some messages give one call under two names.
-                read = self._read_tool(name, entry) if entry else []
-                new = [part for part in read if part not in known]
-                parts += new
+            # Some messages give one call under two names.
             known = list(parts)
+            for entry in filter(None, entries):
+                for part in self._read_tool(name, entry):
+                    if part not in known:
+                        parts.append(part)
         return parts
 
     def read_bare_tool(self, kind: str, message: JSONObject) -> list[MessagePart]:
@@ -171,7 +173,7 @@ class PartReader:
             return [self._read_result(inner)]
         parts = [self._read_call(inner, _name_own_tool(kind))]
         # The AI SDK and OpenAI's own tools keep a result in the call.
-        if any(inner.get(key) is not None for key in _RESULT_IN_CALL_KEYS):
+        if _find(inner, _RESULT_IN_CALL_KEYS) is not None:
             parts.append(self._read_result(inner))
         return parts
 
@@ -228,18 +230,29 @@ def _name_own_tool(kind: str) -> str | None:
 def describe_media(part: JSONObject) -> str:
     """Name a medium with its size, if known: [audio, 400 kB]."""
     texts = list(_walk_texts(part))
-    mime_types = [match.group(1) or "" for match in map(_DATA_URL.match, texts) if match]
-    clues = [str(part.get("type", "")), *part, *mime_types]
-    clues += [text for text in texts if len(text) < 40 and re.fullmatch(r"\w+/[\w.+-]+", text)]
-    kinds = [match for match in map(_MEDIA.search, map(_simplify, clues)) if match]
-    exact = [match.group(1) for match in kinds if match.group(1)]
-    kind = exact[0] if exact else "file"
-    label = kind
-    name = _find_nested_text(part, _FILE_NAME_KEYS) if kind == "file" else None
-    if name:
+    label = _find_media_kind(part, texts)
+    name = _find_nested_text(part, _FILE_NAME_KEYS)
+    if name and label == "file":
         label += f" {' '.join(name.split())[:80]}"
     size = _measure_media(part, texts)
     return f"[{label}, {format_size(size)}]" if size else f"[{label}]"
+
+
+def _find_media_kind(part: JSONObject, texts: Sequence[str]) -> str:
+    """Return what kind of medium the type, the fields or the MIME types name, else "file"."""
+    mime_types = []
+    short_texts = []
+    for text in texts:
+        url = _DATA_URL.match(text)
+        if url:
+            mime_types.append(url.group(1) or "")
+        if len(text) < 40 and _MIME_TYPE.fullmatch(text):
+            short_texts.append(text)
+    for clue in (str(part.get("type", "")), *part, *mime_types, *short_texts):
+        match = _MEDIA.search(_simplify(clue))
+        if match and match.group(1):
+            return match.group(1)
+    return "file"
 
 
 def format_size(count: int) -> str:
@@ -258,7 +271,7 @@ def hide_data(data: Any) -> Any:
             return f"[data, {format_size(_measure_base64(data))}]"
         return "".join(part.text for part in _split_data(data, joined=True))
     if isinstance(data, list):
-        if len(data) >= MIN_DATA_CHARACTERS and all(type(item) is int for item in data):
+        if len(data) >= MIN_DATA_CHARACTERS and _has_only_numbers(data):
             return f"[data, {format_size(len(data))}]"
         return [hide_data(item) for item in data]
     if isinstance(data, dict):
@@ -281,9 +294,10 @@ def parse_encoded_parts(content: str) -> object:
 def _is_typed_part(part: object) -> bool:
     if not isinstance(part, dict):
         return False
-    kind = _simplify(str(part.get("type", "")))
-    is_text = kind in ("text", "inputtext", "outputtext") and "text" in part
-    return is_text or bool(find_tool_kind(str(part.get("type", ""))))
+    kind = str(part.get("type", ""))
+    if "text" in part and _simplify(kind) in ("text", "inputtext", "outputtext"):
+        return True
+    return find_tool_kind(kind) is not None
 
 
 def _split_data(text: str, *, joined: bool = False) -> list[MessagePart]:
@@ -308,8 +322,8 @@ def _describe_data(match: re.Match[str]) -> str:
     size = format_size(_measure_base64(match.group(2) or match.group()))
     if not match.group().startswith("data:"):
         return f"[data, {size}]"
-    kind = _MEDIA.search(match.group(1) or "")
-    return f"[{(kind and kind.group(1)) or 'file'}, {size}]"
+    media = _MEDIA.search(match.group(1) or "")
+    return f"[{(media and media.group(1)) or 'file'}, {size}]"
 
 
 def _measure_base64(text: str) -> int:
@@ -333,16 +347,21 @@ def _measure_media(part: JSONObject, texts: list[str]) -> int:
         return _measure_base64(longest)
     for item in _walk_objects(part):
         for key, value in item.items():
-            if isinstance(value, list) and value and all(type(byte) is int for byte in value):
+            if isinstance(value, list) and value and _has_only_numbers(value):
                 return len(value)
             if key in _SIZE_KEYS and type(value) is int and 0 < value < 10**15:
                 return value
     return 0
 
 
+def _has_only_numbers(values: list[object]) -> bool:
+    return all(type(value) is int for value in values)
+
+
 def _is_media(kind: str, part: JSONObject) -> bool:
-    names = [kind] if kind else [_simplify(key) for key, value in part.items() if value]
-    return any(map(_MEDIA.search, names))
+    if kind:
+        return _MEDIA.search(kind) is not None
+    return any(_MEDIA.search(_simplify(key)) for key, value in part.items() if value)
 
 
 def _find_words(part: JSONObject) -> list[MessagePart]:
@@ -359,7 +378,8 @@ def _describe_unknown(part: JSONObject) -> str:
     kind = _find_text(part, ("type",))
     if kind is None:
         return encode_short(part)
-    rest = {key: value for key, value in part.items() if key != "type" and value not in (None, "")}
+    rest = {key: value for key, value in part.items() if value not in (None, "")}
+    rest.pop("type", None)
     return f"[{kind} {encode_short(rest)}]" if rest else f"[{kind}]"
 
 
@@ -389,17 +409,27 @@ def _list_own(message: JSONObject, names: tuple[str, ...]) -> list[str]:
 
 
 def _find(data: JSONObject, keys: tuple[str, ...]) -> object:
-    return next((data[key] for key in keys if data.get(key) is not None), None)
+    for key in keys:
+        value = data.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def _find_text(data: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
-    texts = [data.get(key) for key in keys]
-    return next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    for key in keys:
+        text = data.get(key)
+        if isinstance(text, str) and text.strip():
+            return text
+    return None
 
 
 def _find_nested_text(part: JSONObject, keys: tuple[str, ...]) -> str | None:
-    names = [_find_text(item, keys) for item in _walk_objects(part)]
-    return next(filter(None, names), None)
+    for item in _walk_objects(part):
+        text = _find_text(item, keys)
+        if text:
+            return text
+    return None
 
 
 def _walk_objects(data: object) -> Iterator[JSONObject]:
@@ -411,7 +441,9 @@ def _walk_objects(data: object) -> Iterator[JSONObject]:
 
 def _walk_texts(data: object) -> Iterator[str]:
     for item in _walk_objects(data):
-        yield from (value for value in item.values() if isinstance(value, str))
+        for value in item.values():
+            if isinstance(value, str):
+                yield value
 
 
 def _simplify(name: str) -> str:

@@ -93,8 +93,9 @@ class PagedList(Record):
     @property
     def is_counted(self) -> bool:
         """Whether only numbers show if pages follow this one."""
-        is_stated = self.has_next is not None or self.names_next
-        return not is_stated and (self.total_pages is not None or self.total_count is not None)
+        if self.has_next is not None or self.names_next:
+            return False
+        return self.total_pages is not None or self.total_count is not None
 
     def has_more(self, shown: int) -> bool:
         """Return whether pages may follow this one, which has `shown` items."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import count
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -45,12 +44,19 @@ class Record(BaseModel, _Source):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        aliases = [field.validation_alias for field in cls.model_fields.values()]
-        choices = [alias.choices for alias in aliases if isinstance(alias, AliasChoices)]
-        cls._choices = [[str(name) for name in names] for names in choices]
-        cls._other_names = frozenset(name for names in cls._choices for name in names[1:])
-        single_names = frozenset(alias for alias in aliases if isinstance(alias, str))
-        cls.input_names = single_names.union(*cls._choices)
+        single_names: set[str] = set()
+        other_names: set[str] = set()
+        cls._choices = []
+        for field in cls.model_fields.values():
+            alias = field.validation_alias
+            if isinstance(alias, AliasChoices):
+                names = list(map(str, alias.choices))
+                cls._choices.append(names)
+                other_names.update(names[1:])
+            elif isinstance(alias, str):
+                single_names.add(alias)
+        cls._other_names = frozenset(other_names)
+        cls.input_names = frozenset(single_names.union(*cls._choices))
 
     @property
     def raw(self) -> JSONObject:
@@ -71,9 +77,10 @@ class Record(BaseModel, _Source):
         """
         absent = {name: type(self).model_fields[name].get_default() for name in fields}
         copied = self.model_copy(update=absent)
-        left_out = {to_camel(name) for name in fields}
+        left_out = set(map(to_camel, fields))
         losses = [name for name in self.unreadable_fields() if name.split(".")[0] in left_out]
-        copied._unreadable = tuple(dict.fromkeys([*getattr(self, "_unreadable", ()), *losses]))
+        unreadable = [*getattr(self, "_unreadable", ()), *losses]
+        copied._unreadable = tuple(dict.fromkeys(unreadable))
         copied._is_whole = getattr(self, "_is_whole", False) and not losses
         plain = {name: value for name, value in self.raw.items() if not _is_container(value)}
         copied._raw = plain
@@ -88,6 +95,10 @@ class Record(BaseModel, _Source):
         for field, value in self.__dict__.items():
             names += _list_nested(to_camel(field), value, own_names)
         return names
+
+    def has_unreadable(self, field: str) -> bool:
+        """Whether the API's field with this name, or anything in it, is unreadable."""
+        return any(name.split(".")[0] == field for name in self.unreadable_fields())
 
     @classmethod
     def read(cls, data: object) -> Self:
@@ -202,16 +213,20 @@ def _is_empty(value: object) -> bool:
 def _list_nested(label: str, value: object, own: Sequence[str]) -> Iterator[str]:
     """Yield the dotted names of unreadable fields inside a field's value."""
     if isinstance(value, Record):
-        yield from (f"{label}.{name}" for name in value.unreadable_fields())
+        for name in value.unreadable_fields():
+            yield f"{label}.{name}"
     if not isinstance(value, list):
         return
-    # Entries that were dropped count, so that a position is the one in the API's list.
-    places = (f"{label}.{position}" for position in count())
     dropped = set(own)
-    kept_places = (place for place in places if place not in dropped)
-    for place, entry in zip(kept_places, value, strict=False):
+    position = 0
+    for entry in value:
+        # Entries that were dropped count, so that a position is the one in the API's list.
+        while f"{label}.{position}" in dropped:
+            position += 1
         if isinstance(entry, Record):
-            yield from (f"{place}.{name}" for name in entry.unreadable_fields())
+            for name in entry.unreadable_fields():
+                yield f"{label}.{position}.{name}"
+        position += 1
 
 
 def _name_json_type(data: object) -> str:

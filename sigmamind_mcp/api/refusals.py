@@ -1,5 +1,6 @@
 """Recognise a refusal in the body of an answer, whatever its HTTP status."""
 
+import re
 from typing import NamedTuple
 
 from sigmamind_mcp.api.records import join_text
@@ -8,6 +9,7 @@ from sigmamind_mcp.strict_json import JSONObject
 
 # The documented Error object has `status`, `error`, `message` and `validationErrors`.
 _STATUS_NAMES = ("status", "statusCode", "code")
+_STATUS = re.compile(r"[45][0-9]{2}")
 _REASON_NAMES = ("message", "error", "errors", "errorMessage", "error_message", "detail")
 _ERROR_OBJECT = {*_STATUS_NAMES, *_REASON_NAMES, "validationErrors", "path", "timestamp"}
 _SUCCESS_NAMES = ("success", "succeeded", "ok")
@@ -26,18 +28,26 @@ def find_refusal(body: object) -> Refusal | None:
     if not isinstance(body, dict):
         return None
     status = _find_status(body)
-    has_status = status is not None and bool(find_reasons(body))
+    reasons = find_reasons(body)
     filled = {name for name, value in body.items() if value}
     errors = set(filter(_names_error, filled))
     # A message alone is no refusal: it may say that a write was made.
     is_failure = status is not None or bool(errors) or _has_failed_status(body)
     is_error = filled <= _ERROR_OBJECT | errors and is_failure
-    says_no = any(_is_false(body.get(name)) for name in _SUCCESS_NAMES)
-    # Beside other values, a zero may count something.
-    says_no |= not filled and any(_is_zero(body.get(name)) for name in _SUCCESS_NAMES)
-    if has_status or is_error or says_no:
-        return Refusal(status, find_reasons(body))
+    has_status = status is not None and bool(reasons)
+    if has_status or is_error or _says_no(body, is_empty=not filled):
+        return Refusal(status, reasons)
     return None
+
+
+def _says_no(body: JSONObject, *, is_empty: bool) -> bool:
+    """Whether a field that names the success is false; a zero only if the body has nothing else."""
+    for name in _SUCCESS_NAMES:
+        value = body.get(name)
+        # Next to other values, a zero may count something.
+        if _is_false(value) or (is_empty and _is_zero(value)):
+            return True
+    return False
 
 
 def find_reasons(body: JSONObject) -> dict[str, str]:
@@ -78,8 +88,8 @@ def refuse_message(body: object, names: frozenset[str], noun: str) -> None:
 def _find_status(body: JSONObject) -> int | None:
     for name in _STATUS_NAMES:
         value = body.get(name)
-        if isinstance(value, str) and len(value) == 3 and value.isascii() and value.isdigit():
-            value = int(value)
+        if isinstance(value, str) and _STATUS.fullmatch(value):
+            return int(value)
         if type(value) is int and 400 <= value <= 599:
             return value
     return None
@@ -97,7 +107,9 @@ def _has_failed_status(body: JSONObject) -> bool:
 
 
 def _is_false(value: object) -> bool:
-    return value is False or (isinstance(value, str) and value.strip().lower() in ("false", "no"))
+    if isinstance(value, str):
+        return value.strip().lower() in ("false", "no")
+    return value is False
 
 
 def _is_zero(value: object) -> bool:

@@ -26,10 +26,11 @@ def merge_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:
             continue
         position = positions[run.job_id]
         known = merged[position]
-        if _rank_state(run) > _rank_state(known):
+        rank, known_rank = _rank_state(run), _rank_state(known)
+        if rank > known_rank:
             merged[position] = run
             contradicted.discard(run.job_id)
-        elif _rank_state(run) == _rank_state(known) and run.verdict != known.verdict:
+        elif rank == known_rank and run.verdict != known.verdict:
             contradicted.add(run.job_id)
     for job_id in contradicted:
         merged[positions[job_id]] = TestRun.read({"jobId": job_id})

@@ -42,7 +42,8 @@ class RetryBudget:
 
 def choose_pause(retry: int, random: Random) -> float:
     """Return seconds to wait before retry 1, 2, ...: random, up to a limit that doubles."""
-    return random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (retry - 1)))
+    doubled = FIRST_PAUSE * 2.0 ** (retry - 1)
+    return random.uniform(0, min(LONGEST_PAUSE, doubled))
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -51,4 +52,6 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value)
     moment = parse_http_date(value)
-    return None if moment is None else max(0.0, (moment - now).total_seconds())
+    if moment is None:
+        return None
+    return max(0.0, (moment - now).total_seconds())

@@ -5,7 +5,6 @@ import zlib
 
 from sigmamind_mcp.api.models import AgentRef, TestCase, TestRun
 from sigmamind_mcp.api.records import Record
-from sigmamind_mcp.strict_json import JSONObject
 
 # Parts of a test run that all runs of a test case or an agent have.
 _SHARED_PARTS: dict[str, type[Record]] = {"testCase": TestCase, "agent": AgentRef}
@@ -27,10 +26,14 @@ class SharedParts:
         """
         if not isinstance(entry, dict):
             return TestRun.read(entry)
-        parts = {name: self._share(name, entry.get(name)) for name in _SHARED_PARTS}
-        shared = {name: part for name, part in parts.items() if part is not None}
-        run = TestRun.read({**entry, **shared})
-        run._raw = {**entry, **{name: part.raw for name, part in shared.items()}}
+        fields, raw = dict(entry), dict(entry)
+        for name in _SHARED_PARTS:
+            part = self._share(name, entry.get(name))
+            if part is not None:
+                fields[name] = part
+                raw[name] = part.raw
+        run = TestRun.read(fields)
+        run._raw = raw
         return run
 
     def _share(self, name: str, value: object) -> Record | None:
@@ -71,9 +74,9 @@ class PackedConversations:
 
 def pack_texts(run: TestRun) -> bytes:
     """Compress a test run without its test case and agent."""
-    texts: JSONObject = {
-        name: value for name, value in run.raw.items() if name not in _SHARED_PARTS
-    }
+    texts = dict(run.raw)
+    for name in _SHARED_PARTS:
+        texts.pop(name, None)
     return zlib.compress(json.dumps(texts).encode(), 1)
 
 

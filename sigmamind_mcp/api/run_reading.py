@@ -93,10 +93,10 @@ async def find_end_if_stalled(
     if batch_id is None or batch_run.state(now) != "stalled":
         return None
     try:
-        runs = (await api.list_test_runs(batch_id, agent_id, keep=drop_conversation)).items
+        listing = await api.list_test_runs(batch_id, agent_id, keep=drop_conversation)
     except SigmaMindError:
         return None
-    ends = [run.completed_date for run in runs if run.completed_date]
+    ends = [run.completed_date for run in listing.items if run.completed_date]
     return max(ends, default=None)
 
 
@@ -112,13 +112,12 @@ async def read_states(
 
     After `most` requests, the state of further ones is unknown.
     """
-    seeming = [run for run in batch_runs if run.batch_id and run.state(now) == "stalled"]
-    asked = [run.batch_id or "" for run in seeming[:most]]
-    outcomes = await gather_errors(
-        [partial(api.find_last_end, batch_id, agent_id) for batch_id in asked]
-    )
+    seeming = [run.batch_id for run in batch_runs if run.batch_id and run.state(now) == "stalled"]
+    asked = seeming[:most]
+    reads = [partial(api.find_last_end, batch_id, agent_id) for batch_id in asked]
+    outcomes = await gather_errors(reads)
     ends = dict(zip(asked, outcomes, strict=True))
-    unasked = {run.batch_id for run in seeming[most:]} - ends.keys()
+    unasked = set(seeming[most:]) - ends.keys()
     states = []
     for run in batch_runs:
         end = ends.get(run.batch_id or "")
@@ -126,8 +125,10 @@ async def read_states(
         if not isinstance(end, SigmaMindError) and end is not None:
             is_known, date = end.is_of_all, end.date
         progress = derive_progress(run, now, date)
-        is_open = run.batch_id in unasked or (progress.state == "stalled" and not is_known)
-        states.append(progress._replace(state="unknown") if is_open else progress)
+        may_go_on = progress.state == "stalled" and not is_known
+        if may_go_on or run.batch_id in unasked:
+            progress = progress._replace(state="unknown")
+        states.append(progress)
     return states
 
 
@@ -155,8 +156,8 @@ async def list_complete_runs(
     incomplete = [run for run in listing.items if _is_incomplete(run)]
     if not incomplete:
         return listing
-    job_ids = list(filter(None, (valid_id(run.job_id) for run in incomplete)))
-    lists_only_ids = any(_has_only_ids(run) for run in incomplete)
+    job_ids = [run.job_id for run in incomplete if run.job_id and valid_id(run.job_id)]
+    lists_only_ids = any(map(_has_only_ids, incomplete))
     if lists_only_ids and len(job_ids) > MAX_READ_ONE_BY_ONE:
         raise InvalidArguments(
             f"This batch run lists {len(job_ids)} job ids without verdicts, too many to read one"

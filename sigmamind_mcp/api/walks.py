@@ -53,14 +53,18 @@ ReadReply = Callable[[Reply], Awaitable[Page[RecordT]]]
 
 def choose_window(offset: int, largest: int) -> Window:
     """Return the largest page, of at most `largest` entries, that starts at this position."""
-    divisors = (size for size in range(largest, 0, -1) if offset % size == 0)
-    size = next(divisors)
+    size = largest
+    while offset % size:
+        size -= 1
     return Window(offset, size, offset // size)
 
 
 def choose_smaller_size(size: int) -> int | None:
     """Return the page size to try after this one was refused; None if there is none."""
-    return next((smaller for smaller in SMALLER_SIZES if smaller < size), None)
+    for smaller in SMALLER_SIZES:
+        if smaller < size:
+            return smaller
+    return None
 
 
 def refuses_size(exc: SigmaMindError) -> bool:
@@ -69,8 +73,12 @@ def refuses_size(exc: SigmaMindError) -> bool:
         return True
     if not isinstance(exc, InvalidRequest):
         return isinstance(exc, APIError) and exc.status == 413
-    fields = [field.lower() for field in exc.upstream if field != "message"]
-    return not fields or any(name in field for field in fields for name in _SIZE_NAMES)
+    fields = exc.upstream.keys() - {"message"}
+    return not fields or any(map(_names_size, fields))
+
+
+def _names_size(field: str) -> bool:
+    return any(name in field.lower() for name in _SIZE_NAMES)
 
 
 def find_given_size(window: Window, page: Page[RecordT]) -> int:
@@ -162,11 +170,14 @@ class Walk(Generic[RecordT]):
                 size = self._choose_first_size(exc, size)
         if page.has_next and not page.entry_count:
             page = await self._ask_for_page_one(query) or page
-        # A page that is not the last is full, whatever size it states.
-        self._first_size = page.entry_count if page.has_next else page.size or page.entry_count
-        self._first_size = min(self._first_size or 1, LARGEST_COUNT)
+        first_size = page.size or page.entry_count
+        if page.has_next:
+            # A page that is not the last is full, whatever size it states.
+            first_size = page.entry_count
+        self._first_size = min(first_size or 1, LARGEST_COUNT)
         self._first_number = page.number or self._first_number
-        self._accept(Window(0, self._first_size, 0), page.rebase(self._first_number))
+        window = Window(0, self._first_size, 0)
+        self._accept(window, page.rebase(self._first_number))
 
     async def _ask_for_page_one(self, query: Query) -> Page[RecordT] | None:
         """Return the first page of an API that counts pages from 1; None if it does not."""
@@ -204,23 +215,27 @@ class Walk(Generic[RecordT]):
 
     def _plan(self) -> list[Window]:
         """Return the pages to read next; none at the end of the list or at a limit."""
-        offset, last = 0, self._pages[0]
+        offset = 0
+        last = self._pages[0]
         while offset in self._pages:
             last = self._pages[offset]
             offset += self._spans[offset].size
-        if not last.has_next or not last.entry_count or self._is_counted_out(last, offset):
+        is_last = not last.has_next or not last.entry_count
+        if is_last or self._is_counted_out(last, offset):
             return []
         room = MAX_WALKED_PAGES - self._request_count
         if offset >= MAX_WALKED_ITEMS or room <= 0:
             self._stop = "entries" if offset >= MAX_WALKED_ITEMS else "pages"
             return []
         end = min(self._estimate_total(last), MAX_WALKED_ITEMS)
-        windows = [self._choose_window(offset)]
-        while len(windows) < room and not self._must_wait_for(windows[-1]):
-            offset += windows[-1].size
+        window = self._choose_window(offset)
+        windows = [window]
+        while len(windows) < room and not self._must_wait_for(window):
+            offset += window.size
             if offset >= end:
                 break
-            windows.append(self._choose_window(offset))
+            window = self._choose_window(offset)
+            windows.append(window)
         return [window for window in windows if window.offset not in self._pages]
 
     def _is_counted_out(self, page: Page[RecordT], offset: int) -> bool:
@@ -306,7 +321,8 @@ class Walk(Generic[RecordT]):
             self._queue.appendleft(window)
         elif isinstance(exc, InvalidRequest) and self._takes_size and len(self._pages) == 1:
             # No size was accepted so far: the API may not have this parameter.
-            self._takes_size, self._ignores_size = False, True
+            self._takes_size = False
+            self._ignores_size = True
             self._retry(window.offset)
         else:
             self._halt("failed page")
@@ -359,24 +375,26 @@ class Walk(Generic[RecordT]):
             self._ignores_size = True
         # The API gave its own page of that number.
         is_same_page = window.size == self._first_size
-        self._retry(window.offset + window.size if is_same_page else window.offset)
+        end = window.offset + window.size
+        self._retry(end if is_same_page else window.offset)
         return is_same_page
 
     def _starts_at_entry(self, window: Window, page: Page[RecordT]) -> bool:
         """Return whether the API takes the number of a page for the position of an entry."""
-        first = self._pages[0].ids
+        first_ids = self._pages[0].ids
         number = self._first_number + window.number
-        if self._counts_entries or not 0 < number < len(first) or not page.ids:
+        if self._counts_entries or not 0 < number < len(first_ids):
             return False
-        return page.ids[0] is not None and page.ids[0] == first[number]
+        return page.first_id is not None and page.first_id == first_ids[number]
 
     def _find_repeated(self, page: Page[RecordT]) -> Window | None:
         """Return the earlier page with the same entries."""
         if page.mark is None:
             return None
-        same = (offset for offset, other in self._pages.items() if other.mark == page.mark)
-        offset = next(same, None)
-        return None if offset is None else self._spans[offset]
+        for offset, other in self._pages.items():
+            if other.mark == page.mark:
+                return self._spans[offset]
+        return None
 
     def _handle_repeated(self, window: Window, repeated: Window) -> None:
         if repeated.offset and repeated.number == window.number and not self._ignores_size:
@@ -398,8 +416,9 @@ class Walk(Generic[RecordT]):
         """Read again from this position: the pages after it may not be what was asked for."""
         self._retry_from = offset
         self._queue.clear()
-        for later in [known for known in self._pages if known >= offset]:
-            del self._pages[later], self._spans[later]
+        later = [known for known in self._pages if known >= offset]
+        for known in later:
+            del self._pages[known], self._spans[known]
 
     def _halt(self, cause: StopCause) -> None:
         if cause in ("repeated page", "failed page") and self._pages[0].names_cursor:
@@ -408,21 +427,20 @@ class Walk(Generic[RecordT]):
         self._queue.clear()
 
     def _remember_size(self) -> None:
-        sizes = [window.size for window in self._spans.values()]
+        known = KnownPaging(self._first_size, self._largest, self._first_number)
         if not self._takes_size and len(self._pages) > 1:
-            self._known_paging[self._name] = KnownPaging(
-                self._first_size, self._largest, self._first_number, takes_size=False
-            )
+            self._known_paging[self._name] = known._replace(takes_size=False)
         elif self._is_sized and not self._ignores_size:
-            self._known_paging[self._name] = KnownPaging(
-                max(sizes), self._largest, self._first_number
-            )
+            largest_read = max(window.size for window in self._spans.values())
+            self._known_paging[self._name] = known._replace(first_size=largest_read)
 
     def _join(self) -> Listing[RecordT]:
         """Join the pages in order; whoever drops repeated entries counts what misses."""
         pages = [self._pages[offset] for offset in sorted(self._pages)]
         totals = [page.total for page in pages if page.total is not None]
-        if self._stop is None and any(_begin_alike(pages[0], page) for page in pages[1:]):
+        first, *others = pages
+        begins_again = any(page.first_id == first.first_id for page in others)
+        if self._stop is None and first.first_id is not None and begins_again:
             self._stop = "repeated page"
         return replace(
             join_listings(pages),
@@ -430,7 +448,3 @@ class Walk(Generic[RecordT]):
             is_paged=len(pages) > 1 or self._stop is not None,
             stop=self._stop,
         )
-
-
-def _begin_alike(page: Page[RecordT], other: Page[RecordT]) -> bool:
-    return bool(page.ids and other.ids) and page.ids[0] is not None and page.ids[0] == other.ids[0]

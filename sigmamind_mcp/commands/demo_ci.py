@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.commands.install_links import build_module_command
+from sigmamind_mcp.commands.terminal import print_wrapped
 from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.sandbox import SANDBOX_KEY
 
@@ -32,14 +33,11 @@ class _Shell(NamedTuple):
         """Print a command, run it, and return its exit status."""
         if is_shown:
             print(f"\n$ sigmamind-mcp suite {' '.join(arguments)}", flush=True)
+        own = {"SIGMAMIND_BASE_URL": self.url, "SIGMAMIND_API_KEY": SANDBOX_KEY}
         finished = subprocess.run(
             [*build_module_command(), "suite", *arguments],
             cwd=self.folder,
-            env={
-                **self.environ,
-                "SIGMAMIND_BASE_URL": self.url,
-                "SIGMAMIND_API_KEY": SANDBOX_KEY,
-            },
+            env={**self.environ, **own},
             stdin=subprocess.DEVNULL,
             stdout=None if is_shown else subprocess.DEVNULL,
             check=False,
@@ -51,21 +49,30 @@ class _Shell(NamedTuple):
 
 def run_ci_demo(environ: Mapping[str, str]) -> int:
     """Show the gate in the sandbox and return 0 if it decides as it should."""
-    print("sigmamind-mcp demo --ci: a scripted sandbox. No account, no key, no cost.")
+    print_wrapped("sigmamind-mcp demo --ci: a scripted sandbox. No account, no key, no cost.")
     kept = {name: value for name, value in environ.items() if not name.startswith("SIGMAMIND_")}
     with tempfile.TemporaryDirectory() as folder, _serve_sandbox(kept) as url:
         shell = _Shell(Path(folder), url, kept)
         shell.run("pull", "--agent", FLAKY_AGENT_ID)
-        print(f"\nFour nightly runs make the baseline ({BASELINE_RUNS} x 30 attempts).")
+        _print_step(f"Four nightly runs make the baseline ({BASELINE_RUNS} x 30 attempts).")
         for _ in range(BASELINE_RUNS):
             shell.run("run", "--max-attempts", "30", "--bless", is_shown=False)
-        print("\nA pull request that changes nothing. The agent is flaky, so the counts differ:")
+        _print_step(
+            "A pull request that changes nothing. The agent is flaky, so the counts differ:"
+        )
         green = shell.run("run", "--max-attempts", "120")
-        print(f"\nA pull request takes '{STEP.strip(' ,')}' out of the agent's prompt:")
+        _print_step(f"A pull request takes '{STEP.strip(' ,')}' out of the agent's prompt:")
         anyio.run(_break_agent, url)
         red = shell.run("run", "--max-attempts", "120")
-    print("\nGreen for noise, red for the case that broke. See docs/ci.md for your own pipeline.")
+    _print_step(
+        "Green for noise, red for the case that broke. See docs/ci.md for your own pipeline."
+    )
     return 0 if (green, red) == (0, 1) else 1
+
+
+def _print_step(text: str) -> None:
+    print()
+    print_wrapped(text)
 
 
 @contextmanager

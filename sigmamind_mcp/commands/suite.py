@@ -14,6 +14,7 @@ import anyio
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.commands.backend import select_api
+from sigmamind_mcp.commands.terminal import print_wrapped
 from sigmamind_mcp.errors import (
     ConfigurationError,
     InvalidRequest,
@@ -22,6 +23,7 @@ from sigmamind_mcp.errors import (
     OutcomeUnknown,
     SigmaMindError,
 )
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.suites.applying import (
     SAME_COMMAND,
@@ -206,8 +208,10 @@ async def _apply_before_run(
 
 
 def _require_no_drift(plan: Plan, choices: ApplyOptions) -> None:
+    if choices.overwrite:
+        return
     drifted = [case.key for case in plan.list_cases("drifted")]
-    if drifted and not choices.overwrite:
+    if drifted:
         raise DriftRefused(
             f"Changed in the dashboard since the last apply: {', '.join(drifted[:10])}. Nothing was"
             " written. 'suite pull' takes the changes into the file, --overwrite replaces them."
@@ -215,7 +219,8 @@ def _require_no_drift(plan: Plan, choices: ApplyOptions) -> None:
 
 
 def _is_written(plan: Plan, choices: ApplyOptions) -> bool:
-    return not plan.is_empty or (choices.retire and bool(plan.list_cases("orphan")))
+    has_orphans = bool(plan.list_cases("orphan"))
+    return not plan.is_empty or (choices.retire and has_orphans)
 
 
 async def _ask_for_yes(options: argparse.Namespace) -> bool:
@@ -234,7 +239,8 @@ async def _ask_for_yes(options: argparse.Namespace) -> bool:
 
 
 async def _run_pull(options: argparse.Namespace, settings: Settings) -> int:
-    old, path = _load_if_exists(options.file), options.file
+    path: Path = options.file
+    old = _load_if_exists(path)
     agent_id = _choose_agent(options, settings, old.agent_id if old else None)
     suite = old or parse_suite(start_suite(agent_id), path)
     async with _open_client(settings, agent_id) as api:
@@ -246,9 +252,9 @@ async def _run_pull(options: argparse.Namespace, settings: Settings) -> int:
     state.lock.save()
     for name in pulled.left_out:
         _print_line(f"left out, since the file cannot hold it: {name}")
-    _print_line(
-        f"{path}: {len(pulled.added)} cases added, {len(pulled.changed)} changed. Commit it with"
-        f" {state.lock.path}."
+    added = pluralize(len(pulled.added), "case")
+    print_wrapped(
+        f"{path}: {added} added, {len(pulled.changed)} changed. Commit it with {state.lock.path}."
     )
     return DONE
 
@@ -279,7 +285,9 @@ async def _run_check(options: argparse.Namespace, settings: Settings) -> int:
             _print_line(f"    the words: {show_text(words)}")
     problems = sum(placed.finding.severity == "problem" for placed in found)
     advice = len(found) - problems
-    _print_line(f"{len(suite.cases)} cases: {problems} problems, {advice} pieces of advice.")
+    cases = pluralize(len(suite.cases), "case")
+    pieces = f"{pluralize(advice, 'piece')} of advice"
+    print_wrapped(f"{cases}: {pluralize(problems, 'problem')}, {pieces}.")
     counted = problems if options.allow_advice else len(found)
     return FOUND if counted else DONE
 
@@ -294,12 +302,16 @@ def _run_import(options: argparse.Namespace) -> int:
         imported = import_scenarios(source, set(cases))
         cases.update(imported.cases)
         left_out += imported.left_out
-    head = {"suite": 1, **({"agent": options.agent} if options.agent else {})}
-    text = "".join(write_member(name, value, indent=0) for name, value in head.items())
+    text = write_member("suite", 1, indent=0)
+    if options.agent:
+        text += write_member("agent", options.agent, indent=0)
     text += write_member("cases", cases, indent=0)
     parse_suite(text, output)
     write_text_file(output, text)
     for line in describe_left_out(left_out):
         _print_line(line)
-    _print_line(f"{output}: {len(cases)} cases. Check them with 'sigmamind-mcp suite check'.")
+    print_wrapped(
+        f"{output}: {pluralize(len(cases), 'case')}. Check the file with"
+        " 'sigmamind-mcp suite check'."
+    )
     return DONE

@@ -15,7 +15,9 @@ import anyio.to_thread
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.api.run_reading import Progress
+from sigmamind_mcp.commands.terminal import print_wrapped
 from sigmamind_mcp.errors import ConfigurationError
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.suites.baseline import SuiteBaseline, read_baseline
 from sigmamind_mcp.suites.gate import BROKEN, NOTHING, PASSED, UNSETTLED, GateCase, choose_status
 from sigmamind_mcp.suites.github_output import list_annotations, write_summary
@@ -63,13 +65,13 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
     limits = RunLimits(_choose_budget(options, runs), options.timeout * 60)
     run = SuiteRun.start(gate.lock.agent_id, runs, limits)
     for line in _list_cost_lines(run, baseline):
-        print(disarm(line), flush=True)
+        print_wrapped(line)
     if options.dry_run:
         return 0
     await _require_consent(options, run)
     try:
         with _show_progress() as show:
-            await run_looks(run, api, resumed=resumed, report=_report, show=show)
+            await run_looks(run, api, resumed=resumed, report=print_wrapped, show=show)
     except anyio.get_cancelled_exc_class():
         if run.batch_ids:
             ids = ",".join(run.batch_ids)
@@ -82,14 +84,11 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
         allow_undecided=options.allow_undecided,
         fail_on_suspect=options.fail_on == "suspect",
     )
-    rows = [
-        RowResult(
-            outcome,
-            gate.suite.cases[outcome.case.key].place,
-            build_failures(failing.get(outcome.case.key, [])),
-        )
-        for outcome in outcomes
-    ]
+    rows = []
+    for outcome in outcomes:
+        key = outcome.case.key
+        failures = build_failures(failing.get(key, []))
+        rows.append(RowResult(outcome, gate.suite.cases[key].place, failures))
     result = RunResult(
         BROKEN if run.broken else status,
         str(gate.suite.path),
@@ -130,9 +129,10 @@ def _choose_budget(options: argparse.Namespace, runs: Sequence[SuiteCaseRun]) ->
     if options.max_attempts is None:
         return first * WITHOUT_BUDGET
     if options.max_attempts < first:
+        cases, attempts = pluralize(len(runs), "case"), pluralize(first, "attempt")
         raise ConfigurationError(
-            f"--max-attempts {options.max_attempts} is not enough: the first look of {len(runs)}"
-            f" cases makes {first} attempts. Nothing was started."
+            f"--max-attempts {options.max_attempts} is not enough: the first look of {cases} makes"
+            f" {attempts}. Nothing was started."
         )
     budget: int = options.max_attempts
     return budget
@@ -151,7 +151,8 @@ async def _require_consent(options: argparse.Namespace, run: SuiteRun) -> None:
             "Nothing was started: in CI and without a terminal, run needs --max-attempts, which"
             " limits what it may cost."
         )
-    print(f"Start up to {run.limits.attempts} attempts? Only 'yes' does: ", end="", flush=True)
+    attempts = pluralize(run.limits.attempts, "attempt")
+    print(f"Start up to {attempts}? Only 'yes' does: ", end="", flush=True)
     answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
     if answer.strip().lower() not in ("yes", "y"):
         raise ConfigurationError("Nothing was started.")
@@ -160,19 +161,18 @@ async def _require_consent(options: argparse.Namespace, run: SuiteRun) -> None:
 def _list_cost_lines(run: SuiteRun, baseline: SuiteBaseline) -> Iterator[str]:
     first = sum(case.gate.attempts for case in run.cases)
     for case in run.cases:
-        known = f"{case.gate.baseline.decided} attempts in the baseline"
+        attempts = pluralize(case.gate.attempts, "attempt")
+        known = f"{case.gate.baseline.decided:,} in the baseline"
         quarantine = ", in quarantine" if case.gate.quarantine else ""
-        yield f"  {case.gate.key}: {case.gate.attempts} attempts, {known}{quarantine}"
+        yield f"  {case.gate.key}: {attempts}, {known}{quarantine}"
+    cases, attempts = pluralize(len(run.cases), "case"), pluralize(first, "attempt")
     yield (
-        f"{len(run.cases)} cases, {first} attempts in the first look, at most"
-        f" {run.limits.attempts} in {run.planned}. Each costs model calls."
+        f"{cases}, {attempts} in the first look, at most {run.limits.attempts} in {run.planned}."
+        " Each costs model calls."
     )
     if baseline.unread:
-        yield f"{baseline.unread} earlier batch runs could not be read for the baseline."
-
-
-def _report(line: str) -> None:
-    print(disarm(line), flush=True)
+        unread = pluralize(baseline.unread, "earlier batch run")
+        yield f"{unread} could not be read for the baseline."
 
 
 @contextmanager

@@ -210,7 +210,8 @@ def _compute_expected_attempts(steps: _Steps, rate: float) -> float:
             for more, probability in ((1, rate), (0, 1 - rate)):
                 counts = Counts(passed + more, attempts)
                 if probability and _judge_evidence(steps, counts) == "continue":
-                    later[counts.passed] = later.get(counts.passed, 0.0) + chance * probability
+                    so_far = later.get(counts.passed, 0.0)
+                    later[counts.passed] = so_far + chance * probability
         going_on = later
     return expected
 
@@ -242,5 +243,6 @@ def _approximate_attempts(
     different = find_normal_quantile(WANTED_POWER) * math.sqrt(spread)
     attempts = ((alike + different) / difference) ** 2
     if correct:
-        attempts *= (1 + math.sqrt(1 + 4 / (attempts * difference))) ** 2 / 4
+        root = math.sqrt(1 + 4 / (attempts * difference))
+        attempts *= (1 + root) ** 2 / 4
     return math.ceil(attempts)

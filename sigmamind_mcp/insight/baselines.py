@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from sigmamind_mcp.insight.batch_sides import CaseSide, Side, pool_case_sides
+from sigmamind_mcp.insight.batch_sides import CaseSide, Side, list_case_names, pool_case_sides
 from sigmamind_mcp.insight.case_definitions import (
     find_differences,
     has_definition,
@@ -59,7 +59,7 @@ class PooledCandidate(NamedTuple):
 
 def pool_candidates(candidates: Sequence[Side], looks: int) -> dict[str, PooledCandidate]:
     """Pool each test case over the candidate's batch runs, oldest first."""
-    names = dict.fromkeys(name for side in candidates for name in side.cases)
+    names = list_case_names(candidates)
     return {name: _pool_candidate(name, candidates, looks) for name in names}
 
 
@@ -68,17 +68,23 @@ def _pool_candidate(name: str, candidates: Sequence[Side], looks: int) -> Pooled
     shown = [side.cases[name] for side in candidates if name in side.cases]
     defined = [side for side in shown if has_definition(side.case)]
     newest = (defined or shown)[-1]
-    alike = [side for side in shown if _is_same_test(side, newest)]
-    others = [side for side in shown if not _is_same_test(side, newest)]
+    alike = []
+    others = []
+    for side in shown:
+        if _is_same_test(side, newest):
+            alike.append(side)
+        else:
+            others.append(side)
     pooled = pool_case_sides(alike)
     if looks == 1:
         return PooledCandidate(pooled, pooled, (pooled.counts,), others)
     none = CaseSide(newest.case, Counts(0, 0))
     by_look = []
-    for side in candidates:
-        own = side.cases.get(name, none)
+    for candidate in candidates:
+        own = candidate.cases.get(name, none)
         by_look.append(own if _is_same_test(own, newest) else none)
-    return PooledCandidate(pooled, by_look[0], tuple(side.counts for side in by_look), others)
+    counts = tuple(side.counts for side in by_look)
+    return PooledCandidate(pooled, by_look[0], counts, others)
 
 
 def _is_same_test(side: CaseSide, other: CaseSide) -> bool:
@@ -166,9 +172,12 @@ class BaselineFinder:
             if self.is_complete:
                 return CasePair(candidate, change="new")
             return CasePair(candidate, obstacle="not seen on both sides")
-        alike = [entry for entry in known if _is_same_test(entry[1], candidate.side)]
+        alike = []
+        for base_run, base_side in known:
+            if _is_same_test(base_side, candidate.side):
+                alike.append((base_run, base_side))
         if not alike:
-            newest = known[-1][1]
+            _, newest = known[-1]
             differs = find_differences(newest.case, candidate.side.case)
             return CasePair(candidate, newest, differs, change="definition changed")
         pooled = self._pool(known, alike)
@@ -190,10 +199,10 @@ class BaselineFinder:
         if self.takes_all:
             return [side for _, side in alike]
         by_id = {base.batch_id: side for base, side in alike}
-        runs = [
-            KnownRun(base.batch_id, base.created, side.counts, base.batch_id in by_id)
-            for base, side in known
-        ]
+        runs = []
+        for base, side in known:
+            is_same = base.batch_id in by_id
+            runs.append(KnownRun(base.batch_id, base.created, side.counts, is_same))
         baseline = pool_known_runs(runs, before=self.before)
         for run, reason in baseline.left_out:
             self._leave_out([run.batch_id], reason)

@@ -1,17 +1,18 @@
 """Count a batch run by test case: the definition of each case there, and its verdicts."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.case_definitions import find_definition
+from sigmamind_mcp.insight.case_definitions import find_definition, index_cases
 from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts
-from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.insight.statistics import Counts, add_counts
 
 DefinitionSource = Literal["test runs", "batch run"]
 
@@ -79,7 +80,7 @@ def build_side_from_runs(
     if nothing_assigned or not all(map(_get_case_name, assigned)):
         return Side({}, overall, "batch run", undecided, batch_id=batch_id, created=created)
 
-    cases = _index_by_id(batch_run)
+    cases = index_cases(batch_run.test_cases)
     runs_by_case: dict[str, list[TestRun]] = {name: [] for name in cases}
     for run in assigned:
         name = _get_case_name(run)
@@ -108,7 +109,7 @@ def build_side_from_counters(batch_run: BatchRun) -> Side:
         undecided = max(0, undecided - overall.decided)
     cases: dict[str, CaseSide] = {}
     if len(batch_run.test_cases) == 1 and not _hides_cases(batch_run):
-        for name, case in _index_by_id(batch_run).items():
+        for name, case in index_cases(batch_run.test_cases).items():
             cases[name] = CaseSide(case, overall, undecided, (batch_id,))
     return Side(
         cases,
@@ -120,6 +121,11 @@ def build_side_from_counters(batch_run: BatchRun) -> Side:
     )
 
 
+def list_case_names(sides: Iterable[Side]) -> list[str]:
+    """Return the names of the cases of all sides, each once, in order."""
+    return list(dict.fromkeys(chain.from_iterable(side.cases for side in sides)))
+
+
 def pool_case_sides(sides: Sequence[CaseSide]) -> CaseSide:
     """Add up the batch runs of one test case, oldest first; the newest defines the case."""
     examples: dict[Verdict, RunPlace] = {}
@@ -127,7 +133,7 @@ def pool_case_sides(sides: Sequence[CaseSide]) -> CaseSide:
         examples |= side.examples
     return CaseSide(
         sides[-1].case,
-        Counts(sum(s.counts.passed for s in sides), sum(s.counts.decided for s in sides)),
+        add_counts(side.counts for side in sides),
         sum(side.undecided for side in sides),
         tuple(chain.from_iterable(side.batch_ids for side in sides)),
         examples,
@@ -137,10 +143,11 @@ def pool_case_sides(sides: Sequence[CaseSide]) -> CaseSide:
 
 def order_by_date(sides: Sequence[Side]) -> list[Side]:
     """Sort by date, oldest first; leave the order as it is if a date is missing."""
-    dated = [(side.created, side) for side in sides if side.created]
-    if len(dated) < len(sides):
+    dates = [side.created for side in sides if side.created]
+    if len(dates) < len(sides):
         return list(sides)
-    return [side for _, side in sorted(dated, key=lambda entry: entry[0])]
+    dated = zip(dates, sides, strict=True)
+    return [side for _, side in sorted(dated, key=itemgetter(0))]
 
 
 def _count_case(case: TestCase, runs: Sequence[TestRun], batch_id: str) -> CaseSide:
@@ -159,10 +166,6 @@ def _count_case(case: TestCase, runs: Sequence[TestRun], batch_id: str) -> CaseS
     return CaseSide(case, counts, undecided, (batch_id,), examples, tuple(decided))
 
 
-def _index_by_id(batch_run: BatchRun) -> dict[str, TestCase]:
-    return {case.test_case_id: case for case in batch_run.test_cases if case.test_case_id}
-
-
 def _get_case_name(run: TestRun) -> str:
     """Return the id of the run's test case, else its label; "" if it has neither."""
     case = run.test_case or TestCase()
@@ -173,7 +176,7 @@ def _hides_case(run: TestRun) -> bool:
     """Whether the run's test case cannot be told because its field is unreadable."""
     if _get_case_name(run):
         return False
-    return any(name.split(".")[0] == "testCase" for name in run.unreadable_fields())
+    return run.has_unreadable("testCase")
 
 
 def _hides_cases(batch_run: BatchRun) -> bool:

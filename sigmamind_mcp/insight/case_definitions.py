@@ -59,7 +59,12 @@ def find_differences(base: TestCase, candidate: TestCase) -> tuple[str, ...]:
         "label": (base.label, candidate.label),
         "attempt": (base.attempt, candidate.attempt),
     }
-    return tuple(name for name, (before, after) in fields.items() if _differ(before, after))
+    differences = []
+    for name, (before, after) in fields.items():
+        is_known = before is not None and after is not None
+        if is_known and before != after:
+            differences.append(name)
+    return tuple(differences)
 
 
 def list_defining(fields: Iterable[str]) -> list[str]:
@@ -92,19 +97,26 @@ def find_edits(base: TestCase, candidate: TestCase) -> list[DefinitionEdit]:
 
 def find_definition(runs: Iterable[TestRun]) -> TestCase | None:
     """Return the first test case that a run shows with prompt and criteria, whole if possible."""
-    defined = [run.test_case for run in runs if run.test_case and has_definition(run.test_case)]
-    whole = (case for case in defined if not case.unreadable_fields())
-    return next(whole, defined[0] if defined else None)
+    first: TestCase | None = None
+    for run in runs:
+        case = run.test_case
+        if case is None or not has_definition(case):
+            continue
+        if not case.unreadable_fields():
+            return case
+        if first is None:
+            first = case
+    return first
+
+
+def index_cases(cases: Iterable[TestCase]) -> dict[str, TestCase]:
+    """Return the test cases by id, without those that have none."""
+    return {case.test_case_id: case for case in cases if case.test_case_id}
 
 
 def has_definition(case: TestCase) -> bool:
     """Whether the case shows its prompt and criteria."""
     return case.user_prompt is not None and case.success_criteria is not None
-
-
-def _differ(before: object, after: object) -> bool:
-    is_known = before is not None and after is not None
-    return is_known and before != after
 
 
 def _get_model(case: TestCase) -> str | None:
@@ -116,13 +128,12 @@ def _get_mock_data(case: TestCase) -> list[tuple[str, str]] | None:
     """Return the mock data in a fixed order; None if the API does not show all of it."""
     if not is_shown(case, "mockData"):
         return None
-    return sorted(map(_show_mock, case.mock_data))
+    return _list_mocks(case.mock_data)
 
 
 def is_shown(case: TestCase, field: str) -> bool:
     """Whether the API's object has this field, and all of it could be read."""
-    unreadable = {name.split(".")[0] for name in case.unreadable_fields()}
-    return field in case.raw and field not in unreadable
+    return field in case.raw and not case.has_unreadable(field)
 
 
 # Mock data, by variable.
@@ -133,7 +144,7 @@ def _find_mock_edits(base: TestCase, candidate: TestCase) -> list[DefinitionEdit
     edits: list[DefinitionEdit] = []
     for name in dict.fromkeys([*before, *after]):
         old, new = before.get(name, []), after.get(name, [])
-        if sorted(map(_show_mock, old)) == sorted(map(_show_mock, new)):
+        if _list_mocks(old) == _list_mocks(new):
             continue
         old_value, new_value = _join_values(old), _join_values(new)
         if old_value is None or new_value is None:
@@ -147,17 +158,21 @@ def _group_mock_values(case: TestCase) -> dict[str, list[MockVariable]]:
     """Return the mock data by the name as readers see it."""
     groups: dict[str, list[MockVariable]] = {}
     for mock in case.mock_data:
-        groups.setdefault(_write_as_seen(mock.variable_name), []).append(mock)
+        name = _write_as_seen(mock.variable_name)
+        groups.setdefault(name, []).append(mock)
     return groups
 
 
 def _join_values(mocks: Sequence[MockVariable]) -> str | None:
+    if not mocks:
+        return None
     # A repeated name: no document says which value is used, so each value is shown.
-    return " | ".join(mock.value for mock in mocks) if mocks else None
+    return " | ".join(mock.value for mock in mocks)
 
 
-def _show_mock(mock: MockVariable) -> tuple[str, str]:
-    return mock.variable_name, mock.value
+def _list_mocks(mocks: Iterable[MockVariable]) -> list[tuple[str, str]]:
+    """Return names and values in a fixed order."""
+    return sorted((mock.variable_name, mock.value) for mock in mocks)
 
 
 def _write_as_seen(text: str) -> str:
@@ -187,43 +202,46 @@ class _Words(NamedTuple):
         """Return the text from one word to before another, with the spaces between them."""
         first = max(0, first)
         spans = self.spans[first:end]
-        return self.text[spans[0][0] : spans[-1][1]] if spans else ""
+        if not spans:
+            return ""
+        start, _ = spans[0]
+        _, stop = spans[-1]
+        return self.text[start:stop]
 
 
 def _find_text_edits(
     field: str, before: str | None, after: str | None, *, variable: str | None = None
 ) -> list[DefinitionEdit]:
     """Return the places where two texts differ, with a few words around each."""
-    old, new = _locate_words(before or ""), _locate_words(after or "")
+    old = _locate_words(before or "")
+    new = _locate_words(after or "")
     places = _find_places(old.list_all(), new.list_all())
     if not places:
         return [DefinitionEdit(field, None, None, variable=variable, is_visible=False)]
     if max(len(old.text), len(new.text)) <= SHORT_TEXT:
         return [DefinitionEdit(field, before, after, variable=variable)]
-    return [
-        DefinitionEdit(
-            field,
-            *_cut_to_difference(
-                old.cut_out(place.old_start, place.old_end),
-                new.cut_out(place.new_start, place.new_end),
-            ),
-            new.cut_out(place.new_start - CONTEXT_WORDS, place.new_start),
-            new.cut_out(place.new_end, place.new_end + CONTEXT_WORDS),
-            variable,
-        )
-        for place in places
-    ]
+    edits = []
+    for place in places:
+        removed = old.cut_out(place.old_start, place.old_end)
+        added = new.cut_out(place.new_start, place.new_end)
+        removed, added = _cut_to_difference(removed, added)
+        left = new.cut_out(place.new_start - CONTEXT_WORDS, place.new_start)
+        right = new.cut_out(place.new_end, place.new_end + CONTEXT_WORDS)
+        edits.append(DefinitionEdit(field, removed, added, left, right, variable))
+    return edits
 
 
 def _locate_words(text: str) -> _Words:
     text = _write_as_seen(text)
     spans: list[tuple[int, int]] = []
     for word in _SPACED.finditer(text):
-        if word.end() - word.start() <= _LONGEST_WORD:
-            spans.append(word.span())
-        else:
-            # JSON without spaces, for example.
-            spans += [part.span() for part in _PARTS.finditer(text, *word.span())]
+        start, end = word.span()
+        if end - start <= _LONGEST_WORD:
+            spans.append((start, end))
+            continue
+        # JSON without spaces, for example.
+        for part in _PARTS.finditer(text, start, end):
+            spans.append(part.span())
     return _Words(text, spans)
 
 
@@ -247,7 +265,8 @@ class _Place(NamedTuple):
 def _find_places(old: Sequence[str], new: Sequence[str]) -> list[_Place]:
     """Return the places that differ, in their order; close ones are one."""
     places: list[_Place] = []
-    for place in _match_words(old, new, _Place(0, len(old), 0, len(new)), MAX_SPLITS):
+    whole = _Place(0, len(old), 0, len(new))
+    for place in _match_words(old, new, whole, MAX_SPLITS):
         if places and place.old_start - places[-1].old_end <= MAX_GAP:
             last = places.pop()
             place = place._replace(old_start=last.old_start, new_start=last.new_start)
@@ -262,28 +281,40 @@ def _match_words(
 
     Where there are too many, the place is split at words that it has once. The time is linear.
     """
-    start = _count_equal(old[whole.old_start : whole.old_end], new[whole.new_start : whole.new_end])
-    old_part = old[whole.old_start + start : whole.old_end]
-    new_part = new[whole.new_start + start : whole.new_end]
-    same_end = _count_equal(old_part[::-1], new_part[::-1])
-    old_part = old_part[: len(old_part) - same_end]
-    new_part = new_part[: len(new_part) - same_end]
-    place = _Place(
-        whole.old_start + start,
-        whole.old_end - same_end,
-        whole.new_start + start,
-        whole.new_end - same_end,
-    )
-    if not (old_part and new_part):
-        return [place] if old_part or new_part else []
-    edits = _find_few_edits(old_part, new_part)
-    if edits is not None:
-        return [edit.move(place.old_start, place.new_start) for edit in edits]
+    place = _trim_equal_ends(old, new, whole)
+    old_part = old[place.old_start : place.old_end]
+    new_part = new[place.new_start : place.new_end]
+    if not old_part and not new_part:
+        return []
+    if not old_part or not new_part:
+        return [place]
+    few_edits = _find_few_edits(old_part, new_part)
+    if few_edits is not None:
+        return [edit.move(place.old_start, place.new_start) for edit in few_edits]
     gaps = _split_at_anchors(old_part, new_part) if splits else []
     if len(gaps) < 2:
         return [place]
-    moved = [gap.move(place.old_start, place.new_start) for gap in gaps]
-    return [edit for gap in moved for edit in _match_words(old, new, gap, splits - 1)]
+    edits = []
+    for gap in gaps:
+        moved = gap.move(place.old_start, place.new_start)
+        edits += _match_words(old, new, moved, splits - 1)
+    return edits
+
+
+def _trim_equal_ends(old: Sequence[str], new: Sequence[str], whole: _Place) -> _Place:
+    """Return the place without the words that are equal at its start and at its end."""
+    old_part = old[whole.old_start : whole.old_end]
+    new_part = new[whole.new_start : whole.new_end]
+    start = _count_equal(old_part, new_part)
+    old_rest = old_part[start:]
+    new_rest = new_part[start:]
+    end = _count_equal(old_rest[::-1], new_rest[::-1])
+    return _Place(
+        whole.old_start + start,
+        whole.old_end - end,
+        whole.new_start + start,
+        whole.new_end - end,
+    )
 
 
 def _find_few_edits(old: Sequence[str], new: Sequence[str]) -> list[_Place] | None:
@@ -298,12 +329,16 @@ def _find_few_edits(old: Sequence[str], new: Sequence[str]) -> list[_Place] | No
     for count in range(most + 1):
         trace.append(dict(reached))
         for diagonal in range(-count, count + 1, 2):
-            at = reached[_step_back(reached, diagonal, count)]
-            at += not _is_addition(reached, diagonal, count)
+            previous = _step_back(reached, diagonal, count)
+            at = reached[previous]
+            if previous < diagonal:  # the edit removes a word
+                at += 1
             while _is_equal_at(old, new, at, at - diagonal):
                 at += 1
             reached[diagonal] = at
-            if at >= len(old) and at - diagonal >= len(new):
+            is_old_done = at >= len(old)
+            is_new_done = at - diagonal >= len(new)
+            if is_old_done and is_new_done:
                 return _trace_edits(trace, len(old), len(new))
     return None
 
@@ -312,15 +347,16 @@ def _is_equal_at(old: Sequence[str], new: Sequence[str], at: int, new_at: int) -
     return at < len(old) and new_at < len(new) and old[at] == new[new_at]
 
 
-def _is_addition(reached: dict[int, int], diagonal: int, count: int) -> bool:
-    """Return whether the last edit to this diagonal adds a word; else it removes one."""
-    if diagonal in (-count, count):
-        return diagonal == -count
-    return reached[diagonal - 1] < reached[diagonal + 1]
-
-
 def _step_back(reached: dict[int, int], diagonal: int, count: int) -> int:
-    return diagonal + 1 if _is_addition(reached, diagonal, count) else diagonal - 1
+    """Return the diagonal before the last edit: the next one if it added a word."""
+    added_from = diagonal + 1
+    removed_from = diagonal - 1
+    if diagonal == -count:
+        return added_from
+    if diagonal == count:
+        return removed_from
+    is_addition = reached[removed_from] < reached[added_from]
+    return added_from if is_addition else removed_from
 
 
 def _trace_edits(trace: Sequence[dict[int, int]], old_end: int, new_end: int) -> list[_Place]:
@@ -331,8 +367,10 @@ def _trace_edits(trace: Sequence[dict[int, int]], old_end: int, new_end: int) ->
         previous = _step_back(trace[count], diagonal, count)
         at = trace[count][previous]
         new_at = at - previous
-        is_addition = previous > diagonal
-        edits.append(_Place(at, at + (not is_addition), new_at, new_at + is_addition))
+        if previous > diagonal:  # the edit adds a word
+            edits.append(_Place(at, at, new_at, new_at + 1))
+        else:
+            edits.append(_Place(at, at + 1, new_at, new_at))
         diagonal = previous
     return edits[::-1]
 
@@ -340,16 +378,18 @@ def _trace_edits(trace: Sequence[dict[int, int]], old_end: int, new_end: int) ->
 def _split_at_anchors(old: Sequence[str], new: Sequence[str]) -> list[_Place]:
     """Return what lies between words that both texts have once, in the same order."""
     new_places = _locate_single_words(new)
-    shared = [
-        (place, new_places[word])
-        for word, place in _locate_single_words(old).items()
-        if word in new_places
-    ]
+    shared = []
+    for word, place in _locate_single_words(old).items():
+        if word in new_places:
+            shared.append((place, new_places[word]))
+    anchors = _keep_longest_rise(shared)
+    end = (len(old), len(new))
     gaps: list[_Place] = []
-    start, new_start = 0, 0
-    for place, new_place in [*_keep_longest_rise(shared), (len(old), len(new))]:
+    start = new_start = 0
+    for place, new_place in [*anchors, end]:
         gaps.append(_Place(start, place, new_start, new_place))
-        start, new_start = place + 1, new_place + 1
+        start = place + 1
+        new_start = new_place + 1
     return gaps
 
 
@@ -392,7 +432,9 @@ def _cut_to_difference(before: str, after: str) -> tuple[str, str]:
     if max(len(before), len(after)) <= LONG_CHANGE:
         return before, after
     start = len(commonprefix([before, after]))
-    end = len(commonprefix([before[start:][::-1], after[start:][::-1]]))
+    before_reversed = before[start:][::-1]
+    after_reversed = after[start:][::-1]
+    end = len(commonprefix([before_reversed, after_reversed]))
     return _cut_ends(before, start, end), _cut_ends(after, start, end)
 
 

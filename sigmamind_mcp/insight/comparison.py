@@ -5,7 +5,7 @@ together get the exact Cochran-Mantel-Haenszel test, which a change in the mix o
 distort. A case whose definition changed says nothing about the agent, so it is not tested.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -48,6 +48,7 @@ from sigmamind_mcp.insight.statistics import (
     Counts,
     Interval,
     Stratum,
+    add_counts,
     compute_cmh_p,
     compute_wilson_interval,
     is_cmh_exact,
@@ -184,13 +185,20 @@ def compare_sides(
     tested_cases = pool_candidates(candidates, looks)
     known, unmatched = match_known_cases(bases, tested_cases)
     dates = [side.created for side in candidates if side.created]
-    finder = BaselineFinder(base, min(dates, default=None) if base.is_recent else None)
-    pairs = [finder.pair_case(case, known[name]) for name, case in tested_cases.items()]
-    changes = [_build_untested(pair) for pair in pairs if pair.obstacle or pair.change]
+    before = min(dates, default=None) if base.is_recent else None
+    finder = BaselineFinder(base, before)
+    changes = []
+    compared = []
+    for name, case in tested_cases.items():
+        pair = finder.pair_case(case, known[name])
+        if pair.obstacle or pair.change:
+            changes.append(_build_untested(pair))
+        else:
+            compared.append(pair)
     if not base.is_recent:
         is_complete = all(side.is_complete for side in candidates)
-        changes += [_build_removed(sides, is_complete) for sides in unmatched.values()]
-    compared = [pair for pair in pairs if not (pair.obstacle or pair.change)]
+        for sides in unmatched.values():
+            changes.append(_build_removed(sides, is_complete))
     return _decide_pairs(base, candidates, compared, changes, finder, question, looks)
 
 
@@ -243,7 +251,7 @@ def _decide_pairs(
     smallest = [_find_smallest_p(pair) for pair in compared]
     base_undecided = sum(pair.base_side.undecided for pair in compared)
     if not base.is_recent:
-        base_undecided = sum(side.undecided for side in base.sides)
+        base_undecided = _count_undecided(base.sides)
     return Comparison(
         _plan_open(changes, decision, question),
         _compute_overall(compared),
@@ -255,7 +263,7 @@ def _decide_pairs(
         counted=decision.counted,
         could_call=bool(find_testable(smallest, decision.alpha)),
         left_out=[LeftOut(*place, cases) for place, cases in finder.left_out.items()],
-        undecided=(base_undecided, sum(side.undecided for side in candidates)),
+        undecided=(base_undecided, _count_undecided(candidates)),
         definitions_unknown=sum(not pair.is_defined for pair in compared),
     )
 
@@ -272,19 +280,18 @@ def _build_changes(
     proof = decision.alpha * PROOF_SHARE / max(1, decision.counted)
     changes = []
     for place, (pair, case) in enumerate(zip(compared, decision.cases, strict=True)):
-        changes.append(
-            CaseChange(
-                case.change,
-                case.level,
-                pair.base,
-                pair.candidate.side,
-                pair.differs,
-                case.p,
-                case.called_at,
-                "too few attempts" if place in left_out else None,
-                smallest_drop=_find_drop(pair, case, question, proof),
-            )
+        change = CaseChange(
+            case.change,
+            case.level,
+            pair.base,
+            pair.candidate.side,
+            pair.differs,
+            case.p,
+            case.called_at,
+            "too few attempts" if place in left_out else None,
+            smallest_drop=_find_drop(pair, case, question, proof),
         )
+        changes.append(change)
     return changes
 
 
@@ -300,7 +307,8 @@ def _find_drop(
 
 def _rank_change(change: CaseChange) -> tuple[int, bool, float]:
     place = _ORDER.index((change.change, change.level))
-    return place, change.obstacle is None, 2.0 if change.p is None else change.p
+    p = 2.0 if change.p is None else change.p
+    return place, change.obstacle is None, p
 
 
 def _plan_open(
@@ -326,12 +334,10 @@ def _compare_totals(
     bases: Sequence[Side], candidates: Sequence[Side], question: Question
 ) -> Comparison:
     # Totals cannot tell a change of the agent from a change in the mix of cases.
-    totals = []
-    for sides in (bases, candidates):
-        counts = Counts(sum(s.overall.passed for s in sides), sum(s.overall.decided for s in sides))
-        undecided = sum(side.undecided for side in sides)
-        totals.append((counts, undecided))
-    (base, base_undecided), (candidate, candidate_undecided) = totals
+    base = add_counts(side.overall for side in bases)
+    base_undecided = _count_undecided(bases)
+    candidate = add_counts(side.overall for side in candidates)
+    candidate_undecided = _count_undecided(candidates)
     strata = [(base, candidate)] if base.decided and candidate.decided else []
     overall = Overall(
         Total(base, compute_wilson_interval(base), base_undecided),
@@ -359,10 +365,13 @@ def _compare_totals(
 
 def _compute_overall(compared: Sequence[CasePair]) -> Overall:
     """Test all cases together at the first look: later looks repeat only some of them."""
-    pairs = [(pair.base_side, pair.candidate.first) for pair in compared]
-    strata = [(base.counts, candidate.counts) for base, candidate in pairs]
-    base = _total_sides([base for base, _ in pairs])
-    candidate = _total_sides([candidate for _, candidate in pairs])
+    bases = [pair.base_side for pair in compared]
+    candidates = [pair.candidate.first for pair in compared]
+    base = _total_sides(bases)
+    candidate = _total_sides(candidates)
+    strata = []
+    for base_side, candidate_side in zip(bases, candidates, strict=True):
+        strata.append((base_side.counts, candidate_side.counts))
     return Overall(
         base,
         candidate,
@@ -376,15 +385,20 @@ def _compute_overall(compared: Sequence[CasePair]) -> Overall:
 
 def _total_sides(sides: Sequence[CaseSide]) -> Total:
     cases = [side.counts for side in sides]
-    total = Counts(sum(c.passed for c in cases), sum(c.decided for c in cases))
-    undecided = sum(side.undecided for side in sides)
-    return Total(total, compute_suite_interval(cases), undecided)
+    return Total(add_counts(cases), compute_suite_interval(cases), _count_undecided(sides))
+
+
+def _count_undecided(sides: Iterable[CaseSide | Side]) -> int:
+    return sum(side.undecided for side in sides)
 
 
 def _is_other_mix(strata: Sequence[Stratum], base_total: Counts, candidate_total: Counts) -> bool:
     """Whether the share of attempts of any case differs between the sides."""
     for base, candidate in strata:
-        if candidate.decided * base_total.decided != base.decided * candidate_total.decided:
+        # Two shares, without the rounding of a division.
+        in_candidate = candidate.decided * base_total.decided
+        in_base = base.decided * candidate_total.decided
+        if in_candidate != in_base:
             return True
     return False
 

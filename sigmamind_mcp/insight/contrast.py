@@ -13,7 +13,7 @@ the test cases (Westfall and Young 1993, "Resampling-based multiple testing").
 
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import sqrt
 from typing import Generic, NamedTuple, TypeVar
@@ -77,6 +77,13 @@ class Contrast(NamedTuple, Generic[ItemT]):
     item_count: int
     is_tested: bool
 
+    def list_found(self) -> Iterator[tuple[Separation[ItemT], bool]]:
+        """Yield all of both lists, each with whether it is proven."""
+        for separation in self.separating:
+            yield separation, True
+        for separation in self.too_few:
+            yield separation, False
+
 
 class _Stratum(NamedTuple):
     """The attempts of one test case, as `size` bits from the bit `start` on."""
@@ -119,7 +126,8 @@ def contrast_items(
     strata = _list_strata(attempts)
     informative = sum(stratum.attempts for stratum in strata)
     failed = sum(stratum.failed for stratum in strata)
-    compared = SideCounts(failed.bit_count(), (informative & ~failed).bit_count())
+    passed = informative & ~failed
+    compared = SideCounts(failed.bit_count(), passed.bit_count())
     by_mask: dict[int, ItemT] = {}
     for item, mask in presence.items():
         inside = mask & informative
@@ -131,12 +139,13 @@ def contrast_items(
     contrast: Contrast[ItemT] = Contrast(
         [], [], compared, len(strata), len(scored), is_tested=is_tested
     )
-    for candidate in sorted(scored, key=lambda one: (-abs(one.score), rank(one.item))):
+    scored.sort(key=lambda one: (-abs(one.score), rank(one.item)))
+    for candidate in scored:
         p = _correct_p(candidate.score, largest)
         is_proven = p <= LEVEL
         if not is_proven and len(contrast.too_few) >= MAX_TOO_FEW:
             break
-        separates_all = candidate.mask in (failed, informative & ~failed)
+        separates_all = candidate.mask in (failed, passed)
         if p > MAX_P_TOO_FEW and not separates_all:
             continue
         separation = _describe(candidate, strata, failed, p)
@@ -155,10 +164,13 @@ def _list_strata(attempts: Sequence[Attempt]) -> list[_Stratum]:
     strata = []
     start = 0
     for _, members in groupby(attempts, key=lambda attempt: attempt.case_id):
-        verdicts = [attempt.has_failed for attempt in members]
-        size, failed = len(verdicts), sum(1 << n for n, bad in enumerate(verdicts) if bad)
-        if any(verdicts) and not all(verdicts):
-            strata.append(_Stratum(((1 << size) - 1) << start, failed << start, start, size))
+        size = failed = 0
+        for attempt in members:
+            failed |= attempt.has_failed << size
+            size += 1
+        attempts_of_case = (1 << size) - 1
+        if failed not in (0, attempts_of_case):
+            strata.append(_Stratum(attempts_of_case << start, failed << start, start, size))
         start += size
     return strata
 
@@ -171,10 +183,7 @@ def _score_items(
 ) -> list[_Scored[ItemT]]:
     """Score the items that enough attempts have and lack; the others can never separate."""
     scored = []
-    sizes = [
-        (stratum.attempts, stratum.attempts.bit_count(), stratum.failed.bit_count())
-        for stratum in strata
-    ]
+    sizes = [(stratum.attempts, stratum.size, stratum.failed.bit_count()) for stratum in strata]
     for mask, item in by_mask.items():
         expected = variance = 0.0
         fewest = most = 0
@@ -225,12 +234,15 @@ def _permute(
 def _draw_failures(stratum: _Stratum, generator: random.Random) -> int:
     """Draw as many attempts as have failed, as bits."""
     failures = stratum.failed.bit_count()
+    passes = stratum.size - failures
     # The smaller part is drawn; the other one is the rest.
-    drawn = sum(
-        1 << number
-        for number in generator.sample(range(stratum.size), min(failures, stratum.size - failures))
-    )
-    return drawn if 2 * failures <= stratum.size else drawn ^ ((1 << stratum.size) - 1)
+    drawn = 0
+    for number in generator.sample(range(stratum.size), min(failures, passes)):
+        drawn |= 1 << number
+    if failures <= passes:
+        return drawn
+    all_attempts = (1 << stratum.size) - 1
+    return drawn ^ all_attempts
 
 
 def _correct_p(score: float, largest: Sequence[float]) -> float:
@@ -260,11 +272,12 @@ def _compute_ratio(mask: int, strata: Sequence[_Stratum]) -> float:
     """
     above = below = 0.0
     for stratum in strata:
-        size, failures = stratum.attempts.bit_count(), stratum.failed.bit_count()
+        failures = stratum.failed.bit_count()
+        passes = stratum.size - failures
         in_failed = (mask & stratum.failed).bit_count()
         in_passed = (mask & stratum.attempts).bit_count() - in_failed
-        above += in_failed * (size - failures) / size
-        below += in_passed * failures / size
+        above += in_failed * passes / stratum.size
+        below += in_passed * failures / stratum.size
     return above / below if below else float("inf")
 
 

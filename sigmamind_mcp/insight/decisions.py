@@ -11,7 +11,6 @@ alpha.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.insight.error_rates import (
@@ -25,7 +24,7 @@ from sigmamind_mcp.insight.exact_tests import (
     compute_worse_p,
     find_smallest_worse_p,
 )
-from sigmamind_mcp.insight.statistics import ALPHA, Counts, adjust_p_values
+from sigmamind_mcp.insight.statistics import ALPHA, Counts, add_counts, adjust_p_values
 
 OPEN_BELOW = 0.3
 """A case that is not called is open if its one-sided p value is below this."""
@@ -55,7 +54,7 @@ class CaseEvidence:
 
     def pool_candidate(self, look: int) -> Counts:
         """Return the candidate's counts of all looks up to this one, counted from 1."""
-        return list(accumulate(self.looks[:look], Counts.plus))[-1]
+        return add_counts(self.looks[:look])
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,12 @@ def decide_cases(
     alpha = split_alpha(ALPHA, question, looks=looks, look=look)
     tested = _list_tested(cases, look, alpha, looks)
     decisions = []
+    left_out = []
     for place, case in enumerate(cases):
         own_calls = {direction: calls[direction].get(place) for direction in directions}
         decisions.append(_decide_case(case, look, own_calls))
-    left_out = [place for place in range(len(cases)) if place not in tested]
+        if place not in tested:
+            left_out.append(place)
     return SuiteDecision(decisions, look, alpha, len(tested), left_out)
 
 
@@ -145,12 +146,12 @@ def _call_cases(
         families = adjust_p_values(p_values)
         discoveries = adjust_by_discovery(p_values)
         for place, family, discovery in zip(tested, families, discoveries, strict=True):
+            previous = calls.get(place)
             if family <= alpha * PROOF_SHARE:
-                previous = calls.get(place)
-                is_proven = previous and previous.level == "proven"
-                calls[place] = previous if previous and is_proven else _Call("proven", number)
-            elif discovery <= alpha:
-                calls.setdefault(place, _Call("suspect", number))
+                if previous is None or previous.level != "proven":
+                    calls[place] = _Call("proven", number)
+            elif discovery <= alpha and previous is None:
+                calls[place] = _Call("suspect", number)
     return calls
 
 
@@ -161,8 +162,9 @@ def _list_tested(cases: Sequence[CaseEvidence], look: int, alpha: float, looks: 
     for place, case in enumerate(cases):
         candidate = case.pool_candidate(look)
         if case.base.decided and candidate.decided:
+            p = find_smallest_worse_p(case.base.decided, candidate.decided)
             places.append(place)
-            smallest.append(find_smallest_worse_p(case.base.decided, candidate.decided))
+            smallest.append(p)
     # With several looks, the results of earlier looks decide how often a case is run. Leaving out
     # by number would then leave out by result, so every case counts.
     if looks > 1:

@@ -6,7 +6,7 @@ from the stored ones or from those of the previous batch run.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Literal, NamedTuple
 
@@ -42,7 +42,10 @@ def find_variable_problems(
             # Without any variable, the agent may get the mock data in a way that we do not know.
             if finding.field == "mockData" and uses_variables:
                 by_reason[finding.reason].append(case.test_case_id or "")
-    return [DefinitionProblem("variables", reason, tuple(ids)) for reason, ids in by_reason.items()]
+    problems = []
+    for reason, ids in by_reason.items():
+        problems.append(DefinitionProblem("variables", reason, tuple(ids)))
+    return problems
 
 
 def find_edited_cases(
@@ -59,12 +62,8 @@ def find_edited_cases(
         for edit in find_edits(before[case_id], after[case_id]):
             if edit.field in DEFINING_FIELDS:
                 by_edit[edit].append(case_id)
-    return [
-        DefinitionProblem(kind, f"{edit.field} {kind}", tuple(ids), edit)
-        for edit, ids in by_edit.items()
-    ]
-
-
-def index_cases(cases: Iterable[TestCase]) -> dict[str, TestCase]:
-    """Return the test cases by id, those without an id left out."""
-    return {case.test_case_id: case for case in cases if case.test_case_id}
+    problems = []
+    for edit, ids in by_edit.items():
+        reason = f"{edit.field} {kind}"
+        problems.append(DefinitionProblem(kind, reason, tuple(ids), edit))
+    return problems

@@ -72,7 +72,8 @@ def count_verdicts(runs: Iterable[TestRun]) -> Counts:
 
 def find_last_end(runs: Iterable[TestRun]) -> datetime | None:
     """Return when the newest of the runs ended; None if none has."""
-    return max(filter(None, (run.completed_date for run in runs)), default=None)
+    ends = [run.completed_date for run in runs if run.completed_date]
+    return max(ends, default=None)
 
 
 def summarize_cases(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[CaseResult]:
@@ -83,8 +84,9 @@ def summarize_cases(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[
     known: dict[str, TestCase] = {}
     expected: dict[str, int] = {}
     for case in cases:
-        known[case.test_case_id or ""] = case
-        expected[case.test_case_id or ""] = case.attempt or 1
+        case_id = case.test_case_id or ""
+        known[case_id] = case
+        expected[case_id] = case.attempt or 1
     # A run without a test case could be a missing attempt of any case.
     if not all(map(get_case_id, runs)):
         expected = {}
@@ -97,7 +99,8 @@ def summarize_cases(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[
 
     results = []
     for case_id, case in known.items():
-        results.append(_summarize_case(case, runs_by_case[case_id], expected.get(case_id, 0)))
+        most = expected.get(case_id, 0)
+        results.append(_summarize_case(case, runs_by_case[case_id], most))
     return sorted(results, key=_rank_case)
 
 
@@ -109,12 +112,19 @@ def round_robin(items: Iterable[ItemT], get_kind: Callable[[ItemT], Hashable]) -
     kinds: dict[Hashable, list[ItemT]] = defaultdict(list)
     for item in items:
         kinds[get_kind(item)].append(item)
-    return _interleave(kinds.values())
+    return interleave(kinds.values())
+
+
+def interleave(lists: Iterable[Sequence[ItemT]]) -> list[ItemT]:
+    """Return the first item of each list, then the second of each, and so on."""
+    rounds = chain.from_iterable(zip_longest(*lists))
+    return [item for item in rounds if item is not None]
 
 
 def get_case_id(run: TestRun) -> str:
     """Return the id of the run's test case; "" if the API does not give it."""
-    return (run.test_case and run.test_case.test_case_id) or ""
+    case = run.test_case
+    return (case and case.test_case_id) or ""
 
 
 def _summarize_case(case: TestCase, runs: Sequence[TestRun], expected: int) -> CaseResult:
@@ -126,9 +136,3 @@ def _summarize_case(case: TestCase, runs: Sequence[TestRun], expected: int) -> C
 def _rank_case(result: CaseResult) -> tuple[float, int, str]:
     rate = result.counts.rate if result.counts.decided else 2.0
     return rate, -result.counts.decided, result.case.test_case_id or ""
-
-
-def _interleave(lists: Iterable[Sequence[ItemT]]) -> list[ItemT]:
-    """Return the first item of each list, then the second of each, and so on."""
-    rounds = chain.from_iterable(zip_longest(*lists))
-    return [item for item in rounds if item is not None]

@@ -21,11 +21,13 @@ class Distribution(NamedTuple):
 
     def sum_from(self, outcome: int) -> float:
         """Return the probability of `outcome` or more."""
-        return math.fsum(self.probabilities[max(0, outcome - self.first) :])
+        start = max(0, outcome - self.first)
+        return math.fsum(self.probabilities[start:])
 
     def sum_to(self, outcome: int) -> float:
         """Return the probability of `outcome` or less."""
-        return math.fsum(self.probabilities[: max(0, outcome - self.first + 1)])
+        end = max(0, outcome - self.first + 1)
+        return math.fsum(self.probabilities[:end])
 
     def get(self, outcome: int) -> float:
         """Return the probability of one outcome; 0 if it is negligible."""
@@ -50,14 +52,21 @@ def list_hypergeometric(
     base_size: int, candidate_size: int, passed: int, *, negligible: float = NEGLIGIBLE
 ) -> Distribution:
     """Return the probabilities of the base's passes, given all passes, if both sides are alike."""
-    outcomes = range(max(0, passed - candidate_size), min(base_size, passed) + 1)
+    fewest = max(0, passed - candidate_size)
+    most = min(base_size, passed)
 
     def compute_ratio(k: int) -> float:
         more = (base_size - k) * (passed - k)
-        return more / ((k + 1) * (candidate_size - passed + k + 1))
+        fewer = (k + 1) * (candidate_size - passed + k + 1)
+        return more / fewer
 
     mode = (passed + 1) * (base_size + 1) // (base_size + candidate_size + 2)
-    return _walk_from_mode(compute_ratio, outcomes, mode, negligible)
+    return _walk_from_mode(compute_ratio, range(fewest, most + 1), mode, negligible)
+
+
+def list_coefficients(n: int) -> list[int]:
+    """Return the binomial coefficients of n."""
+    return [math.comb(n, k) for k in range(n + 1)]
 
 
 def convolve(left: Distribution, right: Distribution) -> Distribution:
@@ -67,8 +76,10 @@ def convolve(left: Distribution, right: Distribution) -> Distribution:
     margin = [0.0] * (width - 1)
     padded = [*margin, *left.probabilities, *margin]
     mirrored = right.probabilities[::-1]
-    starts = range(len(padded) - len(margin))
-    sums = [sum(map(mul, padded[start : start + width], mirrored)) for start in starts]
+    sums = []
+    for start in range(len(padded) - len(margin)):
+        window = padded[start : start + width]
+        sums.append(sum(map(mul, window, mirrored)))
     return _trim(Distribution(left.first + right.first, sums))
 
 
@@ -86,7 +97,8 @@ def find_t_quantile(probability: float, freedom: int) -> float:
     """Return the quantile of Student's t distribution, for a probability of at least 0.5."""
 
     def compute_below(t: float) -> float:
-        return 1 - compute_beta_below(freedom / 2, 0.5, freedom / (freedom + t * t)) / 2
+        beyond = compute_beta_below(freedom / 2, 0.5, freedom / (freedom + t * t))
+        return 1 - beyond / 2
 
     return _bisect(compute_below, probability, 0.0, 1_000.0)
 
@@ -107,19 +119,23 @@ def compute_beta_below(a: float, b: float, x: float) -> float:
         return 1 - compute_beta_below(b, a, 1 - x)
     logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     logarithm += a * math.log(x) + b * math.log1p(-x)
-    return math.exp(logarithm) * _evaluate_beta_fraction(a, b, x) / a
+    fraction = _evaluate_beta_fraction(a, b, x)
+    return math.exp(logarithm) * fraction / a
 
 
 def _evaluate_beta_fraction(a: float, b: float, x: float) -> float:
     """Evaluate the continued fraction by Lentz's method."""
-    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    c = 1.0
+    d = 1 / (1 - (a + b) * x / (a + 1))
     value = d
     for m in range(1, 100_000):
-        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        middle = a + 2 * m
+        even = m * (b - m) * x / ((middle - 1) * middle)
+        odd = -(a + m) * (a + b + m) * x / (middle * (middle + 1))
         step = 1.0
         for numerator in (even, odd):
-            c, d = 1 + numerator / c, 1 / (1 + numerator * d)
+            c = 1 + numerator / c
+            d = 1 / (1 + numerator * d)
             step *= c * d
         value *= step
         if abs(step - 1) < 1e-15:
@@ -146,7 +162,8 @@ def _walk_from_mode(
         lower.append(weight)
     weights = [*reversed(lower), *upper]
     total = math.fsum(weights)
-    return Distribution(mode - len(lower), [weight / total for weight in weights])
+    probabilities = [weight / total for weight in weights]
+    return Distribution(mode - len(lower), probabilities)
 
 
 def _trim(window: Distribution) -> Distribution:

@@ -101,18 +101,24 @@ def _normalize_quotes_and_spaces(text: str) -> str:
 
 
 def _split_into_clauses(text: str) -> list[str]:
-    clauses = [_LIST_MARKER.sub("", part, count=1).strip() for part in _CLAUSE_END.split(text)]
-    return list(filter(_LETTERS.search, clauses))
+    clauses = []
+    for part in _CLAUSE_END.split(text):
+        clause = _LIST_MARKER.sub("", part, count=1).strip()
+        if _LETTERS.search(clause):
+            clauses.append(clause)
+    return clauses
 
 
 def _quote_words(clause: str, match: re.Match[str]) -> str:
     """Return the matched part of a clause, up to the end of its last word."""
     rest = _REST_OF_WORD.match(clause, match.end())
-    return clause[match.start() : rest.end() if rest else match.end()].strip()
+    end = rest.end() if rest else match.end()
+    return clause[match.start() : end].strip()
 
 
 def _limit_quotes(quotes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(quote[:QUOTE_LENGTH] for quote in list(dict.fromkeys(quotes))[:QUOTES_SHOWN])
+    shown = list(dict.fromkeys(quotes))[:QUOTES_SHOWN]
+    return tuple(quote[:QUOTE_LENGTH] for quote in shown)
 
 
 # The prompt.
@@ -223,7 +229,9 @@ def _find_vague_words(clause: str) -> str | None:
     if hedge:
         return _quote_words(clause, hedge)
     manner = MANNER.search(clause)
-    return None if manner is None or SPEECH.search(clause) else _quote_words(clause, manner)
+    if manner is None or SPEECH.search(clause):
+        return None
+    return _quote_words(clause, manner)
 
 
 def _lint_copied_prompt(prompt: str, criteria: str) -> list[Finding]:

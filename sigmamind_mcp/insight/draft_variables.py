@@ -47,17 +47,24 @@ def _match_variables(
     used = {*needed, *list_variables(everything)}
     extractable = {found[1] for found in _VALUE_OR_OBJECT.finditer(tools)}
     names = dict.fromkeys(mock.variable_name for mock in mock_data)
-    mocked = list(filter(can_match, names))
     missing = [name for name in needed if name not in names]
-    unused = [name for name in mocked if name not in used]
+    unused = [name for name in filter(can_match, names) if name not in used]
     renamed = _find_renamed(unused, missing)
-    paired = set(renamed.values())
-    missing = [name for name in missing if name not in paired]
+    paired = renamed.values()
+    empty = []
+    extracted = []
+    for name in missing:
+        if name in paired:
+            continue
+        if name in extractable:
+            extracted.append(name)
+        else:
+            empty.append(name)
     return _VariableMatch(
         needed=needed,
         renamed=renamed,
-        empty=[name for name in missing if name not in extractable],
-        extracted=[name for name in missing if name in extractable],
+        empty=empty,
+        extracted=extracted,
         unused=[name for name in unused if name not in renamed],
     )
 

@@ -82,7 +82,9 @@ def _compare_case(
         return "same" if _has_same_setup(draft, case) else "variant"
     if prompt.measure_similarity(other_prompt) < NEAR_DUPLICATE:
         return None
-    return "near" if criteria.measure_similarity(other_criteria) >= NEAR_DUPLICATE else None
+    if criteria.measure_similarity(other_criteria) < NEAR_DUPLICATE:
+        return None
+    return "near"
 
 
 def _has_same_setup(draft: TestCase, case: TestCase) -> bool:
@@ -97,7 +99,9 @@ def _read_mock_values(case: TestCase) -> dict[str, str]:
 
 def _lint_label(draft: TestCase, others: Sequence[TestCase]) -> list[Finding]:
     label = normalize_text(draft.label)
-    namesakes = [case for case in others if label and normalize_text(case.label) == label]
+    if not label:
+        return []
+    namesakes = [case for case in others if normalize_text(case.label) == label]
     if not namesakes:
         return []
     reason = f"The same label as {_quote_ids(namesakes)}: lists and reports look the same for both."

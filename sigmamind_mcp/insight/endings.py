@@ -75,9 +75,10 @@ def find_ending(conversation: Sequence[Turn], *, limit: int | None = None) -> En
     turns = [turn for turn in conversation if turn.content.strip()]
     if not turns:
         return "no transcript"
-    spoken = [turn for turn in turns if is_speech(turn)]
-    if any(_HAND_OVER.search(turn.content) for turn in turns[-LAST_TURNS:] if not is_user(turn)):
+    last_turns = turns[-LAST_TURNS:]
+    if any(_HAND_OVER.search(turn.content) for turn in last_turns if not is_user(turn)):
         return "handed over"
+    spoken = [turn for turn in turns if is_speech(turn)]
     if not spoken:
         return "agent spoke last"
     last = spoken[-1]
@@ -110,8 +111,10 @@ def find_go_aheads(conversation: Sequence[Turn], *, only_actions: bool = False) 
 
 
 def _says_yes(turn: Turn, asked: Turn, *, only_actions: bool) -> bool:
-    asks = _ASKS_TO_CONFIRM.search(asked.content) or (not only_actions and "?" in asked.content)
-    return bool(asks and _GO_AHEAD.search(turn.content))
+    asks_anything = not only_actions and "?" in asked.content
+    if not asks_anything and not _ASKS_TO_CONFIRM.search(asked.content):
+        return False
+    return _GO_AHEAD.search(turn.content) is not None
 
 
 def is_user(turn: Turn) -> bool:

@@ -23,7 +23,8 @@ MAX_LOOKS = max(LOOK_SHARES)
 def split_alpha(alpha: float, question: Question, *, looks: int, look: int) -> float:
     """Return the part of `alpha` for one direction at one look, counted from 1."""
     share = LOOK_SHARES[looks][look - 1]
-    return alpha * share / (2 if question == "both" else 1)
+    directions = 2 if question == "both" else 1
+    return alpha * share / directions
 
 
 def adjust_by_discovery(p_values: Sequence[float]) -> list[float]:

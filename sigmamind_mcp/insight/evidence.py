@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contrast_items
-from sigmamind_mcp.insight.diagnosis import Quote, get_case_id, round_robin
+from sigmamind_mcp.insight.diagnosis import Quote, get_case_id, interleave, round_robin
 from sigmamind_mcp.insight.endings import Ending, find_endings
 from sigmamind_mcp.insight.failure_groups import FailureGroup, RunTraits, group_failures
 from sigmamind_mcp.insight.judge_errors import is_judge_error
@@ -50,9 +50,11 @@ class SeparatingItem(NamedTuple):
     @property
     def words(self) -> str:
         """The item as the example says it."""
-        item, example = self.separation.item, self.example
-        turns = (example and example.run.conversation) or []
-        content = turns[example.turn - 1].content if example and example.turn else ""
+        item = self.separation.item
+        if self.example is None or self.example.turn is None:
+            return item.text
+        turns = self.example.run.conversation or []
+        content = turns[self.example.turn - 1].content
         return quote_item(content, item) or item.text
 
 
@@ -114,30 +116,40 @@ def collect_evidence(
     `has_time` tells whether less than a share of the time is used.
     """
     readings = _read_in_turn(runs, lambda: has_time(READING_SHARE))
-    decided = [one for one in readings if one.run.verdict != "undecided"]
-    decided.sort(key=lambda one: get_case_id(one.run))
+    decided = [reading for reading in readings if reading.run.verdict != "undecided"]
+    decided.sort(key=lambda reading: get_case_id(reading.run))
     contrast = _contrast_readings(decided, lambda: has_time(1.0))
     separating = _list_separating(contrast, decided)
-    speaking = [
-        one.separation.item for one in separating if one.is_proven and one.separation.is_in_failed
-    ]
-    traits = [
-        RunTraits(one.run, one.ending, [item for item in speaking if item in one.items], one.items)
-        for one in decided
-    ]
+    traits = _list_traits(decided, separating)
     groups = group_failures(traits)
+    decided_runs = [reading.run for reading in decided]
     return Evidence(
-        read=[one.run for one in readings],
+        read=[reading.run for reading in readings],
         is_cut=len(readings) < len(runs),
         contrast=contrast,
         separating=separating,
         endings=_count_endings(decided),
         groups=groups,
         worth_reading=_order_for_reading(groups, traits),
-        doubtful=[one.run for one in decided if is_judge_error(one.run.remarks or "")],
-        faults=_tally(readings, lambda one: one.faults),
-        hints=_tally(readings, lambda one: one.hints),
+        doubtful=[run for run in decided_runs if is_judge_error(run.remarks or "")],
+        faults=_tally(readings, lambda reading: reading.faults),
+        hints=_tally(readings, lambda reading: reading.hints),
     )
+
+
+def _list_traits(
+    decided: Sequence[_RunFindings], separating: Sequence[SeparatingItem]
+) -> list[RunTraits]:
+    """Return each decided run with those of its items that are proven to be in failed runs."""
+    speaking = []
+    for found in separating:
+        if found.is_proven and found.separation.is_in_failed:
+            speaking.append(found.separation.item)
+    traits = []
+    for reading in decided:
+        own = [item for item in speaking if item in reading.items]
+        traits.append(RunTraits(reading.run, reading.ending, own, reading.items))
+    return traits
 
 
 def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list[_RunFindings]:
@@ -145,8 +157,9 @@ def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list
     ordered = round_robin(runs, lambda run: (get_case_id(run), run.verdict))
     vocabulary = build_vocabulary(ordered)
     endings = find_endings([run.conversation or [] for run in ordered])
+    are_long = find_long_runs(ordered)
     readings = []
-    for run, ending, is_long in zip(ordered, endings, find_long_runs(ordered), strict=True):
+    for run, ending, is_long in zip(ordered, endings, are_long, strict=True):
         if not has_time():
             break
         said = AgentWords.read_run(run)
@@ -161,12 +174,12 @@ def _contrast_readings(
     decided: Sequence[_RunFindings], has_time: Callable[[], bool]
 ) -> Contrast[Item]:
     """Contrast the items of failed and passed runs, which come in the order of their cases."""
-    attempts = [
-        Attempt(get_case_id(one.run), has_failed=one.run.verdict == "failed") for one in decided
-    ]
+    attempts = []
     presence: dict[Item, int] = defaultdict(int)
-    for number, one in enumerate(decided):
-        for item in one.items:
+    for number, reading in enumerate(decided):
+        has_failed = reading.run.verdict == "failed"
+        attempts.append(Attempt(get_case_id(reading.run), has_failed=has_failed))
+        for item in reading.items:
             presence[item] |= 1 << number
     return contrast_items(
         attempts,
@@ -180,12 +193,11 @@ def _contrast_readings(
 def _list_separating(
     contrast: Contrast[Item], decided: Sequence[_RunFindings]
 ) -> list[SeparatingItem]:
-    proven = [(one, True) for one in contrast.separating]
-    found = [*proven, *((one, False) for one in contrast.too_few)]
-    return [
-        SeparatingItem(separation, is_proven, _find_example(separation, decided))
-        for separation, is_proven in found
-    ]
+    found = []
+    for separation, is_proven in contrast.list_found():
+        example = _find_example(separation, decided)
+        found.append(SeparatingItem(separation, is_proven, example))
+    return found
 
 
 def _find_example(
@@ -206,10 +218,13 @@ def _find_example(
 
 def _count_endings(decided: Sequence[_RunFindings]) -> list[tuple[Ending, int, int]]:
     """Count how often failed and passed runs ended in each way, the most common first."""
-    failed = Counter(one.ending for one in decided if one.run.verdict == "failed")
-    passed = Counter(one.ending for one in decided if one.run.verdict == "passed")
-    kinds = sorted({*failed, *passed}, key=lambda kind: (-failed[kind], -passed[kind], kind))
-    return [(kind, failed[kind], passed[kind]) for kind in kinds]
+    failed: Counter[Ending] = Counter()
+    passed: Counter[Ending] = Counter()
+    for reading in decided:
+        counted = failed if reading.run.verdict == "failed" else passed
+        counted[reading.ending] += 1
+    endings = [(ending, failed[ending], passed[ending]) for ending in failed | passed]
+    return sorted(endings, key=lambda entry: (-entry[1], -entry[2], entry[0]))
 
 
 def _order_for_reading(
@@ -217,9 +232,8 @@ def _order_for_reading(
 ) -> list[RunToRead]:
     """Order the failed runs for reading: the first of each group, then the second of each, …"""
     by_run = {id(one.run): one for one in traits}
-    members = [(number, run) for number, group in enumerate(groups) for run in group.runs]
     ordered: dict[int, RunToRead] = {}
-    for _, run in round_robin(members, lambda pair: pair[0]):
+    for run in interleave([group.runs for group in groups]):
         if any(turn.content.strip() for turn in run.conversation or []):
             one = by_run[id(run)]
             ordered.setdefault(id(run), RunToRead(run, one.ending, one.speaking))
@@ -230,12 +244,12 @@ def _tally(
     readings: Sequence[_RunFindings], get: Callable[[_RunFindings], Sequence[FoundT]]
 ) -> list[Tally[FoundT]]:
     """Count the runs with each kind; kinds more common in failed runs come first."""
-    places: dict[str, dict[str, list[TurnOfRun]]] = {}
+    tallies: dict[str, Tally[FoundT]] = {}
     for one in readings:
         for found in get(one):
-            by_verdict = places.setdefault(found.kind, defaultdict(list))
-            by_verdict[one.run.verdict].append(TurnOfRun(one.run, found.turn))
-    tallies: list[Tally[FoundT]] = [
-        Tally(kind, by["failed"], by["passed"], by["undecided"]) for kind, by in places.items()
-    ]
-    return sorted(tallies, key=lambda tally: (len(tally.passed) - len(tally.failed), tally.kind))
+            tally = tallies.setdefault(found.kind, Tally(found.kind, [], [], []))
+            runs = getattr(tally, one.run.verdict)
+            runs.append(TurnOfRun(one.run, found.turn))
+    return sorted(
+        tallies.values(), key=lambda tally: (len(tally.passed) - len(tally.failed), tally.kind)
+    )

@@ -17,6 +17,7 @@ from sigmamind_mcp.insight.distributions import (
     Distribution,
     compute_normal_tail,
     list_binomial,
+    list_coefficients,
     list_hypergeometric,
 )
 from sigmamind_mcp.insight.statistics import Counts
@@ -93,7 +94,8 @@ def compute_fisher_tail(base: Counts, candidate: Counts) -> float:
     if _count_most_outcomes(base, candidate) > MAX_OUTCOMES:
         return _approximate_tail(base, candidate)
     window = list_hypergeometric(base.decided, candidate.decided, passed)
-    return min(1.0, max(window.sum_from(base.passed), NEGLIGIBLE))
+    tail = window.sum_from(base.passed)
+    return min(1.0, max(tail, NEGLIGIBLE))
 
 
 @lru_cache(maxsize=4_096)
@@ -124,8 +126,10 @@ def find_rejection_region(
     limit = alpha
     while low < high:
         middle = (low + high) // 2
-        if _find_largest_size(base_decided, candidate_decided, candidates[middle]) <= alpha:
-            limit, low = candidates[middle], middle + 1
+        tail = candidates[middle]
+        if _find_largest_size(base_decided, candidate_decided, tail) <= alpha:
+            limit = tail
+            low = middle + 1
         else:
             high = middle
     limits = []
@@ -139,13 +143,15 @@ def find_rejection_region(
 @lru_cache(maxsize=32)  # 200 against 200 takes 350 kB
 def list_fisher_tails(base_decided: int, candidate_decided: int) -> tuple["array[float]", ...]:
     """Return, for each number of all passes, the one-sided Fisher p values, smallest first."""
-    base_ways = _list_coefficients(base_decided)
-    candidate_ways = _list_coefficients(candidate_decided)
+    base_ways = list_coefficients(base_decided)
+    candidate_ways = list_coefficients(candidate_decided)
+    attempts = base_decided + candidate_decided
     rows = []
-    for passed in range(base_decided + candidate_decided + 1):
-        least, most = max(0, passed - candidate_decided), min(base_decided, passed)
+    for passed in range(attempts + 1):
+        least = max(0, passed - candidate_decided)
+        most = min(base_decided, passed)
         # Whole numbers, so that equal tails of different rows are equal but for one rounding.
-        total = math.comb(base_decided + candidate_decided, passed)
+        total = math.comb(attempts, passed)
         ways = 0
         row = array("d")
         for k in range(most, least - 1, -1):
@@ -167,7 +173,8 @@ def _approximate_tail(base: Counts, candidate: Counts) -> float:
     expected = base.decided * passed / total
     share = passed / total * (1 - passed / total)
     variance = base.decided * (candidate.decided / (total - 1)) * share
-    return compute_normal_tail((base.passed - expected - 0.5) / math.sqrt(variance))
+    excess = base.passed - expected - 0.5
+    return compute_normal_tail(excess / math.sqrt(variance))
 
 
 @lru_cache(maxsize=8_192)
@@ -210,16 +217,21 @@ def _search_peak(attempts: int, chances: list[float], index: int, points: int) -
     def compute_size(angle: float) -> float:
         return _sum_chances(_build_window(attempts, angle), chances)
 
-    low, high = (index - 0.5) * step, (index + 1.5) * step
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    left_size, right_size = compute_size(left), compute_size(right)
+    low = (index - 0.5) * step
+    high = (index + 1.5) * step
+    left = high - _GOLDEN * (high - low)
+    right = low + _GOLDEN * (high - low)
+    left_size = compute_size(left)
+    right_size = compute_size(right)
     for _ in range(_SECTIONS):
         if left_size < right_size:
-            low, left, left_size = left, right, right_size
+            low = left
+            left, left_size = right, right_size
             right = low + _GOLDEN * (high - low)
             right_size = compute_size(right)
         else:
-            high, right, right_size = right, left, left_size
+            high = right
+            right, right_size = left, left_size
             left = high - _GOLDEN * (high - low)
             left_size = compute_size(left)
     return max(left_size, right_size)
@@ -227,7 +239,8 @@ def _search_peak(attempts: int, chances: list[float], index: int, points: int) -
 
 def _sum_chances(window: Distribution, chances: list[float]) -> float:
     first, probabilities = window
-    total: float = sum(map(mul, probabilities, chances[first : first + len(probabilities)]))
+    own_chances = chances[first : first + len(probabilities)]
+    total: float = sum(map(mul, probabilities, own_chances))
     return total
 
 
@@ -236,13 +249,13 @@ def _list_windows(attempts: int) -> list[Distribution]:
     """Return the distribution of all passes at each rate of the grid."""
     points = max(48, math.ceil(_GRID_DENSITY * math.sqrt(attempts)))
     step = math.pi / 2 / points
-    return [_build_window(attempts, (index + 0.5) * step) for index in range(points)]
+    windows = []
+    for index in range(points):
+        angle = (index + 0.5) * step
+        windows.append(_build_window(attempts, angle))
+    return windows
 
 
 def _build_window(attempts: int, angle: float) -> Distribution:
     # Equal steps of the angle, because the standard deviation is the same at each of them.
     return list_binomial(attempts, math.sin(angle) ** 2, negligible=1e-20)
-
-
-def _list_coefficients(n: int) -> list[int]:
-    return [math.comb(n, k) for k in range(n + 1)]

@@ -30,7 +30,8 @@ _CLAUSE_VERDICT = re.compile(
     r"(?:^|(?<=[.;\n])|(?<=sandbox judge:))\s*(?:[-*•✗✓✘✔❌✅]\s*)?(?:\(?\d{1,2}[.):]\s*)?"
     r"[\"“']?(?P<clause>[^\n\"“”:;]{4,200}?)[\"”']?\s*(?::|–|—| - |=>|->)\s*"
     r"(?P<verdict>(?P<unmet>not met|unmet|not satisfied|unsatisfied|not fulfilled|not done"
-    r"|failed|fail|missing|missed|broken|violated|no)|met|satisfied|fulfilled|done|passed|pass|kept|yes|ok)\b",
+    r"|failed|fail|missing|missed|broken|violated|no)"
+    r"|met|satisfied|fulfilled|done|passed|pass|kept|yes|ok)\b",
     re.IGNORECASE,
 )
 
@@ -64,16 +65,20 @@ def group_failures(traits: Sequence[RunTraits]) -> list[FailureGroup]:
     """Group the failed runs; the largest group comes first, test cases last."""
     failed = [one for one in traits if one.run.verdict == "failed"]
     passed = [one for one in traits if one.run.verdict == "passed"]
-    clauses = _group_by_clause(failed)
-    grouped = {id(run) for group in clauses for run in group.runs}
+    groups = _group_by_clause(failed)
+    grouped: set[int] = set()
+    for group in groups:
+        grouped.update(map(id, group.runs))
     endings = _find_telling_endings(failed, passed)
     members: dict[tuple[Basis, str], list[RunTraits]] = defaultdict(list)
     for one in failed:
         if id(one.run) not in grouped:
-            members[_find_basis(one, endings)].append(one)
+            basis = _find_basis(one, endings)
+            members[basis].append(one)
     _join_single_runs(members)
-    groups = [_make_group(key, ones, failed, passed) for key, ones in members.items()]
-    return sorted([*clauses, *groups], key=_rank)
+    for key, ones in members.items():
+        groups.append(_make_group(key, ones, failed, passed))
+    return sorted(groups, key=_rank)
 
 
 def read_clauses(remarks: str) -> dict[str, bool]:
@@ -87,9 +92,14 @@ def read_clauses(remarks: str) -> dict[str, bool]:
 
 def _join_single_runs(members: dict[tuple[Basis, str], list[RunTraits]]) -> None:
     """Join the test cases of which one run is left: they have nothing in common."""
-    single = [key for key, ones in members.items() if key[0] == "test case" and len(ones) == 1]
-    if len(single) > 1:
-        members[("nothing", "")] = [one for key in single for one in members.pop(key)]
+    single = []
+    for (basis, about), ones in members.items():
+        if basis == "test case" and len(ones) == 1:
+            single.append((basis, about))
+    if len(single) < 2:
+        return
+    for key in single:
+        members["nothing", ""] += members.pop(key)
 
 
 def _group_by_clause(failed: Sequence[RunTraits]) -> list[FailureGroup]:
@@ -114,12 +124,10 @@ def _find_telling_endings(
     in_passed = Counter(one.ending for one in passed)
     telling = set()
     for ending, count in in_failed.items():
+        if ending in ORDINARY_ENDINGS or count < MIN_ENDING_RUNS:
+            continue
         expected = in_passed[ending] * len(failed) / max(1, len(passed))
-        if (
-            ending not in ORDINARY_ENDINGS
-            and count >= MIN_ENDING_RUNS
-            and count >= MIN_RATIO * expected
-        ):
+        if count >= MIN_RATIO * expected:
             telling.add(ending)
     return frozenset(telling)
 
@@ -130,7 +138,8 @@ def _find_basis(one: RunTraits, endings: frozenset[Ending]) -> tuple[Basis, str]
     if one.ending in endings:
         return "ending", one.ending
     if one.speaking:
-        return "separates", f"{one.speaking[0].kind}\n{one.speaking[0].text}"
+        best = one.speaking[0]
+        return "separates", f"{best.kind}\n{best.text}"
     if UNSAID in one.items:
         return "never said", UNSAID.text
     return "test case", get_case_id(one.run)

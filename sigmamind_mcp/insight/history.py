@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestCase
-from sigmamind_mcp.insight.batch_sides import CaseSide, Side
+from sigmamind_mcp.insight.batch_sides import CaseSide, Side, list_case_names
 from sigmamind_mcp.insight.case_definitions import (
     find_differences,
     has_definition,
@@ -23,11 +23,10 @@ from sigmamind_mcp.insight.pass_k import (
 from sigmamind_mcp.insight.rate_series import (
     ChangePoint,
     Trend,
-    add_counts,
     compute_trend,
     find_change_point,
 )
-from sigmamind_mcp.insight.statistics import Counts, Interval, adjust_p_values
+from sigmamind_mcp.insight.statistics import Counts, Interval, add_counts, adjust_p_values
 
 
 class CaseEdit(NamedTuple):
@@ -91,8 +90,7 @@ class SuiteHistory:
 
 def trace_cases(sides: Sequence[Side]) -> dict[str, CaseTrace]:
     """Follow each test case through the batch runs, oldest first; without those without cases."""
-    names = dict.fromkeys(name for side in sides for name in side.cases)
-    return {name: _trace_case(name, sides) for name in names}
+    return {name: _trace_case(name, sides) for name in list_case_names(sides)}
 
 
 def _trace_case(name: str, sides: Sequence[Side]) -> CaseTrace:
@@ -120,9 +118,12 @@ def summarize_case_history(series: Sequence[Counts], *, since: int = 0) -> CaseH
     The pooled rate and pass^k are those from entry `since` on.
     """
     pooled = add_counts(series[since:])
-    estimates = {k: compute_pass_k(pooled, k) for k in PASS_K}
-    known = {k: rate for k, rate in estimates.items() if rate is not None}
-    return CaseHistory(pooled, compute_trend(series), find_change_point(series), known)
+    pass_k = {}
+    for k in PASS_K:
+        rate = compute_pass_k(pooled, k)
+        if rate is not None:
+            pass_k[k] = rate
+    return CaseHistory(pooled, compute_trend(series), find_change_point(series), pass_k)
 
 
 def summarize_suite_history(
@@ -135,12 +136,11 @@ def summarize_suite_history(
     starts = since or [0] * len(cases)
     changes = [find_change_point(series) for series in cases]
     adjusted = adjust_p_values([change.p if change else 1.0 for change in changes])
-    ranked = [
-        RankedCase(place, change, p)
-        for place, (change, p) in enumerate(zip(changes, adjusted, strict=True))
-    ]
-    ranked.sort(key=lambda case: (case.adjusted_p, -_measure_change(case.change_point)))
-    totals = [add_counts(series[start:]) for series, start in zip(cases, starts, strict=True)]
+    ranked = list(map(RankedCase, range(len(cases)), changes, adjusted))
+    ranked.sort(key=_rank_change_point)
+    totals = []
+    for series, start in zip(cases, starts, strict=True):
+        totals.append(add_counts(series[start:]))
     return SuiteHistory(
         ranked,
         add_counts(totals),
@@ -150,5 +150,8 @@ def summarize_suite_history(
     )
 
 
-def _measure_change(change: ChangePoint | None) -> float:
-    return abs(change.after.rate - change.before.rate) if change else 0.0
+def _rank_change_point(case: RankedCase) -> tuple[float, float]:
+    """The least p value comes first, then the largest change."""
+    change = case.change_point
+    size = abs(change.after.rate - change.before.rate) if change else 0.0
+    return case.adjusted_p, -size

@@ -11,6 +11,7 @@ from sigmamind_mcp.insight.statistics import (
     Counts,
     Interval,
     Z,
+    add_counts,
     compute_score_interval,
     compute_wilson_interval,
 )
@@ -54,15 +55,19 @@ def compute_suite_interval(cases: Sequence[Counts]) -> Interval:
     Pagano 2015).
     """
     decided = [counts for counts in cases if counts.decided]
-    total = Counts(sum(c.passed for c in decided), sum(c.decided for c in decided))
+    total = add_counts(decided)
     if len(decided) < 2:
         return compute_wilson_interval(total)
-    deviations = [counts.passed - counts.decided * total.rate for counts in decided]
+    squares = []
+    for counts in decided:
+        deviation = counts.passed - counts.decided * total.rate
+        squares.append(deviation * deviation)
     freedom = len(decided) - 1
-    variance = len(decided) / freedom * math.fsum(d * d for d in deviations)
+    variance = len(decided) / freedom * math.fsum(squares)
     independent = total.decided * total.rate * (1 - total.rate)
     effect = max(1.0, variance / independent) if independent else 1.0
     # Few cases say little about their own variance, so the interval is that of Student's t.
     if effect > 1:
-        effect *= (find_t_quantile((1 + CONFIDENCE) / 2, freedom) / Z) ** 2
+        quantile = find_t_quantile((1 + CONFIDENCE) / 2, freedom)
+        effect *= (quantile / Z) ** 2
     return compute_score_interval(total.passed / effect, total.decided / effect)

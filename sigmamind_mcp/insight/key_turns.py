@@ -7,6 +7,7 @@ first turn that differs from passed attempts.
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Literal
 
 from sigmamind_mcp.api.conversations import Turn
@@ -53,10 +54,11 @@ def choose_key_turns(run: TestRun, ending: Ending, separating: Sequence[Item] = 
     subject = _find_subject(run)
     if subject:
         found.setdefault(subject, "subject of remarks and criteria")
-    if not found:
-        longest = _find_longest_turn(turns)
-        found |= {longest: "longest of the agent"} if longest else {}
-    return [Quote(number, turns[number - 1], why) for number, why in found.items()][:MAX_KEY_TURNS]
+    longest = _find_longest_turn(turns)
+    if longest and not found:
+        found[longest] = "longest of the agent"
+    quotes = [Quote(number, turns[number - 1], why) for number, why in found.items()]
+    return quotes[:MAX_KEY_TURNS]
 
 
 def _choose_go_aheads(turns: Sequence[Turn]) -> list[int]:
@@ -67,9 +69,12 @@ def _choose_go_aheads(turns: Sequence[Turn]) -> list[int]:
 
 def find_item(run: TestRun, item: Item) -> int | None:
     """Return the number of the first agent's turn that has an item."""
+    vocabulary = vocabulary_of(item)
     for number, turn in enumerate(run.conversation or [], start=1):
-        said = AgentWords.read(turn.content) if is_agent(turn) else None
-        if said and item in list_items(said, run.test_case, vocabulary_of(item)):
+        if not is_agent(turn):
+            continue
+        said = AgentWords.read(turn.content)
+        if item in list_items(said, run.test_case, vocabulary):
             return number
     return None
 
@@ -112,12 +117,12 @@ def _find_subject(run: TestRun) -> int | None:
     for number, turn in enumerate(run.conversation or [], start=1):
         if is_agent(turn) and not closes(turn):
             shared[number] = (remarks | criteria) & _read_words(turn.content)
-    frequency = Counter(word for words in shared.values() for word in words)
-    scores = {
-        number: sum((1 if word in remarks else 0.5) / frequency[word] for word in words)
-        for number, words in shared.items()
-        if words
-    }
+    frequency = Counter(chain.from_iterable(shared.values()))
+    scores = {}
+    for number, words in shared.items():
+        weights = [(1 if word in remarks else 0.5) / frequency[word] for word in words]
+        if weights:
+            scores[number] = sum(weights)
     return max(scores, key=lambda number: (scores[number], number), default=None)
 
 

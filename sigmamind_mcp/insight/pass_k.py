@@ -70,7 +70,8 @@ def _bootstrap_mean(values: Sequence[float]) -> Interval | None:
     random = Random(_SEED)
     means = []
     for _ in range(RESAMPLES):
-        means.append(sum(random.choices(values, k=len(values))) / len(values))
+        drawn = random.choices(values, k=len(values))
+        means.append(sum(drawn) / len(drawn))
     means.sort()
     margin = RESAMPLES // 40
     return Interval(means[margin - 1], means[-margin])

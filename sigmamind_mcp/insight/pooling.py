@@ -12,11 +12,10 @@ from operator import itemgetter
 from typing import Literal
 
 from sigmamind_mcp.insight.rate_series import (
-    add_counts,
     compute_homogeneity_p,
     find_change_point,
 )
-from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.insight.statistics import Counts, add_counts
 
 MAX_POOLED_ATTEMPTS = 100
 MAX_AGE = timedelta(days=90)
@@ -69,7 +68,8 @@ def pool_known_runs(runs: Sequence[KnownRun], *, before: datetime | None) -> Bas
     ordered = list(runs)
     dates = [run.created for run in runs if run.created]
     if len(dates) == len(runs):
-        ordered = [run for _, run in sorted(zip(dates, runs, strict=True), key=itemgetter(0))]
+        dated = zip(dates, runs, strict=True)
+        ordered = [run for _, run in sorted(dated, key=itemgetter(0))]
     left_out: list[tuple[KnownRun, NotPooled]] = []
     usable: list[KnownRun] = []
     for run in ordered:
@@ -79,16 +79,20 @@ def pool_known_runs(runs: Sequence[KnownRun], *, before: datetime | None) -> Bas
         else:
             usable.append(run)
 
+    # Each step takes the latest batch runs of the one before.
     recent = _take_recent(usable)
-    left_out += [(run, "beyond 100 attempts") for run in usable[: len(usable) - len(recent)]]
-    start = _find_constant_start(recent)
-    left_out += [(run, "before a change of the rate") for run in recent[:start]]
-    constant = recent[start:]
+    constant = _take_constant(recent)
     alike = _drop_until_alike(constant)
-    different = constant[: len(constant) - len(alike)]
-    left_out += [(run, "rate differs from the later ones") for run in different]
+    steps: list[tuple[NotPooled, Sequence[KnownRun], Sequence[KnownRun]]] = [
+        ("beyond 100 attempts", usable, recent),
+        ("before a change of the rate", recent, constant),
+        ("rate differs from the later ones", constant, alike),
+    ]
+    for reason, given, taken in steps:
+        for run in given[: len(given) - len(taken)]:
+            left_out.append((run, reason))
     left_out.sort(key=lambda entry: ordered.index(entry[0]))
-    counts = add_counts([run.counts for run in alike])
+    counts = add_counts(run.counts for run in alike)
     return Baseline(counts, tuple(alike), tuple(left_out))
 
 
@@ -118,10 +122,12 @@ def _take_recent(runs: Sequence[KnownRun]) -> list[KnownRun]:
     return taken
 
 
-def _find_constant_start(runs: Sequence[KnownRun]) -> int:
-    """Return the place of the first batch run after a proven change of the rate, or 0."""
+def _take_constant(runs: Sequence[KnownRun]) -> Sequence[KnownRun]:
+    """Return the batch runs after a proven change of the rate; all if there is none."""
     change = find_change_point([run.counts for run in runs])
-    return change.place if change and change.p <= CHANGE_POINT_LIMIT else 0
+    if change and change.p <= CHANGE_POINT_LIMIT:
+        return runs[change.place :]
+    return runs
 
 
 def _drop_until_alike(runs: Sequence[KnownRun]) -> Sequence[KnownRun]:

@@ -8,8 +8,13 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from sigmamind_mcp.insight.distributions import Distribution, compute_normal_tail, list_binomial
-from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.insight.distributions import (
+    Distribution,
+    compute_normal_tail,
+    list_binomial,
+    list_coefficients,
+)
+from sigmamind_mcp.insight.statistics import Counts, add_counts
 
 MAX_SERIES_ATTEMPTS = 10_000
 """Up to this many attempts in a series, its change point is tested exactly."""
@@ -42,12 +47,6 @@ class ChangePoint(NamedTuple):
     is_exact: bool
 
 
-def add_counts(series: Sequence[Counts]) -> Counts:
-    """Return all counts together."""
-    passed = sum(counts.passed for counts in series)
-    return Counts(passed, sum(counts.decided for counts in series))
-
-
 def compute_trend(series: Sequence[Counts]) -> Trend | None:
     """Return the trend over the places of the batch runs; None without two decided ones.
 
@@ -60,8 +59,8 @@ def compute_trend(series: Sequence[Counts]) -> Trend | None:
     if len(decided) < 2:
         return None
     total = add_counts(series)
-    score = sum(place * counts.passed for place, counts in enumerate(series))
-    expected = sum(place * counts.decided for place, counts in enumerate(series)) * total.rate
+    score, highest = _compute_scores(series)
+    expected = highest * total.rate
     excess = score - expected
     direction: TrendDirection = "level"
     if abs(excess) > _ROUNDING * max(1.0, expected):
@@ -71,7 +70,8 @@ def compute_trend(series: Sequence[Counts]) -> Trend | None:
     if total.decided > MAX_TREND_ATTEMPTS:
         return Trend(_approximate_trend(series, total, excess), direction, is_exact=False)
     # A rise is a fall read backwards.
-    tail = compute_falling_p(series[::-1] if direction == "rising" else series)
+    falling = series[::-1] if direction == "rising" else series
+    tail = compute_falling_p(falling)
     return Trend(min(1.0, 2 * tail), direction, is_exact=True)
 
 
@@ -81,15 +81,24 @@ def compute_falling_p(series: Sequence[Counts]) -> float:
     The score is the sum of place times passes. Whole numbers count every outcome.
     """
     total = add_counts(series)
-    observed = sum(place * counts.passed for place, counts in enumerate(series))
-    if total.passed * 2 > total.decided:
-        # As many failures with as high a score; few outcomes are faster to count than many.
-        most = sum(place * counts.decided for place, counts in enumerate(series))
-        mirrored = [counts.count_failures() for counts in reversed(series)]
-        last = len(series) - 1
-        failed = total.decided - total.passed
-        return _count_low_scores(mirrored, failed, last * failed - (most - observed))
-    return _count_low_scores(series, total.passed, observed)
+    score, highest = _compute_scores(series)
+    if total.passed * 2 <= total.decided:
+        return _count_low_scores(series, total.passed, score)
+    # As many failures with as high a score; few outcomes are faster to count than many.
+    mirrored = [counts.count_failures() for counts in reversed(series)]
+    last = len(series) - 1
+    failed = total.decided - total.passed
+    mirrored_score = last * failed - (highest - score)
+    return _count_low_scores(mirrored, failed, mirrored_score)
+
+
+def _compute_scores(series: Sequence[Counts]) -> tuple[int, int]:
+    """Return the sum of place times passes, and what it would be if all attempts passed."""
+    score = highest = 0
+    for place, counts in enumerate(series):
+        score += place * counts.passed
+        highest += place * counts.decided
+    return score, highest
 
 
 def _count_low_scores(series: Sequence[Counts], passed: int, limit: int) -> float:
@@ -102,27 +111,33 @@ def _count_low_scores(series: Sequence[Counts], passed: int, limit: int) -> floa
     mask = (1 << digit * (limit + 1)) - 1
     rows = [1, *[0] * passed]
     for place, counts in enumerate(series):
-        shifts = [math.comb(counts.decided, k) for k in range(counts.decided + 1)]
+        coefficients = list_coefficients(counts.decided)
         for so_far in range(passed, 0, -1):
             row = rows[so_far]
-            for k in range(1, min(counts.decided, so_far) + 1):
+            most = min(counts.decided, so_far)
+            for k in range(1, most + 1):
                 previous = rows[so_far - k]
-                if previous and place * k <= limit:
-                    row += (previous * shifts[k]) << (digit * place * k)
+                score = place * k
+                if previous and score <= limit:
+                    row += (previous * coefficients[k]) << (digit * score)
             rows[so_far] = row & mask
     low = 0
     row = rows[passed]
+    one_digit = (1 << digit) - 1
     for score in range(limit + 1):
-        low += (row >> digit * score) & ((1 << digit) - 1)
+        low += (row >> digit * score) & one_digit
     return low / ways
 
 
 def _approximate_trend(series: Sequence[Counts], total: Counts, excess: float) -> float:
-    sums = sum(place * counts.decided for place, counts in enumerate(series))
-    squares = sum(place**2 * counts.decided for place, counts in enumerate(series))
+    sums = squares = 0
+    for place, counts in enumerate(series):
+        sums += place * counts.decided
+        squares += place**2 * counts.decided
     spread = squares - sums**2 / total.decided
     variance = total.rate * (1 - total.rate) * spread
-    return min(1.0, 2 * compute_normal_tail(abs(excess) / math.sqrt(variance)))
+    z = abs(excess) / math.sqrt(variance)
+    return min(1.0, 2 * compute_normal_tail(z))
 
 
 def find_change_point(series: Sequence[Counts]) -> ChangePoint | None:
@@ -140,20 +155,28 @@ def find_change_point(series: Sequence[Counts]) -> ChangePoint | None:
     if not places:
         return None
     gains = {}
-    before = Counts(0, 0)
+    so_far = Counts(0, 0)
     for place, counts in enumerate(series):
         if place in places:
-            gains[place] = _compute_gain(before, total)
-        before = before.plus(counts)
-    best = max(places, key=lambda place: (gains[place], -abs(2 * place - len(series))))
+            gains[place] = _compute_gain(so_far, total)
+        so_far = so_far.plus(counts)
+
+    def rank(place: int) -> tuple[float, int]:
+        # Of equal gains, the one nearest to the middle.
+        distance = abs(2 * place - len(series))
+        return gains[place], -distance
+
+    best = max(places, key=rank)
+    gain = gains[best]
     is_exact = total.decided <= MAX_SERIES_ATTEMPTS
     if is_exact:
-        p = _compute_chance_of_gain(series, total, gains[best], places)
+        p = _compute_chance_of_gain(series, total, gain, places)
     else:
-        p = 2 * len(places) * compute_normal_tail(math.sqrt(2 * gains[best]))
-    return ChangePoint(
-        best, min(1.0, p), add_counts(series[:best]), add_counts(series[best:]), is_exact
-    )
+        tail = compute_normal_tail(math.sqrt(2 * gain))
+        p = 2 * len(places) * tail
+    before = add_counts(series[:best])
+    after = add_counts(series[best:])
+    return ChangePoint(best, min(1.0, p), before, after, is_exact)
 
 
 def _list_places(series: Sequence[Counts]) -> list[int]:
@@ -193,7 +216,8 @@ def _compute_chance_of_gain(
             rest = list_binomial(total.decided - before, total.rate)
             below = {}
             for passed, chance in chances.items():
-                if _compute_gain(Counts(passed, before), total) < limit:
+                own_gain = _compute_gain(Counts(passed, before), total)
+                if own_gain < limit:
                     below[passed] = chance
                 else:
                     reached.append(chance * rest.get(total.passed - passed))
@@ -202,7 +226,8 @@ def _compute_chance_of_gain(
         chances = _add_run(chances, list_binomial(counts.decided, total.rate))
         fewest = total.passed - (total.decided - before)
         chances = {k: chance for k, chance in chances.items() if fewest <= k <= total.passed}
-    return math.fsum(reached) / list_binomial(total.decided, total.rate).get(total.passed)
+    whole = list_binomial(total.decided, total.rate).get(total.passed)
+    return math.fsum(reached) / whole
 
 
 def _add_run(chances: dict[int, float], run: Distribution) -> dict[int, float]:
@@ -240,11 +265,12 @@ def compute_homogeneity_p(series: Sequence[Counts]) -> float:
                 passed = so_far + more
                 if passed > total.passed:
                     break
+                joint = chance * probability
                 if deviation + added >= observed:
-                    reached.append(chance * probability * rest.get(total.passed - passed))
+                    reached.append(joint * rest.get(total.passed - passed))
                     continue
                 state = passed, deviation + added
-                sums[state] = sums.get(state, 0.0) + chance * probability
+                sums[state] = sums.get(state, 0.0) + joint
         chances = sums
     whole = list_binomial(total.decided, total.rate).get(total.passed)
     return min(1.0, math.fsum(reached) / whole)
@@ -262,5 +288,6 @@ def _list_steps(attempts: int, rate: float) -> list[tuple[int, int, float]]:
 
 def _round_deviation(counts: Counts, rate: float) -> int:
     passed, decided = counts
-    squared = (passed - decided * rate) ** 2 / (decided * rate * (1 - rate))
-    return math.floor(squared / _HOMOGENEITY_STEP + 0.5)
+    deviation = passed - decided * rate
+    variance = decided * rate * (1 - rate)
+    return math.floor(deviation**2 / variance / _HOMOGENEITY_STEP + 0.5)

@@ -7,6 +7,7 @@ every kind, and the values of each mock variable.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Literal, NamedTuple, get_args
 
@@ -38,7 +39,8 @@ class Item(NamedTuple):
     @property
     def rank(self) -> tuple[int, int, str]:
         """The lowest stands for all items on the same attempts."""
-        return get_args(ItemKind).index(self.kind), -len(self.text), self.text
+        kind = get_args(ItemKind).index(self.kind)
+        return kind, -len(self.text), self.text
 
     @property
     def weight(self) -> float:
@@ -75,9 +77,14 @@ def find_long_runs(runs: Sequence[TestRun]) -> list[bool]:
     """Tell for each run whether it is longer than most attempts of its test case."""
     lengths: dict[str, list[int]] = defaultdict(list)
     for run in runs:
-        lengths[get_case_id(run)].append(len(run.conversation or []))
+        turns = run.conversation or []
+        lengths[get_case_id(run)].append(len(turns))
     middles = {case_id: median(numbers) for case_id, numbers in lengths.items()}
-    return [len(run.conversation or []) > middles[get_case_id(run)] for run in runs]
+    are_long = []
+    for run in runs:
+        turns = run.conversation or []
+        are_long.append(len(turns) > middles[get_case_id(run)])
+    return are_long
 
 
 UNSAID = Item("criteria values", "a value that the criteria ask for is never said")
@@ -88,9 +95,10 @@ def list_items(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary) 
     """List the items of what an agent says, in one turn or in all."""
     tokens, values = said
     items = [Item("value", value) for value in values]
-    items += [vocabulary.words[word] for word in vocabulary.words.keys() & set(tokens)]
-    pairs = set(zip(tokens, tokens[1:], strict=False))
-    items += [vocabulary.pairs[pair] for pair in vocabulary.pairs.keys() & pairs]
+    words = vocabulary.words.keys() & set(tokens)
+    items += map(vocabulary.words.__getitem__, words)
+    pairs = vocabulary.pairs.keys() & set(pairwise(tokens))
+    items += map(vocabulary.pairs.__getitem__, pairs)
     if case is None:
         return items
     for mock in case.mock_data:
@@ -103,8 +111,9 @@ def list_items(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary) 
 def _list_structure(run: TestRun) -> Iterator[Item]:
     """Yield how often the user agrees to an action, and the tools that are called."""
     turns = run.conversation or []
+    words_for_count = {0: "none", 1: "one"}
     count = len(find_go_aheads(turns))
-    yield Item("go-aheads", ("none", "one")[count] if count < 2 else "several")
+    yield Item("go-aheads", words_for_count.get(count, "several"))
     for turn in turns:
         if turn.side != "tool":
             continue
@@ -117,28 +126,30 @@ def _list_structure(run: TestRun) -> Iterator[Item]:
 
 def build_vocabulary(runs: Sequence[TestRun]) -> Vocabulary:
     """Collect the words and pairs of words of all test cases and remarks."""
-    texts: dict[str, None] = {}
+    texts: list[str | None] = []
     for run in runs:
         case = run.test_case
         if case:
-            mock = [mock.value for mock in case.mock_data]
-            for text in (case.success_criteria, case.user_prompt, *mock):
-                texts[text or ""] = None
-        texts[run.remarks or ""] = None
+            texts += [case.success_criteria, case.user_prompt]
+            texts += [mock.value for mock in case.mock_data]
+        texts.append(run.remarks)
     words: set[str] = set()
     pairs: set[tuple[str, str]] = set()
-    for text in texts:
-        stems = split_stems(text)
-        words.update(stem for stem in stems if stem)
-        pairs.update(pair for pair in zip(stems, stems[1:], strict=False) if all(pair))
+    # Most texts stand in many runs.
+    for text in dict.fromkeys(texts):
+        stems = split_stems(text or "")
+        words.update(filter(None, stems))
+        pairs.update(filter(all, pairwise(stems)))
     return Vocabulary.of(words, pairs)
 
 
 def vocabulary_of(item: Item) -> Vocabulary:
     """Return the words of one item."""
     words = item.text.split() if item.kind == "phrase" else []
-    pairs = [(words[0], words[1])] if len(words) == 2 else []
-    return Vocabulary.of(words if len(words) == 1 else [], pairs)
+    if len(words) == 2:
+        first, second = words
+        return Vocabulary.of([], [(first, second)])
+    return Vocabulary.of(words if len(words) == 1 else [], [])
 
 
 @remember_texts(maxsize=2_000)

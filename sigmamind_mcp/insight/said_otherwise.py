@@ -60,11 +60,9 @@ class SaidText:
         self.plain = text.lower().replace(" and a half", " point five")
         tokens = _TOKEN.findall(self.plain)
         self.numbers: set[str] = set()
-        written = list(_write_numbers(tokens, self.numbers))
-        self.digits = "".join(token for token in written if token.isdigit())
-        self.squeezed = "".join(
-            token for token in written if token.isalnum() and token not in _SEPARATORS
-        )
+        written = [token for token in _write_numbers(tokens, self.numbers) if token.isalnum()]
+        self.digits = "".join(filter(str.isdigit, written))
+        self.squeezed = "".join(token for token in written if token not in _SEPARATORS)
 
     def may_say(self, value: SpokenValue, clause: str) -> bool:
         """Whether the text may say this value of a clause, which is not there in normal form."""
@@ -76,9 +74,11 @@ class SaidText:
             return True
         digits = re.sub(r"\D", "", bare)
         if "." in bare:
-            digits = bare.replace(".", "") + "0" * (2 - len(bare.partition(".")[2]))
+            whole, _, cents = bare.partition(".")
+            digits = (whole + cents.ljust(2, "0")).replace(".", "")
         if not bare.replace(".", "").isdigit():
-            return bare.lower() in self.squeezed or (len(digits) > 2 and digits in self.digits)
+            has_digits = len(digits) > 2 and digits in self.digits
+            return has_digits or bare.lower() in self.squeezed
         if len(digits) >= MIN_DIGITS_ANYWHERE and digits in self.digits:
             return True
         if is_duration(normal) and self._has_relative_day(clause.lower()):
@@ -92,9 +92,11 @@ class SaidText:
         return bool(said & (wanted | _NEAR_DAYS) if wanted else said)
 
     def _has_day(self, month_and_day: str) -> bool:
-        month, _, day = month_and_day.partition("-")
-        written = rf"\b0?{int(day)}[./-]0?{int(month)}\b|\b0?{int(month)}/0?{int(day)}\b"
-        return re.search(written, self.plain) is not None or str(int(day)) in self.numbers
+        month, day = map(int, month_and_day.split("-"))
+        if str(day) in self.numbers:
+            return True
+        written = rf"\b0?{day}[./-]0?{month}\b|\b0?{month}/0?{day}\b"
+        return re.search(written, self.plain) is not None
 
 
 def is_duration(normal: str) -> bool:
@@ -113,13 +115,20 @@ def _says_in_other_unit(normal: str, plain: str) -> bool:
         amount = int(number) / ratio
         if amount.is_integer() and f"{int(amount)} {larger}" in read_values(plain):
             return True
-        words = [word for word, value in _WHOLE.items() if value == amount]
-        one_and_half = rf"{larger} (?:and a half|point five)|one (?:and a half|point five) {larger}"
-        if amount == 1.5 and re.search(one_and_half, plain):
-            return True
-        if words and re.search(rf"\b(?:{'|'.join(words)})[ -](?:of )?(?:an? )?{larger}\b", plain):
+        if _says_amount(amount, larger, plain):
             return True
     return False
+
+
+def _says_amount(amount: float, unit: str, plain: str) -> bool:
+    """Whether a text has the amount in words: "half an hour"."""
+    half = "(?:and a half|point five)"
+    if amount == 1.5 and re.search(rf"{unit} {half}|one {half} {unit}", plain):
+        return True
+    words = "|".join(word for word, value in _WHOLE.items() if value == amount)
+    if not words:
+        return False
+    return re.search(rf"\b(?:{words})[ -](?:of )?(?:an? )?{unit}\b", plain) is not None
 
 
 def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:
@@ -134,12 +143,11 @@ def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:
         if token in (",", ".", "-", "'", "and", "point") and row:
             continue
         if row:
-            whole = [_read_digits(one) or "" for one in row]
-            numbers.update(one for one in whole if one)
-            numbers.update(_list_joined([one for one in whole if one]))
+            # A scale alone ("hundred") has no digits.
+            parts = list(filter(None, map(_read_digits, row)))
             total = _add_up(row)
-            numbers.add(total)
-            written += [total] if any(one in _SCALES for one in row) else whole
+            numbers.update([*parts, *_list_joined(parts), total])
+            written += parts if _SCALES.keys().isdisjoint(row) else [total]
             row = []
         if token:
             written.append(token)
@@ -149,9 +157,9 @@ def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:
 def _read_digits(token: str) -> str | None:
     if token.isdigit():
         return token
-    if token in _UNITS:
-        return _UNITS[token]
-    return str(_TENS_WORDS[token]) if token in _TENS_WORDS else None
+    if token in _TENS_WORDS:
+        return str(_TENS_WORDS[token])
+    return _UNITS.get(token)
 
 
 def _list_joined(row: list[str]) -> set[str]:
@@ -160,10 +168,12 @@ def _list_joined(row: list[str]) -> set[str]:
     for start in range(len(row)):
         for end in range(start + 2, min(len(row), start + 4) + 1):
             part = row[start:end]
+            first, *rest = part
+            rest_sum = sum(map(int, rest))
             joined.add("".join(part))
-            joined.add(f"{part[0]}.{''.join(part[1:])}")
-            joined.add(str(sum(map(int, part))))
-            joined.add(part[0] + str(sum(map(int, part[1:]))))
+            joined.add(f"{first}.{''.join(rest)}")
+            joined.add(str(int(first) + rest_sum))
+            joined.add(f"{first}{rest_sum}")
     return joined
 
 
@@ -177,5 +187,6 @@ def _add_up(row: list[str]) -> str:
         elif scale == 100:
             current = max(current, 1) * scale
         else:
-            total, current = total + max(current, 1) * scale, 0
+            total += max(current, 1) * scale
+            current = 0
     return str(total + current)

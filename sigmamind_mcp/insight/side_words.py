@@ -101,13 +101,14 @@ def contrast_sides(
     changed = list(filter(_is_changed, changes))
     places = list(_iterate_places(changed[:MAX_CASES]))
     readings = _read_attempts(places, load, has_time)
-    sides = {one.place[:2] for one in readings}
-    looked_at = [
-        number for number in range(len(changed)) if {(number, False), (number, True)} <= sides
-    ]
+    looked_at = _list_cases_of_both_sides(readings)
     compared = [one for one in readings if one.place.case in looked_at]
+    attempts = []
+    for reading in compared:
+        case, is_candidate = str(reading.place.case), reading.place.is_candidate
+        attempts.append(Attempt(case, has_failed=is_candidate))
     contrast = contrast_items(
-        [Attempt(str(one.place.case), has_failed=one.place.is_candidate) for one in compared],
+        attempts,
         _list_presence(compared),
         rank=lambda key: key.rank,
         weigh=lambda key: key.item.weight,
@@ -126,12 +127,23 @@ def _is_changed(change: CaseChange) -> bool:
     return change.change != "unchanged" or change.level == "open"
 
 
+def _list_cases_of_both_sides(readings: Iterable[_Reading]) -> list[int]:
+    """Return the cases of which attempts of base and candidate were read, in order."""
+    in_base: set[int] = set()
+    in_candidate: set[int] = set()
+    for reading in readings:
+        cases = in_candidate if reading.place.is_candidate else in_base
+        cases.add(reading.place.case)
+    return sorted(in_base & in_candidate)
+
+
 def _iterate_places(changes: Sequence[CaseChange]) -> Iterator[_CountedRun]:
     for number, change in enumerate(changes):
         for is_candidate, side in ((False, change.base), (True, change.candidate)):
-            if side:
-                for run in side.decided_runs:
-                    yield _CountedRun(number, is_candidate, side, run)
+            if side is None:
+                continue
+            for run in side.decided_runs:
+                yield _CountedRun(number, is_candidate, side, run)
 
 
 def _read_attempts(
@@ -152,7 +164,9 @@ def _read_attempts(
 
 def _load_run(place: _CountedRun, load: LoadRun) -> TestRun | None:
     run = load(place.run)
-    return run and run.model_copy(update={"test_case": place.side.case})
+    if run is None:
+        return None
+    return run.model_copy(update={"test_case": place.side.case})
 
 
 def _list_presence(readings: Sequence[_Reading]) -> Mapping[_CaseItem, int]:
@@ -160,9 +174,10 @@ def _list_presence(readings: Sequence[_Reading]) -> Mapping[_CaseItem, int]:
     vocabulary = build_vocabulary([one.run for one in readings])
     presence: dict[_CaseItem, int] = defaultdict(int)
     for number, one in enumerate(readings):
+        attempt = 1 << number
         for item in set(list_items(one.said, one.run.test_case, vocabulary)):
-            presence[_CaseItem(item, one.place.case)] |= 1 << number
-            presence[_CaseItem(item, None)] |= 1 << number
+            presence[_CaseItem(item, one.place.case)] |= attempt
+            presence[_CaseItem(item, None)] |= attempt
     return presence
 
 
@@ -170,43 +185,42 @@ def _list_differences(
     contrast: Contrast[_CaseItem], readings: Sequence[_Reading], load: LoadRun
 ) -> list[SaidDifference]:
     """Describe what was found, worst case first, at most MAX_ITEMS_PER_CASE for each."""
-    found = [(one, True) for one in contrast.separating]
-    found += [(one, False) for one in contrast.too_few]
-    in_all = {(one.item.item, one.is_in_failed) for one, _ in found if one.item.case is None}
+    in_all = set()
+    for separation, _ in contrast.list_found():
+        if separation.item.case is None:
+            in_all.add((separation.item.item, separation.is_in_failed))
     shown: Counter[int] = Counter()
     differences = []
-    for separation, is_proven in found:
+    for separation, is_proven in contrast.list_found():
         key = separation.item
         if key.case is not None and (key.item, separation.is_in_failed) in in_all:
             continue
-        cases = _list_cases(separation, readings)
-        if shown[cases[0]] >= MAX_ITEMS_PER_CASE:
+        having = [one for n, one in enumerate(readings) if separation.attempts >> n & 1]
+        first_case = min(one.place.case for one in having)
+        if shown[first_case] >= MAX_ITEMS_PER_CASE:
             continue
-        shown[cases[0]] += 1
-        differences.append(_describe_difference(separation, is_proven, cases, readings, load))
+        shown[first_case] += 1
+        differences.append(_describe_difference(separation, is_proven, having, readings, load))
     return sorted(differences, key=lambda one: one.cases[0])
-
-
-def _list_cases(separation: Separation[_CaseItem], readings: Sequence[_Reading]) -> tuple[int, ...]:
-    having = [one for n, one in enumerate(readings) if separation.attempts >> n & 1]
-    return tuple(sorted({one.place.case for one in having}))
 
 
 def _describe_difference(
     separation: Separation[_CaseItem],
     is_proven: bool,
-    cases: tuple[int, ...],
+    having: Sequence[_Reading],
     readings: Sequence[_Reading],
     load: LoadRun,
 ) -> SaidDifference:
     """Count the item in the test cases that have it, and find a turn that shows it."""
-    item, (in_candidate, in_base) = separation.item.item, separation.with_it
+    item = separation.item.item
+    in_candidate, in_base = separation.with_it
+    cases = tuple(sorted({one.place.case for one in having}))
     sides = Counter(one.place.is_candidate for one in readings if one.place.case in cases)
-    having = [one for n, one in enumerate(readings) if separation.attempts >> n & 1]
     example = next(one for one in having if one.place.is_candidate == separation.is_in_failed)
     run = _load_run(example.place, load)
+    turns = (run and run.conversation) or []
     turn = find_item(run, item) if run else None
-    content = run.conversation[turn - 1].content if run and run.conversation and turn else ""
+    content = turns[turn - 1].content if turn else ""
     return SaidDifference(
         item=item,
         words=quote_item(content, item) or item.text,

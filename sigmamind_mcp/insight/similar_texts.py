@@ -26,8 +26,10 @@ class ComparableText(NamedTuple):
         """Return the share of letter triples in common with a normalized text, from 0 to 1."""
         if self.text == other:
             return 1.0
-        lengths = [min(len(text), MAX_COMPARED_CHARACTERS) for text in (self.text, other)]
-        if min(lengths) < MIN_LENGTH_RATIO * max(lengths):
+        own_length = min(len(self.text), MAX_COMPARED_CHARACTERS)
+        other_length = min(len(other), MAX_COMPARED_CHARACTERS)
+        shorter, longer = sorted((own_length, other_length))
+        if shorter < MIN_LENGTH_RATIO * longer:
             return 0.0
         other_triples = ComparableText.read(other).triples
         shared = (self.triples & other_triples).total()

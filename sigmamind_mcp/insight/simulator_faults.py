@@ -50,7 +50,8 @@ def find_faults(run: TestRun) -> list[Fault]:
 
 def _has_all(turns: Sequence[Turn], squeezed: Sequence[str]) -> bool:
     """Whether the agent's turns have all of these ids."""
-    said = _squeeze("".join(turn.content for turn in turns if not is_user(turn)))
+    others = [turn.content for turn in turns if not is_user(turn)]
+    said = _squeeze("".join(others))
     return all(one in said for one in squeezed)
 
 

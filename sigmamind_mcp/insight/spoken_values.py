@@ -119,9 +119,11 @@ def _normalize_moment(match: re.Match[str]) -> str | None:
         return f"{match['iso_month']}-{match['iso_day']}"
     month = match["month"] or match["month2"]
     if month:
-        return f"{_MONTHS[month]}-{int(match['day'] or match['day2']):02}"
+        day = int(match["day"] or match["day2"])
+        return f"{_MONTHS[month]}-{day:02}"
     if match["half"]:
-        hour = int(match["hour"]) % 12 + (12 if match["half"] == "p" else 0)
+        noon = 12 if match["half"] == "p" else 0
+        hour = int(match["hour"]) % 12 + noon
         return f"{hour:02}:{match['minute'] or '00'}"
     if match["hour24"]:
         return f"{int(match['hour24']):02}:{match['minute24']}"
@@ -146,7 +148,8 @@ def _normalize_number(match: re.Match[str]) -> str | None:
     if not match["word"]:
         return None
     words = re.split(r"[- ]", match["word"])
-    if len(words) == 2 and not (words[0] in _TENS and _SMALL_NUMBERS.get(words[1], 10) < 10):
+    is_joined = words[0] in _TENS and _SMALL_NUMBERS.get(words[-1], 10) < 10
+    if len(words) == 2 and not is_joined:
         # "five five five" is a number that is read out, digit by digit.
         return None
     number = sum(_TENS.get(word, 0) + _SMALL_NUMBERS.get(word, 0) for word in words)

@@ -50,6 +50,15 @@ class Counts(NamedTuple):
         return Counts(self.decided - self.passed, self.decided)
 
 
+def add_counts(parts: Iterable[Counts]) -> Counts:
+    """Return all counts together."""
+    passed = decided = 0
+    for counts in parts:
+        passed += counts.passed
+        decided += counts.decided
+    return Counts(passed, decided)
+
+
 Stratum = tuple[Counts, Counts]
 """The counts of one test case: base and candidate."""
 
@@ -71,7 +80,8 @@ def compute_score_interval(passed: float, decided: float) -> Interval:
     scale = 2 * (decided + Z**2)
     low = (2 * passed + Z**2 - margin) / scale
     failed_low = (2 * failed + Z**2 - margin) / scale
-    return Interval(max(0.0, low), 1 - max(0.0, failed_low))
+    high = 1 - max(0.0, failed_low)
+    return Interval(max(0.0, low), high)
 
 
 def compute_cmh_p(strata: Iterable[Stratum]) -> float:
@@ -140,7 +150,9 @@ def _approximate_cmh_p(strata: Sequence[Stratum]) -> float:
 def _list_outcomes(base: Counts, candidate: Counts) -> range:
     """Return each number of passes that the base can have, given all passes."""
     passed = base.passed + candidate.passed
-    return range(max(0, passed - candidate.decided), min(base.decided, passed) + 1)
+    fewest = max(0, passed - candidate.decided)
+    most = min(base.decided, passed)
+    return range(fewest, most + 1)
 
 
 def _count_outcomes(base: Counts, candidate: Counts) -> int:

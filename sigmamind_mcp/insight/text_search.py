@@ -76,6 +76,7 @@ class Query(NamedTuple):
         """Return the terms of the first alternative that matches the text; empty if none does."""
         folded = fold_text(text)
         for terms in self.alternatives:
+            # Literals first: they are found much faster than patterns.
             has_literals = all(term.literal in folded for term in terms)
             if has_literals and all(term.pattern.search(folded) for term in terms):
                 return terms
@@ -118,17 +119,18 @@ def quote_match(text: str, terms: Sequence[Term]) -> str:
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     by_sentence: dict[int, set[int]] = {}
     for place, term in places:
-        by_sentence.setdefault(bisect_right(ends, place), set()).add(term)
+        sentence = bisect_right(ends, place)
+        by_sentence.setdefault(sentence, set()).add(term)
     best = max(by_sentence, key=lambda sentence: (len(by_sentence[sentence]), -sentence))
     bounds = [0, *ends, len(text)]
     start, end = bounds[best], bounds[best + 1]
-    if end - start > QUOTED_CHARACTERS:
-        first = min(place for place, _ in places if start <= place)
-        start = max(start, min(first - CHARACTERS_BEFORE_MATCH, end - QUOTED_CHARACTERS))
-        end = start + QUOTED_CHARACTERS
-    else:
+    if end - start <= QUOTED_CHARACTERS:
         start, end = _add_neighbours(bounds, best, best + 1)
-    return _cut_out(text, start, end)
+        return _cut_out(text, start, end)
+    first = min(place for place, _ in places if start <= place)
+    latest_start = end - QUOTED_CHARACTERS
+    start = max(start, min(first - CHARACTERS_BEFORE_MATCH, latest_start))
+    return _cut_out(text, start, start + QUOTED_CHARACTERS)
 
 
 def _read_piece(piece: re.Match[str]) -> list[Term]:
@@ -173,8 +175,10 @@ def _build_term(words: Sequence[str]) -> Term | None:
         return None
     pattern = _open_unit(units[0])
     for number, (unit, following) in enumerate(pairwise(units), start=1):
-        pattern += re.escape(unit) + _join_units(unit, following, is_new_word=number in starts)
-    pattern += re.escape(units[-1]) + _close_unit(units[-1])
+        pattern += re.escape(unit)
+        pattern += _join_units(unit, following, is_new_word=number in starts)
+    last = units[-1]
+    pattern += re.escape(last) + _close_unit(last)
     return Term(max(units, key=len), re.compile(pattern))
 
 
@@ -198,8 +202,9 @@ def _join_units(unit: str, following: str, *, is_new_word: bool) -> str:
         return f"{_GAP}*"
     ending = f"{_SPACED}*" if _is_prefix(unit) else ""
     # Without a gap, "25/11" would match 2511.
-    is_needed = is_new_word or (unit[-1].isdigit() and following[0].isdigit())
-    return f"{ending}{_GAP}+" if is_needed else f"(?:{ending}{_GAP}+)?"
+    joins_digits = unit[-1].isdigit() and following[0].isdigit()
+    gap = f"{ending}{_GAP}+"
+    return gap if is_new_word or joins_digits else f"(?:{gap})?"
 
 
 def _is_spaced(unit: str) -> bool:
@@ -216,9 +221,9 @@ class _FoldingTable(dict[int, str]):
     """What each character becomes, computed when it first occurs."""
 
     def __missing__(self, code: int) -> str:
-        folded = "".join(
-            map(_fold_part, normalize("NFKD", normalize("NFKD", chr(code)).casefold()))
-        )
+        lower = normalize("NFKD", chr(code)).casefold()
+        parts = normalize("NFKD", lower)
+        folded = "".join(map(_fold_part, parts))
         if len(self) < MAX_FOLDINGS_KEPT:
             self[code] = folded
         return folded
@@ -267,15 +272,19 @@ def _add_neighbours(bounds: Sequence[int], first: int, last: int) -> tuple[int, 
 
     The ones after come first, then the ones before: as many as make it clear, if they fit.
     """
-    while bounds[last] - bounds[first] < CLEAR_CHARACTERS:
-        before, after = max(0, first - 1), min(len(bounds) - 1, last + 1)
-        if after > last and bounds[after] - bounds[first] <= QUOTED_CHARACTERS:
-            last = after
-        elif before < first and bounds[last] - bounds[before] <= QUOTED_CHARACTERS:
-            first = before
+    start, end = bounds[first], bounds[last]
+    while end - start < CLEAR_CHARACTERS:
+        following = bounds[last + 1 : last + 2]
+        previous = bounds[first - 1 : first]
+        if following and following[0] - start <= QUOTED_CHARACTERS:
+            last += 1
+            end = bounds[last]
+        elif previous and end - previous[0] <= QUOTED_CHARACTERS:
+            first -= 1
+            start = bounds[first]
         else:
             break
-    return bounds[first], bounds[last]
+    return start, end
 
 
 def _cut_out(text: str, start: int, end: int) -> str:

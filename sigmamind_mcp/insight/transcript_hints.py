@@ -35,14 +35,14 @@ def find_hints(run: TestRun) -> list[Hint]:
 
 def _list_hints(run: TestRun) -> Iterator[Hint]:
     turns = run.conversation or []
-    suspects = [
-        (number, turn.content)
-        for number, turn in enumerate(turns, start=1)
-        if is_agent(turn) and any(mark in turn.content for mark in _MARKS)
-    ]
+    found = []
+    for number, turn in enumerate(turns, start=1):
+        if not is_agent(turn):
+            continue
+        # Marks first: few turns have one, and the pattern is slow.
+        has_mark = any(mark in turn.content for mark in _MARKS)
+        if has_mark and _RAW_DATA.search(turn.content):
+            found.append(Hint("raw data shown", number))
     # Where a user talks about code, braces are no fault.
-    if not suspects or any(_CODE_TALK.search(turn.content) for turn in turns if is_user(turn)):
-        return
-    for number, text in suspects:
-        if _RAW_DATA.search(text):
-            yield Hint("raw data shown", number)
+    if found and not any(_CODE_TALK.search(turn.content) for turn in turns if is_user(turn)):
+        yield from found

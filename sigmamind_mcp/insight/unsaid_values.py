@@ -58,13 +58,19 @@ class _ClauseToSay(NamedTuple):
 def has_unsaid_value(run: TestRun, said: AgentWords) -> bool:
     """Whether the criteria ask for a value or phrase that the agent never says."""
     criteria = (run.test_case and run.test_case.success_criteria) or ""
-    clauses = [one for one in _list_clauses_to_say(criteria) if _may_lack(one, said)]
+    clauses = [clause for clause in _list_clauses_to_say(criteria) if _may_lack(clause, said)]
     if not clauses or not _is_english(said):
         return False
-    turns = run.conversation or []
-    text = SaidText("\n".join(turn.content for turn in turns if is_agent(turn)))
-    known = read_values("\n".join(turn.content for turn in turns if is_user(turn)))
-    return any(_lacks(one, said, text, known) for one in clauses)
+    by_agent = []
+    by_user = []
+    for turn in run.conversation or []:
+        if is_agent(turn):
+            by_agent.append(turn.content)
+        elif is_user(turn):
+            by_user.append(turn.content)
+    text = SaidText("\n".join(by_agent))
+    known = read_values("\n".join(by_user))
+    return any(_lacks(clause, said, text, known) for clause in clauses)
 
 
 def _is_english(said: AgentWords) -> bool:
@@ -79,17 +85,20 @@ def _list_clauses_to_say(criteria: str) -> tuple[_ClauseToSay, ...]:
     has_said = False
     for part in _PART_END.split(criteria):
         clause = part.strip()
-        has_said = _SAYS.search(clause) is not None or (
-            has_said and _CONTINUES.match(clause) is not None
-        )
+        says = _SAYS.search(clause) is not None
+        continues = has_said and _CONTINUES.match(clause) is not None
+        has_said = says or continues
         if _MUST_NOT.search(_LITERAL.sub(" ", clause)):
             continue
-        values = tuple(filter(_is_countable, _read_clause_values(clause))) if has_said else ()
-        may_quote = has_said or _SENDS.search(clause)
-        quoted = _LITERAL.findall(clause) if may_quote else []
-        literals = tuple(" ".join(split_stems(literal)) for literal in quoted)
+        values: list[SpokenValue] = []
+        literals: list[str] = []
+        if has_said:
+            values += filter(_is_countable, _read_clause_values(clause))
+        if has_said or _SENDS.search(clause):
+            for literal in _LITERAL.findall(clause):
+                literals.append(" ".join(split_stems(literal)))
         if values or literals:
-            clauses.append(_ClauseToSay(clause, values, literals))
+            clauses.append(_ClauseToSay(clause, tuple(values), tuple(literals)))
     return tuple(clauses)
 
 
@@ -102,7 +111,9 @@ def _read_clause_values(clause: str) -> Iterator[SpokenValue]:
 
 
 def _may_lack(wanted: _ClauseToSay, said: AgentWords) -> bool:
-    return bool(wanted.literals) or any(one.bare not in said.values for one in wanted.values)
+    if wanted.literals:
+        return True
+    return any(value.bare not in said.values for value in wanted.values)
 
 
 def _lacks(wanted: _ClauseToSay, said: AgentWords, text: SaidText, known: frozenset[str]) -> bool:

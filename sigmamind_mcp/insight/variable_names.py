@@ -18,7 +18,8 @@ _PERSON_NAMES = (["customer"], ["patient"], ["firstname"], ["username"])
 def list_variables(prompt: str) -> tuple[str, ...]:
     """Return the names between {{ }} in order, each once."""
     # Not findall: it would hold Python's lock, and every other thread, for a whole long prompt.
-    return tuple(dict.fromkeys(found[1] for found in TEMPLATE_VARIABLE.finditer(prompt)))
+    names = dict.fromkeys(found[1] for found in TEMPLATE_VARIABLE.finditer(prompt))
+    return tuple(names)
 
 
 def is_plain_name(name: str) -> bool:
@@ -45,4 +46,6 @@ def quote_names(names: Sequence[str], *, unsafe: str = "a name that is not plain
     quoted = [name if is_plain_name(name) else unsafe for name in names[:NAMES_QUOTED]]
     phrase = ", ".join(dict.fromkeys(quoted))
     more = len(names) - NAMES_QUOTED
-    return f"{phrase} and {more} more" if more > 0 else phrase
+    if more <= 0:
+        return phrase
+    return f"{phrase} and {more} more"

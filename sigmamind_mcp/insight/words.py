@@ -39,7 +39,10 @@ def split_stems(text: str) -> list[str]:
         return list(map(_stem, words))
     stems: list[str] = []
     for word in words:
-        stems += _split_into_pairs(word) if _UNSPACED_SCRIPT.search(word) else [_stem(word)]
+        if _UNSPACED_SCRIPT.search(word):
+            stems += _split_into_pairs(word)
+        else:
+            stems.append(_stem(word))
     return stems
 
 

@@ -133,10 +133,9 @@ class _Applier:
         # A record without an id: whatever happens now, the next apply knows what was sent.
         self._record(case, None, None)
         label = join_label(case.fields.get("label", ""), case.key)
+        fields = {**case.fields, "label": label}
         try:
-            written = await self._api.create_test_case(
-                self._lock.agent_id, {**case.fields, "label": label}
-            )
+            written = await self._api.create_test_case(self._lock.agent_id, fields)
             stored = written.record or await self._search(case)
         except OutcomeUnknown:
             stored = await self._search(case)
@@ -169,13 +168,16 @@ class _Applier:
         return None
 
     def _find_created(self, case: SuiteCase, stored: Sequence[TestCase]) -> TestCase | None:
-        labelled = [one for one in stored if split_label(one.label).key == case.key]
-        if labelled:
-            return labelled[0]
+        for other in stored:
+            if split_label(other.label).key == case.key:
+                return other
         # Older versions of the API show no label.
         known = {locked.test_case_id for locked in self._lock.cases.values()}
-        unlabelled = [one for one in stored if one.label is None and one.test_case_id not in known]
-        return next((one for one in unlabelled if has_same_content(case.fields, one)), None)
+        for other in stored:
+            is_candidate = other.label is None and other.test_case_id not in known
+            if is_candidate and has_same_content(case.fields, other):
+                return other
+        return None
 
     async def update(self, planned: PlannedCase) -> None:
         case, stored = self._suite.cases[planned.key], planned.stored
@@ -208,8 +210,11 @@ class _Applier:
             before = await self._api.get_test_case(test_case_id, agent_id)
             self._require_unchanged(planned, before)
             # From the raw object: what is not changed must stay exactly as it is.
-            kept = {name: before.raw[name] for name in FIELDS if before.raw.get(name) is not None}
-            body: JSONObject = {"agentId": agent_id, **kept, **changes}
+            body: JSONObject = {"agentId": agent_id}
+            for name in FIELDS:
+                if before.raw.get(name) is not None:
+                    body[name] = before.raw[name]
+            body.update(changes)
             if text or before.label is not None:
                 body["label"] = join_label(text, planned.key) or text
             try:

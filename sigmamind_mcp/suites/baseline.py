@@ -23,8 +23,7 @@ from sigmamind_mcp.insight.pooling import (
     KnownRun,
     pool_known_runs,
 )
-from sigmamind_mcp.insight.rate_series import add_counts
-from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.insight.statistics import Counts, add_counts
 
 LISTED = 100
 MOST_READ = 30
@@ -57,11 +56,8 @@ async def read_baseline(
     # The API's clock, in its Date header, has whole seconds.
     before = before or now + timedelta(seconds=1)
     candidates = _select_batch_runs(listed, cases, before)
-    reads = [
-        partial(list_complete_runs, run.batch_id or "", agent_id, api, keep=drop_conversation)
-        for run in candidates
-    ]
-    listings = await gather_errors(reads)
+    read = partial(list_complete_runs, agent_id=agent_id, api=api, keep=drop_conversation)
+    listings = await gather_errors([partial(read, run.batch_id or "") for run in candidates])
     known: defaultdict[str, list[KnownRun]] = defaultdict(list)
     for batch_run, listing in zip(candidates, listings, strict=True):
         if isinstance(listing, SigmaMindError):
@@ -72,9 +68,12 @@ async def read_baseline(
             if run is not None:
                 known[case.test_case_id or ""].append(run)
     pool = pool_known_runs if chosen else pool_before_drop
-    baselines = {case_id: pool(runs, before=before) for case_id, runs in known.items()}
-    pooled = {run.batch_id for one in baselines.values() for run in one.pooled}
-    counts = {case_id: baseline.counts for case_id, baseline in baselines.items()}
+    counts = {}
+    pooled: set[str] = set()
+    for case_id, runs in known.items():
+        baseline = pool(runs, before=before)
+        counts[case_id] = baseline.counts
+        pooled.update(run.batch_id for run in baseline.pooled)
     return SuiteBaseline(counts, sorted(pooled), unread)
 
 
@@ -85,7 +84,8 @@ def pool_before_drop(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
     """
     baseline = pool_known_runs(runs, before=before)
     earlier = [run for run, reason in baseline.left_out if reason in OTHER_RATE]
-    if earlier and add_counts([run.counts for run in earlier]).rate > baseline.counts.rate:
+    earlier_counts = add_counts(run.counts for run in earlier)
+    if earlier_counts.rate > baseline.counts.rate:
         return pool_before_drop(earlier, before=before)
     return baseline
 
@@ -111,9 +111,10 @@ def _select_batch_runs(
     missing = {case.test_case_id: MAX_POOLED_ATTEMPTS for case in cases}
     selected: list[BatchRun] = []
     for run in batch_runs:
-        is_usable = valid_id(run.batch_id) and run.created_date and run.created_date < before
-        is_old = run.created_date is not None and before - run.created_date > MAX_AGE
-        if not is_usable or is_old:
+        if not valid_id(run.batch_id) or not run.created_date:
+            continue
+        age = before - run.created_date
+        if not timedelta() < age <= MAX_AGE:
             continue
         needed = [case for case in run.test_cases if missing.get(case.test_case_id, 0) > 0]
         if needed and len(selected) < MOST_READ:
@@ -133,7 +134,8 @@ def _read_known_run(
         return None
     launched = [one for one in batch_run.test_cases if one.test_case_id == case.test_case_id]
     is_same = all(is_same_definition(one, case) for one in launched)
-    return KnownRun(batch_run.batch_id or "", batch_run.created_date, count_verdicts(runs), is_same)
+    counts = count_verdicts(runs)
+    return KnownRun(batch_run.batch_id or "", batch_run.created_date, counts, is_same)
 
 
 def is_same_definition(launched: TestCase, stored: TestCase) -> bool:

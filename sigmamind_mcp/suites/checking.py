@@ -33,27 +33,30 @@ def check_suite(
     `stored` are all stored cases, to look for duplicates.
     """
     linked = linked or {}
-    drafts = {key: _build_draft(case, linked.get(key)) for key, case in suite.cases.items()}
+    drafts = {}
+    for key, case in suite.cases.items():
+        drafts[key] = _build_draft(case, linked.get(key))
     own_ids = {case.test_case_id for case in linked.values()}
     others = [case for case in stored if case.test_case_id not in own_ids]
+    compared = [*drafts.values(), *others]
     found = []
     for key, draft in drafts.items():
-        findings = [*lint_draft(draft), *lint_against_cases(draft, [*drafts.values(), *others])]
+        findings = [*lint_draft(draft), *lint_against_cases(draft, compared)]
         if agent is not None:
             findings += lint_against_agent(draft, agent)
         known = {*suite.cases[key].fields, *read_stored(draft), "mockData"}
-        found += [
-            PlacedFinding(key, _locate_finding(suite, key, finding), finding)
-            for finding in findings
-            if finding.field in known
-        ]
+        for finding in findings:
+            if finding.field in known:
+                place = _locate_finding(suite, key, finding)
+                found.append(PlacedFinding(key, place, finding))
     return sorted(found, key=lambda placed: placed.finding.severity != "problem")
 
 
 def _build_draft(case: SuiteCase, stored: TestCase | None) -> TestCase:
     kept = read_stored(stored) if stored else {}
     # The key stands for the id, so that a duplicate is named by it.
-    return TestCase.read({**kept, **case.fields, "testCaseId": case.key})
+    fields = {**kept, **case.fields, "testCaseId": case.key}
+    return TestCase.read(fields)
 
 
 def _locate_finding(suite: Suite, key: str, finding: Finding) -> str:

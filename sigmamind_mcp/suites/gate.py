@@ -78,21 +78,18 @@ def judge_cases(
     """
     judged = [case for case in cases if not case.quarantine]
     apart = [case for case in cases if case.quarantine]
-    outcomes = {
-        outcome.case.key: outcome
-        for group in (judged, apart)
-        for outcome in _judge_group(group, looks, planned)
-    }
-    return [outcomes[case.key] for case in cases]
+    outcomes = _judge_group(judged, looks, planned) + _judge_group(apart, looks, planned)
+    by_key = {outcome.case.key: outcome for outcome in outcomes}
+    return [by_key[case.key] for case in cases]
 
 
 def _judge_group(
     cases: Sequence[GateCase], looks: Sequence[Look], planned: int
 ) -> list[CaseOutcome]:
-    evidence = [
-        CaseEvidence(case.baseline, tuple(look.counts.get(case.key, NOTHING) for look in looks))
-        for case in cases
-    ]
+    evidence = []
+    for case in cases:
+        by_look = tuple(look.counts.get(case.key, NOTHING) for look in looks)
+        evidence.append(CaseEvidence(case.baseline, by_look))
     decisions = decide_cases(evidence, looks=planned).cases if cases else []
     bars = sum(case.bar is not None for case in cases)
     outcomes = []
@@ -114,7 +111,8 @@ def _judge_bar(case: GateCase, evidence: CaseEvidence, bars: int) -> BarVerdict 
     if case.bar is None:
         return None
     for look in range(1, len(evidence.looks) + 1):
-        verdict = judge_by_bar(evidence.pool_candidate(look), case.bar, cases=bars).verdict
+        counts = evidence.pool_candidate(look)
+        verdict = judge_by_bar(counts, case.bar, cases=bars).verdict
         if verdict != "continue":
             return verdict
     return "continue"
@@ -165,7 +163,10 @@ def choose_status(
     if sum(outcome.undecided for outcome in counted) > allow_undecided:
         return BROKEN
     words = {outcome.word for outcome in counted}
-    if words & {"worse", "below its bar"} or (fail_on_suspect and "suspect" in words):
+    failing = {"worse", "below its bar"}
+    if fail_on_suspect:
+        failing.add("suspect")
+    if words & failing:
         return WORSE
     if any(outcome.is_unsettled for outcome in counted):
         return UNSETTLED

@@ -45,13 +45,16 @@ def _escape_value(text: str) -> str:
 
 def write_summary(result: RunResult) -> str:
     """Return the step summary as Markdown, at most 60 kB: the verdict first."""
+    batch_ids = ", ".join(result.batch_ids) or "none"
     parts = [
         f"## {html.escape(result.write_verdict(), quote=False)}\n\n",
         "| Case | Result | Passed | 95 % interval | Baseline |\n| --- | --- | --- | --- | --- |\n",
         *map(_write_row, result.rows),
-        f"\n{describe_cost(result)} Batch runs: {', '.join(result.batch_ids) or 'none'}.\n",
-        *(_write_failure(row.key, failure) for row in result.rows for failure in row.failures),
+        f"\n{describe_cost(result)} Batch runs: {batch_ids}.\n",
     ]
+    for row in result.rows:
+        for failure in row.failures:
+            parts.append(_write_failure(row.key, failure))
     return _join_to_limit(parts)
 
 
@@ -68,20 +71,24 @@ def _join_to_limit(parts: list[str]) -> str:
 
 def _write_row(row: RowResult) -> str:
     outcome = row.outcome
-    word = f"{outcome.word} (quarantine)" if outcome.case.quarantine else outcome.word
-    interval = (
-        f"{row.interval.low:.0%} to {row.interval.high:.0%}" if outcome.counts.decided else ""
-    )
-    baseline = format_counts(outcome.case.baseline) if outcome.case.baseline.decided else "none"
+    word: str = outcome.word
+    if outcome.case.quarantine:
+        word += " (quarantine)"
+    interval = ""
+    if outcome.counts.decided:
+        interval = f"{row.interval.low:.0%} to {row.interval.high:.0%}"
+    baseline = "none"
+    if outcome.case.baseline.decided:
+        baseline = format_counts(outcome.case.baseline)
     cells = [row.key, word, format_counts(outcome.counts), interval, baseline]
     return f"| {' | '.join(map(_escape_markdown, cells))} |\n"
 
 
 def _write_failure(key: str, failure: ShownFailure) -> str:
-    turns = "".join(
-        f"- turn {turn.number} {_escape_markdown(turn.role)}: {_escape_markdown(turn.content)}\n"
-        for turn in failure.turns
-    )
+    turns = ""
+    for turn in failure.turns:
+        role, content = _escape_markdown(turn.role), _escape_markdown(turn.content)
+        turns += f"- turn {turn.number} {role}: {content}\n"
     head = f"{key}, {failure.job_id}"
     return (
         f"\n<details><summary>{_escape_markdown(head)}</summary>\n\n"

@@ -70,7 +70,8 @@ def _import_livekit(data: Mapping[str, Any], taken: set[str]) -> Imported:
         if variables:
             fields["mockData"] = variables
         unknown = [name for name in scenario if name not in LIVEKIT_FIELDS]
-        left_out += [f"{key}: {name}" for name in [*unknown, *dropped]]
+        for name in [*unknown, *dropped]:
+            left_out.append(f"{key}: {name}")
         cases[key] = fields
     return Imported(cases, left_out)
 
@@ -79,21 +80,26 @@ def _read_userdata(userdata: Any) -> tuple[dict[str, Writable], list[str]]:
     """Return the texts of userdata as mock data, and the names of other values."""
     if not isinstance(userdata, Mapping):
         return {}, ["userdata"] if userdata else []
-    variables: dict[str, Writable] = {
-        name: value for name, value in userdata.items() if isinstance(value, str)
-    }
-    return variables, [f"userdata.{name}" for name in userdata if name not in variables]
+    variables: dict[str, Writable] = {}
+    dropped = []
+    for name, value in userdata.items():
+        if isinstance(value, str):
+            variables[name] = value
+        else:
+            dropped.append(f"userdata.{name}")
+    return variables, dropped
 
 
 def _import_pipecat(data: Mapping[str, Any], path: Path, taken: set[str]) -> Imported:
     name = _join(data.get("name")) or path.stem
-    goal = _join(data.get("goal"))
     persona = _join(data.get("persona"))
-    prompt = "\n\n".join(filter(None, [persona, f"Your goal: {goal}" if goal else ""]))
+    goal = _join(data.get("goal"))
+    if goal:
+        goal = f"Your goal: {goal}"
     fields = _drop_empty(
         {
             "label": name,
-            "userPrompt": prompt,
+            "userPrompt": "\n\n".join(filter(None, [persona, goal])),
             "successCriteria": _join(data.get("success")),
         }
     )

@@ -18,13 +18,10 @@ def write_junit(result: RunResult) -> str:
     suite = ElementTree.SubElement(root, "testsuite", {"name": result.file})
     for row in result.rows:
         suite.append(_build_testcase(row, result))
-    counted = {
-        tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "error", "skipped")
-    }
     suite.set("tests", str(len(result.rows)))
-    suite.set("failures", str(counted["failure"]))
-    suite.set("errors", str(counted["error"]))
-    suite.set("skipped", str(counted["skipped"]))
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        count = len(suite.findall(f"testcase/{tag}"))
+        suite.set(name, str(count))
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
@@ -74,5 +71,6 @@ def _describe_failures(row: RowResult) -> str:
     lines = []
     for failure in row.failures:
         lines.append(f"test run {failure.job_id}: {failure.remarks}")
-        lines += [f"  turn {turn.number} {turn.role}: {turn.content}" for turn in failure.turns]
+        for turn in failure.turns:
+            lines.append(f"  turn {turn.number} {turn.role}: {turn.content}")
     return "\n".join(lines)

@@ -138,18 +138,20 @@ def _parse_case(key: str, entry: Any) -> LockedCase | None:
     fields = {}
     for name, value in applied.items():
         digests = value if isinstance(value, list) else [value, value]
-        texts = [text for text in digests if isinstance(text, str) and _DIGEST.fullmatch(text)]
-        if name not in FIELDS or len(texts) != 2 or len(digests) != 2:
+        if name not in FIELDS or len(digests) != 2 or not all(map(_is_digest, digests)):
             return None
-        fields[name] = AppliedField(*texts)
+        fields[name] = AppliedField(*digests)
     return LockedCase(test_case_id, fields, entry.get("retired") is True)
 
 
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
 def _render_case(case: LockedCase) -> dict[str, Any]:
-    applied = {
-        name: field.sent if field.sent == field.stored else list(field)
-        for name, field in case.fields.items()
-    }
+    applied: dict[str, Any] = {}
+    for name, digests in case.fields.items():
+        applied[name] = digests.sent if digests.sent == digests.stored else list(digests)
     entry: dict[str, Any] = {"testCaseId": case.test_case_id, "applied": applied}
     if case.retired:
         entry["retired"] = True

@@ -10,10 +10,10 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.lock_file import Lock, LockedCase
 from sigmamind_mcp.suites.stored_fields import (
-    RETIRED,
     digest,
     digest_fields,
     has_same_content,
+    is_retired,
     join_label,
     read_stored,
     split_label,
@@ -83,7 +83,8 @@ def make_plan(suite: Suite, lock: Lock, stored: Sequence[TestCase]) -> Plan:
     """
     links = _Links(suite, lock, stored)
     cases = [_plan_case(case, suite, lock, links) for case in suite.cases.values()]
-    return Plan([*cases, *_list_orphans(suite, lock, links)])
+    cases += _list_orphans(suite, lock, links)
+    return Plan(cases)
 
 
 class _Links:
@@ -95,8 +96,10 @@ class _Links:
         self._renames = {case.was: case.key for case in suite.cases.values() if case.was}
         self._by_key: dict[str, list[TestCase]] = defaultdict(list)
         for case in self.by_id.values():
-            if (key := split_label(case.label).key) is not None:
-                self._by_key[self._renames.get(key, key)].append(case)
+            key = split_label(case.label).key
+            if key is not None:
+                current = self._renames.get(key, key)
+                self._by_key[current].append(case)
         self._taken = {case.test_case_id for case in lock.cases.values() if case.test_case_id}
 
     def find_locked(self, case: SuiteCase) -> LockedCase | None:
@@ -178,15 +181,15 @@ def _plan_adoption(case: SuiteCase, stored: TestCase) -> PlannedCase:
 
 def _plan_creation(case: SuiteCase, suite: Suite, *, is_recreated: bool) -> PlannedCase:
     where = suite.name_place("cases", case.key)
-    missing = [name for name in NEEDED if name not in case.fields]
+    key = quote_word(case.key)
+    missing = " and ".join(name for name in NEEDED if name not in case.fields)
     if missing:
         raise SuiteConflict(
-            f"{where}: {quote_word(case.key)} is not stored yet and needs {' and '.join(missing)}."
-            " Nothing was written."
+            f"{where}: {key} is not stored yet and needs {missing}. Nothing was written."
         )
     if join_label(case.fields.get("label", ""), case.key) is None:
         raise SuiteConflict(
-            f"{where}: the label of {quote_word(case.key)} is too long to be stored with its key."
+            f"{where}: the label of {key} is too long to be stored with its key."
             " Nothing was written."
         )
     return PlannedCase(case.key, "create", changes=case.fields, is_recreated=is_recreated)
@@ -200,16 +203,19 @@ def _compare_fields(
     changes: JSONObject = {}
     drifted: list[str] = []
     for name, value in wanted.items():
-        sent, base = digest(name, value), locked.fields.get(name) if locked else None
+        sent = digest(name, value)
+        base = locked.fields.get(name) if locked else None
         current = shown.get(name, base.stored if base else None)
-        is_as_applied = base is not None and (base.sent, base.stored) == (sent, current)
+        is_as_applied = base is not None and base == (sent, current)
         if current == sent or is_as_applied:
             continue
         changes[name] = value
+        if name not in shown:
+            continue
         # Without a record of the last apply, nobody knows who changed it.
         is_own = base is not None and current == base.stored
         is_new = locked is not None and base is None
-        if not (is_own or is_new or name not in shown):
+        if not is_own and not is_new:
             drifted.append(name)
     return changes, tuple(drifted)
 
@@ -219,7 +225,8 @@ def _list_orphans(suite: Suite, lock: Lock, links: _Links) -> list[PlannedCase]:
     orphans = []
     for key, locked in lock.cases.items():
         stored = links.by_id.get(locked.test_case_id)
-        is_left = key not in suite.cases and key not in renamed and not locked.retired
-        if is_left and stored is not None and not (stored.label or "").startswith(RETIRED):
+        if key in suite.cases or key in renamed or locked.retired:
+            continue
+        if stored is not None and not is_retired(stored):
             orphans.append(PlannedCase(key, "orphan", stored))
     return orphans

@@ -41,12 +41,15 @@ def _list_case_lines(case: PlannedCase) -> Iterator[str]:
 
 
 def _show_field_value(value: object) -> str:
-    if isinstance(value, list):
-        pairs = [
-            f"{show_text(item['variableName'])} = {show_text(item['value'])}" for item in value
-        ]
-        return ", ".join(pairs) or "none"
-    return show_text(value) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return show_text(value)
+    if not isinstance(value, list):
+        return str(value)
+    pairs = []
+    for item in value:
+        name, text = show_text(item["variableName"]), show_text(item["value"])
+        pairs.append(f"{name} = {text}")
+    return ", ".join(pairs) or "none"
 
 
 def _list_changes(case: PlannedCase, stored: TestCase) -> Iterator[str]:
@@ -56,12 +59,12 @@ def _list_changes(case: PlannedCase, stored: TestCase) -> Iterator[str]:
     compared = {name: value for name, value in case.changes.items() if name in shown}
     after = TestCase.read({**before.raw, **compared})
     edits = find_edits(before, after)
-    for name in sorted({edit.field for edit in edits} & set(case.drifted)):
+    edited = {edit.field for edit in edits}
+    for name in sorted(edited & set(case.drifted)):
         yield f"    {name_for_file(name)} drifted: 'before' is stored, 'after' is in the file"
     for line in list_edit_lines(edits):
         yield f"    {line}"
-    named = {edit.field for edit in edits}
-    for name in case.changes:
-        if name not in named:
-            value = _show_field_value(case.changes[name])
-            yield f"    {name_for_file(name)}: not shown by the API; the file has {value}"
+    for name, value in case.changes.items():
+        if name not in edited:
+            text = _show_field_value(value)
+            yield f"    {name_for_file(name)}: not shown by the API; the file has {text}"

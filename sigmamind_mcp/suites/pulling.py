@@ -1,7 +1,8 @@
 """Write an agent's stored test cases into the file of a suite, without losing what it says."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, NoReturn
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.errors import SigmaMindError
@@ -10,8 +11,8 @@ from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.lock_file import Lock, LockedCase
 from sigmamind_mcp.suites.plan import Plan, PlannedCase, SuiteConflict
 from sigmamind_mcp.suites.stored_fields import (
-    RETIRED,
     digest,
+    is_retired,
     read_stored,
     record_applied,
     split_label,
@@ -73,9 +74,8 @@ def pull_cases(
             edits += _replace_fields(suite, case.key, replaced)
             changed.append(case.key)
         _lock_case(lock, suite, case.key, case.stored, replaced)
-    known = {case.case_id for case in plan.cases} | {
-        locked.test_case_id for locked in lock.cases.values()
-    }
+    known = {case.case_id for case in plan.cases}
+    known.update(locked.test_case_id for locked in lock.cases.values())
     new = [case for case in stored if case.test_case_id not in known and _is_pulled(case)]
     members, left_out = _add_cases(new, lock, taken=set(suite.cases))
     if members:
@@ -86,7 +86,7 @@ def pull_cases(
 
 
 def _is_pulled(case: TestCase) -> bool:
-    return bool(valid_id(case.test_case_id)) and not (case.label or "").startswith(RETIRED)
+    return bool(valid_id(case.test_case_id)) and not is_retired(case)
 
 
 def _require_applied(linked: Iterable[PlannedCase], lock: Lock) -> None:
@@ -125,7 +125,7 @@ def _add_cases(
     members: dict[str, str] = {}
     left_out: list[str] = []
     taken = taken | set(lock.cases)
-    carried = {split_label(case.label).key for case in new} - {None}
+    carried = set(filter(None, (split_label(case.label).key for case in new)))
     for case in new:
         key = split_label(case.label).key
         if key is not None and key in taken:
@@ -134,12 +134,13 @@ def _add_cases(
                 " from its label in the dashboard. Nothing was written."
             )
         if key is None:
-            key = make_key(case.title, taken | {str(other) for other in carried})
+            key = make_key(case.title, taken | carried)
         taken.add(key)
         fields, dropped = _select_writable(read_stored(case))
         left_out += [f"{key} ({name})" for name in dropped]
         members[key] = write_member(key, _rename_for_file(fields), indent=2)
-        lock.cases[key] = LockedCase(case.test_case_id, record_applied(fields, case))
+        applied = record_applied(fields, case)
+        lock.cases[key] = LockedCase(case.test_case_id, applied)
     return members, left_out
 
 
@@ -148,19 +149,23 @@ def _select_writable(fields: JSONObject) -> tuple[JSONObject, list[str]]:
     kept: JSONObject = {}
     dropped = []
     for name, value in fields.items():
-        if name in ("userPrompt", "successCriteria"):
-            fits = bool(value.strip()) and len(value) <= LONGEST_TEXT
-        elif name == "label":
-            fits = bool(value.strip()) and len(value) <= LONGEST_LABEL
-        elif name == "mockData":
-            fits = bool(value) and all(item["variableName"] for item in value)
-        else:
-            fits = bool(value)
-        if fits:
+        if _fits_in_file(name, value):
             kept[name] = value
         elif value:
             dropped.append(name)
     return kept, dropped
+
+
+def _fits_in_file(name: str, value: Any) -> bool:
+    if not value:
+        return False
+    if name in ("userPrompt", "successCriteria"):
+        return bool(value.strip()) and len(value) <= LONGEST_TEXT
+    if name == "label":
+        return bool(value.strip()) and len(value) <= LONGEST_LABEL
+    if name == "mockData":
+        return all(item["variableName"] for item in value)
+    return True
 
 
 def _rename_for_file(fields: JSONObject) -> dict[str, Writable]:
@@ -176,10 +181,10 @@ def _rename_for_file(fields: JSONObject) -> dict[str, Writable]:
 
 def _write_mock_data(variables: list[dict[str, str]]) -> Writable:
     """Return mock data as a mapping; as a list if a name is there twice."""
-    names = [item["variableName"] for item in variables]
-    if len(set(names)) < len(names) or "<<" in names:
+    values = {item["variableName"]: item["value"] for item in variables}
+    if len(values) < len(variables) or "<<" in values:
         return variables
-    return {item["variableName"]: item["value"] for item in variables}
+    return values
 
 
 # Edits of the text, which keep comments and order.
@@ -216,13 +221,14 @@ def _replace_fields(suite: Suite, key: str, fields: JSONObject) -> list[_Edit]:
 def _replace_lines(text: str, start: int, end: int, lines: str) -> _Edit:
     """Return the edit of one field; a comment behind its value stays, or moves before it."""
     lines = lines.removesuffix("\n")
-    line_end = text.find("\n", end)
-    comment = text[end : line_end if line_end >= 0 else len(text)].strip()
+    rest_of_line, _, _ = text[end:].partition("\n")
+    comment = rest_of_line.strip()
     if not comment or "\n" not in lines:
         return _Edit(start, end, lines)
-    indent = start - (text.rfind("\n", 0, start) + 1)
+    line_start = text.rfind("\n", 0, start) + 1
+    space = " " * (start - line_start)
     end = text.index(comment, end) + len(comment)
-    return _Edit(start, end, f"{comment}\n{' ' * indent}{lines}")
+    return _Edit(start, end, f"{comment}\n{space}{lines}")
 
 
 def _refuse_brackets(suite: Suite, key: str, start: int) -> NoReturn:
@@ -246,11 +252,15 @@ def _get_case_node(suite: Suite, key: str) -> YAMLNode:
 
 def _find_end(text: str, node: YAMLNode) -> int:
     """Return where a value ends, without the line ends and comments that follow it."""
-    if isinstance(node.value, dict) and node.value and not node.is_flow:
-        return max(_find_end(text, inner) for inner in node.value.values())
-    if isinstance(node.value, list) and node.value and not node.is_flow:
-        return max(_find_end(text, inner) for inner in node.value)
-    return node.start + len(text[node.start : node.end].rstrip())
+    inner: Collection[YAMLNode] = ()
+    if isinstance(node.value, dict):
+        inner = node.value.values()
+    elif isinstance(node.value, list):
+        inner = node.value
+    if inner and not node.is_flow:
+        return max(_find_end(text, part) for part in inner)
+    own_text = text[node.start : node.end].rstrip()
+    return node.start + len(own_text)
 
 
 def _append_cases(suite: Suite, members: str) -> _Edit:
@@ -258,23 +268,25 @@ def _append_cases(suite: Suite, members: str) -> _Edit:
     node = _get_cases_node(suite)
     assert isinstance(node.value, dict)
     if not node.value:
-        start = len(suite.text[: node.start].rstrip(" "))
-        return _Edit(start, node.end, f"\n{members}".removesuffix("\n"))
+        text_before = suite.text[: node.start].rstrip(" ")
+        return _Edit(len(text_before), node.end, f"\n{members}".removesuffix("\n"))
     if node.is_flow:
         _refuse_brackets(suite, "cases", node.start)
     indent = min(node.key_places.values()).column - 1
     if indent != 2:
-        lines = members.splitlines(keepends=True)
-        members = "".join(" " * indent + line[2:] if line.strip() else line for line in lines)
+        members = textwrap.indent(textwrap.dedent(members), " " * indent)
     end = _find_end(suite.text, node)
     line_end = suite.text.find("\n", end)
     if line_end < 0:
-        return _Edit(len(suite.text), len(suite.text), f"\n{members}")
-    return _Edit(line_end + 1, line_end + 1, members)
+        start = len(suite.text)
+        return _Edit(start, start, f"\n{members}")
+    start = line_end + 1
+    return _Edit(start, start, members)
 
 
 def _carry_out(text: str, edits: Sequence[_Edit]) -> str:
     line_end = "\r\n" if "\r\n" in text else "\n"
     for edit in sorted(edits, reverse=True):
-        text = text[: edit.start] + edit.text.replace("\n", line_end) + text[edit.end :]
+        new_text = edit.text.replace("\n", line_end)
+        text = text[: edit.start] + new_text + text[edit.end :]
     return text

@@ -9,6 +9,7 @@ from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.endings import find_ending
 from sigmamind_mcp.insight.key_turns import choose_key_turns
 from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.gate import BROKEN, PASSED, UNSETTLED, WORSE, CaseOutcome
 from sigmamind_mcp.suites.shown_text import disarm
@@ -69,11 +70,8 @@ class RunResult(NamedTuple):
 
     def list_keys(self, *words: str) -> list[str]:
         """Return the keys of the cases with these words that count."""
-        return [
-            row.key
-            for row in self.rows
-            if row.outcome.word in words and not row.outcome.case.quarantine
-        ]
+        counted = [row for row in self.rows if not row.outcome.case.quarantine]
+        return [row.key for row in counted if row.outcome.word in words]
 
     def write_verdict(self) -> str:
         """Return the verdict in a sentence or two, in our words."""
@@ -84,7 +82,8 @@ class RunResult(NamedTuple):
         reasons = [f"{self.broken}"] if self.broken else []
         undecided = sum(row.outcome.undecided for row in self.rows)
         if undecided and self.status == BROKEN and not self.broken:
-            reasons.append(f"{undecided} attempts have no verdict.")
+            verb = "has" if undecided == 1 else "have"
+            reasons.append(f"{pluralize(undecided, 'attempt')} {verb} no verdict.")
         sentences = {
             "worse": "proven worse than the baseline",
             "below its bar": "proven below the bar",
@@ -130,15 +129,16 @@ def _build_case_json(row: RowResult) -> JSONObject:
     }
     if outcome.case.quarantine:
         case["quarantine"] = True
-    case["failures"] = [
-        {
-            "jobId": failure.job_id,
-            "remarks": failure.remarks,
-            "turns": [turn._asdict() for turn in failure.turns],
-        }
-        for failure in row.failures
-    ]
+    case["failures"] = list(map(_build_failure_json, row.failures))
     return case
+
+
+def _build_failure_json(failure: ShownFailure) -> JSONObject:
+    return {
+        "jobId": failure.job_id,
+        "remarks": failure.remarks,
+        "turns": [turn._asdict() for turn in failure.turns],
+    }
 
 
 def list_figures(row: RowResult) -> JSONObject:
@@ -166,21 +166,17 @@ def list_figures(row: RowResult) -> JSONObject:
 
 def build_failures(runs: Sequence[TestRun]) -> list[ShownFailure]:
     """Return what is shown of failed test runs, with the turns worth reading."""
-    return [
-        ShownFailure(
-            valid_id(run.job_id) or "(no usable id)",
-            _shorten(run.remarks or "", REMARKS_SHOWN),
-            [
-                QuotedTurn(
-                    quote.number,
-                    _shorten(quote.turn.role or "", 20),
-                    _shorten(quote.turn.content or "", TURN_SHOWN),
-                )
-                for quote in _choose_turns(run)
-            ],
-        )
-        for run in runs
-    ]
+    failures = []
+    for run in runs:
+        job_id = valid_id(run.job_id) or "(no usable id)"
+        remarks = _shorten(run.remarks or "", REMARKS_SHOWN)
+        turns = []
+        for quote in _choose_turns(run):
+            role = _shorten(quote.turn.role or "", 20)
+            content = _shorten(quote.turn.content or "", TURN_SHOWN)
+            turns.append(QuotedTurn(quote.number, role, content))
+        failures.append(ShownFailure(job_id, remarks, turns))
+    return failures
 
 
 def _choose_turns(run: TestRun) -> list[Quote]:
@@ -197,12 +193,13 @@ def _shorten(text: str, longest: int) -> str:
 
 def select_failing(outcomes: Sequence[CaseOutcome]) -> list[str]:
     """Return the keys of the cases whose failures are worth reading."""
-    return [
-        outcome.case.key
-        for outcome in outcomes
-        if outcome.word in ("worse", "below its bar", "suspect", "open", "not shown")
-        or (outcome.case.quarantine and outcome.counts.passed < outcome.counts.decided)
-    ]
+    keys = []
+    for outcome in outcomes:
+        looks_bad = outcome.word in ("worse", "below its bar", "suspect", "open", "not shown")
+        has_failures = outcome.counts.passed < outcome.counts.decided
+        if looks_bad or (outcome.case.quarantine and has_failures):
+            keys.append(outcome.case.key)
+    return keys
 
 
 def format_counts(counts: Counts) -> str:

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.suites.run_result import RowResult, RunResult, format_counts
 
 NARROWEST = 40
@@ -10,18 +11,19 @@ NARROWEST = 40
 
 def list_result_lines(result: RunResult, width: int) -> Iterator[str]:
     """Yield the lines of a report, none longer than `width` where words allow it."""
-    yield from _wrap(result.write_verdict(), width)
+    yield from wrap_line(result.write_verdict(), width)
     yield ""
     for row in result.rows:
-        yield from _wrap(describe_row(row), width)
+        yield from wrap_line(describe_row(row), width)
         for failure in row.failures:
-            yield from _wrap(f"{failure.job_id} failed: {failure.remarks}", width, indent=4)
+            yield from wrap_line(f"    {failure.job_id} failed: {failure.remarks}", width)
             for turn in failure.turns:
-                line = f"turn {turn.number} {turn.role}: {turn.content}"
-                yield from _wrap(line, width, indent=6)
+                line = f"      turn {turn.number} {turn.role}: {turn.content}"
+                yield from wrap_line(line, width)
     yield ""
-    yield from _wrap(describe_cost(result), width)
-    yield from _wrap(f"Batch runs: {', '.join(result.batch_ids) or 'none'}.", width)
+    yield from wrap_line(describe_cost(result), width)
+    batch_ids = ", ".join(result.batch_ids) or "none"
+    yield from wrap_line(f"Batch runs: {batch_ids}.", width)
 
 
 def describe_row(row: RowResult) -> str:
@@ -43,19 +45,21 @@ def describe_row(row: RowResult) -> str:
 
 
 def describe_cost(result: RunResult) -> str:
-    budget = f"{result.used} of {result.budget} attempts"
-    baseline = f"{len(result.baseline_ids)} earlier batch runs"
-    looks = f"{result.looks} of at most {result.planned} looks"
-    return f"{budget} in {looks}; the baseline has {baseline}."
+    attempts = f"{result.used} of {pluralize(result.budget, 'attempt')}"
+    looks = f"{result.looks} of at most {pluralize(result.planned, 'look')}"
+    baseline = pluralize(len(result.baseline_ids), "earlier batch run")
+    return f"{attempts} in {looks}; the baseline has {baseline}."
 
 
-def _wrap(text: str, width: int, *, indent: int = 0) -> list[str]:
-    space = " " * indent
+def wrap_line(text: str, width: int) -> list[str]:
+    """Return the lines of a text; its first line may be indented, the others are by two more."""
+    words = text.lstrip(" ")
+    indent = text.removesuffix(words)
     return textwrap.wrap(
-        text,
+        words,
         max(width, NARROWEST),
-        initial_indent=space,
-        subsequent_indent=f"{space}  ",
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
         break_on_hyphens=False,
         break_long_words=False,
     )

@@ -26,6 +26,7 @@ from sigmamind_mcp.errors import (
 )
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts, get_case_id
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.suites.baseline import is_same_definition
 from sigmamind_mcp.suites.gate import (
     CaseOutcome,
@@ -132,7 +133,8 @@ async def run_looks(
             return
         run.batch_ids.append(batch_id)
         run.used += sum(case.gate.attempts for case in cases)
-        report(f"look {number} of at most {run.planned}: batch run {batch_id}, {len(cases)} cases")
+        look = f"look {number} of at most {run.planned}"
+        report(f"{look}: batch run {batch_id}, {pluralize(len(cases), 'case')}")
         try:
             await _wait(batch_id, run, api, deadline=deadline, show=show)
         except RunBroken as exc:
@@ -178,9 +180,9 @@ async def _find_resumed(batch_id: str, run: SuiteRun, api: SigmaMindClient) -> l
     batch_run = (await api.get_batch_run(batch_id, run.agent_id)).value
     launched = {case.test_case_id: case for case in batch_run.test_cases}
     own = [case for case in run.cases if case.case_id in launched]
-    is_first = not run.looks
-    is_complete = len(own) == len(launched) and (not is_first or len(own) == len(run.cases))
-    if not own or not is_complete:
+    # The first look runs all cases, later ones only those that are open.
+    needed = 1 if run.looks else len(run.cases)
+    if not own or len(own) < max(needed, len(launched)):
         raise ConfigurationError(f"Batch run {batch_id} did not run the cases of this suite.")
     for case in own:
         started = launched[case.case_id]
@@ -240,11 +242,12 @@ async def _collect(
     counts, undecided = {}, {}
     runs = assign_single_case([case.stored for case in cases], listing.items)
     for case in cases:
+        key = case.gate.key
         own = [one for one in runs if get_case_id(one) == case.case_id]
-        counts[case.gate.key] = count_verdicts(own)
-        undecided[case.gate.key] = max(case.gate.attempts, len(own)) - counts[case.gate.key].decided
+        counts[key] = count_verdicts(own)
+        undecided[key] = max(case.gate.attempts, len(own)) - counts[key].decided
         failed = [FailedRun(batch_id, one) for one in own if one.verdict == "failed"]
-        run.failed_runs.setdefault(case.gate.key, []).extend(failed)
+        run.failed_runs.setdefault(key, []).extend(failed)
     run.looks.append(Look(counts, undecided))
 
 

@@ -44,6 +44,11 @@ def join_label(text: str, key: str) -> str | None:
     return label if len(label) <= LONGEST_LABEL else None
 
 
+def is_retired(case: TestCase) -> bool:
+    """Whether `suite apply --retire` has renamed the stored case."""
+    return (case.label or "").startswith(RETIRED)
+
+
 def digest(name: str, value: Any) -> str:
     """Return a short hash of a field, equal for values that mean the same."""
     content = json.dumps(_reduce_value(name, value), sort_keys=True)
@@ -52,8 +57,7 @@ def digest(name: str, value: Any) -> str:
 
 def _reduce_value(name: str, value: Any) -> Any:
     if name == "mockData":
-        pairs = [(str(item["variableName"]), str(item["value"])) for item in value or []]
-        return sorted(pairs)
+        return sorted((str(item["variableName"]), str(item["value"])) for item in value or [])
     if name == "attempt":
         return value
     # The API may remove blanks at the end of a text.
@@ -62,13 +66,14 @@ def _reduce_value(name: str, value: Any) -> Any:
 
 def read_stored(case: TestCase) -> JSONObject:
     """Return the fields that the API shows, the label without its key."""
+    mock_data = []
+    for mock in case.mock_data:
+        mock_data.append({"variableName": mock.variable_name, "value": mock.value})
     values: JSONObject = {
         "label": split_label(case.label).text,
         "userPrompt": case.user_prompt or "",
         "successCriteria": case.success_criteria or "",
-        "mockData": [
-            {"variableName": mock.variable_name, "value": mock.value} for mock in case.mock_data
-        ],
+        "mockData": mock_data,
         "llmModel": case.llm_model or "",
         "attempt": case.attempt,
     }
@@ -83,17 +88,21 @@ def has_same_content(fields: JSONObject, case: TestCase) -> bool:
     """Whether a stored case has all fields of the file, as far as the API shows them."""
     stored = digest_fields(read_stored(case))
     wanted = digest_fields(fields)
-    shown = [name for name in wanted if name in stored]
-    has_definition = {"userPrompt", "successCriteria"} <= set(shown)
-    return has_definition and all(wanted[name] == stored[name] for name in shown)
+    shown = wanted.keys() & stored.keys()
+    if not {"userPrompt", "successCriteria"} <= shown:
+        return False
+    return all(wanted[name] == stored[name] for name in shown)
 
 
 def record_applied(fields: JSONObject, case: TestCase | None) -> dict[str, AppliedField]:
     """Return what the lock keeps of a case after `fields` were sent and `case` was read."""
     sent = digest_fields(fields)
     stored = digest_fields(read_stored(case)) if case else {}
-    names = [name for name in FIELDS if name in sent or name in stored]
-    return {
-        name: AppliedField(sent.get(name) or stored[name], stored.get(name) or sent[name])
-        for name in names
-    }
+    # A field that only one side has counts as equal on both.
+    sent_or_stored = {**stored, **sent}
+    stored_or_sent = {**sent, **stored}
+    applied = {}
+    for name in FIELDS:
+        if name in sent_or_stored:
+            applied[name] = AppliedField(sent_or_stored[name], stored_or_sent[name])
+    return applied

@@ -195,6 +195,11 @@ def load_suite(path: Path) -> Suite:
     Raises:
         BadFile: it cannot be used; the message names line and column of each problem.
     """
+    if not path.exists():
+        raise BadFile(
+            f"{path}: there is no such file. 'sigmamind-mcp suite pull --agent ID' writes it from"
+            " the stored test cases."
+        )
     text = read_text_file(path)
     return parse_suite(text, path)
 
@@ -203,11 +208,13 @@ def parse_suite(text: str, path: Path) -> Suite:
     tree = parse_yaml(text, str(path))
     if not isinstance(tree.value, dict):
         raise BadFile(f"{path}:1:1: a suite begins with the line 'suite: 1'.")
-    problems = [
-        f"{describe_place(str(path), place)}: {quote_word(name)} has no value. For an empty text"
-        ' write "", otherwise remove the line.'
-        for name, place in _list_empty(tree)
-    ]
+    problems = []
+    for name, place in _list_empty(tree):
+        where = describe_place(str(path), place)
+        problems.append(
+            f'{where}: {quote_word(name)} has no value. For an empty text write "", otherwise'
+            " remove the line."
+        )
     if problems:
         raise BadFile(_join_problems(problems))
     try:
@@ -258,8 +265,9 @@ def _name_for_api(given: dict[str, Any]) -> JSONObject:
     fields: JSONObject = {}
     for name, value in given.items():
         is_text = name in ("userPrompt", "successCriteria")
+        api_name = "attempt" if name == "attempts" else name
         # A block of YAML ends with a line feed that nobody means.
-        fields["attempt" if name == "attempts" else name] = value.rstrip() if is_text else value
+        fields[api_name] = value.rstrip() if is_text else value
     return fields
 
 
@@ -317,9 +325,10 @@ def _word_unknown_name(path: tuple[Any, ...]) -> str:
     known = [to_camel(name) for name in model.model_fields]
     if "mockData" in path:
         known = [to_camel(name) for name in FileVariable.model_fields]
-    similar = get_close_matches(str(path[-1]), known, 1, 0.6)
+    name = str(path[-1])
+    similar = get_close_matches(name, known, 1, 0.6)
     hint = f" Do you mean {similar[0]}?" if similar else f" Known: {', '.join(known)}."
-    return f"{quote_word(str(path[-1]))} is not a known field.{hint}"
+    return f"{quote_word(name)} is not a known field.{hint}"
 
 
 def make_key(label: str, taken: set[str]) -> str:
@@ -330,7 +339,8 @@ def make_key(label: str, taken: set[str]) -> str:
     number, key = 1, name
     while key in taken:
         number += 1
-        key = f"{name[: LONGEST_KEY - 1 - len(str(number))]}-{number}"
+        ending = f"-{number}"
+        key = name[: LONGEST_KEY - len(ending)] + ending
     return key
 
 
@@ -360,5 +370,6 @@ def _drop_noise(schema: Any) -> Any:
         kept["additionalProperties"] = False
     choices = [choice for choice in kept.get("anyOf", []) if choice != {"type": "null"}]
     if len(choices) == 1:
-        kept = {**choices[0], **{name: item for name, item in kept.items() if name != "anyOf"}}
+        del kept["anyOf"]
+        kept = {**choices[0], **kept}
     return kept

@@ -1,6 +1,7 @@
 """Write values as YAML that a person likes to read and any parser reads back the same."""
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from sigmamind_mcp.suites.yaml_tree import NO_VALUES
@@ -28,13 +29,17 @@ def write_member(name: str, value: Writable, *, indent: int) -> str:
     space = " " * indent
     label = write_scalar(name)
     if isinstance(value, Mapping) and value:
-        inner = [write_member(key, item, indent=indent + 2) for key, item in value.items()]
-        return f"{space}{label}:\n{''.join(inner)}"
+        return f"{space}{label}:\n{_write_members(value, indent + 2)}"
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
-        return f"{space}{label}:\n{''.join(_write_item(item, indent + 2) for item in value)}"
+        items = [_write_item(item, indent + 2) for item in value]
+        return f"{space}{label}:\n{''.join(items)}"
     if isinstance(value, str) and _is_block(value):
         return f"{space}{label}: {_write_block(value, indent + 2)}"
     return f"{space}{label}: {write_scalar(value)}\n"
+
+
+def _write_members(members: Mapping[str, Writable], indent: int) -> str:
+    return "".join(write_member(name, item, indent=indent) for name, item in members.items())
 
 
 def write_scalar(value: Writable) -> str:
@@ -49,10 +54,11 @@ def write_scalar(value: Writable) -> str:
 
 
 def _write_item(item: Writable, indent: int) -> str:
+    space = " " * indent
     if not isinstance(item, Mapping):
-        return f"{' ' * indent}- {write_scalar(item)}\n"
-    lines = "".join(write_member(key, value, indent=indent + 2) for key, value in item.items())
-    return f"{' ' * indent}- {lines[indent + 2 :]}"
+        return f"{space}- {write_scalar(item)}\n"
+    lines = _write_members(item, indent + 2)
+    return f"{space}- {lines[indent + 2 :]}"
 
 
 def _can_be_plain(text: str) -> bool:
@@ -64,21 +70,16 @@ def _can_be_plain(text: str) -> bool:
 def _is_block(text: str) -> bool:
     """Whether a text reads better as a block, and a block can hold it exactly."""
     is_long = "\n" in text.rstrip("\n") or len(text) > LONG_TEXT
-    lines = text.split("\n")
-    has_blank_line = any(line.isspace() for line in lines)
-    return (
-        is_long
-        and _BLOCK.fullmatch(text) is not None
-        and not has_blank_line
-        and not text.endswith("\n\n")
-    )
+    if not is_long or text.endswith("\n\n"):
+        return False
+    has_blank_line = any(map(str.isspace, text.split("\n")))
+    return not has_blank_line and _BLOCK.fullmatch(text) is not None
 
 
 def _write_block(text: str, indent: int) -> str:
     mark = "|" if text.endswith("\n") else "|-"
-    lines = text.removesuffix("\n").split("\n")
-    space = " " * indent
-    return "\n".join([mark, *(space + line if line else "" for line in lines)]) + "\n"
+    block = textwrap.indent(text.removesuffix("\n"), " " * indent)
+    return f"{mark}\n{block}\n"
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.models import field_names
+from sigmamind_mcp.nouns import pluralize as pluralize
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.arguments import ListPlace, Paged
 from sigmamind_mcp.tools.unread_notes import NotRead, describe_notes, limit_notes
@@ -286,11 +287,6 @@ def explain_past_end(position: int, total: int, noun: str) -> str | None:
     if not position or position < total:
         return None
     return f"cursor is past the end of {pluralize(total, noun)}; leave it out to begin again."
-
-
-def pluralize(number: int, noun: str) -> str:
-    """Return the number with its noun: 1 attempt, 2 attempts."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def field_lines(*fields: tuple[str, str | None]) -> list[str]:

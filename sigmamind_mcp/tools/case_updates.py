@@ -7,13 +7,13 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import LARGEST_COUNT, TestCase
+from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit, find_edits
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Link, Rendered, pluralize
-from sigmamind_mcp.tools.argument_forms import NotBlank, NotBool, list_of
-from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId, hide_default
+from sigmamind_mcp.tools.argument_forms import NotBlank, list_of
+from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId
 from sigmamind_mcp.tools.cases import CheckedWrite, suggest_run
 from sigmamind_mcp.tools.drafts import (
     CRITERIA_FACTS,
@@ -23,6 +23,7 @@ from sigmamind_mcp.tools.drafts import (
     MODEL_FACTS,
     PROMPT_FACTS,
     WRITABLE,
+    Attempts,
     Draft,
     MockEntry,
     Prose,
@@ -53,16 +54,7 @@ class UpdateTestCase(ForAgent):
         Field(max_length=100, description="Sets or adds these; the others stay."),
         list_of(MOCK_ENTRIES),
     ] = []
-    attempt: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=LARGEST_COUNT,
-            description="Independent simulations in each batch run.",
-            json_schema_extra=hide_default,
-        ),
-        NotBool,
-    ] = 1
+    attempt: Attempts = 1
     clear: Annotated[
         list[Literal["label", "llmModel"]],
         Field(max_length=2, description="Texts to empty. An empty text changes nothing."),

@@ -59,6 +59,18 @@ class MockEntry(Arguments):
     value: Annotated[str, ValueAsText]
 
 
+Attempts = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=LARGEST_COUNT,
+        description="Independent simulations in each batch run.",
+        json_schema_extra=hide_default,
+    ),
+    NotBool,
+]
+
+
 class DraftArguments(ForAgent):
     """Holds the fields of a test case that does not exist yet."""
 
@@ -89,16 +101,7 @@ class CheckTestCase(DraftArguments):
     ] = ""
     user_prompt: Annotated[Prose, Field(description=f"{PROMPT_FACTS} {UNLESS_STORED}")] = ""
     success_criteria: Annotated[Prose, Field(description=f"{CRITERIA_FACTS} {UNLESS_STORED}")] = ""
-    attempt: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=LARGEST_COUNT,
-            description="Independent simulations in each batch run.",
-            json_schema_extra=hide_default,
-        ),
-        NotBool,
-    ] = 1
+    attempt: Attempts = 1
 
 
 class FindingShown(AnswerPart):
@@ -173,8 +176,8 @@ class Draft(NamedTuple):
     @classmethod
     def of_stored(cls, stored: TestCase, test_case_id: str | None, given: JSONObject) -> "Draft":
         """Return a stored test case with the given fields in place of its own."""
-        unreadable = {name.split(".")[0] for name in stored.unreadable_fields()}
-        shown = {name for name in WRITABLE if name in stored.raw} - unreadable
+        known = [name for name in WRITABLE if name in stored.raw]
+        shown = {name for name in known if not stored.has_unreadable(name)}
         kept = {name: stored.raw[name] for name in shown}
         case = TestCase.read({**kept, **given, "testCaseId": test_case_id})
         return cls(case, frozenset(WRITABLE) - shown - given.keys())

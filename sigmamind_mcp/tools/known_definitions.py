@@ -42,7 +42,7 @@ async def read_definitions(
 
     What does not come within `seconds` is unknown.
     """
-    from sigmamind_mcp.insight.definition_problems import index_cases
+    from sigmamind_mcp.insight.case_definitions import index_cases
 
     cases = index_cases(batch_run.test_cases)
     runs_by_case: dict[str, list[TestRun]] = defaultdict(list)

@@ -1,10 +1,12 @@
 """`sigmamind-mcp demo`, as a process."""
 
+import signal
+import subprocess
 import sys
 
 import pytest
 
-from tests.support.processes import environment, run
+from tests.support.processes import COMMAND, environment, run
 
 STEPS = (
     "create_test_case tc_",
@@ -60,3 +62,21 @@ def test_each_figure_of_the_comparison_is_explained_in_words_first() -> None:
     )
     assert "All test cases together: worse, and not by chance (p" in shown
     assert "p is the probability of such a difference by chance alone." in shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child alone")
+def test_interrupted_demo_ends_with_the_status_of_an_interruption() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "demo"],
+        env=environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+
+    assert (process.returncode, errors) == (130, "")

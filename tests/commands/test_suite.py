@@ -250,7 +250,7 @@ def test_import_then_check(tmp_path: Path, suite: Run) -> None:
     assert imported.returncode == 0
     assert imported.stdout == (
         "not carried over: 'books-a-room: tags'\n"
-        "suite.yaml: 1 cases. Check them with 'sigmamind-mcp suite check'.\n"
+        "suite.yaml: 1 case. Check the file with 'sigmamind-mcp suite check'.\n"
     )
     assert suite("plan").stdout.startswith("+ create books-a-room")
 

@@ -1,10 +1,10 @@
 """Facts about definitions: variables that do not fit, and what was edited."""
 
 from sigmamind_mcp.api.models import Agent, TestCase
+from sigmamind_mcp.insight.case_definitions import index_cases
 from sigmamind_mcp.insight.definition_problems import (
     find_edited_cases,
     find_variable_problems,
-    index_cases,
 )
 
 

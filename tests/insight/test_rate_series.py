@@ -12,13 +12,12 @@ from sigmamind_mcp.insight.rate_series import (
     MAX_SERIES_ATTEMPTS,
     MAX_TREND_ATTEMPTS,
     ChangePoint,
-    add_counts,
     compute_falling_p,
     compute_homogeneity_p,
     compute_trend,
     find_change_point,
 )
-from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.insight.statistics import Counts, add_counts
 from tests.checks.power import draw_counts, simulate_changes
 
 Series = Sequence[Counts]

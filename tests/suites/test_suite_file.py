@@ -159,5 +159,5 @@ def test_keys_of_labels_are_valid_and_new() -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="no such file"):
+    with pytest.raises(BadFile, match="no such file. .*suite pull"):
         load_suite(tmp_path / "suite.yaml")
