@@ -3,7 +3,7 @@
 .venv has this project and the packages that it needs to run. Clients start the server there.
 .venv-dev has this project and the packages of requirements-dev.txt, for all other scripts.
 .venv-NAME has the packages of requirements-NAME.txt, without this project.
-interop/node_modules has the packages of interop/package-lock.json.
+interop/node_modules has the packages of interop/package-lock.json; interop/hosts likewise.
 nginx belongs to the machine.
 """
 
@@ -90,20 +90,21 @@ def prepare_tools(name: str) -> Path:
     return _set_up(ROOT / f".venv-{name}", requirements, digest)
 
 
-def prepare_node() -> Path:
-    """Install the packages of interop/package-lock.json, and return the path of Node."""
-    lock = INTEROP / "package-lock.json"
-    stamp = INTEROP / "node_modules" / "lock.sha256"
+def prepare_node(folder: Path = INTEROP) -> Path:
+    """Install the packages of the folder's package-lock.json, and return the path of Node."""
+    lock = folder / "package-lock.json"
+    stamp = folder / "node_modules" / "lock.sha256"
     digest = _hash_files([lock], sys.version)
     if not _has_text(stamp, digest):
-        print("Setting up interop/node_modules (once) ...", file=sys.stderr, flush=True)
-        run_npm("ci")
+        name = stamp.parent.relative_to(ROOT).as_posix()
+        print(f"Setting up {name} (once) ...", file=sys.stderr, flush=True)
+        run_npm("ci", folder=folder)
         stamp.write_text(digest, encoding="utf-8")
     return _find_node()
 
 
-def run_npm(*arguments: str) -> None:
-    """Run npm in interop/."""
+def run_npm(*arguments: str, folder: Path = INTEROP) -> None:
+    """Run npm in the folder."""
     # Prefer the machine's npm: it has the machine's settings.
     npm = shutil.which("npm")
     if npm:
@@ -111,7 +112,7 @@ def run_npm(*arguments: str) -> None:
     else:
         npm_script = next(_find_node_package().rglob("npm-cli.js"))
         command = [str(_find_node()), str(npm_script)]
-    _run_step([*command, *arguments, *NPM_OPTIONS], cwd=INTEROP, NODE_USE_SYSTEM_CA="1")
+    _run_step([*command, *arguments, *NPM_OPTIONS], cwd=folder, NODE_USE_SYSTEM_CA="1")
 
 
 def prepare_nginx() -> str | None:

@@ -1,3 +1,3 @@
-"""MCP server to author, run and read simulations of SigmaMind agents."""
+"""MCP server to author, run and diagnose simulations of SigmaMind agents."""
 
 __version__ = "0.1.0"

@@ -3,7 +3,6 @@
 Cross-cutting: the sentence passes from settings or transport through a tool to the model.
 """
 
-import json
 from typing import Any
 
 import httpx2
@@ -16,7 +15,7 @@ from sigmamind_mcp.tools.runs import TestRunAnswer
 from tests.conftest import KEY, connected, text_of
 from tests.support.fake_api import BATCH, ERROR, RUN, FakeAPI
 from tests.support.processes import RawClient, environment, serving
-from tests.test_docs import EXAMPLES
+from tests.support.tool_examples import EXAMPLES
 
 pytestmark = pytest.mark.anyio
 
@@ -46,12 +45,12 @@ async def test_malformed_key_is_refused_without_being_repeated(fake_api: FakeAPI
     assert key not in text_of(result)
 
 
-@pytest.mark.parametrize(("tool", "arguments"), EXAMPLES, ids=[tool for tool, _ in EXAMPLES])
+@pytest.mark.parametrize("tool", EXAMPLES)
 async def test_placeholder_is_reported_by_every_tool_and_not_sent(
-    fake_api: FakeAPI, tool: str, arguments: str
+    fake_api: FakeAPI, tool: str
 ) -> None:
     async with connected(base_url=fake_api.url, api_key="${env:SIGMAMIND_API_KEY}") as mcp:
-        result = await mcp.call_tool(tool, json.loads(arguments))
+        result = await mcp.call_tool(tool, EXAMPLES[tool])
 
     assert result.is_error and fake_api.asked == []
     assert text_of(result).startswith("No SigmaMind API key is set, only a placeholder.")

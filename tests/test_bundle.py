@@ -1,10 +1,12 @@
 """Check what is published: the bundle, server.json, the version, the privacy text."""
 
+import importlib.util
 import json
 import pkgutil
 import re
 import shutil
 import struct
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import sigmamind_mcp
 from sigmamind_mcp import __version__
 from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.protocol.resources import list_guides
+from sigmamind_mcp.protocol.skills import SKILLS
+from tests.checks import plugin
 from tests.checks.bundle import FILES_OUTSIDE_PACKAGE, ROOT, pack
 from tests.test_docs import MANIFEST, README
 
@@ -33,13 +37,14 @@ def copy_project(tmp_path: Path) -> Path:
     return project
 
 
-def test_bundle_has_the_package_its_guides_and_six_other_files(tmp_path: Path) -> None:
+def test_bundle_has_the_package_its_texts_and_seven_other_files(tmp_path: Path) -> None:
     pack(ROOT, tmp_path / "a.mcpb")
 
     outside = {
         "CHANGELOG.md",
         "LICENSE",
         "README.md",
+        "hatch_build.py",
         "icon.png",
         "manifest.json",
         "pyproject.toml",
@@ -49,9 +54,10 @@ def test_bundle_has_the_package_its_guides_and_six_other_files(tmp_path: Path) -
         f"{name.replace('.', '/')}{'/__init__' * is_package}.py" for _, name, is_package in packages
     }
     guides = {f"sigmamind_mcp/guides/{entry.uri.rpartition('/')[2]}.md" for entry in list_guides()}
-    schema = "sigmamind_mcp/suites/suite.schema.json"
-    data = {"sigmamind_mcp/__init__.py", "sigmamind_mcp/py.typed", schema}
-    assert set(names_in(tmp_path / "a.mcpb")) == outside | modules | guides | data
+    skills = {f"sigmamind_mcp/skills/{name}.md" for name in SKILLS}
+    names = ("__init__.py", "py.typed", "icon.png", "suites/suite.schema.json")
+    data = {f"sigmamind_mcp/{name}" for name in names}
+    assert set(names_in(tmp_path / "a.mcpb")) == outside | modules | guides | skills | data
 
 
 def test_stray_files_do_not_change_the_bundle(tmp_path: Path) -> None:
@@ -110,14 +116,31 @@ def test_registry_entry_asks_for_the_settings_there_are_and_hides_the_key() -> N
     key, bundled_key = variables["SIGMAMIND_API_KEY"], MANIFEST["user_config"]["api_key"]
     assert (key["isRequired"], bundled_key["required"]) == (False, False)
     assert all("sandbox needs none" in entry["description"] for entry in (key, bundled_key))
-    for remote in SERVER["remotes"]:
-        assert [(header["name"], header["isSecret"]) for header in remote["headers"]] == [
-            ("X-API-Key", True)
-        ]
+    # The registry refuses an address that it cannot reach, and everyone runs their own server.
+    assert "remotes" not in SERVER
 
 
-def test_manifest_says_of_privacy_what_the_readme_says() -> None:
-    section = README.partition("## Privacy\n")[2].partition("\n## ")[0]
-    privacy = MANIFEST["long_description"].partition("Privacy: ")[2]
+def test_links_of_the_readme_also_work_on_pypi() -> None:
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = module.make_links_absolute(README, "https://example.com/{kind}/v1")
 
-    assert privacy and " ".join(section.split()).startswith(privacy)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(links) > 15 and all(link.startswith("https://") for link in links)
+    assert "](https://example.com/raw/v1/docs/report.png)" in text
+    assert "](https://example.com/blob/v1/docs/install.md#a-shared-server)" in text
+
+
+def test_address_of_the_repository_is_written_by_hand_in_one_place() -> None:
+    owner = plugin.read_address().partition("/")[0]
+    files = subprocess.run(
+        ["git", "grep", "-lIE", rf"\b{owner}/sigmamind-mcp"],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+
+    assert set(files.stdout.split()) <= {"pyproject.toml", *plugin.write_files()}

@@ -22,13 +22,13 @@ from sigmamind_mcp.insight.statistics import (
 )
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from sigmamind_mcp.protocol.instructions import write_instructions
-from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import read_guide
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.transports.sse import MAX_STREAMS
 from sigmamind_mcp.transports.traffic import MAX_BODY_BYTES, MAX_CALLS
 from tests.checks import reference
 from tests.conftest import connected, text_of
+from tests.support.tool_examples import EXAMPLES
 
 pytestmark = pytest.mark.anyio
 
@@ -36,29 +36,37 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 MANIFEST: dict[str, Any] = json.loads((ROOT / "manifest.json").read_text(encoding="utf-8"))
-EXAMPLES = re.findall(r"^\| `(\w+)` \| [^|]+ \| `(\{.+\})` \|$", README, re.M)
 
 
-def test_every_tool_has_an_example_in_the_readme() -> None:
-    assert [tool for tool, _ in EXAMPLES] == [tool.name for tool in TOOLS]
+def test_every_tool_has_an_example() -> None:
+    assert list(EXAMPLES) == [tool.name for tool in TOOLS]
 
 
-@pytest.mark.parametrize(("tool", "arguments"), EXAMPLES, ids=[tool for tool, _ in EXAMPLES])
+@pytest.mark.parametrize("tool", EXAMPLES)
 async def test_every_example_works_in_the_sandbox_as_it_stands(
-    sandbox_mcp: Client, tool: str, arguments: str
+    sandbox_mcp: Client, tool: str
 ) -> None:
-    result = await sandbox_mcp.call_tool(tool, json.loads(arguments))
+    result = await sandbox_mcp.call_tool(tool, EXAMPLES[tool])
 
     assert not result.is_error, text_of(result)
 
 
-def test_readme_names_every_prompt_with_its_arguments() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ((?:`\w+`(?:, )?)+) \|$", README, re.M)
+async def test_example_of_a_search_finds_something(sandbox_mcp: Client) -> None:
+    result = await sandbox_mcp.call_tool("search_test_runs", EXAMPLES["search_test_runs"])
 
-    assert dict(rows) == {
-        name: ", ".join(f"`{argument}`" for argument, _, _ in prompt.arguments(None))
-        for name, prompt in PROMPTS.items()
-    }
+    assert re.search(r"Matching attempts: [1-9]", text_of(result))
+
+
+def test_readme_has_at_most_120_lines_without_ids_and_nginx() -> None:
+    assert len(README.splitlines()) <= 120
+    assert not re.search(r"\b(agent|batch|job|tc)_\w{6,}|nginx", README)
+
+
+@pytest.mark.parametrize(
+    "figure", re.findall(r"\d[\d,]*\d{3}|\d+ %", README.split("## What is")[1])
+)
+def test_figures_of_the_readme_are_on_the_page_about_measuring(figure: str) -> None:
+    assert figure in (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
 
 
 def test_guide_on_test_cases_lists_the_known_models() -> None:
@@ -123,10 +131,10 @@ def test_manifest_asks_for_every_variable_it_passes_and_hides_the_key() -> None:
     assert (ROOT / MANIFEST["server"]["entry_point"]).exists()
 
 
-def test_readme_help_and_settings_name_the_same_variables() -> None:
-    in_readme = set(re.findall(r"^\| `(SIGMAMIND_\w+)`", README, re.M))
-
-    assert in_readme == set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT))
+def test_help_names_every_setting() -> None:
+    assert set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT)) == {
+        f"SIGMAMIND_{name.upper()}" for name in Settings.model_fields
+    }
 
 
 def test_uv_is_told_to_compile_bytecode() -> None:
@@ -193,11 +201,12 @@ def test_requirements_of_the_checks_are_hashed_and_without_urls(name: str) -> No
     assert len(hashed) == len(re.findall(r"^\S+==", locked, re.M)) > 0
 
 
-def test_npm_packages_are_pinned_and_without_urls() -> None:
-    required = json.loads((ROOT / "interop" / "package.json").read_text(encoding="utf-8"))[
+@pytest.mark.parametrize("folder", ["interop", "interop/hosts"])
+def test_npm_packages_are_pinned_and_without_urls(folder: str) -> None:
+    required = json.loads((ROOT / folder / "package.json").read_text(encoding="utf-8"))[
         "dependencies"
     ]
-    text = (ROOT / "interop" / "package-lock.json").read_text(encoding="utf-8")
+    text = (ROOT / folder / "package-lock.json").read_text(encoding="utf-8")
     locked = json.loads(text)["packages"]
 
     assert "://" not in text

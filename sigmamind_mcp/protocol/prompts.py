@@ -45,7 +45,7 @@ def author_test_cases(args: AuthorTestCases, *, read_only: bool) -> str:
         " and what it must refuse"
     )
     store = (
-        "Show me the drafts and wait for my yes; then store each with create_test_case."
+        "Show the drafts and wait for a yes; then store each with create_test_case."
         " Do not start a batch run: it costs model calls."
     )
     if read_only:
@@ -68,7 +68,7 @@ sigmamind://guide/test-cases explains how to write a case that can be judged."""
 
 def find_failure_causes(args: FindFailureCauses, *, read_only: bool) -> str:
     """Find why attempts of a batch run failed, and whether the agent or the test is at fault."""
-    propose = "Propose" if read_only else "Propose, and do not apply without my yes,"
+    propose = "Propose" if read_only else "Propose, and do not apply without a yes,"
     return f"""\
 Find out why attempts failed in batch run {args.batch_id} of the SigmaMind agent {args.agent_id}.
 
@@ -114,9 +114,9 @@ def _find_candidate(args: CheckRegression, *, read_only: bool) -> str:
             " the newest finished one of the same test cases."
         )
     return (
-        "Use list_batch_runs to find a newer finished one of the same test cases, and ask me"
-        " whether to use it. Otherwise read the test cases with get_batch_run, tell me how many"
-        " attempts they make, wait for my yes, start them with create_batch_run (allowDuplicate"
+        "Use list_batch_runs to find a newer finished one of the same test cases, and ask"
+        " whether to use it. Otherwise read the test cases with get_batch_run, say how many"
+        " attempts they make, wait for a yes, start them with create_batch_run (allowDuplicate"
         " true if they ran minutes ago), and follow with wait_for_batch_run."
     )
 

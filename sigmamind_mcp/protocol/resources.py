@@ -21,6 +21,7 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
 from sigmamind_mcp.protocol.catalogue import CALL_SECONDS
 from sigmamind_mcp.protocol.error_results import add_suggestions
+from sigmamind_mcp.protocol.skills import read_skill
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
 from sigmamind_mcp.tools.arguments import ArgumentsT, read_arguments
@@ -43,6 +44,7 @@ GUIDES = {
     "results": "Reading batch runs, test runs and transcripts",
     "diagnosis": "Reading a diagnosis and a comparison",
     "attempts": "How many attempts are enough",
+    "suites": "Test cases as files, and the gate for CI",
     "sandbox": "What the sandbox is, and what it is not",
 }
 
@@ -152,6 +154,9 @@ class ResourceHandlers:
         self, ctx: Request, params: mcp.ReadResourceRequestParams
     ) -> mcp.ReadResourceResult:
         uri = str(params.uri)
+        skill = read_skill(uri)
+        if skill:
+            return skill
         data = {"uri": uri[:MAX_URI_CHARACTERS]}
         try:
             address = _parse_uri(uri)

@@ -1,7 +1,9 @@
 """The MCP server, assembled from its handlers and middleware."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any
 
 import mcp_types as mcp
@@ -22,6 +24,7 @@ from sigmamind_mcp.protocol.middleware import (
 )
 from sigmamind_mcp.protocol.prompts import PROMPTS, PromptHandlers
 from sigmamind_mcp.protocol.resources import ResourceHandlers
+from sigmamind_mcp.protocol.skills import add_skills
 from sigmamind_mcp.protocol.tool_calls import ToolHandlers
 from sigmamind_mcp.settings import Settings
 
@@ -50,7 +53,8 @@ def build_server(settings: Settings, transport: APITransport) -> Server[Any]:
         "sigmamind-mcp",
         version=__version__,
         title="SigmaMind sandbox (scripted)" if settings.sandbox else "SigmaMind",
-        description="Author, run and read simulations of SigmaMind agents.",
+        description="Author, run and diagnose simulations of SigmaMind agents.",
+        icons=[_load_icon()],
         instructions=write_instructions(settings),
         cache_hints={
             "tools/list": _HOUR,
@@ -68,10 +72,16 @@ def build_server(settings: Settings, transport: APITransport) -> Server[Any]:
         on_read_resource=resources.read_resource,
         on_completion=completions.complete,
     )
+    add_skills(server)
     # The first one is the outermost.
     log = CallLog(access, tools.names | set(PROMPTS))
     server.middleware += [log, KeyMasking(access), ParameterErrors(), TextArguments()]
     return server
+
+
+def _load_icon() -> mcp.Icon:
+    image = b64encode(files("sigmamind_mcp").joinpath("icon.png").read_bytes()).decode()
+    return mcp.Icon(src=f"data:image/png;base64,{image}", mime_type="image/png", sizes=["48x48"])
 
 
 def explain_end(message: SessionMessage) -> SessionMessage:

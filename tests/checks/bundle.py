@@ -27,11 +27,12 @@ FILES_OUTSIDE_PACKAGE = (
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
+    "hatch_build.py",
     "icon.png",
     "manifest.json",
     "pyproject.toml",
 )
-SUFFIXES = {".json", ".py", ".md", ".typed"}
+SUFFIXES = {".json", ".md", ".png", ".py", ".typed"}
 OLDEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can hold. Every file gets it."""
 

@@ -1,6 +1,7 @@
 """Write docs/reference.md from the code: tools, prompts, resources, settings, commands, limits."""
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,11 +13,13 @@ from sigmamind_mcp.cli import ENVIRONMENT, build_parser
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.protocol.prompts import PROMPTS
 from sigmamind_mcp.protocol.resources import GUIDES, KINDS
+from sigmamind_mcp.protocol.skills import SKILLS, read_frontmatter, uri_of_skill, write_skill
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES, FULL_CHARACTERS
 from sigmamind_mcp.tools.schemas import ID_LENGTHS
 from sigmamind_mcp.transports import sse, stdio, traffic, uvicorn_server
 from sigmamind_mcp.uris import TEMPLATES
+from tests.support.tool_examples import EXAMPLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
 COMMON = ("nextCalls", "hint", "cut", "notice")
@@ -86,6 +89,8 @@ def _write_tool(tool: Tool) -> Iterator[str]:
     yield ""
     arguments = _list_arguments(advertised.input_schema)
     yield from _format_table(("argument", "takes", "default", "meaning"), arguments)
+    yield f"In the sandbox: `{json.dumps(EXAMPLES[tool.name])}`"
+    yield ""
     yield "The answer:"
     yield ""
     own = {name: schema for name, schema in answer["properties"].items() if name not in COMMON}
@@ -213,6 +218,12 @@ def _write_resources() -> Iterator[str]:
         ("guide", "about"),
         [(f"`sigmamind://guide/{topic}`", title) for topic, title in GUIDES.items()],
     )
+    skills = [(f"`{uri_of_skill(name)}`", _describe_skill(name)) for name in SKILLS]
+    yield from _format_table(("skill", "for"), skills)
+
+
+def _describe_skill(name: str) -> str:
+    return read_frontmatter(write_skill(name))["description"]
 
 
 def _write_settings() -> Iterator[str]:

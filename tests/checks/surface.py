@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_snake
 
 from sigmamind_mcp.commands.backend import select_api
-from sigmamind_mcp.protocol.prompts import PROMPTS
+from sigmamind_mcp.protocol.prompts import PROMPTS, Prompt
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings
 
@@ -118,17 +118,16 @@ def update_manifest(surface: JSON, manifest: str) -> str:
             "name": prompt["name"],
             "description": prompt["description"],
             "arguments": [argument["name"] for argument in prompt["arguments"]],
-            "text": _fill_prompt(prompt),
+            "text": fill_prompt(PROMPTS[prompt["name"]]),
         }
         for prompt in surface["prompts"]
     ]
     return format_json(updated)
 
 
-def _fill_prompt(listed: JSON) -> str:
+def fill_prompt(prompt: Prompt) -> str:
     """Return the text of a prompt, with a placeholder for each argument."""
-    prompt = PROMPTS[listed["name"]]
-    names = [argument["name"] for argument in listed["arguments"]]
+    names = [field.name for field in prompt.arguments(None)]
     placeholders = {to_snake(name): f"${{arguments.{name}}}" for name in names}
     return prompt.function(prompt.model.model_construct(None, **placeholders), read_only=False)
 

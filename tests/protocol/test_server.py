@@ -1,5 +1,8 @@
 """Every protocol revision, and what the server says of itself."""
 
+import struct
+from base64 import b64decode
+
 import pytest
 
 from tests.support.processes import RawClient
@@ -44,3 +47,14 @@ def test_server_names_itself_and_tells_the_loop_briefly(raw: RawClient) -> None:
     )
     assert len(result["instructions"].split()) <= 150
     assert set(result["capabilities"]) == {"completions", "prompts", "resources", "tools"}
+
+
+@pytest.mark.slow
+def test_server_shows_a_small_icon(raw: RawClient) -> None:
+    discovered = raw.ask("server/discover", {"_meta": MODERN})["result"]
+    info = discovered["_meta"]["io.modelcontextprotocol/serverInfo"]
+    (icon,) = info["icons"]
+    image = b64decode(icon["src"].removeprefix("data:image/png;base64,"))
+
+    assert len(icon["src"]) <= 2048
+    assert image[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", image[16:24]) == (48, 48)
