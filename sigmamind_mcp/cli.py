@@ -8,14 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sigmamind_mcp import __version__, logs
+from sigmamind_mcp import __version__
 from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
+from sigmamind_mcp.settings import LOG_LEVELS, Settings
 
 if TYPE_CHECKING:
-    from sigmamind_mcp.settings import Settings
+    from pathlib import Path
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_PACE = 100_000
 INTERRUPTED = 130
 """The status of an interrupted command, as shells have it; a server ends with 0."""
+SERVER_FLAGS = {"--sandbox": "sandbox", "--read-only": "read_only"}
+"""The options of a server over stdio that have no value."""
 ENVIRONMENT = """\
 environment:
   SIGMAMIND_API_KEY           the key, from the dashboard (Deploy, API Keys)
@@ -40,15 +42,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 0 for success, 1 for a failure, and 2 for a command that could not start.
     """
-    # The options of suite take 3 ms to build, which the start of a server does not need.
     words = sys.argv[1:] if argv is None else argv
     has_suite = "suite" in words
     is_command = not {"suite", "demo", "doctor", "links"}.isdisjoint(words)
     with _exit_on_early_signals(INTERRUPTED if is_command else 0) as leave_signals:
-        options = build_parser(with_suite=has_suite).parse_args(argv)
+        options = parse_options(words, has_suite=has_suite)
         if not options.serves:
             leave_signals()
         return _execute(options)
+
+
+def parse_options(words: Sequence[str], *, has_suite: bool) -> argparse.Namespace:
+    # To build the parser takes longer than to answer a client's first requests.
+    if all(word in SERVER_FLAGS for word in words):
+        flags = {SERVER_FLAGS[word]: True for word in words}
+        return argparse.Namespace(execute=_execute_stdio, serves=True, **flags)
+    return build_parser(with_suite=has_suite).parse_args(words)
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -116,9 +125,6 @@ def build_parser(*, with_suite: bool = True) -> argparse.ArgumentParser:
 
 
 def _build_common_options() -> argparse.ArgumentParser:
-    # Its libraries take most of the time before a signal could be answered otherwise.
-    from sigmamind_mcp.settings import LOG_LEVELS
-
     # A common option may come before or after the command. SUPPRESS sets no default, so the
     # command's parser does not reset what came before it.
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -180,7 +186,7 @@ def _add_sandbox(commands: "Subparsers") -> None:
         "--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)"
     )
     sandbox.add_argument(
-        "--db", type=Path, metavar="FILE", help="keep the data in this SQLite file"
+        "--db", type=_parse_path, metavar="FILE", help="keep the data in this SQLite file"
     )
     # For tests of our own client; SandboxOptions explains them.
     hidden = argparse.SUPPRESS
@@ -189,6 +195,12 @@ def _add_sandbox(commands: "Subparsers") -> None:
     sandbox.add_argument("--live-definitions", action="store_true", help=hidden)
     sandbox.add_argument("--pace", type=_parse_pace, default=1.0, help=hidden)
     sandbox.set_defaults(execute=_execute_sandbox, serves=True)
+
+
+def _parse_path(text: str) -> "Path":
+    from pathlib import Path
+
+    return Path(text)
 
 
 def _parse_pace(text: str) -> float:
@@ -251,13 +263,15 @@ def _add_suite(
     suite.set_defaults(execute=_execute_suite, serves=False)
 
 
-def _load_settings(options: argparse.Namespace) -> "Settings":
-    from sigmamind_mcp.settings import Settings
-
+def _load_settings(options: argparse.Namespace) -> Settings:
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only", "log_level")}
-    settings = Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
-    logs.set_up(settings.log_level)
-    return settings
+    return Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
+
+
+def _set_up_logs(level: str) -> None:
+    from sigmamind_mcp import logs
+
+    logs.set_up(level)
 
 
 @contextmanager
@@ -278,7 +292,13 @@ def _execute_stdio(options: argparse.Namespace) -> None:
             " Press Ctrl-C to stop. --help lists the commands; try demo.",
             file=sys.stderr,
         )
+    from sigmamind_mcp.transports.opening import Opening
+
+    opening = Opening(settings)
+    if not opening.wait_until_needed():
+        return
     with _pause_garbage_collection():
+        _set_up_logs(settings.log_level)
         if not settings.sandbox:
             from sigmamind_mcp.api.pool import load_certificates
 
@@ -286,18 +306,19 @@ def _execute_stdio(options: argparse.Namespace) -> None:
             load_certificates()
         from sigmamind_mcp.commands.backend import select_api
         from sigmamind_mcp.transports.stdio import serve_stdio
-    serve_stdio(settings, select_api(settings))
+    serve_stdio(settings, select_api(settings), opening)
 
 
 def _execute_serve(options: argparse.Namespace) -> None:
     settings = _load_settings(options)
+    _set_up_logs(settings.log_level)
     if not options.single_user and (settings.api_key or settings.agent_id):
         print(
             "sigmamind-mcp: serve ignores SIGMAMIND_API_KEY and SIGMAMIND_AGENT_ID, because each"
             " caller sends its own. --single-user uses them.",
             file=sys.stderr,
         )
-        settings = settings.model_copy(update={"api_key": None, "agent_id": None})
+        settings = settings._replace(api_key=None, agent_id=None)
     from functools import partial
 
     with _pause_garbage_collection():
@@ -326,7 +347,7 @@ def _execute_sandbox(options: argparse.Namespace) -> None:
     from sigmamind_mcp.transports.traffic import CallLimiter, Traffic
     from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
-    logs.set_up("warning")
+    _set_up_logs("warning")
     sandbox_options = SandboxOptions(
         older_pages=options.older_pages,
         run_list=not options.no_run_list,
@@ -360,7 +381,7 @@ def _execute_demo(options: argparse.Namespace) -> int:
 
 
 def _execute_doctor(options: argparse.Namespace) -> int:
-    logs.set_up("error")
+    _set_up_logs("error")
     from sigmamind_mcp.commands.doctor import run_doctor
 
     given = {name: getattr(options, name, None) for name in ("sandbox", "read_only")}
@@ -380,6 +401,7 @@ def _execute_links(options: argparse.Namespace) -> None:
 def _execute_suite(options: argparse.Namespace) -> int:
     options.log_level = getattr(options, "log_level", "error")
     settings = _load_settings(options)
+    _set_up_logs(settings.log_level)
     from sigmamind_mcp.commands.suite import run_suite
     from sigmamind_mcp.commands.suite_options import CIEnvironment
 

@@ -1,17 +1,15 @@
 """The operator's settings: read once from the environment and the options, then frozen."""
 
-import ipaddress
+# What every start of a server needs loads the standard library only; the rest loads on first use.
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
-from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
 from sigmamind_mcp.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from pydantic import SecretStr
 
 HOSTED_API = "https://api.sigmamind.ai"
 
@@ -63,7 +61,7 @@ def is_placeholder(value: str) -> bool:
     return not _EXAMPLE_WORDS.isdisjoint(words) or bool(re.fullmatch(_EXAMPLE, letters))
 
 
-def check_key(key: str) -> SecretStr:
+def check_key(key: str) -> "SecretStr":
     """Return the key without line breaks at its ends, such as a file's last newline.
 
     Raises:
@@ -90,7 +88,13 @@ def check_key(key: str) -> SecretStr:
             " no spaces. Copy it again from the dashboard (Deploy, API Keys) into"
             f" {_KEY_PLACES}."
         )
-    return SecretStr(trimmed)
+    return _hide(trimmed)
+
+
+def _hide(key: str) -> "SecretStr":
+    from pydantic import SecretStr
+
+    return SecretStr(key)
 
 
 def check_url(url: str, example: str) -> None:
@@ -99,6 +103,8 @@ def check_url(url: str, example: str) -> None:
     Raises:
         ValueError: it is malformed, or others could read the key; the text has the `example`.
     """
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         is_complete = bool(parts.hostname) and parts.port != 0
@@ -127,24 +133,28 @@ def check_base_url(url: str) -> str:
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-class Settings(BaseModel):
+class Settings(NamedTuple):
     """Hold the frozen settings; the repr hides the key."""
 
-    model_config = ConfigDict(frozen=True)
-
-    api_key: SecretStr | None = None
-    base_url: Annotated[str, AfterValidator(check_base_url)] = HOSTED_API
+    api_key: str | None = None
+    base_url: str = HOSTED_API
     agent_id: str | None = None
     read_only: bool = False
-    confirm_attempts: Annotated[int, Field(ge=0)] = 50
+    confirm_attempts: int = 50
     log_level: LogLevel = "info"
     sandbox: bool = False
+
+    def __repr__(self) -> str:
+        shown = self._replace(api_key=self.api_key and "**********")
+        return f"Settings{tuple(shown)}"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **options: object) -> Self:
@@ -153,35 +163,32 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: a value is invalid; the text names its variable.
         """
-        values: dict[str, object] = {}
-        for name in cls.model_fields:
-            value = environ.get(f"SIGMAMIND_{name.upper()}", "").strip()
+        values: dict[str, Any] = {}
+        for name in cls._fields:
+            variable = f"SIGMAMIND_{name.upper()}"
+            value = environ.get(variable, "").strip()
             # check_key reports a placeholder at every call; other settings get their default.
             is_key = name == "api_key" and value != ""
             if is_key or _is_set(value):
-                values[name] = value.lower() if name == "log_level" else value
+                values[name] = _parse(variable, value, _PARSERS.get(name, str))
         values.update({name: value for name, value in options.items() if value is not None})
-        try:
-            return cls.model_validate(values)
-        except ValidationError as exc:
-            error = exc.errors(include_input=False, include_url=False)[0]
-            raise ConfigurationError(_describe_error(error)) from None
+        return cls(**values)
 
-    def key(self) -> SecretStr:
+    def key(self) -> "SecretStr":
         """Return the configured key, checked.
 
         Raises:
             ConfigurationError: no key is set, or it is not usable.
         """
         if self.sandbox:
-            return SecretStr("sandbox-key")  # the embedded sandbox accepts any key
+            return _hide("sandbox-key")  # the embedded sandbox accepts any key
         if self.api_key is None:
             raise ConfigurationError(
                 "No SigmaMind API key is set. Put the key from the dashboard (Deploy, API Keys)"
                 " into SIGMAMIND_API_KEY and start the server again. To try it without a key,"
                 " start it with --sandbox or with SIGMAMIND_SANDBOX set to true."
             )
-        return check_key(self.api_key.get_secret_value())
+        return check_key(self.api_key)
 
 
 def _is_set(value: str) -> bool:
@@ -189,12 +196,41 @@ def _is_set(value: str) -> bool:
     return value not in ("", "null", "undefined") and not value.startswith("${")
 
 
-def _describe_error(error: "ErrorDetails") -> str:
-    name = str(error["loc"][0])
-    if name == "confirm_attempts":
-        reason = "must be a whole number, 0 or more"
-    elif error["type"].startswith("bool"):
-        reason = "must be true or false"
-    else:
-        reason = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"SIGMAMIND_{name.upper()} {reason}."
+def _parse(variable: str, value: str, parse: Callable[[str], object]) -> object:
+    try:
+        return parse(value)
+    except ValueError as exc:
+        raise ConfigurationError(f"{variable} {exc}.") from None
+
+
+def _parse_truth(value: str) -> bool:
+    word = value.lower()
+    if word in ("true", "1", "yes", "on", "t", "y"):
+        return True
+    if word in ("false", "0", "no", "off", "f", "n"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def _parse_whole_number(value: str) -> int:
+    with suppress(ValueError):
+        count = int(value)
+        if count >= 0:
+            return count
+    raise ValueError("must be a whole number, 0 or more")
+
+
+def _parse_level(value: str) -> str:
+    level = value.lower()
+    if level in LOG_LEVELS:
+        return level
+    raise ValueError("should be 'debug', 'info', 'warning' or 'error'")
+
+
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "base_url": check_base_url,
+    "read_only": _parse_truth,
+    "confirm_attempts": _parse_whole_number,
+    "log_level": _parse_level,
+    "sandbox": _parse_truth,
+}

@@ -55,7 +55,13 @@ def test_bundle_has_the_package_its_texts_and_seven_other_files(tmp_path: Path) 
     }
     guides = {f"sigmamind_mcp/guides/{entry.uri.rpartition('/')[2]}.md" for entry in list_guides()}
     skills = {f"sigmamind_mcp/skills/{name}.md" for name in SKILLS}
-    names = ("__init__.py", "py.typed", "icon.png", "suites/suite.schema.json")
+    names = (
+        "__init__.py",
+        "py.typed",
+        "icon.png",
+        "protocol/listings.json",
+        "suites/suite.schema.json",
+    )
     data = {f"sigmamind_mcp/{name}" for name in names}
     assert set(names_in(tmp_path / "a.mcpb")) == outside | modules | guides | skills | data
 

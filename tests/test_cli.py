@@ -1,5 +1,6 @@
 """The command line, as processes."""
 
+import itertools
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sigmamind_mcp import __version__
+from sigmamind_mcp.cli import SERVER_FLAGS, build_parser, parse_options
 from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.support.processes import COMMAND, environment, run, serving
 
@@ -47,6 +49,12 @@ def test_unusable_setting_is_one_line_that_names_it(variable: str, value: str) -
 
 def test_unknown_option_is_refused() -> None:
     assert run("--nonsense").returncode == 2
+
+
+@pytest.mark.parametrize("count", range(len(SERVER_FLAGS) + 1))
+def test_options_of_a_plain_start_are_what_the_parser_reads(count: int) -> None:
+    for words in itertools.permutations(SERVER_FLAGS, count):
+        assert parse_options(words, has_suite=False) == build_parser().parse_args(words)
 
 
 def test_options_work_before_and_after_the_command(capfd: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,7 @@ def test_manifest_asks_for_every_variable_it_passes_and_hides_the_key() -> None:
 
 def test_help_names_every_setting() -> None:
     assert set(re.findall(r"SIGMAMIND_\w+", ENVIRONMENT)) == {
-        f"SIGMAMIND_{name.upper()}" for name in Settings.model_fields
+        f"SIGMAMIND_{name.upper()}" for name in Settings._fields
     }
 
 

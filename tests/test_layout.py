@@ -184,6 +184,24 @@ def test_pytest_would_collect_nothing_of_the_package() -> None:
         assert not [name for name in names if name.startswith("test_")], module
 
 
+def test_first_answers_need_the_standard_library_only() -> None:
+    code = (
+        "import sys; before = set(sys.modules);"
+        " import sigmamind_mcp.cli, sigmamind_mcp.transports.opening;"
+        " print(*set(sys.modules) - before)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
+    loaded = set(process.stdout.split())
+
+    packages = {module.partition(".")[0] for module in loaded}
+    assert packages <= {*sys.stdlib_module_names, "sigmamind_mcp"}
+    # Some take longer than all the rest; Windows cannot select or lock a pipe.
+    slow = {"asyncio", "dataclasses", "inspect", "logging", "pathlib", "urllib.parse"}
+    assert not loaded & {*slow, "fcntl", "select"}
+
+
 def test_start_does_not_load_what_its_first_use_can_load() -> None:
     insight = ("draft_checks", "contrast", "evidence", "simulator_faults", "spoken_values")
     deferred = {

@@ -5,7 +5,6 @@ from random import Random
 from time import monotonic
 
 import pytest
-from pydantic import ValidationError
 
 from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.settings import HOSTED_API, Settings, check_key, is_placeholder
@@ -70,7 +69,7 @@ def test_placeholder_is_reported_without_its_text(value: str) -> None:
     for check in (settings.key, lambda: check_key(value)):
         with pytest.raises(ConfigurationError, match=r"only a placeholder\. .*SIGMAMIND_API_KEY"):
             check()
-    assert settings.model_copy(update={"sandbox": True}).key()
+    assert settings._replace(sandbox=True).key()
 
 
 @pytest.mark.parametrize("value", REAL_KEYS)
@@ -173,8 +172,8 @@ def test_settings_are_frozen_and_hide_the_key() -> None:
     settings = Settings.from_env({"SIGMAMIND_API_KEY": "key_canary"})
 
     assert "canary" not in repr(settings) + str(settings)
-    with pytest.raises(ValidationError):
-        settings.read_only = True
+    with pytest.raises(AttributeError):
+        settings.read_only = True  # type: ignore[misc]
 
 
 HOSTILE_URLS = [

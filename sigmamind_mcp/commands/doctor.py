@@ -42,7 +42,7 @@ INDENT = 19
 CLOCK_SECONDS = 120
 START_SECONDS = 30
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
-VARIABLES = [f"SIGMAMIND_{name.upper()}" for name in Settings.model_fields]
+VARIABLES = [f"SIGMAMIND_{name.upper()}" for name in Settings._fields]
 OLDEST_PROTOCOL = "2024-11-05"
 NEWEST_PROTOCOL = "2026-07-28"
 CLIENT_MESSAGES: list[dict[str, object]] = [
@@ -58,6 +58,13 @@ CLIENT_MESSAGES: list[dict[str, object]] = [
     },
     {"jsonrpc": "2.0", "method": "notifications/initialized"},
     {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}},
+    # The two above are answered from a record, before the libraries load.
+    {
+        "jsonrpc": "2.0",
+        "id": 3,
+        "method": "resources/read",
+        "params": {"uri": "sigmamind://guide/getting-started"},
+    },
 ]
 
 # OpenSSL, Windows and macOS word the same certificate error differently, and number it differently.
@@ -347,7 +354,7 @@ def _check_server(environ: Mapping[str, str], settings: Settings) -> list[CheckR
         command.append("--sandbox")
     start = monotonic()
     try:
-        _, listing = _exchange_messages(command, environ)
+        _, listing, _ = _exchange_messages(command, environ)
         count = len(listing["tools"])
     except (OSError, ValueError, KeyError):
         text = f"It does not start within {START_SECONDS} s. To see why, run this in a terminal:"
@@ -368,7 +375,7 @@ def _check_server(environ: Mapping[str, str], settings: Settings) -> list[CheckR
 
 
 def _exchange_messages(command: list[str], environ: Mapping[str, str]) -> list[Any]:
-    """Return the results of `initialize` and `tools/list`.
+    """Return the results of `initialize`, `tools/list` and `resources/read`.
 
     Raises:
         OSError, ValueError, KeyError: the server does not start, ends early or answers an error.
@@ -386,7 +393,7 @@ def _exchange_messages(command: list[str], environ: Mapping[str, str]) -> list[A
             for message in CLIENT_MESSAGES:
                 process.stdin.write(json.dumps(message) + "\n")
             process.stdin.flush()
-            return [json.loads(process.stdout.readline())["result"] for _ in range(2)]
+            return [json.loads(process.stdout.readline())["result"] for _ in range(3)]
         finally:
             hard_limit.cancel()
             process.terminate()

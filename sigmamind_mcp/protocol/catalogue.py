@@ -10,6 +10,7 @@ import mcp_types as mcp
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.call_deadlines import MARGIN_SECONDS
+from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools import (
     agents,
@@ -161,3 +162,12 @@ TOOLS = (
         seconds=LONG_CALL_SECONDS,
     ),
 )
+
+
+def list_offered(settings: Settings) -> list[Tool]:
+    return [tool for tool in TOOLS if not (tool.writes and settings.read_only)]
+
+
+def advertise_tools(settings: Settings) -> list[mcp.Tool]:
+    """Return the tools as their models describe them; `scripts/surface` records these."""
+    return [tool.advertise(settings.agent_id) for tool in list_offered(settings)]

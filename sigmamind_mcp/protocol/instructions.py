@@ -32,3 +32,7 @@ def write_instructions(settings: Settings) -> str:
     loop = _READ_ONLY_LOOP if settings.read_only else _LOOP
     sandbox = _SANDBOX if settings.sandbox else ""
     return loop + _COMMON + sandbox
+
+
+def choose_title(settings: Settings) -> str:
+    return "SigmaMind sandbox (scripted)" if settings.sandbox else "SigmaMind"

@@ -1,7 +1,7 @@
 """The MCP server, assembled from its handlers and middleware."""
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -15,7 +15,7 @@ from sigmamind_mcp import __version__
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.protocol.api_access import APIAccess
 from sigmamind_mcp.protocol.completions import CompletionHandler
-from sigmamind_mcp.protocol.instructions import write_instructions
+from sigmamind_mcp.protocol.instructions import choose_title, write_instructions
 from sigmamind_mcp.protocol.middleware import (
     CallLog,
     KeyMasking,
@@ -36,23 +36,30 @@ _HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 
 @asynccontextmanager
-async def open_server(settings: Settings, transport: APITransport) -> AsyncIterator[Server[Any]]:
+async def open_server(
+    settings: Settings, transport: APITransport, advertised: Sequence[mcp.Tool] | None = None
+) -> AsyncIterator[Server[Any]]:
     """Yield a server on this API for any transport; close the API's connections at the end."""
     async with transport:
-        yield build_server(settings, transport)
+        yield build_server(settings, transport, advertised)
 
 
-def build_server(settings: Settings, transport: APITransport) -> Server[Any]:
-    """Return a server that sends all its requests to the API through `transport`."""
+def build_server(
+    settings: Settings, transport: APITransport, advertised: Sequence[mcp.Tool] | None = None
+) -> Server[Any]:
+    """Return a server that sends all its requests to the API through `transport`.
+
+    It advertises the recorded tools, unless `advertised` holds others.
+    """
     access = APIAccess(settings, transport)
-    tools = ToolHandlers(settings, access)
+    tools = ToolHandlers(settings, access, advertised)
     prompts = PromptHandlers(settings)
     resources = ResourceHandlers(settings, access)
     completions = CompletionHandler(settings, access)
     server: Server[Any] = Server(
         "sigmamind-mcp",
         version=__version__,
-        title="SigmaMind sandbox (scripted)" if settings.sandbox else "SigmaMind",
+        title=choose_title(settings),
         description="Author, run and diagnose simulations of SigmaMind agents.",
         icons=[_load_icon()],
         instructions=write_instructions(settings),

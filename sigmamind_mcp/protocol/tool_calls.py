@@ -1,5 +1,6 @@
 """tools/list and tools/call."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 
@@ -12,9 +13,10 @@ from sigmamind_mcp.call_deadlines import CallDeadline, limit_call
 from sigmamind_mcp.errors import NotAllowed, NotFound, OutOfTime, SigmaMindError
 from sigmamind_mcp.heavy_work import HeavyWork
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
-from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
+from sigmamind_mcp.protocol.catalogue import TOOLS, Tool, list_offered
 from sigmamind_mcp.protocol.elicitation import Unanswered, confirm, get_answer_state
 from sigmamind_mcp.protocol.error_results import add_suggestions, build_error_result
+from sigmamind_mcp.protocol.recorded_listings import read_listings
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
@@ -33,14 +35,15 @@ such a call, or pass the link to their model's API as a file, which refuses it.
 class ToolHandlers:
     """Lists the tools and calls them."""
 
-    def __init__(self, settings: Settings, access: APIAccess) -> None:
+    def __init__(
+        self, settings: Settings, access: APIAccess, advertised: Sequence[mcp.Tool] | None = None
+    ) -> None:
         self._settings = settings
         self._access = access
         self._started_attempts = StartedAttempts()
         self._heavy_work = HeavyWork()
-        offered = [tool for tool in TOOLS if not (tool.writes and settings.read_only)]
-        self._tools = {tool.name: tool for tool in offered}
-        self._advertised = {tool.name: tool.advertise(settings.agent_id) for tool in offered}
+        self._tools = {tool.name: tool for tool in list_offered(settings)}
+        self._advertised = {it.name: it for it in advertised or _read_advertised(settings)}
 
     @property
     def names(self) -> set[str]:
@@ -123,6 +126,11 @@ class ToolHandlers:
             return f"{name} writes, and this server was started read-only."
         nearest = ", ".join(get_close_matches(name[:100], self._tools, n=3, cutoff=0))
         return f"There is no such tool. Similar names: {nearest}. tools/list shows all."
+
+
+def _read_advertised(settings: Settings) -> list[mcp.Tool]:
+    recorded = read_listings(settings).handshake["tools/list"]["tools"]
+    return [mcp.Tool.model_validate(tool) for tool in recorded]
 
 
 def _build_result(answer: Answer, revision: str) -> mcp.CallToolResult:

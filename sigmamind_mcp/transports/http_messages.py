@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sigmamind_mcp.strict_json import MAX_VALUES, JSONObject
 from sigmamind_mcp.transports.access import RequestRefused
 from sigmamind_mcp.transports.answer_forms import JSON
-from sigmamind_mcp.transports.json_lines import InvalidLine, Line, decode_text, read_message
+from sigmamind_mcp.transports.json_lines import InvalidLine, decode_text, read_message
+from sigmamind_mcp.transports.pipes import Line
 from sigmamind_mcp.transports.traffic import replay_body
 
 MAX_BATCH_ERRORS = 100

@@ -5,9 +5,7 @@ parse, and the client waits for an answer until it gives up.
 """
 
 import re
-from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mcp_types import (
@@ -29,11 +27,9 @@ from sigmamind_mcp.strict_json import (
     is_deeper_than,
     parse_json,
 )
+from sigmamind_mcp.transports.pipes import END_BYTES, MAX_LINE_BYTES, START_BYTES, Line
 
-MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 100
-_START_BYTES = 64 * 1024
-_END_BYTES = 2 * 1024
 
 _RESPONSE_KEYS = {"result", "error"}
 
@@ -96,47 +92,6 @@ class InvalidLine(Exception):
             yield JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
 
 
-@dataclass
-class Line:
-    """One line, or only its start and its end if it is too long."""
-
-    start: bytearray = field(default_factory=bytearray)
-    end: bytes = b""
-    is_whole: bool = True
-
-    def add(self, piece: bytes) -> None:
-        if self.is_whole and len(self.start) + len(piece) <= MAX_LINE_BYTES:
-            self.start += piece
-            return
-        if self.is_whole:
-            self.is_whole = False
-            self.end = bytes(self.start[-_END_BYTES:])
-            del self.start[_START_BYTES:]
-        self.end = (self.end + piece)[-_END_BYTES:]
-
-    def drop_mark(self) -> None:
-        """Remove the byte order mark that some clients write before the first message."""
-        if self.start.startswith(BOM_UTF8):
-            del self.start[: len(BOM_UTF8)]
-
-
-def split_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
-    """Split a stream of bytes into lines, without the blank ones."""
-    line = Line()
-    for chunk in chunks:
-        *pieces, rest = chunk.split(b"\n")
-        for piece in pieces:
-            line.add(piece)
-            line.drop_mark()
-            if line.start.strip():
-                yield line
-            line = Line()
-        line.add(rest)
-    line.drop_mark()
-    if line.start.strip():
-        yield line
-
-
 def read_message(line: Line, *, max_values: int = MAX_LINE_BYTES) -> JSONRPCMessage:
     """Parse one line; invalid UTF-8 and lone surrogates are replaced.
 
@@ -149,7 +104,7 @@ def read_message(line: Line, *, max_values: int = MAX_LINE_BYTES) -> JSONRPCMess
         data = parse_json(decode_text(line.start), max_values=max_values)
     except (RecursionError, ValueError) as exc:
         problem = _explain_parse_error(exc)
-        start, end = bytes(line.start[:_START_BYTES]), bytes(line.start[-_END_BYTES:])
+        start, end = bytes(line.start[:START_BYTES]), bytes(line.start[-END_BYTES:])
         raise _refuse_unparsed(problem, start, end) from None
     if isinstance(data, list):
         raise InvalidLine(_BATCH, *(_find_request_ids(data) or [None]))

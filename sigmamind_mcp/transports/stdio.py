@@ -4,27 +4,31 @@ This module reads and writes itself. The SDK's `stdio_server` waits for a read t
 cancel, so no signal ends it, and it drops lines that it cannot parse.
 """
 
+import logging
 import os
 import signal
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
+from functools import partial
 
 import anyio
 import anyio.to_thread
+import mcp_types as mcp
 from anyio.from_thread import BlockingPortal
 from mcp.shared.message import SessionMessage
 
 from sigmamind_mcp.api.transport import APITransport
-from sigmamind_mcp.errors import ConfigurationError
 from sigmamind_mcp.protocol.server import explain_end, open_server
 from sigmamind_mcp.settings import Settings
-from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message, split_lines
+from sigmamind_mcp.transports.json_lines import InvalidLine, read_message
+from sigmamind_mcp.transports.opening import END_SECONDS, Opening
+from sigmamind_mcp.transports.pipes import Line, write_all
 
-END_SECONDS = 5.0
-_CHUNK_BYTES = 64 * 1024
+logger = logging.getLogger(__name__)
+
+REPLAY_SECONDS = 5.0
 # A call into the event loop raises one of these once it has ended.
 _LOOP_ENDED = (
     anyio.ClosedResourceError,
@@ -34,15 +38,14 @@ _LOOP_ENDED = (
 )
 
 
-def serve_stdio(settings: Settings, transport: APITransport) -> None:
+def serve_stdio(settings: Settings, transport: APITransport, opening: Opening) -> None:
     """Serve one client until it closes stdin or stdout, or until a signal; then end the process.
 
     At the end, reads are cancelled; a write in flight has END_SECONDS to finish.
     """
-    stdin, stdout = _claim_streams()
     # anyio.run takes Ctrl+C over from this handler alone; Windows has no other way.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    anyio.run(_serve_client, settings, transport, _Client(stdin, stdout))
+    anyio.run(_serve_client, settings, transport, _Client(opening))
 
 
 async def _serve_client(settings: Settings, transport: APITransport, client: "_Client") -> None:
@@ -54,7 +57,8 @@ async def _serve_client(settings: Settings, transport: APITransport, client: "_C
             anyio.create_task_group() as group,
         ):
             group.start_soon(client.write)
-            threading.Thread(target=client.read, args=(portal,), name="stdin", daemon=True).start()
+            group.start_soon(client.finish_early_answers)
+            group.start_soon(client.take_over, portal)
             try:
                 await server.run(
                     client.incoming, client.to_client, server.create_initialization_options()
@@ -67,8 +71,9 @@ async def _serve_client(settings: Settings, transport: APITransport, client: "_C
 class _Client:
     """The client's two pipes, as streams of messages for the server."""
 
-    def __init__(self, stdin: int, stdout: int) -> None:
-        self._stdin, self._stdout = stdin, stdout
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._early_repeated, self._early_written = anyio.Event(), anyio.Event()
         self._to_server, self.incoming = anyio.create_memory_object_stream[
             SessionMessage | Exception
         ]()
@@ -76,12 +81,22 @@ class _Client:
         self._refusals = self.to_client.clone()
         self._has_ended = False
 
-    def read(self, portal: BlockingPortal) -> None:
+    async def take_over(self, portal: BlockingPortal) -> None:
+        """Repeat the requests that the opening answered, for state and log; then read the rest."""
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            for line in self._opening.end():
+                await self._to_server.send(SessionMessage(read_message(line)))
+            if self._opening.given:
+                with anyio.move_on_after(REPLAY_SECONDS):
+                    await self._early_repeated.wait()
+        self._opening.hand_over(partial(self._read, portal))
+
+    def _read(self, portal: BlockingPortal, lines: Iterable[Line]) -> None:
         """Pass each message on until stdin ends."""
         # This runs in a daemon thread, because nothing can cancel a read.
         with suppress(*_LOOP_ENDED):
             try:
-                for line in split_lines(_read_chunks(self._stdin)):
+                for line in lines:
                     self._pass_on(line, portal)
             finally:
                 portal.call(self.end)
@@ -93,6 +108,12 @@ class _Client:
             for answer in invalid.answers:
                 portal.call(self._refusals.send, SessionMessage(answer))
 
+    async def finish_early_answers(self) -> None:
+        """Wait until the early answers are written, or end if the client has closed stdout."""
+        if not await anyio.to_thread.run_sync(self._opening.finish_writing):
+            self.end()
+        self._early_written.set()
+
     async def write(self) -> None:
         """Write each answer on a line, until the client closes stdout."""
         is_open = True
@@ -101,12 +122,29 @@ class _Client:
                 if not is_open:
                     continue
                 answer = explain_end(message).message
+                if self._repeats_early(answer):
+                    continue
+                if not self._early_written.is_set():
+                    await self._early_written.wait()
                 line = answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
                 try:
-                    await anyio.to_thread.run_sync(_write_all, self._stdout, line)
+                    await anyio.to_thread.run_sync(write_all, self._opening.stdout, line)
                 except OSError:
                     is_open = False
                     self.end()
+
+    def _repeats_early(self, answer: mcp.JSONRPCMessage) -> bool:
+        """Return whether the opening gave this answer; warn if it gave another one."""
+        if not isinstance(answer, mcp.JSONRPCResponse | mcp.JSONRPCError) or answer.id is None:
+            return False
+        early = self._opening.given.pop(answer.id, None)
+        if early is None:
+            return False
+        if not self._opening.given:
+            self._early_repeated.set()
+        if isinstance(answer, mcp.JSONRPCError) or answer.result != early.result:
+            logger.warning("%s: the recorded answer is not this server's", early.method)
+        return True
 
     async def end_on_signal(self) -> None:
         """End at the first SIGTERM or SIGINT; the second one kills the process."""
@@ -133,36 +171,3 @@ class _Client:
         exit_timer.start()
         self._to_server.close()
         self._refusals.close()
-
-
-def _claim_streams() -> tuple[int, int]:
-    """Return private copies of stdin and stdout.
-
-    After that, other code reads an empty stdin, and its prints go to stderr.
-
-    Raises:
-        ConfigurationError: the process has no stdin or stdout.
-    """
-    if sys.stdin is None or sys.stdout is None:
-        raise ConfigurationError(
-            "stdin or stdout is closed. Start sigmamind-mcp from an MCP client, which opens both."
-        )
-    devnull = os.open(os.devnull, os.O_RDWR)  # becomes descriptor 2 if stderr is closed
-    stdin, stdout = os.dup(0), os.dup(1)
-    os.dup2(devnull, 0)
-    os.dup2(2, 1)
-    return stdin, stdout
-
-
-def _read_chunks(descriptor: int) -> Iterator[bytes]:
-    try:
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
-            yield chunk
-    except OSError:  # for example, the terminal was closed
-        return
-
-
-def _write_all(descriptor: int, line: bytes) -> None:
-    rest = memoryview(line)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

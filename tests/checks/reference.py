@@ -17,7 +17,7 @@ from sigmamind_mcp.protocol.skills import SKILLS, read_frontmatter, uri_of_skill
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import CONCISE_CHARACTERS, FULL_BYTES, FULL_CHARACTERS
 from sigmamind_mcp.tools.schemas import ID_LENGTHS
-from sigmamind_mcp.transports import sse, stdio, traffic, uvicorn_server
+from sigmamind_mcp.transports import opening, sse, traffic, uvicorn_server
 from sigmamind_mcp.uris import TEMPLATES
 from tests.support.tool_examples import EXAMPLES
 
@@ -233,7 +233,7 @@ def _write_settings() -> Iterator[str]:
     yield ""
     rows = []
     for name, meaning in re.findall(r"^  (SIGMAMIND_\w+) +(.+)$", ENVIRONMENT, re.M):
-        default = Settings.model_fields[name.removeprefix("SIGMAMIND_").lower()].default
+        default = Settings._field_defaults[name.removeprefix("SIGMAMIND_").lower()]
         rows.append((f"`{name}`", "" if default is None else f"`{str(default).lower()}`", meaning))
     yield from _format_table(("variable", "default", "meaning"), rows)
 
@@ -316,7 +316,7 @@ def _write_limits() -> Iterator[str]:
         ("open SSE streams of `serve`", f"{sse.MAX_STREAMS} (503)"),
         ("remembered writes", f"writes of the last {idempotency.REMEMBERED_SECONDS / 60:.0f} minutes, at most {idempotency.MOST_REMEMBERED:,}"),
         ("shutdown of `serve`", f"{traffic.DRAIN_SECONDS:.0f} s for running calls, {uvicorn_server.HARD_SECONDS:.0f} s at most"),
-        ("shutdown of the stdio server", f"{stdio.END_SECONDS:.0f} s for a running write"),
+        ("shutdown of the stdio server", f"{opening.END_SECONDS:.0f} s for a running write"),
         ("paths of `serve`", f"`/mcp`, `/sse`, `{sse.MESSAGES}`, `/healthz`, `/readyz`"),
     ]  # fmt: skip
     yield from _format_table(("what", "limit"), rows)

@@ -1,6 +1,7 @@
 """Record what clients see of the server, with its cost in tokens; `python -m tests.checks.surface NODE [--check]`.
 
-The record is tests/data/surface.json; the bundle's manifest lists the same tools and prompts. `--check` prints the
+The record is tests/data/surface.json; the bundle's manifest lists the same tools and prompts, and the package's
+listings.json has what the server says before the first call. `--check` prints the
 difference and exits 1. Tokens are o200k_base tokens of compact JSON. For a tool they count what reaches a model: name,
 description and input schema.
 """
@@ -19,13 +20,17 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_snake
 
 from sigmamind_mcp.commands.backend import select_api
+from sigmamind_mcp.protocol.catalogue import advertise_tools
 from sigmamind_mcp.protocol.prompts import PROMPTS, Prompt
+from sigmamind_mcp.protocol.recorded_listings import RECORD
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings
+from tests.checks.listings import record_listings
 
 ROOT = Path(__file__).parents[2]
 SURFACE = ROOT / "tests" / "data" / "surface.json"
 MANIFEST = ROOT / "manifest.json"
+LISTINGS = Path(RECORD)
 COUNTER = ROOT / "interop" / "tokens.mjs"
 
 MOST_IN_ALL = 4500
@@ -39,7 +44,7 @@ JSON = dict[str, Any]
 async def read_surface() -> JSON:
     """List everything that a client sees of a server with default settings."""
     async with (
-        open_server(Settings(), select_api(Settings())) as server,
+        open_server(Settings(), select_api(Settings()), advertise_tools(Settings())) as server,
         Client(server, cache=None) as client,
     ):
         lists: dict[str, Sequence[BaseModel]] = {
@@ -166,10 +171,11 @@ def compare_file(file: Path, current: str) -> Iterator[str]:
 
 
 def main(node: Path, *, check: bool) -> int:
-    """Write both files and return 0; with `check`, print differences and return 1 if any."""
+    """Write the files and return 0; with `check`, print differences and return 1 if any."""
     surface = add_tokens(anyio.run(read_surface), node)
     current = {
         SURFACE: format_json(surface),
+        LISTINGS: format_json(anyio.run(record_listings)),
         MANIFEST: update_manifest(surface, MANIFEST.read_text(encoding="utf-8")),
     }
     status = 0

@@ -3,6 +3,7 @@
 import datetime as dt
 import ipaddress
 import json
+import os
 import re
 import socket
 import ssl
@@ -20,7 +21,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from pydantic import SecretStr
 
 from sigmamind_mcp.commands import doctor
 from sigmamind_mcp.commands.doctor import (
@@ -31,7 +31,7 @@ from sigmamind_mcp.commands.doctor import (
 )
 from sigmamind_mcp.commands.install_links import find_server_command
 from sigmamind_mcp.errors import ConnectionFailed
-from sigmamind_mcp.settings import Settings, check_key
+from sigmamind_mcp.settings import Settings
 from tests.conftest import KEY
 from tests.support.fake_api import AGENT, FakeAPI, page
 from tests.support.processes import environment, run
@@ -70,7 +70,7 @@ def results(shown: CompletedProcess[str], state: str) -> dict[str, str]:
 
 async def check(url: str, **settings: Any) -> dict[str, CheckResult]:
     """Check the API alone, without starting a server."""
-    settings = {"api_key": check_key(KEY), "base_url": url, **settings}
+    settings = {"api_key": KEY, "base_url": url, **settings}
     checks = check_api(Settings(**settings), has_proxy=False)
     return {result.subject: result async for result in checks}
 
@@ -148,6 +148,17 @@ def test_command_to_copy_is_never_wrapped(
         assert all(word in last for word in (*long_command, "--sandbox"))
 
 
+def test_installation_that_lists_its_tools_and_cannot_call_them_is_a_problem(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mcp.py").write_text("raise ImportError", encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+
+    [result] = doctor._check_server(environment(PYTHONPATH=path), Settings(sandbox=True))
+
+    assert result.state == "problem" and "does not start" in result.text
+
+
 @pytest.mark.parametrize("key", ["$SIGMAMIND_API_KEY", "${SIGMAMIND_API_KEY}", "your-key", "None"])
 def test_placeholder_is_reported_once_and_sends_no_request(api: FakeAPI, key: str) -> None:
     shown = run_doctor(SIGMAMIND_BASE_URL=api.url, SIGMAMIND_API_KEY=key)
@@ -167,7 +178,7 @@ def test_missing_key_says_where_to_get_one_and_sends_no_request(api: FakeAPI) ->
 
 
 def test_malformed_key_is_not_shown() -> None:
-    result = check_configured_key(Settings(api_key=SecretStr(f"{KEY} and")))
+    result = check_configured_key(Settings(api_key=f"{KEY} and"))
 
     assert result.state == "problem" and "malformed" in result.text
     assert KEY not in result.text

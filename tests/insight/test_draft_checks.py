@@ -544,7 +544,7 @@ def test_number_of_attempts_beyond_reason_is_found(attempt: int, severity: str |
 
 
 def test_many_attempts_are_those_that_need_a_yes_by_default() -> None:
-    assert Settings.model_fields["confirm_attempts"].default == MANY_ATTEMPTS
+    assert Settings._field_defaults["confirm_attempts"] == MANY_ATTEMPTS
 
 
 @pytest.mark.parametrize(("attempts", "points"), [(MANY_ATTEMPTS, 13), (TOO_MANY_ATTEMPTS, 3)])

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from sigmamind_mcp.strict_json import MAX_VALUES
-from sigmamind_mcp.transports.json_lines import InvalidLine, Line, read_message, split_lines
+from sigmamind_mcp.transports.json_lines import InvalidLine, read_message
+from sigmamind_mcp.transports.pipes import Line, split_lines
 from tests.conftest import RoundCount
 from tests.transports.raw_stdio import (
     CLIENT,

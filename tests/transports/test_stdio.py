@@ -16,6 +16,7 @@ from tests.conftest import RoundCount
 from tests.support.fake_api import BATCH, CASE, FakeAPI
 from tests.support.processes import COMMAND, RawClient, environment
 from tests.transports.raw_stdio import (
+    AGENT,
     IN_BATCH,
     NEW_CASE,
     WAIT,
@@ -33,6 +34,7 @@ POSIX_SIGNALS = pytest.mark.skipif(
 
 ENDINGS = ["end of input"] if sys.platform == "win32" else ["end of input", "SIGTERM", "SIGINT"]
 
+DRAFTING = {"name": "author_test_cases", "arguments": {"agentId": AGENT}}
 END_SECONDS = 6.0
 WITHOUT_RECEIVERS = """
 import signal, sys, anyio
@@ -41,16 +43,16 @@ def unavailable(*signals):
     raise NotImplementedError
 anyio.open_signal_receiver = unavailable
 from sigmamind_mcp import cli
-from sigmamind_mcp.transports import stdio
-stdio.END_SECONDS = 600
+from sigmamind_mcp.transports import opening, stdio
+opening.END_SECONDS = stdio.END_SECONDS = 600
 sys.exit(cli.main([]))
 """
 
 WITH_TIME_TO_END = """
 import sys
 from sigmamind_mcp import cli
-from sigmamind_mcp.transports import stdio
-stdio.END_SECONDS = {seconds}
+from sigmamind_mcp.transports import opening, stdio
+opening.END_SECONDS = stdio.END_SECONDS = {seconds}
 sys.exit(cli.main([]))
 """
 
@@ -63,16 +65,16 @@ PATIENT = WITH_TIME_TO_END.format(
 NOISY = """
 import os, subprocess, sys
 from sigmamind_mcp import cli
-from sigmamind_mcp.protocol.tool_calls import ToolHandlers
-list_tools = ToolHandlers.list_tools
+from sigmamind_mcp.protocol.prompts import PromptHandlers
+get_prompt = PromptHandlers.get_prompt
 async def noisy(self, ctx, params):
     # One string is one write, which no line of the log can break.
     print(f"noise: printed, and {len(sys.stdin.read())} characters read")
     sys.stdout.flush()
     os.write(1, b"noise: written\\n")
     subprocess.run([sys.executable, "-c", "import sys; print(f'noise: child read {len(sys.stdin.read())}')"])
-    return await list_tools(self, ctx, params)
-ToolHandlers.list_tools = noisy
+    return await get_prompt(self, ctx, params)
+PromptHandlers.get_prompt = noisy
 sys.exit(cli.main([]))
 """
 
@@ -86,7 +88,9 @@ def one_per_ending(fake_api: FakeAPI, script: str) -> Iterator[dict[str, Server]
 def test_nothing_but_protocol_stands_on_stdout_whoever_prints(figures: list[str]) -> None:
     """R33: what a handler prints or writes to descriptor 1, or a child of it, is on stderr; neither reads our input."""
     with started(NOISY) as server:
-        server.write(request(1, "tools/list"), request(2), request(3, "tools/list"))
+        server.write(
+            request(1, "prompts/get", DRAFTING), request(2), request(3, "prompts/get", DRAFTING)
+        )
         answers = sorted(server.answer()["id"] for _ in range(3))
         server.end("end of input")
         status, lines, log = server.left()
@@ -136,7 +140,12 @@ def test_each_ending_cancels_reads_and_finishes_writes(
         fake_api.stall.clear()
         fake_api.asked.clear()
         with one_per_ending(fake_api, PATIENT) as servers:
-            if under_way != "nothing":
+            if under_way == "nothing":
+                for server in servers.values():  # so that it is not the opening that ends
+                    server.write(request("loaded", "prompts/get", DRAFTING))
+                answers = [server.answer() for server in servers.values()]
+                assert {answer["id"] for answer in answers} == {"loaded"}
+            else:
                 for server in servers.values():
                     server.write(call("read", "get_batch_run", IN_BATCH))
                 assert {arrived() for _ in servers} == {"GET"}

@@ -1,0 +1,73 @@
+"""What the server says before the first call, from the record in listings.json.
+
+`scripts/surface` writes the record from the running server. This loads the standard library only,
+so that a client gets the listings before the SDK is imported.
+"""
+
+import json
+import os
+from typing import NamedTuple
+
+from sigmamind_mcp import __version__
+from sigmamind_mcp.protocol.instructions import choose_title, write_instructions
+from sigmamind_mcp.settings import Settings
+from sigmamind_mcp.strict_json import JSONObject
+
+RECORD = os.path.join(os.path.dirname(__file__), "listings.json")
+HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Their results differ in `protocolVersion` only."""
+ENVELOPE_REVISION = "2026-07-28"
+META_PREFIX = "io.modelcontextprotocol/"
+
+Results = dict[str, JSONObject]
+"""One result for each method."""
+
+
+class Listings(NamedTuple):
+    """The results of a server with certain settings."""
+
+    handshake: Results
+    envelope: Results
+
+
+def read_listings(settings: Settings) -> Listings:
+    """Return what a server with these settings answers; not what depends on the API."""
+    with open(RECORD, encoding="utf-8") as file:
+        listings = Listings(**json.load(file))
+    handshake, envelope = listings
+    _describe_server(listings, settings)
+    tools, prompts = handshake["tools/list"], handshake["prompts/list"]
+    if settings.read_only:
+        tools["tools"] = [tool for tool in tools["tools"] if tool["annotations"]["readOnlyHint"]]
+    if settings.agent_id:
+        for tool in tools["tools"]:
+            _make_agent_optional(tool["inputSchema"], settings.agent_id)
+        for prompt in prompts["prompts"]:
+            for argument in prompt["arguments"]:
+                argument["required"] &= argument["name"] != "agentId"
+        # It lists transcripts of this agent.
+        del handshake["resources/list"], envelope["resources/list"]
+    for method in handshake.keys() & envelope.keys():
+        # The record has each list once.
+        envelope[method] |= handshake[method]
+    return listings
+
+
+def _describe_server(listings: Listings, settings: Settings) -> None:
+    greetings = [listings.handshake["initialize"], listings.envelope["server/discover"]]
+    for greeting in greetings:
+        greeting["instructions"] = write_instructions(settings)
+    metas = [result["_meta"] for result in listings.envelope.values()]
+    descriptions = [meta[f"{META_PREFIX}serverInfo"] for meta in metas]
+    for description in (greetings[0]["serverInfo"], *descriptions):
+        description["title"] = choose_title(settings)
+        description["version"] = __version__
+
+
+def _make_agent_optional(schema: JSONObject, agent_id: str) -> None:
+    if "agentId" in schema.get("required", []):
+        schema["required"].remove("agentId")
+        agent = schema["properties"]["agentId"]
+        # An empty text counts as not given.
+        agent.pop("minLength", None)
+        agent["default"] = agent_id
