@@ -33,6 +33,7 @@ environment:
   SIGMAMIND_SANDBOX           true is the same as --sandbox
   SIGMAMIND_READ_ONLY         true is the same as --read-only
   SIGMAMIND_CONFIRM_ATTEMPTS  ask before more attempts within an hour (50)
+  SIGMAMIND_VIEWER            false shows no page under answers (true)
   SIGMAMIND_LOG_LEVEL         debug, info, warning or error, on stderr
 """
 
@@ -43,21 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     The status is 0 for success, 1 for a failure, and 2 for a command that could not start.
     """
     words = sys.argv[1:] if argv is None else argv
-    has_suite = "suite" in words
-    is_command = not {"suite", "demo", "doctor", "links"}.isdisjoint(words)
+    has_options = not {"suite", "report", "watch"}.isdisjoint(words)
+    is_command = has_options or not {"demo", "doctor", "links"}.isdisjoint(words)
     with _exit_on_early_signals(INTERRUPTED if is_command else 0) as leave_signals:
-        options = parse_options(words, has_suite=has_suite)
+        options = parse_options(words, with_all_options=has_options)
         if not options.serves:
             leave_signals()
         return _execute(options)
 
 
-def parse_options(words: Sequence[str], *, has_suite: bool) -> argparse.Namespace:
+def parse_options(words: Sequence[str], *, with_all_options: bool) -> argparse.Namespace:
     # To build the parser takes longer than to answer a client's first requests.
     if all(word in SERVER_FLAGS for word in words):
         flags = {SERVER_FLAGS[word]: True for word in words}
         return argparse.Namespace(execute=_execute_stdio, serves=True, **flags)
-    return build_parser(with_suite=has_suite).parse_args(words)
+    return build_parser(with_all_options=with_all_options).parse_args(words)
 
 
 def _execute(options: argparse.Namespace) -> int:
@@ -70,8 +71,8 @@ def _execute(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         # The reader closed the pipe, as in `doctor | head`. The flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # A 1 of `suite` would be a verdict.
-        return 2 if options.execute is _execute_suite else 1
+        # A 1 of these would be a result.
+        return 2 if options.has_statuses else 1
     except KeyboardInterrupt:
         return 0 if options.serves else INTERRUPTED
 
@@ -101,7 +102,7 @@ def _exit_on_early_signals(status: int) -> Iterator[Callable[[], None]]:
         leave_signals()
 
 
-def build_parser(*, with_suite: bool = True) -> argparse.ArgumentParser:
+def build_parser(*, with_all_options: bool = True) -> argparse.ArgumentParser:
     """Build the parser; each command stores its function as `execute`."""
     common = _build_common_options()
     parser = argparse.ArgumentParser(
@@ -113,14 +114,16 @@ def build_parser(*, with_suite: bool = True) -> argparse.ArgumentParser:
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"sigmamind-mcp {__version__}")
-    parser.set_defaults(execute=_execute_stdio, serves=True)
+    parser.set_defaults(execute=_execute_stdio, serves=True, has_statuses=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_serve(commands, common)
     _add_sandbox(commands)
     _add_demo(commands)
     _add_doctor(commands, common)
     _add_links(commands, common)
-    _add_suite(commands, common, with_commands=with_suite)
+    _add_report(commands, common, with_options=with_all_options)
+    _add_watch(commands, common, with_options=with_all_options)
+    _add_suite(commands, common, with_commands=with_all_options)
     return parser
 
 
@@ -252,6 +255,32 @@ def _add_links(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
     links.set_defaults(execute=_execute_links, serves=False)
 
 
+def _add_report(
+    commands: "Subparsers", common: argparse.ArgumentParser, *, with_options: bool
+) -> None:
+    report = commands.add_parser(
+        "report", parents=[common], help="write a batch run as one page to share"
+    )
+    if with_options:
+        from sigmamind_mcp.commands.reading_options import add_report_options
+
+        add_report_options(report)
+    report.set_defaults(execute=_execute_report, serves=False, has_statuses=True)
+
+
+def _add_watch(
+    commands: "Subparsers", common: argparse.ArgumentParser, *, with_options: bool
+) -> None:
+    watch = commands.add_parser(
+        "watch", parents=[common], help="follow a batch run until it ends, and sum it up"
+    )
+    if with_options:
+        from sigmamind_mcp.commands.reading_options import add_watch_options
+
+        add_watch_options(watch)
+    watch.set_defaults(execute=_execute_watch, serves=False, has_statuses=True)
+
+
 def _add_suite(
     commands: "Subparsers", common: argparse.ArgumentParser, *, with_commands: bool
 ) -> None:
@@ -260,7 +289,7 @@ def _add_suite(
         from sigmamind_mcp.commands.suite_options import add_suite_commands
 
         add_suite_commands(suite, common)
-    suite.set_defaults(execute=_execute_suite, serves=False)
+    suite.set_defaults(execute=_execute_suite, serves=False, has_statuses=True)
 
 
 def _load_settings(options: argparse.Namespace) -> Settings:
@@ -398,10 +427,29 @@ def _execute_links(options: argparse.Namespace) -> None:
     )
 
 
-def _execute_suite(options: argparse.Namespace) -> int:
+def _execute_report(options: argparse.Namespace) -> int:
+    settings = _load_quiet_settings(options)
+    from sigmamind_mcp.commands.report import run_report
+
+    return run_report(options, settings)
+
+
+def _execute_watch(options: argparse.Namespace) -> int:
+    settings = _load_quiet_settings(options)
+    from sigmamind_mcp.commands.watch import run_watch
+
+    return run_watch(options, settings)
+
+
+def _load_quiet_settings(options: argparse.Namespace) -> Settings:
     options.log_level = getattr(options, "log_level", "error")
     settings = _load_settings(options)
     _set_up_logs(settings.log_level)
+    return settings
+
+
+def _execute_suite(options: argparse.Namespace) -> int:
+    settings = _load_quiet_settings(options)
     from sigmamind_mcp.commands.suite import run_suite
     from sigmamind_mcp.commands.suite_options import CIEnvironment
 

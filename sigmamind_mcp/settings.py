@@ -149,6 +149,7 @@ class Settings(NamedTuple):
     agent_id: str | None = None
     read_only: bool = False
     confirm_attempts: int = 50
+    viewer: bool = True
     log_level: LogLevel = "info"
     sandbox: bool = False
 
@@ -231,6 +232,7 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "base_url": check_base_url,
     "read_only": _parse_truth,
     "confirm_attempts": _parse_whole_number,
+    "viewer": _parse_truth,
     "log_level": _parse_level,
     "sandbox": _parse_truth,
 }

@@ -61,6 +61,7 @@ def test_bundle_has_the_package_its_texts_and_seven_other_files(tmp_path: Path) 
         "icon.png",
         "protocol/listings.json",
         "suites/suite.schema.json",
+        "viewer/page.html",
     )
     data = {f"sigmamind_mcp/{name}" for name in names}
     assert set(names_in(tmp_path / "a.mcpb")) == outside | modules | guides | skills | data

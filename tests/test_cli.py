@@ -54,7 +54,7 @@ def test_unknown_option_is_refused() -> None:
 @pytest.mark.parametrize("count", range(len(SERVER_FLAGS) + 1))
 def test_options_of_a_plain_start_are_what_the_parser_reads(count: int) -> None:
     for words in itertools.permutations(SERVER_FLAGS, count):
-        assert parse_options(words, has_suite=False) == build_parser().parse_args(words)
+        assert parse_options(words, with_all_options=False) == build_parser().parse_args(words)
 
 
 def test_options_work_before_and_after_the_command(capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import sigmamind_mcp
 
 ROOT = Path(sigmamind_mcp.__file__).parent
 LEAVES = "leaves"
-LAYERS = ("transports", "protocol", "tools", "insight", "api", LEAVES)
+LAYERS = ("transports", "protocol", "tools", "insight", "api", "viewer", LEAVES)
 """An import may only go right. `commands` and the entry points may import any layer."""
 ENTRY_POINTS = {"sigmamind_mcp.cli", "sigmamind_mcp.__main__"}
 SHARED_NAMES: dict[str, str] = {}
@@ -97,6 +97,14 @@ def test_suites_know_nothing_of_mcp() -> None:
 
     assert packages_imported_by("suites") <= {"suites", "insight", "api", LEAVES}
     assert users <= {"suites", "commands"}
+
+
+def test_viewer_is_a_page_and_knows_nothing_of_the_rest() -> None:
+    packages = {find_package(module) for module in TREES}
+    users = {package for package in packages if "viewer" in packages_imported_by(package)}
+
+    assert packages_imported_by("viewer") <= {"viewer"}
+    assert users <= {"viewer", "protocol", "commands"}
 
 
 def test_no_module_imports_itself_through_others() -> None:

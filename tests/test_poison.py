@@ -453,7 +453,7 @@ async def test_poison_stays_out_of_lists_completions_and_uris(fake_api: FakeAPI)
                     offered.append(
                         await mcp.complete(reference, {"name": name, "value": ""}, known)
                     )
-            assert len(listed.resources) == len(GUIDES) + transcripts
+            assert len(listed.resources) == len(GUIDES) + 1 + transcripts  # with the viewer's page
         text = "".join(result.model_dump_json() for result in offered)
         assert "canary" not in text and not set(text) & set(HIDDEN)
     assert {asked.method for asked in fake_api.asked} == {"GET"}

@@ -34,6 +34,7 @@ def test_blank_or_unfilled_value_is_unset(value: str) -> None:
         "CONFIRM_ATTEMPTS",
         "LOG_LEVEL",
         "SANDBOX",
+        "VIEWER",
     )
 
     assert Settings.from_env({f"SIGMAMIND_{name}": value for name in names}) == Settings()
@@ -161,6 +162,7 @@ def test_base_url_that_would_expose_the_key_is_refused(url: str) -> None:
         ("CONFIRM_ATTEMPTS", "-1"),
         ("CONFIRM_ATTEMPTS", "few"),
         ("LOG_LEVEL", "loud"),
+        ("VIEWER", "off?"),
     ],
 )
 def test_error_names_its_variable(name: str, value: str) -> None:

@@ -1,11 +1,8 @@
 """`sigmamind-mcp suite`: test cases as files."""
 
 import argparse
-import io
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,16 +10,17 @@ import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
-from sigmamind_mcp.commands.backend import select_api
-from sigmamind_mcp.commands.terminal import print_wrapped
-from sigmamind_mcp.errors import (
-    ConfigurationError,
-    InvalidRequest,
-    NotAllowed,
-    NotFound,
-    OutcomeUnknown,
-    SigmaMindError,
+from sigmamind_mcp.commands.api_session import open_client
+from sigmamind_mcp.commands.terminal import (
+    DONE,
+    FAILED,
+    FOUND,
+    INTERRUPTED,
+    print_error,
+    print_wrapped,
+    tolerate_encodings,
 )
+from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.suites.applying import (
@@ -30,7 +28,6 @@ from sigmamind_mcp.suites.applying import (
     ApplyOptions,
     DriftRefused,
     apply_plan,
-    expect_full_pages,
     read_stored_cases,
 )
 from sigmamind_mcp.suites.importing import describe_left_out, import_scenarios
@@ -42,9 +39,6 @@ from sigmamind_mcp.suites.shown_text import disarm, show_text
 from sigmamind_mcp.suites.suite_file import Suite, build_schema, load_suite, parse_suite
 from sigmamind_mcp.suites.yaml_text import Writable, write_member
 from sigmamind_mcp.suites.yaml_tree import BadFile, write_text_file
-from sigmamind_mcp.tools.suggestions import explain_missing_id
-
-DONE, FOUND, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 
 class SuiteState(NamedTuple):
@@ -58,18 +52,15 @@ class SuiteState(NamedTuple):
 
 def run_suite(options: argparse.Namespace, settings: Settings) -> int:
     """Run one command of `suite` and return its exit status."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors="replace")
+    tolerate_encodings()
     try:
         return _run_command(options, settings)
     except (DriftRefused, EditsRefused) as exc:
-        _print_error(exc)
+        print_error(exc)
         # 1 is a verdict on the agent, which a run that could not start does not have.
         return FAILED if options.suite_command == "run" else FOUND
     except SigmaMindError as exc:
-        _print_error(exc)
+        print_error(exc)
         return FAILED
     except KeyboardInterrupt:
         hint = "" if options.suite_command == "run" else f" {SAME_COMMAND}"
@@ -96,30 +87,8 @@ def _run_command(options: argparse.Namespace, settings: Settings) -> int:
             return anyio.run(_run_apply, options, settings)
 
 
-def _print_error(exc: SigmaMindError) -> None:
-    for line in str(exc).splitlines():
-        print(disarm(f"sigmamind-mcp: {line}"), file=sys.stderr)
-    if isinstance(exc, InvalidRequest | OutcomeUnknown):
-        for name, reason in exc.upstream.items():
-            print(f"  the API says {show_text(name)}: {show_text(reason)}", file=sys.stderr)
-
-
 def _print_line(line: str) -> None:
     print(disarm(line))
-
-
-@asynccontextmanager
-async def _open_client(settings: Settings, agent_id: str) -> AsyncIterator[SigmaMindClient]:
-    """Connect to the API; a missing agent is explained."""
-    key = settings.key()
-    async with select_api(settings) as transport:
-        expect_full_pages(transport)
-        api = SigmaMindClient(transport, key)
-        try:
-            yield api
-        except (NotFound, NotAllowed) as exc:
-            hint = await explain_missing_id({"agentId": agent_id}, api)
-            raise SigmaMindError(f"{exc} {hint}".strip()) from exc
 
 
 def _choose_agent(options: argparse.Namespace, settings: Settings, in_file: str | None) -> str:
@@ -143,7 +112,7 @@ async def _read_state(
 async def _run_plan(options: argparse.Namespace, settings: Settings) -> int:
     suite = load_suite(options.file)
     agent_id = _choose_agent(options, settings, suite.agent_id)
-    async with _open_client(settings, agent_id) as api:
+    async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
     for line in list_plan_lines(state.plan):
         _print_line(line)
@@ -154,7 +123,7 @@ async def _run_apply(options: argparse.Namespace, settings: Settings) -> int:
     suite = load_suite(options.file)
     agent_id = _choose_agent(options, settings, suite.agent_id)
     choices = ApplyOptions(overwrite=options.overwrite, retire=options.retire)
-    async with _open_client(settings, agent_id) as api:
+    async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
         for line in list_plan_lines(state.plan):
             _print_line(line)
@@ -177,7 +146,7 @@ async def _run_suite_gate(options: argparse.Namespace, settings: Settings) -> in
     agent_id = _choose_agent(options, settings, suite.agent_id)
     if settings.read_only:
         raise ConfigurationError("SIGMAMIND_READ_ONLY is set, so nothing was started.")
-    async with _open_client(settings, agent_id) as api:
+    async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
         if not state.plan.is_empty:
             state = await _apply_before_run(state, options, api)
@@ -243,7 +212,7 @@ async def _run_pull(options: argparse.Namespace, settings: Settings) -> int:
     old = _load_if_exists(path)
     agent_id = _choose_agent(options, settings, old.agent_id if old else None)
     suite = old or parse_suite(start_suite(agent_id), path)
-    async with _open_client(settings, agent_id) as api:
+    async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
     pulled = pull_cases(suite, state.lock, state.plan, state.stored, overwrite=options.overwrite)
     # The file comes first: without its lock, the next pull finds the same cases by their content.
@@ -272,7 +241,7 @@ async def _run_check(options: argparse.Namespace, settings: Settings) -> int:
         found = check_suite(suite)
     else:
         agent_id = _choose_agent(options, settings, suite.agent_id)
-        async with _open_client(settings, agent_id) as api:
+        async with open_client(settings, {"agentId": agent_id}) as api:
             agent = await api.get_agent(agent_id)
             state = await _read_state(suite, agent_id, options, api)
         linked = {case.key: case.stored for case in state.plan.cases if case.stored}

@@ -197,6 +197,7 @@ def _add_gate(commands: "Subparsers", shared: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
     run.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    run.add_argument("--report", type=Path, metavar="FILE", help="write a page to share, offline")
     run.add_argument("--summary", type=Path, metavar="FILE", help="write a summary in Markdown")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -15,8 +15,13 @@ import anyio.to_thread
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.api.run_reading import Progress
-from sigmamind_mcp.commands.terminal import print_wrapped
-from sigmamind_mcp.errors import ConfigurationError
+from sigmamind_mcp.commands.terminal import (
+    ignore_progress,
+    print_error,
+    print_wrapped,
+    show_decided_attempts,
+)
+from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.suites.baseline import SuiteBaseline, read_baseline
 from sigmamind_mcp.suites.gate import BROKEN, NOTHING, PASSED, UNSETTLED, GateCase, choose_status
@@ -36,9 +41,6 @@ from sigmamind_mcp.suites.running import (
 from sigmamind_mcp.suites.shown_text import disarm
 from sigmamind_mcp.suites.suite_file import Suite
 from sigmamind_mcp.suites.yaml_tree import write_text_file
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
 
 FAILURES_SHOWN = 2
 """Failed test runs that a report quotes for each case."""
@@ -103,6 +105,8 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
         run.broken,
     )
     _write_outputs(options, result)
+    if options.report:
+        await _write_page(options.report, result, api)
     if options.bless and result.status in (PASSED, UNSETTLED):
         gate.lock.bless(run.batch_ids)
         gate.lock.save()
@@ -177,35 +181,12 @@ def _list_cost_lines(run: SuiteRun, baseline: SuiteBaseline) -> Iterator[str]:
 
 @contextmanager
 def _show_progress() -> Iterator[ShowProgress]:
-    """Show a bar on a terminal, and a line for each change elsewhere."""
-    if not sys.stdout.isatty():
-        seen: dict[str, int] = {}
+    with show_decided_attempts() as show:
 
-        def print_change(batch_id: str, progress: Progress) -> None:
-            decided = (progress.passed or 0) + (progress.failed or 0)
-            if seen.get(batch_id) != decided:
-                seen[batch_id] = decided
-                print(f"  {decided} of {progress.expected or '?'} decided", flush=True)
+        def show_batch_run(batch_id: str, progress: Progress) -> None:
+            show(batch_id, (progress.passed or 0) + (progress.failed or 0), progress.expected)
 
-        yield print_change
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(highlight=False)
-    width = max(5, min(40, console.width - 30))
-    columns = (BarColumn(width), MofNCompleteColumn(), TextColumn("decided"))
-    with Bar(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def move_bar(batch_id: str, progress: Progress) -> None:
-            if batch_id not in tasks:
-                tasks[batch_id] = bar.add_task("", total=progress.expected)
-            decided = (progress.passed or 0) + (progress.failed or 0)
-            bar.update(tasks[batch_id], completed=decided, total=progress.expected)
-
-        yield move_bar
+        yield show_batch_run
 
 
 def _write_outputs(options: argparse.Namespace, result: RunResult) -> None:
@@ -224,6 +205,41 @@ def _write_outputs(options: argparse.Namespace, result: RunResult) -> None:
         write_text_file(options.summary, write_summary(result))
     if options.ci.step_summary:
         _append(Path(options.ci.step_summary), write_summary(result))
+
+
+async def _write_page(path: Path, result: RunResult, api: SigmaMindClient) -> None:
+    """Write the page of a run: its first batch run, which has all cases, against the baseline.
+
+    The verdict is known without it, so a page that cannot be written does not change the status.
+    """
+    from sigmamind_mcp.commands.report_data import WantedReport, read_report
+    from sigmamind_mcp.viewer.page import embed_report
+
+    if not result.batch_ids:
+        return
+    notes = [result.write_verdict()]
+    if len(result.batch_ids) > 1:
+        later = ", ".join(result.batch_ids[1:])
+        notes.append(
+            f"The attempts shown are those of the first look. Open cases ran again in {later}; the"
+            " comparison counts all looks."
+        )
+    wanted = WantedReport(
+        result.agent_id,
+        result.batch_ids[0],
+        against=result.baseline_ids,
+        candidates=result.batch_ids,
+        looks=result.planned,
+        notes=notes,
+    )
+    try:
+        report = await read_report(wanted, api, ignore_progress)
+        write_text_file(path, embed_report(report.data))
+    except SigmaMindError as exc:
+        print_error(SigmaMindError(f"{path} was not written: {exc}"))
+        return
+    for problem in report.problems:
+        print_error(SigmaMindError(problem))
 
 
 def _append(path: Path, text: str) -> None:

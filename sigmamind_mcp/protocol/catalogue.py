@@ -10,6 +10,7 @@ import mcp_types as mcp
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.call_deadlines import MARGIN_SECONDS
+from sigmamind_mcp.protocol.apps import TOOL_META, VIEWED_TOOLS
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools import (
@@ -88,13 +89,13 @@ class Tool:
             return await self.function(args, api, context)
         return await self.function(args, api)
 
-    def advertise(self, default_agent_id: str | None) -> mcp.Tool:
+    def advertise(self, settings: Settings) -> mcp.Tool:
         """Return the tool as clients see it in tools/list."""
         return mcp.Tool(
             name=self.name,
             title=self.title,
             description=self.description,
-            input_schema=input_schema(self.arguments, default_agent_id=default_agent_id),
+            input_schema=input_schema(self.arguments, default_agent_id=settings.agent_id),
             output_schema=self.output_schema,
             annotations=mcp.ToolAnnotations(
                 title=self.title,
@@ -103,6 +104,7 @@ class Tool:
                 idempotent_hint=self.effect != "creates",
                 open_world_hint=True,
             ),
+            _meta=TOOL_META if settings.viewer and self.name in VIEWED_TOOLS else None,
         )
 
 
@@ -170,4 +172,4 @@ def list_offered(settings: Settings) -> list[Tool]:
 
 def advertise_tools(settings: Settings) -> list[mcp.Tool]:
     """Return the tools as their models describe them; `scripts/surface` records these."""
-    return [tool.advertise(settings.agent_id) for tool in list_offered(settings)]
+    return [tool.advertise(settings) for tool in list_offered(settings)]

@@ -12,6 +12,7 @@ from sigmamind_mcp import __version__
 from sigmamind_mcp.protocol.instructions import choose_title, write_instructions
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.viewer import APPS_EXTENSION, VIEWER_URI
 
 RECORD = os.path.join(os.path.dirname(__file__), "listings.json")
 HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -39,6 +40,8 @@ def read_listings(settings: Settings) -> Listings:
     tools, prompts = handshake["tools/list"], handshake["prompts/list"]
     if settings.read_only:
         tools["tools"] = [tool for tool in tools["tools"] if tool["annotations"]["readOnlyHint"]]
+    if not settings.viewer:
+        _leave_out_viewer(listings)
     if settings.agent_id:
         for tool in tools["tools"]:
             _make_agent_optional(tool["inputSchema"], settings.agent_id)
@@ -62,6 +65,16 @@ def _describe_server(listings: Listings, settings: Settings) -> None:
     for description in (greetings[0]["serverInfo"], *descriptions):
         description["title"] = choose_title(settings)
         description["version"] = __version__
+
+
+def _leave_out_viewer(listings: Listings) -> None:
+    handshake, envelope = listings
+    for tool in handshake["tools/list"]["tools"]:
+        tool.pop("_meta", None)
+    resources = handshake["resources/list"]
+    others = [resource for resource in resources["resources"] if resource["uri"] != VIEWER_URI]
+    resources["resources"] = others
+    del envelope["server/discover"]["capabilities"]["extensions"][APPS_EXTENSION]
 
 
 def _make_agent_optional(schema: JSONObject, agent_id: str) -> None:

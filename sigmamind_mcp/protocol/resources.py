@@ -19,6 +19,7 @@ from sigmamind_mcp.call_deadlines import limit_call
 from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
+from sigmamind_mcp.protocol.apps import describe_viewer, read_viewer
 from sigmamind_mcp.protocol.catalogue import CALL_SECONDS
 from sigmamind_mcp.protocol.error_results import add_suggestions
 from sigmamind_mcp.protocol.skills import read_skill
@@ -29,6 +30,7 @@ from sigmamind_mcp.tools.batch_runs import GetBatchRun, get_batch_run
 from sigmamind_mcp.tools.cases import GetTestCase, get_test_case
 from sigmamind_mcp.tools.runs import GetTestRun, get_test_run
 from sigmamind_mcp.uris import TEMPLATES, Address, Kind, read_uri, uri_of
+from sigmamind_mcp.viewer import VIEWER_URI
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +120,8 @@ class ResourceHandlers:
             )
             for entry in guides + transcripts.entries
         ]
+        if self._settings.viewer and not cursor:
+            resources.insert(len(guides), describe_viewer())
         return mcp.ListResourcesResult(resources=resources, next_cursor=transcripts.next_cursor)
 
     async def _list_transcripts(self, ctx: Request, cursor: str | None) -> ResourcePage:
@@ -154,6 +158,8 @@ class ResourceHandlers:
         self, ctx: Request, params: mcp.ReadResourceRequestParams
     ) -> mcp.ReadResourceResult:
         uri = str(params.uri)
+        if uri == VIEWER_URI and self._settings.viewer:
+            return read_viewer()
         skill = read_skill(uri)
         if skill:
             return skill

@@ -27,6 +27,7 @@ from sigmamind_mcp.protocol.resources import ResourceHandlers
 from sigmamind_mcp.protocol.skills import add_skills
 from sigmamind_mcp.protocol.tool_calls import ToolHandlers
 from sigmamind_mcp.settings import Settings
+from sigmamind_mcp.viewer import APPS_EXTENSION
 
 _SERVER_ENDED = (
     "The server ended before this was answered. If this call writes, the write may have been made."
@@ -79,6 +80,8 @@ def build_server(
         on_read_resource=resources.read_resource,
         on_completion=completions.complete,
     )
+    if settings.viewer:
+        server.extensions[APPS_EXTENSION] = {}
     add_skills(server)
     # The first one is the outermost.
     log = CallLog(access, tools.names | set(PROMPTS))

@@ -13,6 +13,7 @@ from sigmamind_mcp.call_deadlines import CallDeadline, limit_call
 from sigmamind_mcp.errors import NotAllowed, NotFound, OutOfTime, SigmaMindError
 from sigmamind_mcp.heavy_work import HeavyWork
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
+from sigmamind_mcp.protocol.apps import MATRIX_KEY
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool, list_offered
 from sigmamind_mcp.protocol.elicitation import Unanswered, confirm, get_answer_state
 from sigmamind_mcp.protocol.error_results import add_suggestions, build_error_result
@@ -96,7 +97,10 @@ class ToolHandlers:
         with limit_call(seconds) as deadline:
             try:
                 answer = await tool.call(args, api, self._build_context(ctx, params, deadline))
-                return _build_result(await shorten_to_budget(answer), ctx.protocol_version)
+                result = _build_result(await shorten_to_budget(answer), ctx.protocol_version)
+                if self._settings.viewer and answer.matrix:
+                    result.meta = {MATRIX_KEY: answer.matrix}
+                return result
             except (NotAllowed, NotFound) as exc:
                 arguments = args.model_dump(by_alias=True, exclude_unset=True)
                 raise await add_suggestions(exc, arguments, api) from exc

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sigmamind_mcp.suites.run_result import RowResult, RunResult, ShownFailure, format_counts
 from sigmamind_mcp.suites.run_text import describe_cost, describe_row
@@ -16,7 +16,7 @@ LEVELS = {
     "open": "warning",
 }
 # What Markdown would take for more than a text.
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@:])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@:$]|(?<=www)\.)", re.IGNORECASE)
 
 
 def list_annotations(result: RunResult) -> Iterator[str]:
@@ -55,11 +55,11 @@ def write_summary(result: RunResult) -> str:
     for row in result.rows:
         for failure in row.failures:
             parts.append(_write_failure(row.key, failure))
-    return _join_to_limit(parts)
+    return join_to_limit(parts, cut="\n(More is left out; the JSON file and the log have it.)\n")
 
 
-def _join_to_limit(parts: list[str]) -> str:
-    cut = "\n(More is left out; the JSON file and the log have it.)\n"
+def join_to_limit(parts: Iterable[str], *, cut: str) -> str:
+    """Join the parts that fit into LARGEST_SUMMARY bytes; `cut` says that there are more."""
     text, size = "", len(cut.encode())
     for part in parts:
         size += len(part.encode())
@@ -81,20 +81,21 @@ def _write_row(row: RowResult) -> str:
     if outcome.case.baseline.decided:
         baseline = format_counts(outcome.case.baseline)
     cells = [row.key, word, format_counts(outcome.counts), interval, baseline]
-    return f"| {' | '.join(map(_escape_markdown, cells))} |\n"
+    return f"| {' | '.join(map(escape_markdown, cells))} |\n"
 
 
 def _write_failure(key: str, failure: ShownFailure) -> str:
     turns = ""
     for turn in failure.turns:
-        role, content = _escape_markdown(turn.role), _escape_markdown(turn.content)
+        role, content = escape_markdown(turn.role), escape_markdown(turn.content)
         turns += f"- turn {turn.number} {role}: {content}\n"
     head = f"{key}, {failure.job_id}"
     return (
-        f"\n<details><summary>{_escape_markdown(head)}</summary>\n\n"
-        f"{_escape_markdown(failure.remarks)}\n\n{turns}\n</details>\n"
+        f"\n<details><summary>{escape_markdown(head)}</summary>\n\n"
+        f"{escape_markdown(failure.remarks)}\n\n{turns}\n</details>\n"
     )
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Return a text on which Markdown has no effect: no markup, link, mention or formula."""
     return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False))

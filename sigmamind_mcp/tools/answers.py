@@ -105,10 +105,16 @@ class Answer(AnswerPart):
     )
 
     _links: list[Link] = PrivateAttr(default_factory=list)
+    _matrix: list[list[Any]] = PrivateAttr(default_factory=list)
 
     @property
     def links(self) -> list[Link]:
         return self._links
+
+    @property
+    def matrix(self) -> list[list[Any]]:
+        """What the viewer's page shows of this answer; models never get it."""
+        return self._matrix
 
     def add_notes(self, notes: Sequence[NotRead]) -> Self:
         """Add what could not be read, the first few by name."""
@@ -117,6 +123,10 @@ class Answer(AnswerPart):
 
     def add_links(self, *links: Link) -> Self:
         self._links += links
+        return self
+
+    def add_matrix(self, matrix: list[list[Any]]) -> Self:
+        self._matrix = matrix
         return self
 
     def render(self) -> Rendered:

@@ -85,6 +85,15 @@ async def compare_batch_runs(
 
     Use it after a change; for why attempts failed use diagnose_batch_run. Reads only.
     """
+    compared = await read_comparison(args, api, context)
+    build = partial(build_comparison, args, compared)
+    return await fit_items(len(compared.edits), build, compared.read.notes)
+
+
+async def read_comparison(
+    args: CompareBatchRuns, api: SigmaMindClient, context: CallContext
+) -> "ReadComparison":
+    """Read the batch runs of both sides and compare them."""
     ids = _choose_ids(args)
     start = args.position["testCase"]
     # Answers that continue the list of cases do not repeat what the agent says.
@@ -92,11 +101,7 @@ async def compare_batch_runs(
     reader = SideReader(args.agent_id, api, context.run_heavy, kept)
     read = await _read_batches(args, ids, reader, context)
     clock = WorkClock(WORDS_SECONDS)
-    compared = await context.run_heavy(
-        clock, partial(_compare_batches, args, read, start, kept, clock)
-    )
-    build = partial(_build_comparison, args, compared)
-    return await fit_items(len(compared.edits), build, read.notes)
+    return await context.run_heavy(clock, partial(_compare_batches, args, read, start, kept, clock))
 
 
 class _AskedIds(NamedTuple):
@@ -121,7 +126,7 @@ class _ReadBatches(NamedTuple):
     notes: list[NotRead]
 
 
-class _Compared(NamedTuple):
+class ReadComparison(NamedTuple):
     """Both sides, and their comparison.
 
     `edits` are those of each changed test case from number `start` on. `says` is only known at the
@@ -254,11 +259,11 @@ def _compare_batches(
     start: int,
     kept: KeptTranscripts | None,
     clock: WorkClock,
-) -> _Compared:
+) -> ReadComparison:
     comparison = compare_sides(read.base, read.candidates, question=args.question, looks=args.looks)
     edits = list(map(_list_edits, comparison.changes[start:]))
     says = find_agent_says(comparison, kept, clock) if kept else None
-    return _Compared(read, comparison, start, edits, says)
+    return ReadComparison(read, comparison, start, edits, says)
 
 
 def _list_edits(change: CaseChange) -> list[DefinitionEdit]:
@@ -267,9 +272,10 @@ def _list_edits(change: CaseChange) -> list[DefinitionEdit]:
     return find_edits(change.base.case, change.candidate.case)
 
 
-def _build_comparison(
-    args: CompareBatchRuns, compared: _Compared, case_count: int
+def build_comparison(
+    args: CompareBatchRuns, compared: ReadComparison, case_count: int
 ) -> ComparedBatchRuns:
+    """Build the answer with so many test cases."""
     read, comparison = compared.read, compared.comparison
     changes = comparison.changes[compared.start : compared.start + case_count]
     edits = compared.edits[:case_count]
@@ -391,7 +397,7 @@ def _write_open_hint(comparison: Comparison) -> str | None:
 
 
 def _list_comparison_calls(
-    args: CompareBatchRuns, compared: _Compared, case_count: int
+    args: CompareBatchRuns, compared: ReadComparison, case_count: int
 ) -> list[NextCall]:
     comparison = compared.comparison
     here: CallArguments = {"agentId": args.agent_id}
@@ -417,7 +423,7 @@ def _list_comparison_calls(
     return calls
 
 
-def _run_open_again(args: CompareBatchRuns, compared: _Compared) -> NextCall | None:
+def _run_open_again(args: CompareBatchRuns, compared: ReadComparison) -> NextCall | None:
     ids = [valid_id(change.case.test_case_id) for change in compared.comparison.open_cases]
     known = list(dict.fromkeys(filter(None, ids)))
     if not known:

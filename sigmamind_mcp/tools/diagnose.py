@@ -18,6 +18,7 @@ from sigmamind_mcp.errors import NotOffered, SigmaMindError
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import (
+    CaseResult,
     assign_single_case,
     count_verdicts,
     find_last_end,
@@ -26,6 +27,7 @@ from sigmamind_mcp.insight.diagnosis import (
     summarize_cases,
 )
 from sigmamind_mcp.tools.arguments import BatchId, Continued, ForAgent
+from sigmamind_mcp.tools.attempt_matrix import build_matrix
 from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.diagnosis_answer import DiagnosedBatchRun, Section
 from sigmamind_mcp.tools.diagnosis_sections import Diagnosis, fit_diagnosis
@@ -66,20 +68,9 @@ async def diagnose_batch_run(
     faults of the test. Use it first when attempts failed; for conversations read_test_runs, for two
     batch runs compare_batch_runs. Reads only, no model calls.
     """
-    batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
-    listing = await _list_runs(args, api)
-    runs = assign_single_case(batch_run.test_cases, listing.items)
-    reading = await _read_transcripts(runs, args, api, context.report_progress)
-    definitions = await read_definitions(
-        batch_run,
-        reading.runs,
-        args.agent_id,
-        api,
-        seconds=limit_to_call(READING_SECONDS, spare=SPARE_SECONDS / 2),
-    )
+    known = await read_known_batch_run(args, api, context.report_progress)
     clock = WorkClock(WORK_SECONDS)
-    known = _KnownBatchRun(batch_run, now, listing, reading, definitions)
-    return await context.run_heavy(clock, partial(_diagnose, args, known, clock))
+    return await context.run_heavy(clock, partial(make_diagnosis, args, known, clock))
 
 
 class _Transcripts(NamedTuple):
@@ -89,8 +80,8 @@ class _Transcripts(NamedTuple):
     failed: list[str]
 
 
-class _KnownBatchRun(NamedTuple):
-    """All that was read; `now` is the time by the API's clock."""
+class KnownBatchRun(NamedTuple):
+    """All that a diagnosis reads; `now` is the time by the API's clock."""
 
     batch_run: BatchRun
     now: datetime
@@ -98,13 +89,40 @@ class _KnownBatchRun(NamedTuple):
     reading: _Transcripts
     definitions: KnownDefinitions
 
+    def list_results(self, *, is_of_job_ids: bool = False) -> list[CaseResult]:
+        """Return how each test case ended, worst first."""
+        return summarize_cases(
+            [] if is_of_job_ids else self.batch_run.test_cases, self.reading.runs
+        )
 
-def _diagnose(args: DiagnoseBatchRun, known: _KnownBatchRun, clock: WorkClock) -> DiagnosedBatchRun:
+
+async def read_known_batch_run(
+    args: DiagnoseBatchRun, api: SigmaMindClient, report: ProgressReport
+) -> KnownBatchRun:
+    """Read a batch run, its test runs with their conversations, and their definitions."""
+    batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
+    listing = await _list_runs(args, api)
+    runs = assign_single_case(batch_run.test_cases, listing.items)
+    reading = await _read_transcripts(runs, args, api, report)
+    definitions = await read_definitions(
+        batch_run,
+        reading.runs,
+        args.agent_id,
+        api,
+        seconds=limit_to_call(READING_SECONDS, spare=SPARE_SECONDS / 2),
+    )
+    return KnownBatchRun(batch_run, now, listing, reading, definitions)
+
+
+def make_diagnosis(
+    args: DiagnoseBatchRun, known: KnownBatchRun, clock: WorkClock
+) -> DiagnosedBatchRun:
     """Work on what was read until the clock is spent, and build the answer."""
     from sigmamind_mcp.insight.evidence import collect_evidence  # patterns take time to compile
 
     has_time = clock.start_counting()
     batch_run, runs = known.batch_run, known.reading.runs
+    results = known.list_results(is_of_job_ids=bool(args.job_ids))
     problems = find_problems(known.definitions, has_time=lambda: has_time(PROBLEMS_SHARE))
     transcripts = [run for run in runs if run.conversation is not None]
     diagnosis = Diagnosis(
@@ -116,7 +134,7 @@ def _diagnose(args: DiagnoseBatchRun, known: _KnownBatchRun, clock: WorkClock) -
         batch_run=batch_run,
         state=batch_run.state(known.now, find_last_end(runs)),
         counts=count_verdicts(runs),
-        results=summarize_cases([] if args.job_ids else batch_run.test_cases, runs),
+        results=results,
         run_count=len(runs),
         problems=problems,
         definitions=known.definitions,
@@ -127,7 +145,8 @@ def _diagnose(args: DiagnoseBatchRun, known: _KnownBatchRun, clock: WorkClock) -
         *note_listing("test run", known.listing, lambda run: run.job_id),
         *(note_failed_read("transcript of test run", job_id) for job_id in known.reading.failed),
     ]
-    return fit_diagnosis(diagnosis, args.position["row"], notes)
+    answer = fit_diagnosis(diagnosis, args.position["row"], notes)
+    return answer.add_matrix(build_matrix(results, runs))
 
 
 async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> Listing[TestRun]:

@@ -52,6 +52,7 @@ from sigmamind_mcp.tools.history_answer import (
 from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, truncate_line
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
 from sigmamind_mcp.tools.side_reading import ReadSide, SideReader
+from sigmamind_mcp.tools.unread_notes import NotRead
 
 MAX_BATCH_RUNS = 30
 HISTORY_SECONDS = 18.0
@@ -81,6 +82,14 @@ async def get_test_case_history(
     Counts, trend, change point, edits, pass^k (reliability). Without testCaseId all cases, largest
     change first. Reads only. To judge a change use compare_batch_runs.
     """
+    history = await read_history(args, api, context)
+    return await fit_items(history.item_count, history.build, history.reading.list_notes())
+
+
+async def read_history(
+    args: GetTestCaseHistory, api: SigmaMindClient, context: CallContext
+) -> "_CaseAnswer | _SuiteAnswer":
+    """Read the batch runs and summarize them; `build` of the result makes the answer."""
     position = args.position["shown"]
     deadline = anyio.current_time() + HISTORY_SECONDS
     scope = await find_scope(
@@ -94,11 +103,9 @@ async def get_test_case_history(
         done="read",
     )
     summarize = _answer_for_case if args.test_case_id else _answer_for_suite
-    history = await context.run_heavy(
+    return await context.run_heavy(
         WorkClock(SUMMARY_SECONDS), partial(summarize, args, scope, outcomes, position)
     )
-    notes = chain.from_iterable(read.notes for read in outcomes if isinstance(read, ReadSide))
-    return await fit_items(history.item_count, history.build, [*scope.notes, *notes])
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,11 @@ class _ReadHistory:
         """The batch runs that show their test cases, oldest first."""
         sides = [read.side for read in self.outcomes if isinstance(read, ReadSide)]
         return [side for side in sides if side.is_by_case]
+
+    def list_notes(self) -> list[NotRead]:
+        """Return what could not be read."""
+        read = [outcome for outcome in self.outcomes if isinstance(outcome, ReadSide)]
+        return [*self.scope.notes, *chain.from_iterable(one.notes for one in read)]
 
     def iterate_runs(self) -> Iterator[tuple[HistoryRun, Side | None]]:
         """Yield a row for each batch run, with what was read of it."""

@@ -32,15 +32,17 @@ FILES_OUTSIDE_PACKAGE = (
     "manifest.json",
     "pyproject.toml",
 )
-SUFFIXES = {".json", ".md", ".png", ".py", ".typed"}
+SUFFIXES = {".html", ".json", ".md", ".png", ".py", ".typed"}
 OLDEST = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip archive can hold. Every file gets it."""
 
+OPTIONAL = ("agent_id", "read_only", "confirm_attempts", "viewer")
 SETTINGS: dict[str, dict[str, object]] = {
     "the key alone": {"api_key": "key"},
-    "blank": {"api_key": "key", "agent_id": "", "read_only": "", "confirm_attempts": ""},
-    "null": {"api_key": "key", "agent_id": None, "read_only": None, "confirm_attempts": None},
+    "blank": {"api_key": "key", **dict.fromkeys(OPTIONAL, "")},
+    "null": {"api_key": "key", **dict.fromkeys(OPTIONAL)},
     "read only": {"api_key": "key", "read_only": True},
+    "without pages": {"api_key": "key", "viewer": False},
     "left as variables": {
         name: f"${{user_config.{name}}}" for name in ("api_key", "agent_id", "confirm_attempts")
     },

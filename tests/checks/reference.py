@@ -80,7 +80,7 @@ def _write_tools() -> Iterator[str]:
 
 
 def _write_tool(tool: Tool) -> Iterator[str]:
-    advertised = tool.advertise(None)
+    advertised = tool.advertise(Settings())
     answer = tool.output_schema
     yield f"### {tool.name}"
     yield ""

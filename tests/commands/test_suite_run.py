@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sigmamind_mcp.sandbox import SANDBOX_KEY
+from tests.commands.test_report import read_data
 from tests.commands.test_suite import Run, build_runner, edit, send
 from tests.support.processes import COMMAND, environment, serving
 
@@ -79,6 +80,35 @@ def test_gate_is_green_for_noise_and_red_for_the_case_that_broke(
     resumed = suite("run", "--max-attempts", BUDGET, "--resume", ",".join(result["batchIds"]))
     again = suite("run", "--max-attempts", BUDGET)
     assert (resumed.returncode, again.returncode) == (1, 1)
+
+
+@pytest.mark.slow
+def test_page_of_a_run_shows_its_first_look_against_the_baseline(
+    tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    for _ in range(2):
+        assert suite("run", "--max-attempts", "24").returncode == 0
+    break_agent(sandbox)
+
+    red = suite("run", "--max-attempts", BUDGET, "--json", "red.json", "--report", "red.html")
+
+    assert (red.returncode, red.stderr) == (1, "")
+    result = json.loads((tmp_path / "red.json").read_text(encoding="utf-8"))
+    data = read_data((tmp_path / "red.html").read_bytes())
+    assert data["batchId"] == result["batchIds"][0]
+    assert data["notes"][0] == result["verdict"]
+    compared = data["comparison"]
+    assert (compared["candidateBatchIds"] or [data["batchId"]]) == result["batchIds"]
+    assert sorted(compared["baseBatchIds"]) == sorted(result["baselineBatchIds"])
+    assert "conversations" not in data
+
+
+@pytest.mark.slow
+def test_page_that_cannot_be_written_does_not_change_the_verdict(suite: Run) -> None:
+    green = suite("run", "--max-attempts", "24", "--report", "no/such/folder.html")
+
+    assert green.returncode == 0 and "PASSED" in green.stdout
+    assert "folder.html" in green.stderr and "was not written" in green.stderr
 
 
 @pytest.mark.slow

@@ -20,9 +20,15 @@ from tests.conftest import connected
 pytestmark = pytest.mark.anyio
 
 ALL_SETTINGS = [
-    Settings(sandbox=sandbox, read_only=read_only, agent_id=agent_id, api_key="key_of_somebody_1")
-    for sandbox, read_only, agent_id in itertools.product(
-        (False, True), (False, True), (None, 'agent_"é')
+    Settings(
+        sandbox=sandbox,
+        read_only=read_only,
+        viewer=viewer,
+        agent_id=agent_id,
+        api_key="key_of_somebody_1",
+    )
+    for sandbox, read_only, viewer, agent_id in itertools.product(
+        (False, True), (False, True), (False, True), (None, 'agent_"é')
     )
 ]
 
@@ -35,7 +41,9 @@ async def test_record_is_what_the_server_says_by_its_models() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", ALL_SETTINGS, ids=lambda it: f"{it.sandbox}-{it.read_only}-{it.agent_id}"
+    "settings",
+    ALL_SETTINGS,
+    ids=lambda it: f"{it.sandbox}-{it.read_only}-{it.viewer}-{it.agent_id}",
 )
 async def test_listings_are_the_servers_for_every_setting_and_revision(settings: Settings) -> None:
     for revision in (*HANDSHAKE_REVISIONS, ENVELOPE_REVISION):

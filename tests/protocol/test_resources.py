@@ -10,6 +10,7 @@ from mcp.shared.exceptions import MCPError
 
 from sigmamind_mcp.protocol import resources
 from sigmamind_mcp.uris import uri_of
+from sigmamind_mcp.viewer import VIEWER_URI
 from tests.conftest import KEY, connected
 from tests.support import fake_api as samples
 from tests.support.fake_api import ERROR, FakeAPI, page
@@ -22,6 +23,7 @@ BATCH = {**samples.BATCH, "batchId": "batch_1"}
 RUN = {**samples.RUN, "batchId": "batch_1", "jobId": "job_1"}
 CASE = {**samples.CASE, "testCaseId": "tc_1"}
 RUN_URI = f"{BATCH_URI}/test-runs/job_1"
+ALWAYS_LISTED = [*(f"sigmamind://guide/{topic}" for topic in resources.GUIDES), VIEWER_URI]
 
 
 async def read(mcp: Client, uri: str) -> mcp_types.TextResourceContents:
@@ -168,10 +170,8 @@ async def test_unknown_id_in_a_uri_names_near_ones(mcp: Client, fake_api: FakeAP
 async def test_every_guide_is_listed_and_readable(mcp: Client) -> None:
     listed = (await mcp.list_resources()).resources
 
-    assert [str(entry.uri) for entry in listed] == [
-        f"sigmamind://guide/{topic}" for topic in resources.GUIDES
-    ]
-    for entry in listed:
+    assert [str(entry.uri) for entry in listed] == ALWAYS_LISTED
+    for entry in listed[:-1]:
         assert (await read(mcp, str(entry.uri))).text.startswith("# ")
 
 
@@ -216,8 +216,8 @@ async def test_with_a_default_agent_the_newest_transcripts_follow_page_by_page(
             if cursor is None:
                 break
 
-    guides, transcripts = seen[: len(resources.GUIDES)], seen[len(resources.GUIDES) :]
-    assert all("/guide/" in uri for uri in guides)
+    always, transcripts = seen[: len(ALWAYS_LISTED)], seen[len(ALWAYS_LISTED) :]
+    assert always == ALWAYS_LISTED
     assert transcripts == [
         uri_of("transcript", agentId=AGENT, batchId=f"batch_{batch}", jobId=f"job_{job}")
         for batch in range(2)
@@ -231,7 +231,7 @@ async def test_when_the_api_fails_the_guides_are_listed_alone(fake_api: FakeAPI)
     async with connected(base_url=fake_api.url, agent_id=AGENT) as mcp:
         without_key = await mcp.list_resources()
 
-    assert len(listed.resources) == len(without_key.resources) == len(resources.GUIDES)
+    assert len(listed.resources) == len(without_key.resources) == len(ALWAYS_LISTED)
 
 
 async def test_when_the_api_is_silent_the_guides_are_listed_alone_in_time(
@@ -243,7 +243,7 @@ async def test_when_the_api_is_silent_the_guides_are_listed_alone_in_time(
         listed = await mcp.list_resources()
     fake_api.stall.set()
 
-    assert len(listed.resources) == len(resources.GUIDES)
+    assert len(listed.resources) == len(ALWAYS_LISTED)
 
 
 @pytest.mark.parametrize("cursor", ["x", "1:", ":1", "-1:0", "1:2:3", "9" * 30 + ":0"])

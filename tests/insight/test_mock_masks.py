@@ -1,0 +1,44 @@
+"""Mock values are found in every form in which a conversation says them."""
+
+import pytest
+
+from sigmamind_mcp.insight.mock_masks import MockMask
+
+
+def mask(text: str, *values: str) -> str:
+    return MockMask(values, mark="***").mask(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "masked"),
+    [
+        ("Ana Lopez", "I am Ana Lopez.", "I am ***."),
+        ("Ana Lopez", "I am ANA  LOPEZ.", "I am ***."),
+        ("Ana Lopez", "Thanks, Ana!", "Thanks, ***!"),
+        ("Ana Lopez", "An analysis of lopezia", "An analysis of lopezia"),
+        ("4411", "Order 4411, not 44110.", "Order ***, not 44110."),
+        ("2026-05-25", "on May 25th", "on ***"),
+        ("W-2378", "number #W2378 please", "number #*** please"),
+        ("$1,093.34", "it costs 1093.34 dollars", "it costs ***"),
+        ("16:00", "at 4 pm", "at ***"),
+        ("fourteen days", "within 14 days", "within ***"),
+        ("ana.lopez@example.com", "mail ANA.LOPEZ@example.com now", "mail *** now"),
+        ("C++ (x)", "the C++ (x) plan", "the *** plan"),
+        ("active", "It is inactive, not active.", "It is inactive, not ***."),
+        ("The order arrived broken", "The cup broke.", "The cup broke."),
+        ("أحمد", "أنا أحمد هنا", "أنا *** هنا"),
+        ("İpek 77", "İİ İpek 77 and 77", "II *** and ***"),
+        ("  ", "a  b", "a  b"),
+        ("", "nothing", "nothing"),
+    ],
+)
+def test_value_is_masked_in_each_form_and_nothing_else(value: str, text: str, masked: str) -> None:
+    assert mask(text, value) == masked
+
+
+def test_longer_values_come_first() -> None:
+    assert mask("Ana Maria Lopez and Ana", "Ana", "Ana Maria Lopez") == "*** and ***"
+
+
+def test_no_values_change_nothing() -> None:
+    assert mask("at 4 pm, Ana") == "at 4 pm, Ana"
