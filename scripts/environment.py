@@ -4,7 +4,7 @@
 .venv-dev has this project and the packages of requirements-dev.txt, for all other scripts.
 .venv-NAME has the packages of requirements-NAME.txt, without this project.
 interop/node_modules has the packages of interop/package-lock.json; interop/hosts likewise.
-nginx belongs to the machine.
+nginx and Chromium belong to the machine.
 """
 
 import sys
@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import sysconfig
 import venv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,23 +117,37 @@ def run_npm(*arguments: str, folder: Path = INTEROP) -> None:
 
 def prepare_nginx() -> str | None:
     """Return the path of nginx; root on Debian gets it installed. None if there is none."""
-    nginx = _find_nginx()
+    return _prepare_program(_find_nginx, "nginx-light")
+
+
+def prepare_chromium() -> str | None:
+    """Return the path of Chromium; root on Debian gets it installed. None if there is none."""
+    return _prepare_program(_find_chromium, "chromium", "fonts-liberation")
+
+
+def _prepare_program(find: Callable[[], str | None], *packages: str) -> str | None:
+    """Return the path of a program of the machine; install Debian's packages if root may."""
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if nginx or not is_root or not shutil.which("apt-get"):
-        return nginx
-    print("Installing nginx (once) ...", file=sys.stderr, flush=True)
+    if find() or not is_root or not shutil.which("apt-get"):
+        return find()
+    print(f"Installing {packages[0]} (once) ...", file=sys.stderr, flush=True)
     for arguments in (
         ["update", "-qq"],
-        ["install", "-qq", "-y", "--no-install-recommends", "nginx-light"],
+        ["install", "-qq", "-y", "--no-install-recommends", *packages],
     ):
         # RUNLEVEL=1 stops Debian from starting nginx as a service.
         _run_step(["apt-get", *arguments], DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
-    return _find_nginx()
+    return find()
 
 
 def _find_nginx() -> str | None:
     # nginx is often in a folder that only root has in PATH.
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def _find_chromium() -> str | None:
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    return next(filter(None, found), None)
 
 
 def _find_node() -> Path:

@@ -8,12 +8,11 @@ from mcp import Client
 
 from sigmamind_mcp.protocol.apps import (
     APP_MIME_TYPE,
-    APPS_EXTENSION,
     MATRIX_KEY,
     VIEWED_TOOLS,
-    VIEWER_URI,
 )
 from sigmamind_mcp.protocol.catalogue import TOOLS
+from sigmamind_mcp.viewer import APPS_EXTENSION, VIEWER_URI
 from sigmamind_mcp.viewer.page import read_page
 from tests.conftest import KEY, connected
 from tests.support.all_transports import CLIENT, NEWEST, Connection
