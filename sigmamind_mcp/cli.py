@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # A longer batch run of the sandbox would end after weeks.
 MAX_PACE = 100_000
+GC_THRESHOLDS = (50_000, 20, 50)
 INTERRUPTED = 130
 """The status of an interrupted command, as shells have it; a server ends with 0."""
 SERVER_FLAGS = {"--sandbox": "sandbox", "--read-only": "read_only"}
@@ -311,6 +312,8 @@ def _pause_garbage_collection() -> Iterator[None]:
     yield
     gc.freeze()
     gc.enable()
+    # Thousands of records would set off hundreds of collections, which find nothing to free.
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _execute_stdio(options: argparse.Namespace) -> None:

@@ -2,9 +2,9 @@
 
 import json
 import logging
-import queue
 import sys
 import threading
+from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -14,6 +14,7 @@ OURS = "sigmamind_mcp"
 FRAMES_SHOWN = 8
 LINES_WAITING = 1_000
 FLUSH_SECONDS = 1.0
+GATHER_SECONDS = 0.05
 
 
 class JSONLines(logging.Formatter):
@@ -51,28 +52,39 @@ class StderrHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: queue.Queue[str] = queue.Queue(LINES_WAITING)
+        self._lines: deque[str] = deque()
+        self._has_lines, self._is_urgent = threading.Event(), threading.Event()
+        self._all_written = threading.Condition()
         threading.Thread(target=self._write, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(queue.Full):
-            self._lines.put_nowait(self.format(record))
+        if len(self._lines) >= LINES_WAITING:
+            return
+        self._lines.append(self.format(record))
+        if not self._has_lines.is_set():
+            self._has_lines.set()
 
     def flush(self) -> None:
         """Wait at most FLUSH_SECONDS until all lines are written; logging calls this at exit."""
-        with self._lines.all_tasks_done:
-            self._lines.all_tasks_done.wait_for(
-                lambda: not self._lines.unfinished_tasks, FLUSH_SECONDS
-            )
+        self._is_urgent.set()
+        with self._all_written:
+            self._all_written.wait_for(lambda: not self._lines, FLUSH_SECONDS)
+        self._is_urgent.clear()
 
     def _write(self) -> None:
         while True:
-            line = self._lines.get()
-            with suppress(OSError, ValueError):  # stderr is closed
-                # One write, so that no other output splits the line.
-                sys.stderr.write(f"{line}\n")
-                sys.stderr.flush()
-            self._lines.task_done()
+            self._has_lines.wait()
+            # To wake a thread for each line would take as long as the rest of a small call.
+            self._is_urgent.wait(GATHER_SECONDS)
+            self._has_lines.clear()
+            while self._lines:
+                with suppress(OSError, ValueError):  # stderr is closed
+                    # One write, so that no other output splits the line.
+                    sys.stderr.write(f"{self._lines[0]}\n")
+                    sys.stderr.flush()
+                self._lines.popleft()
+            with self._all_written:
+                self._all_written.notify_all()
 
 
 def set_up(level: str) -> None:

@@ -60,7 +60,7 @@ def find_foreign_id(record: Record, asked: AskedIDs) -> ForeignID | None:
     """Return the record's first id that is not the one asked for; a missing id is not foreign."""
     for name, asked_id in asked.items():
         for value in list_ids(record, name):
-            if not same_id(value, asked_id):
+            if value != asked_id and not same_id(value, asked_id):
                 return ForeignID(name, value)
     return None
 

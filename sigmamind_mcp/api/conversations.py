@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, InstanceOf
 
 from sigmamind_mcp.api.message_parts import (
     MIN_DATA_CHARACTERS,
@@ -14,7 +14,7 @@ from sigmamind_mcp.api.message_parts import (
     find_tool_kind,
     parse_encoded_parts,
 )
-from sigmamind_mcp.api.records import Record, join_text
+from sigmamind_mcp.api.records import join_text
 from sigmamind_mcp.strict_json import JSONObject
 
 # Only role and content are documented.
@@ -29,21 +29,25 @@ TOOL_ROLE_STARTS = ("tool", "function")
 MAX_ROLE_CHARACTERS = 40
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
+_PLAIN_KEYS = {"role", "content"}
+
 Side = Literal["user", "agent", "tool", "other"]
 
 
-class Turn(Record):
-    """One message of a conversation; `raw` is the whole of it.
+class Turn(NamedTuple):
+    """One message of a conversation.
 
     `content` has its words only, so that nothing else counts as said; `text` also has notes where
     a medium or an unknown part stands. `tool_calls` are calls and results, a line each.
     """
 
+    # Test runs have hundreds of thousands of turns, and a model takes ten times as long to build.
+
     # The API's documentation shows the roles `user` and `assistant`.
     role: str = "unknown"
     content: str = ""
     text_with_notes: str | None = None
-    tool_calls: list[str] = []
+    tool_calls: Sequence[str] = ()
     tool_name: str | None = None
     other_fields: str | None = None
     """The message's other fields as JSON, if it has nothing else to show."""
@@ -102,34 +106,32 @@ def _read_turns(value: object) -> object:
     return [_read_turn(entry, reader) for entry in entries]
 
 
-Conversation = Annotated[list[Turn] | None, BeforeValidator(_read_turns)]
+Conversation = Annotated[list[InstanceOf[Turn]] | None, BeforeValidator(_read_turns)]
 
 
-def _read_turn(entry: object, reader: PartReader) -> object:
-    if _is_plain(entry):
-        return entry
+def _read_turn(entry: object, reader: PartReader) -> Turn:
     if isinstance(entry, str):
         entry = {"content": entry}
     if not isinstance(entry, dict):
         # It keeps its place, so that every message of the API has its number.
         return Turn(text_with_notes="(this message cannot be read)", is_readable=False)
-    turn = _build_turn(_unwrap_message(entry), reader)
-    turn._raw = entry
-    return turn
+    return _read_plain_turn(entry) or _build_turn(_unwrap_message(entry), reader)
 
 
-def _is_plain(entry: object) -> bool:
-    """Tell whether the message is in the documented form, and short; a batch run has thousands."""
-    if not isinstance(entry, dict) or entry.keys() != {"role", "content"}:
-        return False
+def _read_plain_turn(entry: JSONObject) -> Turn | None:
+    """Read a message in the documented form; None if it has another one, or is long."""
+    if entry.keys() != _PLAIN_KEYS:
+        return None
     role, content = entry["role"], entry["content"]
     if not isinstance(role, str) or not isinstance(content, str):
-        return False
+        return None
     if not role or not content.strip():
-        return False
+        return None
     may_encode = len(content) >= MIN_DATA_CHARACTERS or "base64," in content
     may_be_parts = content.lstrip().startswith("[")
-    return not (may_encode or may_be_parts or find_side(role) == "tool")
+    if may_encode or may_be_parts or find_side(role) == "tool":
+        return None
+    return Turn(role, content)
 
 
 def _unwrap_message(entry: JSONObject) -> JSONObject:
@@ -162,8 +164,7 @@ def _build_turn(message: JSONObject, reader: PartReader) -> Turn:
     if side == "tool":
         content = " ".join(content.split())
         shown = " ".join(shown.split())
-    # Nothing is left to validate.
-    return Turn.model_construct(
+    return Turn(
         role=role,
         content=content,
         text_with_notes=None if shown == content else shown,

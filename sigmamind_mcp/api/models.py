@@ -9,8 +9,9 @@ from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+from pydantic.alias_generators import to_camel
 
-from sigmamind_mcp.api.conversations import Conversation
+from sigmamind_mcp.api.conversations import Conversation, Turn
 from sigmamind_mcp.api.records import Record, join_text
 from sigmamind_mcp.moments import parse_moment
 
@@ -239,7 +240,11 @@ class TestRun(Record):
         return "failed" if is_decided else "undecided"
 
 
-def field_names(kind: type[Record] = Record) -> set[str]:
+def field_names() -> set[str]:
     """Return the name, in JSON, of every field that these models read."""
+    return _list_field_names(Record).union(map(to_camel, Turn._fields))
+
+
+def _list_field_names(kind: type[Record]) -> set[str]:
     names = {info.serialization_alias or name for name, info in kind.model_fields.items()}
-    return names.union(*map(field_names, kind.__subclasses__()))
+    return names.union(*map(_list_field_names, kind.__subclasses__()))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from pydantic import (
@@ -17,6 +18,10 @@ from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.errors import UnexpectedAnswer
 from sigmamind_mcp.strict_json import JSONObject
+
+# A model's own assignment looks for fields, properties and private attributes first.
+_set_slot = object.__setattr__
+_name_in_json = cache(to_camel)
 
 
 class _Source:
@@ -67,7 +72,7 @@ class Record(BaseModel, _Source):
         copied = super().__copy__()
         for name in _Source.__annotations__:
             if hasattr(self, name):
-                setattr(copied, name, getattr(self, name))
+                _set_slot(copied, name, getattr(self, name))
         return copied
 
     def without(self, *fields: str) -> Self:
@@ -76,14 +81,15 @@ class Record(BaseModel, _Source):
         `unreadable_fields` still names what the left-out fields lack.
         """
         absent = {name: type(self).model_fields[name].get_default() for name in fields}
-        copied = self.model_copy(update=absent)
-        left_out = set(map(to_camel, fields))
+        left_out = {_name_in_json(name) for name in fields}
         losses = [name for name in self.unreadable_fields() if name.split(".")[0] in left_out]
-        unreadable = [*getattr(self, "_unreadable", ()), *losses]
-        copied._unreadable = tuple(dict.fromkeys(unreadable))
-        copied._is_whole = getattr(self, "_is_whole", False) and not losses
-        plain = {name: value for name, value in self.raw.items() if not _is_container(value)}
-        copied._raw = plain
+        unreadable = tuple(dict.fromkeys([*getattr(self, "_unreadable", ()), *losses]))
+        copied = super().__copy__()
+        copied.__dict__.update(absent)
+        plain = {name: value for name, value in self.raw.items() if type(value) not in (dict, list)}
+        _set_slot(copied, "_raw", plain)
+        _set_slot(copied, "_unreadable", unreadable)
+        _set_slot(copied, "_is_whole", getattr(self, "_is_whole", False) and not losses)
         return copied
 
     def unreadable_fields(self) -> list[str]:
@@ -115,7 +121,7 @@ class Record(BaseModel, _Source):
                 f"The API's answer cannot be read as a {cls.__name__}:"
                 f" it is {_name_json_type(data)}, not an object."
             ) from None
-        record._is_whole = not losses
+        _set_slot(record, "_is_whole", not losses)
         return record
 
     @model_validator(mode="wrap")
@@ -133,11 +139,12 @@ class Record(BaseModel, _Source):
             known = _drop_empty_choices(data, cls._choices)
         try:
             record = build(known)
+            _set_slot(record, "_unreadable", ())
         except ValidationError as exc:
             record = cls._read_readable_fields(dict(known), build, exc)
             if info.context is not None:
                 info.context.extend(record._unreadable)
-        record._raw = data
+        _set_slot(record, "_raw", data)
         return record
 
     @classmethod
@@ -157,7 +164,7 @@ class Record(BaseModel, _Source):
             except ValidationError as next_exc:
                 exc = next_exc
             else:
-                record._unreadable = unreadable
+                _set_slot(record, "_unreadable", unreadable)
                 return record
         raise AssertionError("a record has no required field")
 
@@ -200,10 +207,6 @@ def _drop_unreadable(known: JSONObject, exc: ValidationError) -> list[str]:
         known[field] = [entry for position, entry in entries if position not in left_out]
         names += [f"{field}.{position}" for position in sorted(left_out)]
     return names
-
-
-def _is_container(value: object) -> bool:
-    return isinstance(value, (dict, list))
 
 
 def _is_empty(value: object) -> bool:

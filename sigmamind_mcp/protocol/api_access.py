@@ -1,5 +1,6 @@
 """Each request reaches the API with its own caller's key."""
 
+from functools import cached_property
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
@@ -45,7 +46,13 @@ class APIAccess:
             key = self._find_key(ctx)
         except SigmaMindError:
             return data
-        return OwnKey(key.get_secret_value()).mask(data)
+        if ctx.request is not None:  # the key of another caller is not kept
+            return OwnKey(key.get_secret_value()).mask(data)
+        return self._settings_key.mask(data)
+
+    @cached_property
+    def _settings_key(self) -> OwnKey:
+        return OwnKey(self._settings.key().get_secret_value())
 
     def _find_key(self, ctx: Request) -> SecretStr:
         if ctx.request is None:  # stdio has no HTTP request

@@ -30,8 +30,9 @@ from sigmamind_mcp.tools import (
 from sigmamind_mcp.tools.answers import Answer
 from sigmamind_mcp.tools.arguments import Arguments
 from sigmamind_mcp.tools.call_context import CallContext
-from sigmamind_mcp.tools.schemas import input_schema, tidy_schema
+from sigmamind_mcp.tools.schemas import input_schema, output_schema, tidy_schema
 
+SHARED_FIELDS = frozenset(info.alias or name for name, info in Answer.model_fields.items())
 CALL_SECONDS = 30.0
 """Many clients give up after 60 s (the SDK for TypeScript among them)."""
 LONG_CALL_SECONDS = 45.0
@@ -75,7 +76,8 @@ class Tool:
         return model
 
     @cached_property
-    def output_schema(self) -> JSONObject:
+    def answer_schema(self) -> JSONObject:
+        """The schema of the answer, with all that is nested in it."""
         answer: type[Answer] = get_type_hints(self.function)["return"]
         return tidy_schema(answer.model_json_schema(by_alias=True, mode="serialization"))
 
@@ -96,7 +98,7 @@ class Tool:
             title=self.title,
             description=self.description,
             input_schema=input_schema(self.arguments, default_agent_id=settings.agent_id),
-            output_schema=self.output_schema,
+            output_schema=output_schema(self.answer_schema, shared=SHARED_FIELDS),
             annotations=mcp.ToolAnnotations(
                 title=self.title,
                 read_only_hint=not self.writes,

@@ -212,7 +212,7 @@ async def read_object(address: Address, api: SigmaMindClient) -> Contents:
     match address.kind:
         case "transcript":
             run = await get_test_run(_build_arguments(GetTestRun, address), api)
-            run = await shorten_to_budget(run)
+            run = (await shorten_to_budget(run)).answer
             run.next_calls = []  # a reader of resources continues by URI
             return Contents(run.text(), _choose_ttl(run.verdict))
         case "test-run":
@@ -315,8 +315,8 @@ def _build_arguments(model: type[ArgumentsT], address: Address, **more: str) -> 
 
 
 async def _format_json(answer: Answer) -> str:
-    short = await shorten_to_budget(answer)
-    return json.dumps(short.structured(), ensure_ascii=False, indent=1)
+    fitted = await shorten_to_budget(answer)
+    return json.dumps(fitted.forms.structured, ensure_ascii=False, indent=1)
 
 
 def _choose_ttl(verdict: str) -> int:

@@ -20,7 +20,7 @@ from sigmamind_mcp.protocol.error_results import add_suggestions, build_error_re
 from sigmamind_mcp.protocol.recorded_listings import read_listings
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
+from sigmamind_mcp.tools.answers import Answer, FittedAnswer, shorten_to_budget
 from sigmamind_mcp.tools.arguments import Arguments, read_arguments
 from sigmamind_mcp.tools.call_context import CallContext, Confirmation, RisingProgress
 from sigmamind_mcp.tools.started_attempts import StartedAttempts
@@ -137,11 +137,12 @@ def _read_advertised(settings: Settings) -> list[mcp.Tool]:
     return [mcp.Tool.model_validate(tool) for tool in recorded]
 
 
-def _build_result(answer: Answer, revision: str) -> mcp.CallToolResult:
-    content: list[mcp.ContentBlock] = [mcp.TextContent(text=answer.text())]
+def _build_result(fitted: FittedAnswer[Answer], revision: str) -> mcp.CallToolResult:
+    structured, text = fitted.forms
+    content: list[mcp.ContentBlock] = [mcp.TextContent(text=text)]
     if is_version_at_least(revision, LINKS_SINCE):
         content += [
             mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type)
-            for link in answer.links
+            for link in fitted.answer.links
         ]
-    return mcp.CallToolResult(content=content, structured_content=answer.structured())
+    return mcp.CallToolResult(content=content, structured_content=structured)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import anyio.to_thread
@@ -19,6 +20,7 @@ from sigmamind_mcp.api.models import field_names
 from sigmamind_mcp.nouns import pluralize as pluralize
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.arguments import ListPlace, Paged
+from sigmamind_mcp.tools.largest_fit import find_largest_fit
 from sigmamind_mcp.tools.unread_notes import NotRead, describe_notes, limit_notes
 from sigmamind_mcp.untrusted_text import NOTICE, clean_json, fence
 
@@ -79,6 +81,13 @@ class Link(NamedTuple):
     mime_type: str
 
 
+class AnswerForms(NamedTuple):
+    """Both forms of an answer, as they are sent."""
+
+    structured: JSONObject
+    text: str
+
+
 class Rendered(NamedTuple):
     """The lines of an answer's text; only `data`, which is fenced, holds words of others."""
 
@@ -106,6 +115,10 @@ class Answer(AnswerPart):
 
     _links: list[Link] = PrivateAttr(default_factory=list)
     _matrix: list[list[Any]] = PrivateAttr(default_factory=list)
+
+    @property
+    def character_limit(self) -> int:
+        return self.most_characters if self.raw is None else FULL_CHARACTERS
 
     @property
     def links(self) -> list[Link]:
@@ -161,13 +174,20 @@ class Answer(AnswerPart):
 
     def fits(self) -> bool:
         """Return whether both forms are within the budget."""
+        return self.measure().share <= 1
+
+    def measure(self) -> "MeasuredAnswer":
+        """Render both forms; return them, and the share of the budget that the larger one takes."""
         # Cleaning and encoding are slow, so an answer that is far too large gets neither.
-        if not _has_at_most(FULL_CHARACTERS, self.__dict__):
-            return False
+        characters = _sum_characters(self.__dict__)
+        if characters > FULL_CHARACTERS:
+            return MeasuredAnswer(characters / self.character_limit, None)
+        forms = AnswerForms(self.structured(), self.text())
         # The JSON resources are indented.
         indent = None if self.raw is None else 1
-        structured = json.dumps(self.structured(), ensure_ascii=False, indent=indent)
-        return self._is_within_budget(structured) and self._is_within_budget(self.text())
+        encoded = json.dumps(forms.structured, ensure_ascii=False, indent=indent)
+        share = max(self._compute_share(encoded), self._compute_share(forms.text))
+        return MeasuredAnswer(share, forms)
 
     def truncate(self, limit: int) -> Self:
         """Return a copy with its values truncated by `truncate_values` and listed in `cut`."""
@@ -194,10 +214,16 @@ class Answer(AnswerPart):
         raw = json.dumps(clean_json(self.raw), ensure_ascii=False, indent=1)
         return f"raw, the API's own object:\n{fence(raw)}"
 
-    def _is_within_budget(self, form: str) -> bool:
-        if self.raw is None:
-            return len(form) <= self.most_characters
-        return len(form) <= FULL_CHARACTERS and len(form.encode()) <= FULL_BYTES
+    def _compute_share(self, form: str) -> float:
+        share = len(form) / self.character_limit
+        return share if self.raw is None else max(share, len(form.encode()) / FULL_BYTES)
+
+
+class MeasuredAnswer(NamedTuple):
+    """The share of the budget that an answer takes; its forms, unless it is far too large."""
+
+    share: float
+    forms: AnswerForms | None
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -217,17 +243,32 @@ async def fit_items(
         return build(shown).add_notes(notes)
 
     whole = build_noted(count)
-    if count <= 1 or whole.fits():
+    if count <= 1:
         return whole
-    return await anyio.to_thread.run_sync(
-        _build_largest, count - 1, build_noted, abandon_on_cancel=True
-    )
+    share = whole.measure().share
+    if share <= 1:
+        return whole
+
+    def build_measured(shown: int) -> tuple[AnswerT, float]:
+        answer = build_noted(shown)
+        return answer, answer.measure().share
+
+    search = partial(find_largest_fit, build_measured, most=count - 1, guess=int(count / share))
+    return await anyio.to_thread.run_sync(search, abandon_on_cancel=True)
 
 
-async def shorten_to_budget(answer: AnswerT) -> AnswerT:
-    """Return the answer, truncated as little as possible to fit the budget."""
-    if answer.fits():
-        return answer
+class FittedAnswer(NamedTuple, Generic[AnswerT]):
+    """An answer that fits the budget, and its forms."""
+
+    answer: AnswerT
+    forms: AnswerForms
+
+
+async def shorten_to_budget(answer: AnswerT) -> FittedAnswer[AnswerT]:
+    """Return the answer, truncated as little as possible to fit the budget, with its forms."""
+    share, forms = answer.measure()
+    if share <= 1 and forms:
+        return FittedAnswer(answer, forms)
     return await anyio.to_thread.run_sync(_truncate_to_budget, answer, abandon_on_cancel=True)
 
 
@@ -363,34 +404,25 @@ def _take_entries(
     return entries[:most]
 
 
-def _build_largest(most: int, build: Callable[[int], AnswerT]) -> AnswerT:
-    low, high = 1, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if build(middle).fits():
-            low = middle
-        else:
-            high = middle - 1
-    return build(low)
-
-
-def _truncate_to_budget(answer: AnswerT) -> AnswerT:
+def _truncate_to_budget(answer: AnswerT) -> FittedAnswer[AnswerT]:
     low, high = 1, FULL_CHARACTERS
-    best = answer.truncate(low)
+    shortest = answer.truncate(low)
+    best = FittedAnswer(shortest, AnswerForms(shortest.structured(), shortest.text()))
     while low <= high:
         middle = (low + high) // 2
         candidate = answer.truncate(middle)
-        if candidate.fits():
-            best, low = candidate, middle + 1
+        share, forms = candidate.measure()
+        if share <= 1 and forms:
+            best, low = FittedAnswer(candidate, forms), middle + 1
         else:
             high = middle - 1
     return best
 
 
-def _has_at_most(most: int, data: object) -> bool:
-    """Return whether all texts in `data` have at most `most` characters together."""
+def _sum_characters(data: object) -> int:
+    """Return how many characters all texts in `data` have together; other values count as one."""
     count, left = 0, [data]
-    while left and count <= most:
+    while left:
         item = left.pop()
         if isinstance(item, BaseModel):
             left.append(item.__dict__)
@@ -400,7 +432,7 @@ def _has_at_most(most: int, data: object) -> bool:
             left += item
         else:
             count += len(item) if isinstance(item, str) else 1
-    return count <= most
+    return count
 
 
 _KNOWN_KEYS = {"raw", "agentName", "batchRuns", "testRuns", *field_names()}

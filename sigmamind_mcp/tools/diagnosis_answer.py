@@ -378,6 +378,11 @@ class DiagnosedBatchRun(Answer):
             "hints": self.hints,
         }
 
+    @property
+    def character_limit(self) -> int:
+        is_whole = len(self.sections) > 1
+        return DIAGNOSIS_CHARACTERS if is_whole else SECTION_CHARACTERS
+
     def _describe_undecided(self) -> str:
         line = f"{pluralize(self.undecided, 'attempt')} undecided"
         if self.lowest is not None and self.highest is not None:
@@ -385,10 +390,6 @@ class DiagnosedBatchRun(Answer):
             line += f": {low} passed if all of them failed, {high} if all passed"
         cases = ", ".join(f"{name} x{count}" for name, count in self.undecided_in.items())
         return f"{line}. They belong to {cases}." if cases else f"{line}."
-
-    def _is_within_budget(self, form: str) -> bool:
-        is_whole = len(self.sections) > 1
-        return len(form) <= (DIAGNOSIS_CHARACTERS if is_whole else SECTION_CHARACTERS)
 
 
 def list_quotes(

@@ -3,6 +3,7 @@
 There is no `$ref`, no pattern and no null, since some clients reject them.
 """
 
+from collections.abc import Container
 from typing import Any
 
 from sigmamind_mcp.ids import ID_PATTERN
@@ -30,6 +31,32 @@ def _forgive_empty_options(schema: JSONObject) -> None:
         if name not in schema.get("required", []):
             argument.pop("minLength", None)
         _forgive_empty_options(argument.get("items", {}))
+
+
+def output_schema(answer: JSONObject, *, shared: Container[str]) -> JSONObject:
+    """Return what tools/list shows of an answer's schema: its own fields, without trees in them.
+
+    `shared` are the fields that the answers of all tools have; they get no type.
+    """
+    # A client for TypeScript compiles all tools before its first call. Nested fields and checks
+    # that repeat for each tool were four fifths of that time.
+    shown = {}
+    for name, field in answer["properties"].items():
+        kept = () if name in shared else ("type", "enum")
+        description = " ".join(filter(None, [field.get("description"), _name_fields(field)]))
+        shown[name] = {key: field[key] for key in kept if key in field}
+        if description:
+            shown[name]["description"] = description
+    return {**answer, "properties": shown}
+
+
+def _name_fields(field: JSONObject) -> str | None:
+    """Return the names of an object's fields, or of the rows of a list, as a sentence."""
+    names = ", ".join(field.get("properties", {}))
+    names_in_row = ", ".join(field.get("items", {}).get("properties", {}))
+    if names_in_row:
+        return f"Each has {names_in_row}."
+    return f"It has {names}." if names else None
 
 
 def tidy_schema(schema: JSONObject) -> JSONObject:

@@ -24,6 +24,7 @@ from sigmamind_mcp.protocol.server import explain_end, open_server
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.transports.json_lines import InvalidLine, read_message
 from sigmamind_mcp.transports.opening import END_SECONDS, Opening
+from sigmamind_mcp.transports.pipe_room import takes_at_once
 from sigmamind_mcp.transports.pipes import Line, write_all
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,10 @@ class _Client:
                     await self._early_written.wait()
                 line = answer.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
                 try:
-                    await anyio.to_thread.run_sync(write_all, self._opening.stdout, line)
+                    if takes_at_once(self._opening.stdout, line):
+                        write_all(self._opening.stdout, line)
+                    else:
+                        await anyio.to_thread.run_sync(write_all, self._opening.stdout, line)
                 except OSError:
                     is_open = False
                     self.end()

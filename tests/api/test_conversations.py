@@ -35,14 +35,6 @@ def test_each_form_has_its_side_and_only_its_words() -> None:
     ]
 
 
-def test_message_keeps_what_the_api_sent() -> None:
-    turns = read_turns(*(form.message for form in FORMS))
-
-    for turn, form in zip(turns, FORMS, strict=True):
-        is_text = isinstance(form.message, str)
-        assert turn.raw == ({"content": form.message} if is_text else form.message)
-
-
 @pytest.mark.parametrize("odd", [None, 7, True, [], ["Hello."]])
 def test_message_after_an_unreadable_one_keeps_its_number(odd: Any) -> None:
     run = TestRun.read({"conversation": [{"role": "user", "content": "a"}, odd, "b"]})

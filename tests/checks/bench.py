@@ -1,34 +1,59 @@
 """Measure what the server costs, as ratios to baselines of the same run; `python -m tests.checks.bench [--rounds N]`.
 
-A cold start is compared with a server of one tool and with a bare interpreter, a call with the raw GET that it makes,
-HTTP throughput with one client and with a tool that calls nothing (the better of two passes). A ratio removes the speed
-of the machine but not its other load, so nothing here fails. The measuring code uses neither the SDK nor our code. The
-last row is the longest step of the server's event loop under all of this load, in seconds of CPU.
+A start is compared with a bare interpreter, servers of one tool in Python and TypeScript, and with Vapi's server if npm
+can install it; a call with the raw GET that it makes; HTTP throughput with one client and with a tool that calls nothing
+(the better of two passes). Output schemas and big answers are compared with those of an earlier commit, by CPU. A ratio
+removes the speed of the machine but not its other load, so nothing here fails. The measuring code uses neither the SDK nor
+our code. The last row is the longest step of the server's event loop under all of this load, in seconds of CPU.
 """
 
 import argparse
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import httpx2
 
+from tests.checks.bench_before import (
+    BESIDES,
+    INTEROP,
+    ROOT,
+    Tree,
+    measure_ajv,
+    measure_big_answers,
+    unpack_commit,
+)
 from tests.support.processes import environment, served, serving
+from tests.support.stdio_server import Stdio
 from tests.support.watched_server import LONGEST_STEP
 
+BEFORE = "c004323"
+VAPI = "@vapi-ai/mcp-server@0.0.11"
+
 TARGETS = {
-    "tools/list, of the one-tool server's": "<= 1.15",
-    "first call at once, of a steady one": "<= 5",
-    "first call a second later, of a steady one": "<= 5",
+    "list, of a bare interpreter's run": "<= 4",
+    "list, of Vapi's server": "<= 0.12",
+    "CPU until list, of Vapi's server": "<= 0.10",
+    "list and first call, of those before": "<= 1.02",
+    "whole session without a call, of that before": "<= 0.10",
+    "resident memory after the list, of that before": "<= 0.30",
+    "first call 2 s later, of a steady one": "<= 5",
     "call, of its raw GET": "<= 1.95",  # 1.35 of a GET by httpx, of which one by httpx2 takes 0.69
-    "calls/s at 256, of those at 1": ">= 0.75",
+    "call, of its raw GET and a call of the one tool together": "<= 1.20",
+    "output schemas in a TypeScript client, of those before": "<= 0.40",
+    "compare 100 x 50, reading and counting, of that before": "<= 0.55",
+    "compare 100 x 50, of 10 x 50": "<= 11",
+    "test run of 2,000 turns in full, of that before": "<= 0.55",
+    "calls/s at 256, of those at 1": ">= 1",
     "p99, of p50 at 64": "<= 1.3",
     "p99, of p50 at 256": "<= 1.3",
     "calls/s at 64, of a tool that calls nothing": ">= 0.35",
@@ -41,102 +66,81 @@ OURS = [sys.executable, "-m", "sigmamind_mcp"]
 ONE_TOOL = [sys.executable, "-m", "tests.support.one_tool"]
 CALL = ("get_test_case", {"agentId": "agent_1", "testCaseId": "tc_1"})
 REPEAT = ("repeat", {"text": "x" * 1000})
-CASE = {
-    "testCaseId": "tc_1",
-    "label": "Broken kettle",
-    "userPrompt": "You are Ana. Your kettle arrived broken and you want your money back. " * 7,
-    "successCriteria": "The agent confirms the refund. " * 12,
-    "mockData": [{"variableName": "order_id", "value": "4411"}],
-    "attempt": 5,
-}
-
-
-class Stdio:
-    """A server process that exchanges lines of JSON."""
-
-    def __init__(self, command: Sequence[str], env: dict[str, str]) -> None:
-        self.began = time.perf_counter()
-        pipe = subprocess.PIPE
-        self.child = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=env
-        )
-        self.last_id = 0
-
-    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        self.last_id += 1
-        self._send({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params})
-        assert self.child.stdout is not None
-        for line in self.child.stdout:
-            answer: dict[str, Any] = json.loads(line)
-            if answer.get("id") == self.last_id:
-                assert "result" in answer and not answer["result"].get("isError"), answer
-                return answer
-        raise AssertionError(f"{self.child.args!r} ended")
-
-    def initialize(self) -> None:
-        client = {"name": "bench", "version": "0"}
-        self.ask(
-            "initialize",
-            {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client},
-        )
-        self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
-
-    def call(self, name: str, arguments: dict[str, str]) -> float:
-        """Make a call and return its seconds."""
-        began = time.perf_counter()
-        self.ask("tools/call", {"name": name, "arguments": arguments})
-        return time.perf_counter() - began
-
-    def _send(self, message: dict[str, Any]) -> None:
-        assert self.child.stdin is not None
-        self.child.stdin.write(json.dumps(message).encode() + b"\n")
-        self.child.stdin.flush()
-
-    def end(self) -> None:
-        self.child.communicate(timeout=20)
 
 
 @dataclass
 class Start:
-    """Seconds from process start to the answer of tools/list, and of the first call after a pause."""
+    """What a server takes until the answer of tools/list, and until its first call is answered.
+
+    Seconds from the start of the process, seconds of CPU, and resident kilobytes; `call` is the
+    time of the first call alone, `ended` that of a process that got no call.
+    """
 
     listed: float
-    first_call: float
+    cpu: float
+    memory: int
+    call: float
+    called: float
+    ended: float
 
     @classmethod
-    def measure(
-        cls,
-        command: Sequence[str],
-        env: dict[str, str],
-        call: tuple[str, dict[str, str]],
-        pause: float = 0,
-    ) -> "Start":
-        server = Stdio(command, env)
-        server.initialize()
-        server.ask("tools/list", {})
-        listed = time.perf_counter() - server.began
+    def measure(cls, server: "Measured", *, pause: float = 0, with_call: bool = True) -> "Start":
+        process = Stdio(server.command, server.env)
+        process.initialize()
+        process.ask("tools/list", {})
+        listed, cpu = time.perf_counter() - process.began, process.read_cpu()
+        memory = process.read_memory()
         time.sleep(pause)
-        start = cls(listed, server.call(*call))
-        server.end()
-        return start
+        call = process.call(*server.call) if with_call and server.call else 0.0
+        called = time.perf_counter() - process.began
+        process.end()
+        return cls(listed, cpu, memory, call, called, time.perf_counter() - process.began)
 
 
-def measure_starts(
-    env: dict[str, str], rounds: int
-) -> tuple[list[Start], list[Start], list[Start], list[float]]:
-    """Measure starts in turn: ours, ours with a pause before the call, the one-tool server, a bare interpreter.
+@dataclass(frozen=True)
+class Measured:
+    """A server and its first call; without one it is only started."""
+
+    command: Sequence[str]
+    env: Mapping[str, str]
+    call: tuple[str, dict[str, str]] | None = None
+
+
+def measure_starts(servers: Mapping[str, Measured], rounds: int) -> dict[str, list[Start]]:
+    """Start the servers in turn: each with a call at once, then ours 2 s later and without one.
 
     The first round is not counted.
     """
-    ours, later, floor, bare = [], [], [], []
+    starts: dict[str, list[Start]] = {}
     for _ in range(rounds + 1):
         began = time.perf_counter()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
-        bare.append(time.perf_counter() - began)
-        floor.append(Start.measure(ONE_TOOL, env, REPEAT))
-        ours.append(Start.measure(OURS, env, CALL))
-        later.append(Start.measure(OURS, env, CALL, pause=1))
-    return ours[1:], later[1:], floor[1:], bare[1:]
+        bare = time.perf_counter() - began
+        starts.setdefault("bare", []).append(Start(bare, 0, 0, 0, bare, bare))
+        for name, server in servers.items():
+            starts.setdefault(name, []).append(Start.measure(server))
+            if server.call == CALL:
+                session = Start.measure(server, with_call=False)
+                starts.setdefault(f"{name}, no call", []).append(session)
+        later = Start.measure(servers["ours"], pause=2)
+        starts.setdefault("ours, later", []).append(later)
+    return {name: measured[1:] for name, measured in starts.items()}
+
+
+@contextmanager
+def install_vapi(npm: str | None) -> Iterator[list[str] | None]:
+    """Yield the command of Vapi's server; None where npm cannot install it."""
+    with TemporaryDirectory() as folder:
+        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        command = [npm or "npm", "install", "--prefix", folder, VAPI, *options]
+        is_there = npm and not subprocess.run(command, capture_output=True, check=False).returncode
+        package = Path(folder, "node_modules", "@vapi-ai", "mcp-server")
+        if not is_there:
+            yield None
+            return
+        entry = json.loads((package / "package.json").read_text(encoding="utf-8"))["bin"]
+        path = entry if isinstance(entry, str) else next(iter(entry.values()))
+        yield [shutil.which("node") or "node", str(package / path)]
 
 
 def measure_calls(
@@ -239,35 +243,55 @@ async def _read_answer(reader: asyncio.StreamReader) -> None:
     assert b'"result"' in body and b'"isError":true' not in body, head + body
 
 
-@contextmanager
-def run_stub() -> Iterator[str]:
-    """Run an API that answers every request with one test case."""
-    with serving(module="tests.checks.bench") as url:
-        yield url
-
-
-async def _serve_stub(port: int) -> None:
-    body = json.dumps(CASE).encode()
-    answer = (
-        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readline():
-            while (await reader.readline()).strip():
-                pass
-            writer.write(answer)
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
-        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", flush=True)
-        await server.serve_forever()
-
-
 def print_row(name: str, value: float, spread: Sequence[float] = ()) -> None:
     between = f" ({min(spread):.2f} to {max(spread):.2f})" if spread else ""
     print(f"| {name} | {value:.2f}{between} | {TARGETS.get(name, '')} |", flush=True)
+
+
+def print_starts(starts: Mapping[str, Sequence[Start]], steady: float) -> None:
+    ours = starts["ours"]
+    peers = {"bare": "a bare interpreter's run", "one tool": "the one-tool server's",
+             "TypeScript": "the TypeScript one-tool server's", "Vapi": "Vapi's server",
+             "before": "that before"}  # fmt: skip
+    for name, noun in peers.items():
+        if name in starts:
+            listed = [start.listed for start in starts[name]]
+            print_ratio(f"list, of {noun}", [start.listed for start in ours], listed)
+    for name in ("Vapi", "before"):
+        if name in starts:
+            cpu = [start.cpu for start in starts[name]]
+            print_ratio(f"CPU until list, of {peers[name]}", [start.cpu for start in ours], cpu)
+    if "before" in starts:
+        print_ratio("list and first call, of those before",
+                    [start.called for start in ours], [start.called for start in starts["before"]])  # fmt: skip
+        quiet, quiet_before = starts["ours, no call"], starts["before, no call"]
+        print_ratio("whole session without a call, of that before",
+                    [start.ended for start in quiet], [start.ended for start in quiet_before])  # fmt: skip
+        print_ratio("resident memory after the list, of that before",
+                    [start.memory for start in quiet], [start.memory for start in quiet_before])  # fmt: skip
+    print_row("first call at once, of a steady one", min(start.call for start in ours) / steady)
+    later = min(start.call for start in starts["ours, later"])
+    print_row("first call 2 s later, of a steady one", later / steady)
+
+
+def print_answers(before: Tree | None, env: dict[str, str], rounds: int, node: str | None) -> None:
+    """Print what big answers and output schemas take, where there is an earlier commit."""
+    ours = Tree(ROOT, BESIDES)
+    trees = [ours, before] if before else [ours]
+    if before and node:
+        spent = measure_ajv(trees, env, rounds, node)
+        print_ratio("output schemas in a TypeScript client, of those before", *spent)
+    big = measure_big_answers(trees, env, max(1, rounds // 4))
+    whole = {place: [one.whole for one in spent] for place, spent in big.items()}
+    counting = {place: [one.counting for one in spent] for place, spent in big.items()}
+    print_ratio("compare 100 x 50, of 10 x 50", whole[0, "100 cases"], whole[0, "10 cases"])
+    if before:
+        of_both = [counting[number, "100 cases"] for number in range(2)]
+        print_ratio("compare 100 x 50, reading and counting, of that before", *of_both)
+        whole_of_both = [whole[number, "100 cases"] for number in range(2)]
+        print_ratio("compare 100 x 50, with tests and words, of that before", *whole_of_both)
+        runs = [whole[number, "run"] for number in range(2)]
+        print_ratio("test run of 2,000 turns in full, of that before", *runs)
 
 
 def print_ratio(name: str, ours: Sequence[float], floor: Sequence[float]) -> None:
@@ -277,29 +301,31 @@ def print_ratio(name: str, ours: Sequence[float], floor: Sequence[float]) -> Non
     print_row(name, min(ours) / min(floor), by_round)
 
 
-def main(rounds: int, seconds: float) -> None:
+def main(rounds: int, seconds: float, commit: str) -> None:
     print("| ratio | reached (from, to) | target |\n| --- | --- | --- |", flush=True)
-    with run_stub() as api:
-        env = environment(SIGMAMIND_API_KEY="key", SIGMAMIND_BASE_URL=api)
-        ours, later, floor, bare = measure_starts(env, rounds)
+    node = shutil.which("node") if (INTEROP / "node_modules").exists() else None
+    with (
+        serving(module="tests.checks.bench_api") as api,
+        unpack_commit(commit) as before,
+        install_vapi(shutil.which("npm")) as vapi,
+    ):
+        env = environment(SIGMAMIND_API_KEY="key_of_the_bench", SIGMAMIND_BASE_URL=api)
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # a start would compile all modules each time
+        # Otherwise the package in the current folder comes before that of an earlier commit.
+        env |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)}
+        servers = {"ours": Measured(OURS, env, CALL), "one tool": Measured(ONE_TOOL, env, REPEAT)}
+        if node:
+            servers["TypeScript"] = Measured([node, str(INTEROP / "one_tool.mjs")], env, REPEAT)
+        if vapi:
+            servers["Vapi"] = Measured(vapi, {**env, "VAPI_TOKEN": "token"})
+        if before:
+            servers["before"] = Measured(OURS, {**env, "PYTHONPATH": str(before.root)}, CALL)
         calls, gets, repeats = measure_calls(env, rounds, api)
-        print_ratio(
-            "tools/list, of the one-tool server's",
-            [s.listed for s in ours],
-            [s.listed for s in floor],
-        )
-        print_ratio("tools/list, of a bare interpreter's run", [s.listed for s in ours], bare)
-        print_row(
-            "first call at once, of a steady one",
-            min(start.first_call for start in ours) / min(calls),
-        )
-        print_row(
-            "first call a second later, of a steady one",
-            min(start.first_call for start in later) / min(calls),
-        )
+        print_starts(measure_starts(servers, rounds), min(calls))
         print_ratio("call, of its raw GET", calls, gets)
         both = [get + repeat for get, repeat in zip(gets, repeats, strict=True)]
         print_ratio("call, of its raw GET and a call of the one tool together", calls, both)
+        print_answers(before, env, rounds, node)
         with (
             served("serve", env=env, module="tests.support.watched_server") as ours_served,
             serving(module="tests.support.one_tool") as floor_url,
@@ -337,9 +363,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)  # to serve the stub
+    parser.add_argument("--before", default=BEFORE, help="the commit to compare with")
     options = parser.parse_args()
-    if options.port is not None:
-        asyncio.run(_serve_stub(options.port))
-    else:
-        main(options.rounds, options.seconds)
+    main(options.rounds, options.seconds, options.before)

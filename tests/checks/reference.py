@@ -72,7 +72,7 @@ def _write_tools() -> Iterator[str]:
     yield "Every answer has a text and structured content with the same facts. A field without a value is absent. Any answer"
     yield "can have these fields:"
     yield ""
-    fields = TOOLS[0].output_schema["properties"]
+    fields = TOOLS[0].answer_schema["properties"]
     common = {name: fields[name] for name in COMMON}
     yield from _format_table(("field", "type", "meaning"), _list_fields(common, set(COMMON)))
     for tool in TOOLS:
@@ -81,7 +81,7 @@ def _write_tools() -> Iterator[str]:
 
 def _write_tool(tool: Tool) -> Iterator[str]:
     advertised = tool.advertise(Settings())
-    answer = tool.output_schema
+    answer = tool.answer_schema
     yield f"### {tool.name}"
     yield ""
     yield _join_lines(advertised.description or "")

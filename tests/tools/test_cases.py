@@ -5,7 +5,6 @@ from threading import Event
 from typing import Any
 
 import anyio
-import jsonschema
 import pytest
 from mcp import Client
 
@@ -13,6 +12,7 @@ from sigmamind_mcp.api import client as client_module
 from sigmamind_mcp.insight import draft_checks
 from tests.conftest import KEY, connected, let_cancellation_arrive, text_of
 from tests.support import fake_api as fake_api_module
+from tests.support.answer_schemas import check_schema
 from tests.support.fake_api import CREATED_BATCH, ERROR, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
@@ -343,17 +343,12 @@ async def test_lost_answer_is_no_failure(
     assert [asked.method for asked in fake_api.asked].count("PUT") == 1
 
 
-async def test_answer_obeys_the_advertised_schema(mcp: Client, fake_api: FakeAPI) -> None:
+async def test_answer_obeys_both_schemas(mcp: Client, fake_api: FakeAPI) -> None:
     stored(fake_api, CASE)
-    schema = next(
-        tool.output_schema
-        for tool in (await mcp.list_tools()).tools
-        if tool.name == "update_test_case"
-    )
 
     result = await mcp.call_tool("update_test_case", {**CALL, "mockData": []})
 
-    jsonschema.validate(result.structured_content, schema)
+    check_schema("update_test_case", result.structured_content)
     assert result.structured_content["changed"] == ["mockData"]
     assert {edit["variable"] for edit in result.structured_content["edits"]} == {
         mock["variableName"] for mock in CASE["mockData"]

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sigmamind_mcp.protocol.catalogue import TOOLS
+from sigmamind_mcp.protocol.catalogue import SHARED_FIELDS, TOOLS, Tool
 from sigmamind_mcp.tools.schemas import input_schema
 from tests.test_hostile_input import CALLS, LIMITS
 
@@ -67,9 +67,25 @@ def test_schema_and_server_have_the_same_limits(
 
 @pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
 def test_output_has_no_null(tool: Any) -> None:
-    for node in list_nodes(tool.output_schema):
+    for node in list_nodes(tool.answer_schema):
         assert node.get("type") != "null" and "$ref" not in node
         assert node.get("default", "") is not None
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
+def test_listed_output_has_each_field_and_names_what_its_rows_have(tool: Tool) -> None:
+    whole, listed = tool.answer_schema, tool.advertise(None).output_schema
+    assert listed is not None
+
+    assert list(listed["properties"]) == list(whole["properties"])
+    assert listed["required"] == whole["required"] and listed["type"] == "object"
+    for name, field in whole["properties"].items():
+        shown = listed["properties"][name]
+        assert not {"properties", "items", "anyOf"} & set(shown)
+        assert shown.get("type") == (None if name in SHARED_FIELDS else field["type"])
+        assert field.get("description", "") in shown.get("description", "")
+        rows = field.get("items", field).get("properties", {})
+        assert all(inner in shown["description"] for inner in rows)
 
 
 @pytest.mark.parametrize("tool", ["check_test_case", "create_test_case", "update_test_case"])

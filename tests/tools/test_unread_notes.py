@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult
 
 from tests.conftest import text_of
+from tests.support.answer_schemas import check_schema
 from tests.support.fake_api import AGENT, BATCH, CASE, RUN, FakeAPI, page
 from tests.support.sample_batches import make_sample_batch, serve_batches
 
@@ -125,8 +125,7 @@ def world(fake_api: FakeAPI) -> World:
 async def call(mcp: Client, read: ListRead) -> CallToolResult:
     result = await mcp.call_tool(read.tool, read.arguments)
     assert not result.is_error, text_of(result)
-    schemas = {offer.name: offer.output_schema for offer in (await mcp.list_tools()).tools}
-    jsonschema.validate(result.structured_content, schemas[read.tool])
+    check_schema(read.tool, result.structured_content)
     assert [claim for claim in CLAIMS if claim in text_of(result)] == []
     return result
 
