@@ -58,7 +58,7 @@ def parse_options(words: Sequence[str], *, with_all_options: bool) -> argparse.N
     # To build the parser takes longer than to answer a client's first requests.
     if all(word in SERVER_FLAGS for word in words):
         flags = {SERVER_FLAGS[word]: True for word in words}
-        return argparse.Namespace(execute=_execute_stdio, serves=True, **flags)
+        return argparse.Namespace(execute=_execute_stdio, serves=True, has_statuses=False, **flags)
     return build_parser(with_all_options=with_all_options).parse_args(words)
 
 

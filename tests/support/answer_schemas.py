@@ -5,9 +5,10 @@ from typing import Any
 import jsonschema
 
 from sigmamind_mcp.protocol.catalogue import TOOLS
+from sigmamind_mcp.settings import Settings
 
 _WHOLE = {tool.name: tool.answer_schema for tool in TOOLS}
-_ADVERTISED = {tool.name: tool.advertise(None).output_schema for tool in TOOLS}
+_ADVERTISED = {tool.name: tool.advertise(Settings()).output_schema for tool in TOOLS}
 
 
 def check_schema(tool: str, structured: Any) -> None:

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from sigmamind_mcp.protocol.catalogue import SHARED_FIELDS, TOOLS, Tool
+from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.schemas import input_schema
 from tests.test_hostile_input import CALLS, LIMITS
 
@@ -74,7 +75,7 @@ def test_output_has_no_null(tool: Any) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS, ids=[tool.name for tool in TOOLS])
 def test_listed_output_has_each_field_and_names_what_its_rows_have(tool: Tool) -> None:
-    whole, listed = tool.answer_schema, tool.advertise(None).output_schema
+    whole, listed = tool.answer_schema, tool.advertise(Settings()).output_schema
     assert listed is not None
 
     assert list(listed["properties"]) == list(whole["properties"])
