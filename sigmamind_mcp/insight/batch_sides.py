@@ -31,7 +31,7 @@ class CaseSide:
     """A test case in one batch run, or in several: its definition there, and its counts.
 
     `undecided` counts its attempts that show no verdict. `examples` has one test run by verdict.
-    `decided_runs` has all with a verdict and a usable job id.
+    `decided_runs` has all with a verdict and a usable job id, `failed_runs` the failed ones.
     """
 
     case: TestCase
@@ -40,6 +40,7 @@ class CaseSide:
     batch_ids: tuple[str, ...] = ()
     examples: Mapping[Verdict, RunPlace] = field(default_factory=dict)
     decided_runs: tuple[RunPlace, ...] = ()
+    failed_runs: tuple[RunPlace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def pool_case_sides(sides: Sequence[CaseSide]) -> CaseSide:
         tuple(chain.from_iterable(side.batch_ids for side in sides)),
         examples,
         tuple(chain.from_iterable(side.decided_runs for side in sides)),
+        tuple(chain.from_iterable(side.failed_runs for side in sides)),
     )
 
 
@@ -154,6 +156,7 @@ def _count_case(case: TestCase, runs: Sequence[TestRun], batch_id: str) -> CaseS
     counts = count_verdicts(runs)
     examples: dict[Verdict, RunPlace] = {}
     decided: list[RunPlace] = []
+    failed: list[RunPlace] = []
     for run in runs:
         job_id = valid_id(run.job_id)
         if not job_id:
@@ -162,8 +165,11 @@ def _count_case(case: TestCase, runs: Sequence[TestRun], batch_id: str) -> CaseS
         examples.setdefault(run.verdict, place)
         if run.verdict != "undecided":
             decided.append(place)
+        if run.verdict == "failed":
+            failed.append(place)
     undecided = len(runs) - counts.decided
-    return CaseSide(case, counts, undecided, (batch_id,), examples, tuple(decided))
+    places = (tuple(decided), tuple(failed))
+    return CaseSide(case, counts, undecided, (batch_id,), examples, *places)
 
 
 def _get_case_name(run: TestRun) -> str:

@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
+from sigmamind_mcp.insight.alike_turns import PassedTurns
 from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contrast_items
 from sigmamind_mcp.insight.diagnosis import Quote, get_case_id, interleave, round_robin
 from sigmamind_mcp.insight.endings import Ending, find_endings
@@ -74,10 +75,12 @@ class RunToRead:
     run: TestRun
     ending: Ending
     items: Sequence[Item]
+    passed: PassedTurns
 
     @cached_property
     def quotes(self) -> list[Quote]:
-        return choose_key_turns(self.run, self.ending, self.items)
+        unlike = self.passed.measure_unlike(self.run)
+        return choose_key_turns(self.run, self.ending, self.items, unlike=unlike)
 
 
 class Evidence(NamedTuple):
@@ -130,7 +133,7 @@ def collect_evidence(
         separating=separating,
         endings=_count_endings(decided),
         groups=groups,
-        worth_reading=_order_for_reading(groups, traits),
+        worth_reading=_order_for_reading(groups, traits, PassedTurns(decided_runs)),
         doubtful=[run for run in decided_runs if is_judge_error(run.remarks or "")],
         faults=_tally(readings, lambda reading: reading.faults),
         hints=_tally(readings, lambda reading: reading.hints),
@@ -228,7 +231,7 @@ def _count_endings(decided: Sequence[_RunFindings]) -> list[tuple[Ending, int, i
 
 
 def _order_for_reading(
-    groups: Iterable[FailureGroup], traits: Iterable[RunTraits]
+    groups: Iterable[FailureGroup], traits: Iterable[RunTraits], passed: PassedTurns
 ) -> list[RunToRead]:
     """Order the failed runs for reading: the first of each group, then the second of each, …"""
     by_run = {id(one.run): one for one in traits}
@@ -236,7 +239,7 @@ def _order_for_reading(
     for run in interleave([group.runs for group in groups]):
         if any(turn.content.strip() for turn in run.conversation or []):
             one = by_run[id(run)]
-            ordered.setdefault(id(run), RunToRead(run, one.ending, one.speaking))
+            ordered.setdefault(id(run), RunToRead(run, one.ending, one.speaking, passed))
     return list(ordered.values())
 
 

@@ -70,11 +70,16 @@ class CaseHistory:
 
 
 class RankedCase(NamedTuple):
-    """The place of a case in the given order, its change point, and p adjusted over all cases."""
+    """The place of a case in the given order, its change point and trend.
+
+    Their p are adjusted over all cases.
+    """
 
     place: int
     change_point: ChangePoint | None
     adjusted_p: float
+    trend: Trend | None = None
+    trend_p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,9 @@ def summarize_suite_history(
     starts = since or [0] * len(cases)
     changes = [find_change_point(series) for series in cases]
     adjusted = adjust_p_values([change.p if change else 1.0 for change in changes])
-    ranked = list(map(RankedCase, range(len(cases)), changes, adjusted))
+    trends = [compute_trend(series) for series in cases]
+    trend_ps = adjust_p_values([trend.p if trend else 1.0 for trend in trends])
+    ranked = list(map(RankedCase, range(len(cases)), changes, adjusted, trends, trend_ps))
     ranked.sort(key=_rank_change_point)
     totals = []
     for series, start in zip(cases, starts, strict=True):

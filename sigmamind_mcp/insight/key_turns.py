@@ -2,11 +2,12 @@
 
 On real conversations, the wrong action stands next to one of the user's last go-aheads more often
 than next to any other turn that was tried: the last turns, the turns most like the remarks, and the
-first turn that differs from passed attempts.
+first turn that differs from passed attempts. Where the user agrees to no action, the turn that is
+least like those of passed attempts tells most.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -24,6 +25,7 @@ Reason = Literal[
     "agent, after a go-ahead",
     "agent, before a go-ahead",
     "has what separates",
+    "unlike passed attempts",
     "subject of remarks and criteria",
     "longest of the agent",
 ]
@@ -33,8 +35,17 @@ MAX_GO_AHEADS = 2
 MAX_KEY_TURNS = 4
 
 
-def choose_key_turns(run: TestRun, ending: Ending, separating: Sequence[Item] = ()) -> list[Quote]:
-    """Return the turns of a run that are worth reading, the best first."""
+def choose_key_turns(
+    run: TestRun,
+    ending: Ending,
+    separating: Sequence[Item] = (),
+    *,
+    unlike: Mapping[int, float] | None = None,
+) -> list[Quote]:
+    """Return the turns of a run that are worth reading, the best first.
+
+    `unlike` says of turns how unlike those of passed runs they are, from 0 to 1.
+    """
     turns = run.conversation or []
     found: dict[int, Reason] = {}
     last = _find_agent_turn(turns, range(len(turns) - 1, -1, -1), skip_closing=True)
@@ -51,9 +62,10 @@ def choose_key_turns(run: TestRun, ending: Ending, separating: Sequence[Item] = 
         example = find_item(run, item)
         if example:
             found.setdefault(example, "has what separates")
-    subject = _find_subject(run)
+    subject = _find_subject(run, unlike)
     if subject:
-        found.setdefault(subject, "subject of remarks and criteria")
+        why: Reason = "unlike passed attempts" if unlike else "subject of remarks and criteria"
+        found.setdefault(subject, why)
     longest = _find_longest_turn(turns)
     if longest and not found:
         found[longest] = "longest of the agent"
@@ -106,8 +118,17 @@ def _find_longest_turn(turns: Sequence[Turn]) -> int | None:
     return max(by_agent, key=lambda number: len(turns[number - 1].content), default=None)
 
 
-def _find_subject(run: TestRun) -> int | None:
-    """Return the agent's turn that shares most words and values with remarks and criteria.
+def _find_subject(run: TestRun, unlike: Mapping[int, float] | None) -> int | None:
+    """Return the agent's turn most `unlike` others, or else closest to remarks and criteria."""
+    scores = _score_subject(run)
+    if unlike:
+        return max(scores, key=lambda number: unlike.get(number, 0.0), default=None)
+    best = max(scores, key=lambda number: (scores[number], number), default=None)
+    return best if best and scores[best] else None
+
+
+def _score_subject(run: TestRun) -> dict[int, float]:
+    """Score the agent's turns by the words and values they share with remarks and criteria.
 
     A word or value counts less if more turns have it, and half if only the criteria have it.
     """
@@ -118,12 +139,11 @@ def _find_subject(run: TestRun) -> int | None:
         if is_agent(turn) and not closes(turn):
             shared[number] = (remarks | criteria) & _read_words(turn.content)
     frequency = Counter(chain.from_iterable(shared.values()))
-    scores = {}
+    scores: dict[int, float] = {}
     for number, words in shared.items():
         weights = [(1 if word in remarks else 0.5) / frequency[word] for word in words]
-        if weights:
-            scores[number] = sum(weights)
-    return max(scores, key=lambda number: (scores[number], number), default=None)
+        scores[number] = sum(weights)
+    return scores
 
 
 def _read_words(text: str) -> set[str]:

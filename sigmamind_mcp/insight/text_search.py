@@ -21,6 +21,7 @@ from sigmamind_mcp.errors import InvalidArguments
 
 MIN_PREFIX_LETTERS = 4
 MAX_MATCHES_WEIGHED = 20
+MAX_WORDS_COUNTED = 12
 MAX_FOLDINGS_KEPT = 20_000
 QUOTED_CHARACTERS = 200
 CLEAR_CHARACTERS = 60
@@ -67,20 +68,37 @@ class Term(NamedTuple):
     pattern: re.Pattern[str]
 
 
+class Match(NamedTuple):
+    """What of a query a text has: alternatives by their number, and single words of theirs."""
+
+    alternatives: Sequence[int]
+    words: Sequence[str]
+
+
 class Query(NamedTuple):
-    """Alternatives; all terms of one of them must be in the same turn."""
+    """Alternatives; all terms of one of them must be in the same turn.
+
+    `texts` are the alternatives as they are written, `words` the first words of those with several.
+    """
 
     alternatives: Sequence[Sequence[Term]]
+    texts: Sequence[str]
+    words: dict[str, Term]
 
-    def find_terms(self, text: str) -> Sequence[Term]:
-        """Return the terms of the first alternative that matches the text; empty if none does."""
+    def match(self, text: str) -> Match:
+        """Return which alternatives match the text, and which of their words it has."""
         folded = fold_text(text)
-        for terms in self.alternatives:
+        matching = []
+        for number, terms in enumerate(self.alternatives):
             # Literals first: they are found much faster than patterns.
             has_literals = all(term.literal in folded for term in terms)
             if has_literals and all(term.pattern.search(folded) for term in terms):
-                return terms
-        return ()
+                matching.append(number)
+        words = []
+        for word, term in self.words.items():
+            if term.literal in folded and term.pattern.search(folded):
+                words.append(word)
+        return Match(matching, words)
 
 
 def parse_search(text: str) -> Query:
@@ -90,17 +108,20 @@ def parse_search(text: str) -> Query:
         InvalidArguments: the text has nothing to search for, or cannot be understood.
     """
     straight = text.translate(_DOUBLE_QUOTES)
+    texts = [""]
     if straight.count('"') % 2:
         raise InvalidArguments(f"text has a quotation mark without a second one. {HOW_TO_WRITE}")
     alternatives: list[list[Term]] = [[]]
     for piece in _PIECE.finditer(straight):
         if piece["bar"]:
             alternatives.append([])
+            texts.append("")
         else:
             alternatives[-1] += _read_piece(piece)
+            texts[-1] = f"{texts[-1]} {piece[0]}".strip()
     if not all(alternatives):
         raise InvalidArguments(_describe_empty_alternative(len(alternatives)))
-    return Query(alternatives)
+    return Query(alternatives, texts, dict(islice(_list_words(texts), MAX_WORDS_COUNTED)))
 
 
 def fold_text(text: str) -> str:
@@ -144,6 +165,16 @@ def _read_piece(piece: re.Match[str]) -> list[Term]:
     if term is None:
         raise InvalidArguments(f"text has quotation marks without a word. {HOW_TO_WRITE}")
     return [term]
+
+
+def _list_words(texts: Sequence[str]) -> Iterator[tuple[str, Term]]:
+    """Yield the longer words of the alternatives that have several, each with its term."""
+    for text in texts:
+        words = text.replace('"', " ").split()
+        for word in words if len(words) > 1 else ():
+            term = _build_term([word])
+            if term and len(word) >= MIN_PREFIX_LETTERS:
+                yield word, term
 
 
 def _refuse_operator(word: str) -> None:

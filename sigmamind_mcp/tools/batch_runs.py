@@ -50,7 +50,7 @@ from sigmamind_mcp.tools.cases import TestCaseRow
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
 from sigmamind_mcp.uris import uri_of
 
-LABELS_SHOWN = 5
+LABELS_SHOWN = 3
 MAX_LOOKED_UP = 4
 FIRST_POLL_PAUSE = 1.0
 LONGEST_POLL_PAUSE = 10.0

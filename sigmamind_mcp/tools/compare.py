@@ -407,7 +407,8 @@ def _list_comparison_calls(
         turns: list[dict[str, str | int]] = [
             {"batchId": place.batch_id, "jobId": place.job_id} for place in pair
         ]
-        calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": turns}))
+        read: CallArguments = {**here, "turns": turns, "side": "agent"}
+        calls.append(NextCall(tool="read_test_runs", arguments=read))
     said = compared.says.list_turns() if compared.says else []
     if said:
         calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": said}))

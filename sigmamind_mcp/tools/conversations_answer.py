@@ -1,7 +1,7 @@
 """The answer of read_test_runs, and its text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Self
 
 from pydantic import Field
@@ -33,6 +33,7 @@ from sigmamind_mcp.tools.unread_notes import NO_ID
 READ_CHARACTERS = 16_000
 """An answer that its reader can stop after: about 8,000 characters of text with short turns."""
 REMARKS_READ_CHARACTERS = 4_000
+REMARKS_LEGEND = "After each verdict: the judge's remarks."
 DEFINITION_CHARACTERS = 6_000
 DEFINITION_LIMITS = (4_000, 1_500, 400, 100)
 """What one text of a definition may have, until all of it has DEFINITION_CHARACTERS."""
@@ -53,13 +54,16 @@ class WantedRun(NamedTuple):
 class ReadRun(NamedTuple):
     """A test run and its turns to show; `run` is None if there is nothing to show of it.
 
-    `differs` says that it has another verdict or test case than asked for.
+    `differs` says that it has another verdict or test case than asked for; `left_out` counts its
+    turns that passed runs have much alike. A turn is cut at `turn_characters`.
     """
 
     wanted: WantedRun
     run: TestRun | None
     turns: list[NumberedTurn]
     differs: bool = False
+    left_out: int = 0
+    turn_characters: int | None = None
 
     def skip_to(self, turn: int) -> "ReadRun":
         """Leave out the turns before this one, which an earlier answer has shown."""
@@ -70,7 +74,9 @@ class ConversationShown(AnswerPart):
     job_id: str | None = None
     batch_id: str | None = Field(default=None, description="Only if it is not the same for all.")
     verdict: Verdict
-    remarks: str | None = Field(default=None, description="The judge's reason for its result.")
+    remarks: str | None = Field(
+        default=None, description="The judge's reason; left out of passed runs of several cases."
+    )
     turn_count: int | None = Field(default=None, description="Turns of the whole conversation.")
     note: str | None = Field(default=None, description="Why turns are missing.")
     conversation: list[TurnShown]
@@ -85,31 +91,31 @@ class ConversationShown(AnswerPart):
             remarks=truncate_text(remarks, REMARKS_READ_CHARACTERS) or None,
             turn_count=None if run.conversation is None else len(run.conversation),
             note=_describe_missing_turns(run, read.wanted),
-            conversation=[TurnShown.of(turn) for turn in turns],
+            conversation=[_show_turn(turn, read.turn_characters) for turn in turns],
         )
 
-    def lines(self, side: Side | None = None) -> list[str]:
-        """Return the lines of the run; with `side`, only its turns are there."""
+    def lines(self, *, has_gaps: bool = False) -> list[str]:
+        """Return the lines of the run; with `has_gaps`, turns are missing everywhere."""
         place = f" of batch run {self.batch_id}" if self.batch_id else ""
-        remarks = f" Remarks: {self.remarks}" if self.remarks else ""
-        turns = self._describe_turns(side)
-        lines = [f"## {self.job_id or NO_ID}{place} {self.verdict}{turns}.{remarks}"]
+        remarks = f": {self.remarks}" if self.remarks else ""
+        turns = self._describe_turns(has_gaps)
+        lines = [f"## {self.job_id or NO_ID}{place} {self.verdict}{turns}{remarks}"]
         if self.note:
             lines.append(self.note)
         previous = None
         for turn in self.conversation:
-            if previous is not None and turn.turn > previous + 1 and not side:
+            if previous is not None and turn.turn > previous + 1 and not has_gaps:
                 lines.append("…")
             previous = turn.turn
             lines.append(_indent(turn.render_short()))
         return lines
 
-    def _describe_turns(self, side: Side | None) -> str:
+    def _describe_turns(self, has_gaps: bool) -> str:
         """Say how much of the conversation is shown; nothing if all of it is."""
         numbers = [turn.turn for turn in self.conversation]
         if not self.turn_count or len(numbers) == self.turn_count:
             return ""
-        if side or not numbers:
+        if has_gaps or not numbers:
             return f", {len(numbers)} of {pluralize(self.turn_count, 'turn')}"
         return f", turns {_format_ranges(numbers)} of {self.turn_count}"
 
@@ -119,7 +125,7 @@ class DefinitionShown(AnswerPart):
     label: str | None = None
     user_prompt: str | None = None
     success_criteria: str | None = None
-    mock_data: list[MockShown] = []
+    mock_data: list[MockShown] | None = None
     llm_model: str | None = None
     test_runs: list[ConversationShown] = []
 
@@ -148,46 +154,24 @@ class DefinitionShown(AnswerPart):
         cuts += own_cuts
         return self.model_validate(shortened)
 
-    def lines(self, common: "CommonFields", side: Side | None) -> list[str]:
-        """Return the lines of the definition, without the `common` fields, and of its runs."""
-        mock_data = [line for line in self.mock_lines() if line not in common.mock_lines]
+    def keep_criteria(self) -> "DefinitionShown":
+        """Return it without what tells how it runs, for an answer with several test cases."""
+        return self.model_copy(update={"user_prompt": None, "mock_data": None, "llm_model": None})
+
+    def lines(self, *, has_gaps: bool = False) -> list[str]:
+        """Return the lines of the definition and of its runs."""
+        mock_data = self.mock_data or []
+        mock_lines = [one_line(f"{mock.variable_name} = {mock.value}") for mock in mock_data]
         lines = [f"# {self.test_case_id or NO_ID} {self.label or ''}".rstrip()]
         lines += _list_fields(
             ("userPrompt", self.user_prompt),
             ("successCriteria", self.success_criteria),
-            ("mockData", " | ".join(mock_data)),
-            ("llmModel", None if common.llm_model else self.llm_model),
+            ("mockData", " | ".join(mock_lines)),
+            ("llmModel", self.llm_model),
         )
         for run in self.test_runs:
-            lines += run.lines(side)
+            lines += run.lines(has_gaps=has_gaps)
         return lines
-
-    def mock_lines(self) -> list[str]:
-        return [one_line(f"{mock.variable_name} = {mock.value}") for mock in self.mock_data]
-
-
-class CommonFields(NamedTuple):
-    """The model and mock data that all of several definitions have; empty for a single one."""
-
-    llm_model: str | None = None
-    mock_lines: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, cases: Sequence[DefinitionShown]) -> "CommonFields":
-        if len(cases) < 2:
-            return cls()
-        models = {case.llm_model for case in cases}
-        mock_lines = cases[0].mock_lines()
-        for case in cases[1:]:
-            own = set(case.mock_lines())
-            mock_lines = [line for line in mock_lines if line in own]
-        return cls(models.pop() if len(models) == 1 else None, mock_lines)
-
-    def lines(self) -> list[str]:
-        fields = _list_fields(
-            ("mockData", " | ".join(self.mock_lines)), ("llmModel", self.llm_model)
-        )
-        return ["# In all test cases below:", *fields] if fields else []
 
 
 class ReadConversations(Answer):
@@ -204,7 +188,12 @@ class ReadConversations(Answer):
     left_characters: int | None = Field(
         default=None, description="About how much text is left to read."
     )
-    test_cases: list[DefinitionShown] = Field(description="Each distinct definition once.")
+    left_out: int | None = Field(
+        default=None, description="Turns much like those of passed runs; jobIds shows them."
+    )
+    test_cases: list[DefinitionShown] = Field(
+        description="Each definition once; of several test cases, the criteria."
+    )
     transcript_uri: str = Field(description="Of each test run, with its ids for {…}.")
 
     def render(self) -> Rendered:
@@ -214,22 +203,31 @@ class ReadConversations(Answer):
             runs = f"Test run {self.first} of {self.total_count}"
         if self.last > self.first:
             runs = f"Test runs {self.first} to {self.last} of {self.total_count}"
-        common = CommonFields.of(self.test_cases)
-        data = common.lines()
+        data: list[str] = []
         for case in self.test_cases:
-            data += case.lines(common, self.side)
+            data += case.lines(has_gaps=bool(self.side or self.left_out))
         side = f" Only turns of the {self.side} side." if self.side else ""
         return Rendered(
-            [f"{runs}, {batch_run}agent {self.agent_id}.{side} {SHORT_ROLES}"],
+            [f"{runs}, {batch_run}agent {self.agent_id}.{side} {SHORT_ROLES} {REMARKS_LEGEND}"],
             data,
             [f"Transcripts: {self.transcript_uri}", *self._describe_rest()],
         )
 
-    def _describe_rest(self) -> list[str]:
+    def _describe_rest(self) -> Iterator[str]:
+        if self.left_out:
+            turns = pluralize(self.left_out, "turn")
+            yield f"Left out: {turns} much like those of passed runs. jobIds shows runs whole."
         if self.left_characters is None:
-            return []
+            return
         runs = pluralize(self.total_count - self.last, "further test run")
-        return [f"Left: {runs}, about {self.left_characters:,} characters of text."]
+        yield f"Left: {runs}, about {self.left_characters:,} characters of text."
+
+
+def _show_turn(turn: NumberedTurn, characters: int | None) -> TurnShown:
+    shown = TurnShown.of(turn)
+    if characters is not None:
+        shown.content = truncate_text(shown.content, characters)
+    return shown
 
 
 def _describe_missing_turns(run: TestRun, wanted: WantedRun) -> str | None:

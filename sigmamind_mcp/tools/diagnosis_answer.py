@@ -361,7 +361,9 @@ class DiagnosedBatchRun(Answer):
         data: list[str] = []
         rows = self.list_rows()
         for count in self.sections:
-            data += ["", count.heading()] if data else [count.heading()]
+            if data and count.state == "found":
+                data.append("")
+            data.append(count.heading())
             data += [row.line() for row in rows[count.section]]
         return Rendered(before, data, [f"Resource: {self.uri}"])
 

@@ -282,9 +282,13 @@ def _list_further_calls(
     here: CallArguments = {"agentId": answer.agent_id, "batchId": answer.batch_id}
     calls = []
     places = _list_quoted_turns(answer)
-    if places:
+    if len(diagnosis.evidence.worth_reading) > PLACES_CALLED and not diagnosis.is_of_job_ids:
+        failed: CallArguments = {**here, "verdict": "failed", "side": "agent"}
+        calls.append(NextCall(tool="read_test_runs", arguments=failed))
+    elif places:
         calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": places}))
-    spoken = [row for row in answer.separates if row.kind in ("phrase", "value")]
+    proven = [row for row in answer.separates if not row.too_few]
+    spoken = [row for row in proven if row.kind in ("phrase", "value")]
     if spoken:
         search: CallArguments = {"agentId": answer.agent_id, "text": spoken[0].text}
         calls.append(NextCall(tool="search_test_runs", arguments=search))
@@ -292,7 +296,8 @@ def _list_further_calls(
     for count in answer.sections:
         further: CallArguments = {**diagnosis.args.repeat(), "section": count.section}
         seen = start + count.shown
-        if count.state != "found" or seen >= count.found:
+        is_covered = count.section == "turnsWorthReading" and not is_single
+        if count.state != "found" or seen >= count.found or is_covered:
             continue
         if is_single and count.shown:
             further = diagnosis.args.continue_at(row=seen)

@@ -25,7 +25,7 @@ from sigmamind_mcp.insight.history import (
     summarize_suite_history,
     trace_cases,
 )
-from sigmamind_mcp.insight.rate_series import ChangePoint
+from sigmamind_mcp.insight.rate_series import ChangePoint, Trend
 from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.tools.answers import (
     CallArguments,
@@ -61,6 +61,8 @@ SUMMARY_SECONDS = 20.0
 
 CASE_LABEL_CHARACTERS = 40
 CHANGE_LIMIT = 0.05
+MAX_FAILED_OF_RUN = 8
+MAX_FAILED_SHOWN = 60
 
 
 class GetTestCaseHistory(Continued, ForAgent):
@@ -200,11 +202,7 @@ class _CaseAnswer:
         if trace.edits:
             answer.since = trace.runs[trace.since].batch_ids[0]
         if history.trend:
-            p = round_p(history.trend.p) or 0.0
-            exact = history.trend.is_exact
-            answer.trend = TrendShown(
-                p=p, direction=history.trend.direction, approximate=None if exact else True
-            )
+            answer.trend = _show_trend(history.trend, history.trend.p)
         if history.change_point:
             answer.change_point = _show_change(history.change_point, trace)
         answer.pass_k = [
@@ -217,9 +215,11 @@ class _CaseAnswer:
         edited = {}
         if self.trace:
             edited = _name_edits(self.trace)
+        most = min(MAX_FAILED_OF_RUN, MAX_FAILED_SHOWN // max(1, len(self.reading.outcomes)))
         for row, side in self.reading.iterate_runs():
             run = side.cases.get(case_id) if side else None
             if run:
+                row.failed_job_ids = [place.job_id for place in run.failed_runs[:most]] or None
                 row.passed, row.decided = run.counts
                 row.undecided = run.undecided or None
                 row.edited = edited.get(row.batch_id)
@@ -279,11 +279,15 @@ class _SuiteAnswer:
         if ranked.change_point and ranked.adjusted_p <= CHANGE_LIMIT:
             change = _show_change(ranked.change_point, trace)
             change.p = round_p(ranked.adjusted_p) or 0.0
+        trend = None
+        if ranked.trend and not change and ranked.trend_p <= CHANGE_LIMIT:
+            trend = _show_trend(ranked.trend, ranked.trend_p)
         return HistoryRow(
             test_case_id=valid_id(newest.test_case_id),
             label=truncate_line(newest.title, CASE_LABEL_CHARACTERS),
             counts=self._list_counts(trace),
             change_point=change,
+            trend=trend,
             edited=list(_name_edits(trace)) or None,
         )
 
@@ -365,6 +369,14 @@ def _show_change(change: ChangePoint, trace: CaseTrace) -> ChangePointShown:
     )
 
 
+def _show_trend(trend: Trend, p: float) -> TrendShown:
+    return TrendShown(
+        p=round_p(p) or 0.0,
+        direction=trend.direction,
+        approximate=None if trend.is_exact else True,
+    )
+
+
 def _show_counts(counts: Counts) -> str:
     return f"{counts.passed}/{counts.decided}"
 
@@ -387,7 +399,7 @@ def _read_change(
     ]
     if len(turns) < len(places):
         return []
-    read: CallArguments = {"agentId": args.agent_id, "turns": turns}
+    read: CallArguments = {"agentId": args.agent_id, "turns": turns, "side": "agent"}
     return [NextCall(tool="read_test_runs", arguments=read)]
 
 

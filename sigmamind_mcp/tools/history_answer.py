@@ -26,6 +26,9 @@ class HistoryRun(AnswerPart):
     edited: list[str] | None = Field(
         default=None, description="Fields of the definition that differ from the one before."
     )
+    failed_job_ids: list[str] | None = Field(
+        default=None, description="Its first failed test runs, if one test case is asked for."
+    )
     problem: HistoryProblem | None = None
 
     def line(self) -> str:
@@ -38,6 +41,8 @@ class HistoryRun(AnswerPart):
             parts.append(f"{self.undecided} undecided")
         if self.edited:
             parts.append(f"edited {', '.join(self.edited)}")
+        if self.failed_job_ids:
+            parts.append(f"failed {' '.join(self.failed_job_ids)}")
         return f"{name} {', '.join(parts)}"
 
 
@@ -117,12 +122,15 @@ class HistoryRow(AnswerPart):
     change_point: ChangePointShown | None = Field(
         default=None, description="p is corrected for the number of cases."
     )
+    trend: TrendShown | None = Field(default=None, description="If there is no change point.")
     edited: list[str] | None = Field(default=None, description="Batch runs in which it was edited.")
 
     def line(self) -> str:
         parts = [f"{self.test_case_id or ''} {self.counts}"]
         if self.change_point:
             parts.append(f"change at {self.change_point}")
+        if self.trend:
+            parts.append(f"trend {self.trend}")
         if self.edited:
             parts.append(f"edited in {', '.join(self.edited)}")
         return one_line(f"{'; '.join(parts)}. Label: {self.label}")

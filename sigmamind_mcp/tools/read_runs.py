@@ -1,11 +1,12 @@
 """Read the conversations of several test runs in one answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import anyio
+import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
@@ -51,7 +52,12 @@ from sigmamind_mcp.tools.unread_notes import (
     note_record,
 )
 
+if TYPE_CHECKING:
+    from sigmamind_mcp.insight.alike_turns import PassedTurns
+
 TURNS_AROUND = 2
+TURN_CHARACTERS = 600
+"""What a turn may have in runs that are chosen by verdict or test case."""
 HEAD_CHARACTERS = 6
 _MISSING_BATCH = "batchId is missing. From list_batch_runs."
 
@@ -66,7 +72,7 @@ class ReadTestRuns(Continued, ForAgent):
     position_names = RunsPlace._fields
 
     batch_id: Annotated[Id, Field(description="From list_batch_runs.")] = ""
-    job_ids: Annotated[JobIds, Field(description="From list_test_runs.")] = []
+    job_ids: Annotated[JobIds, Field(description="All their turns.")] = []
     turns: Annotated[
         list[TurnPlace],
         Field(max_length=100, description="Without turn, all of that run."),
@@ -76,17 +82,22 @@ class ReadTestRuns(Continued, ForAgent):
     test_case_id: KeptTestCase = ""
     side: KeptSide = None
 
+    @property
+    def names_runs(self) -> bool:
+        """Whether the runs are named, and so shown whole or around their turns."""
+        return bool(self.job_ids or self.turns)
+
 
 async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConversations:
-    """Read several conversations at once: remarks, numbered turns, each definition once.
+    """Read conversations: remarks and numbered turns, each definition once.
 
-    Choose by jobIds, by verdict and testCaseId, or by turns: two before and after each. For
-    verdicts alone use list_test_runs, for causes diagnose_batch_run. Reads only.
+    By verdict and testCaseId without routine turns, by jobIds whole, by turns two before and after
+    each. For verdicts use list_test_runs, for causes diagnose_batch_run. Reads only.
     """
     place = RunsPlace(**args.position)
-    wanted, notes = await _list_wanted_runs(args, api)
+    wanted, passed, notes = await _list_wanted_runs(args, api)
     start = find_start(place, [mark_run(run) for run in wanted])
-    reading = await _read_ahead(wanted[start.first :], args, api)
+    reading = await _read_ahead(wanted[start.first :], passed, args, api)
     shown = _Shown(reading.runs, start, wanted)
     if shown.runs:
         shown.runs[0] = shown.runs[0].skip_to(start.turn)
@@ -108,17 +119,27 @@ class _RunsRead:
     notes: list[NotRead] = field(default_factory=list)
     characters: int = 0
 
-    def add(self, wanted: WantedRun, outcome: TestRun | SigmaMindError, args: ReadTestRuns) -> None:
-        """Add what came of reading a run."""
+    def add(
+        self,
+        wanted: WantedRun,
+        outcome: TestRun | SigmaMindError,
+        args: ReadTestRuns,
+        alike: Collection[int],
+    ) -> None:
+        """Add what came of reading a run, without the turns that are `alike`."""
         run = wanted.listed if isinstance(outcome, SigmaMindError) else outcome
         if isinstance(outcome, SigmaMindError):
             self.notes.append(note_failed_read("transcript of test run", wanted.job_id or NO_ID))
         elif wanted.listed is None:
             self.notes += note_record("test run", outcome, wanted.job_id)
         differs = run is not None and not select_runs([run], args.verdict, args.test_case_id)
-        turns = _select_turns(run, wanted.turns, args.side) if run and not differs else []
+        chosen = _select_turns(run, wanted.turns, args.side) if run and not differs else []
+        turns = [turn for turn in chosen if turn.number not in alike]
         self.characters += sum(len(turn.content) for _, turn in turns)
-        self.runs.append(ReadRun(wanted, None if differs else run, turns, differs))
+        left_out = len(chosen) - len(turns)
+        shown = None if differs else run
+        limit = None if args.names_runs else TURN_CHARACTERS
+        self.runs.append(ReadRun(wanted, shown, turns, differs, left_out, limit))
 
 
 class _Shown(NamedTuple):
@@ -136,9 +157,12 @@ class _Shown(NamedTuple):
 
 async def _list_wanted_runs(
     args: ReadTestRuns, api: SigmaMindClient
-) -> tuple[list[WantedRun], list[NotRead]]:
-    if args.job_ids or args.turns:
-        return _list_named_runs(args), []
+) -> tuple[list[WantedRun], "PassedTurns | None", list[NotRead]]:
+    """Return the runs to read; turns like those of passed runs are left out of a selection."""
+    from sigmamind_mcp.insight.alike_turns import PassedTurns  # patterns take time to compile
+
+    if args.names_runs:
+        return _list_named_runs(args), None, []
     if not args.batch_id:
         raise InvalidArguments(_MISSING_BATCH)
     listing = await list_complete_runs(args.batch_id, args.agent_id, api)
@@ -148,7 +172,8 @@ async def _list_wanted_runs(
     # id, so that no run that comes or goes moves a test case to the other side of a cursor.
     for run in sorted(runs, key=_get_definition_id):
         wanted.append(WantedRun(args.batch_id, valid_id(run.job_id), [], run))
-    return wanted, note_listing("test run", listing, lambda run: run.job_id)
+    passed = await anyio.to_thread.run_sync(PassedTurns, listing.items, abandon_on_cancel=True)
+    return wanted, passed, note_listing("test run", listing, lambda run: run.job_id)
 
 
 def _get_definition_id(run: TestRun) -> str:
@@ -170,7 +195,10 @@ def _list_named_runs(args: ReadTestRuns) -> list[WantedRun]:
 
 
 async def _read_ahead(
-    wanted: Sequence[WantedRun], args: ReadTestRuns, api: SigmaMindClient
+    wanted: Sequence[WantedRun],
+    passed: "PassedTurns | None",
+    args: ReadTestRuns,
+    api: SigmaMindClient,
 ) -> _RunsRead:
     """Read the first of the wanted runs, as many as an answer and READ_SECONDS allow."""
     reading = _RunsRead()
@@ -181,8 +209,11 @@ async def _read_ahead(
             calls = [partial(_read_run, item, args.agent_id, api) for item in chunk]
             outcomes = await gather_errors(calls)
             _require_known_runs(chunk, outcomes)
-            for item, outcome in zip(chunk, outcomes, strict=True):
-                reading.add(item, outcome, args)
+            alike = await anyio.to_thread.run_sync(
+                _find_alike, passed, outcomes, abandon_on_cancel=True
+            )
+            for item, outcome, its_alike in zip(chunk, outcomes, alike, strict=True):
+                reading.add(item, outcome, args, its_alike)
             if not any(read.run for read in reading.runs):
                 require_results(outcomes)
     if wanted and not reading.runs:
@@ -190,6 +221,18 @@ async def _read_ahead(
             f"No test run was read within {READ_SECONDS:.0f} s. Ask for fewer.", sent=True
         )
     return reading
+
+
+def _find_alike(
+    passed: "PassedTurns | None", outcomes: Sequence[TestRun | SigmaMindError]
+) -> list[set[int]]:
+    """Return for each run the turns that a passed one has much alike; none without `passed`."""
+    if passed is None:
+        return [set() for _ in outcomes]
+    return [
+        passed.find_alike(outcome) if isinstance(outcome, TestRun) else set()
+        for outcome in outcomes
+    ]
 
 
 async def _read_run(wanted: WantedRun, agent_id: str, api: SigmaMindClient) -> TestRun:
@@ -246,6 +289,7 @@ def _build_conversations(
         last=shown.start.first + len(reads),
         total_count=len(shown.wanted),
         side=args.side,
+        left_out=sum(read.left_out for read in reads) or None,
         test_cases=_show_definitions(reads, turn_count, batch_id, cuts),
         transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
         hint=_explain_what_is_missing(shown, reads),
@@ -279,14 +323,18 @@ def _build_first_turns(args: ReadTestRuns, shown: _Shown, turn_count: int) -> Re
 def _show_definitions(
     reads: Sequence[ReadRun], turn_count: int | None, batch_id: str | None, cuts: list[Cut]
 ) -> list[DefinitionShown]:
-    """Return each distinct definition, with the runs that have it."""
+    """Return each distinct definition, with the runs that have it; of several, the criteria."""
+    shown = [(read, read.run) for read in reads if read.run]
+    has_several = len({_get_definition_id(run) for _, run in shown}) > 1
     definitions: dict[str, DefinitionShown] = {}
-    for read in reads:
-        if read.run is None:
-            continue
-        definition = DefinitionShown.of(read.run.test_case or TestCase())
+    for read, test_run in shown:
+        definition = DefinitionShown.of(test_run.test_case or TestCase())
+        if has_several:
+            definition = definition.keep_criteria()
         same = definitions.setdefault(definition.model_dump_json(), definition)
-        run = ConversationShown.of(read, read.run, read.turns[:turn_count])
+        run = ConversationShown.of(read, test_run, read.turns[:turn_count])
+        if has_several and read.turn_characters and run.verdict == "passed":
+            run.remarks = None
         same.test_runs.append(run.model_copy(update={"batch_id": None}) if batch_id else run)
     shortened = []
     for position, definition in enumerate(definitions.values()):

@@ -1,5 +1,6 @@
 """Search the transcripts of an agent over its batch runs."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -27,16 +28,21 @@ from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.parts import KeptSide, truncate_line
 from sigmamind_mcp.tools.runs import KeptVerdict
 from sigmamind_mcp.tools.search_answer import (
-    FoundPlace,
+    AlternativeCount,
     FoundTestRuns,
-    Hit,
     MatchCount,
     MatchingCase,
     SearchedRow,
 )
+from sigmamind_mcp.tools.search_hits import (
+    SearchMatch,
+    count_first_hits,
+    iterate_matches,
+    show_hit,
+    show_place,
+)
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
 from sigmamind_mcp.tools.transcript_search import (
-    FoundTurn,
     SearchedAttempt,
     SearchedBatchRun,
     SearchFilters,
@@ -99,21 +105,12 @@ class _SearchPosition(NamedTuple):
     total: int
 
 
-class _Match(NamedTuple):
-    """A turn that matches; hits are shown in the order of `rank`."""
-
-    rank: tuple[int, int, int]
-    batch_id: str
-    attempt: SearchedAttempt
-    turn: FoundTurn
-
-
 @dataclass(frozen=True)
 class _Result:
     """Everything that an answer is built from.
 
     `first` is the first turn in the oldest batch run that has a match, `matches` are those that
-    this answer may show.
+    this answer may show, `first_count` of them if it is the first answer.
     """
 
     args: SearchTestRuns
@@ -123,14 +120,15 @@ class _Result:
     searched: Sequence[SearchedBatchRun]
     attempts: Sequence[SearchedAttempt]
     match_count: int
-    first: _Match | None
-    matches: Sequence[_Match]
+    first: SearchMatch | None
+    matches: Sequence[SearchMatch]
+    first_count: int
 
     @property
     def item_count(self) -> int:
         """How many rows and hits there are for this answer."""
         left = len(self.searched) + self.match_count - self.position.shown
-        most = MAX_ITEMS if self.args.cursor else len(self.searched) + FIRST_HITS
+        most = MAX_ITEMS if self.args.cursor else len(self.searched) + self.first_count
         return max(0, min(left, most))
 
     @property
@@ -213,7 +211,7 @@ def _collect_result(
     attempts = list(chain.from_iterable(run.attempts for run in searched))
     start = max(0, position.shown - len(searched))
     # There can be a hundred thousand matches, and an answer shows a few dozen.
-    ranked = nsmallest(start + MAX_ITEMS, _iterate_matches(searched))
+    ranked = nsmallest(start + MAX_ITEMS, iterate_matches(searched))
     return _Result(
         args=args,
         scope=scope,
@@ -222,22 +220,10 @@ def _collect_result(
         searched=searched,
         attempts=attempts,
         match_count=sum(len(attempt.found or ()) for attempt in attempts),
-        first=next(_iterate_matches(searched), None),
+        first=next(iterate_matches(searched), None),
         matches=ranked[start:],
+        first_count=count_first_hits(ranked[start:], FIRST_HITS),
     )
-
-
-def _iterate_matches(searched: Sequence[SearchedBatchRun]) -> Iterator[_Match]:
-    """Yield all turns that match, oldest batch run first.
-
-    They rank in such a way that each attempt shows one turn before any shows a second one, and
-    the batch runs take turns.
-    """
-    for run_number, run in enumerate(searched):
-        matching = [attempt for attempt in run.attempts if attempt.found]
-        for number, attempt in enumerate(matching):
-            for turn_number, turn in enumerate(attempt.found or ()):
-                yield _Match((turn_number, number, run_number), run.batch_id, attempt, turn)
 
 
 def _build_found(result: _Result, count: int) -> FoundTestRuns:
@@ -252,16 +238,16 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
     cases = [] if args.cursor or args.test_case_id else _count_by_case(result.attempts)
     answer = FoundTestRuns(
         agent_id=args.agent_id,
-        searched_text=args.text,
+        alternatives=None if args.cursor else _count_alternatives(result),
         searched_batch_runs=sum(run.is_searched for run in searched),
         total_batch_runs=result.scope.total,
         matching_batch_runs=sum(run.has_match for run in searched),
-        first_match=_show_place(first) if first else None,
+        first_match=show_place(first) if first else None,
         batch_runs=list(map(_show_row, rows)),
         test_cases=cases[:CASES_SHOWN],
         more_test_cases=len(cases[CASES_SHOWN:]) or None,
         hit_count=result.match_count,
-        hits=[_show_hit(match) for match in sorted(shown, key=lambda match: match.rank[::-1])],
+        hits=list(map(show_hit, sorted(shown, key=lambda match: match.rank[::-1]))),
         hint=_write_search_hint(result),
         **_count_shares(result.attempts, sum(run.unsearched_count for run in searched)),
     )
@@ -269,19 +255,24 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
     return answer
 
 
-def _show_place(match: _Match) -> FoundPlace:
-    job_id = match.attempt.job_id or ""
-    return FoundPlace(batch_id=match.batch_id, job_id=job_id, turn=match.turn.number)
-
-
-def _show_hit(match: _Match) -> Hit:
-    return Hit(
-        **dict(_show_place(match)),
-        verdict=match.attempt.verdict,
-        side=match.turn.side,
-        sentence=match.turn.sentence,
-        previous_turn=match.turn.previous_turn,
-    )
+def _count_alternatives(result: _Result) -> list[AlternativeCount] | None:
+    """Count the attempts with each alternative; of one that none has, those with its words."""
+    query = result.search.query
+    counts = Counter[int]()
+    words = Counter[str]()
+    for attempt in result.attempts:
+        counts.update({number for turn in attempt.found or () for number in turn.alternatives})
+        words.update(attempt.words)
+    if len(query.texts) == 1 and counts[0]:
+        return None
+    rows = []
+    for number, text in enumerate(query.texts):
+        row = AlternativeCount(text=text, attempts=counts[number])
+        its_words = [word for word in text.replace('"', " ").split() if word in query.words]
+        if not counts[number] and its_words:
+            row.words = {word: words[word] for word in its_words}
+        rows.append(row)
+    return rows
 
 
 def _show_row(run: SearchedBatchRun) -> SearchedRow:

@@ -1,5 +1,6 @@
 """The answer of a search: how many attempts match in each batch run, and the turns that do."""
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
@@ -7,10 +8,14 @@ from pydantic import Field
 
 from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import Verdict
+from sigmamind_mcp.insight.words import measure_similarity
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 
 SEARCH_CHARACTERS = 6_000
+MIN_ALIKE = 0.6
+
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 class MatchCount(NamedTuple):
@@ -70,6 +75,20 @@ class MatchingCase(AnswerPart):
         return one_line(f"{self.test_case_id or ''} {self.label or ''}: {self.matching}")
 
 
+class AlternativeCount(AnswerPart):
+    """An alternative of the text, and the attempts that have it."""
+
+    text: str
+    attempts: int
+    words: dict[str, int] | None = Field(
+        default=None, description="If no turn has it: attempts with each of its words."
+    )
+
+    def describe(self) -> str:
+        words = [f"{word}: {count}" for word, count in (self.words or {}).items()]
+        return f"{self.text}: {self.attempts}" + (f" ({', '.join(words)})" if words else "")
+
+
 class FoundPlace(AnswerPart):
     """A turn of a conversation."""
 
@@ -89,9 +108,29 @@ class Hit(FoundPlace):
     )
 
     def lines(self) -> Iterable[str]:
-        yield f"  {self.job_id} {self.verdict}, turn {self.turn} {self.side}: {self.sentence}"
+        yield f"  {self.describe()} {self.side}: {self.sentence}"
         if self.previous_turn:
             yield f"    after turn {self.turn - 1} {self.previous_turn}"
+
+    def describe(self) -> str:
+        return f"{self.job_id} {self.verdict}, turn {self.turn}"
+
+
+def group_alike(hits: Iterable[Hit]) -> list[list[Hit]]:
+    """Group the hits of a batch run and a side whose sentences are much alike, in order."""
+    groups: list[list[Hit]] = []
+    places: dict[tuple[str, Side], list[tuple[frozenset[str], list[Hit]]]] = {}
+    for hit in hits:
+        words = frozenset(_WORD.findall(hit.sentence.lower()))
+        known = places.setdefault((hit.batch_id, hit.side), [])
+        for its_words, group in known:
+            if measure_similarity(words, its_words) >= MIN_ALIKE:
+                group.append(hit)
+                break
+        else:
+            groups.append([hit])
+            known.append((words, groups[-1]))
+    return groups
 
 
 class FoundTestRuns(VerdictShares, Answer):
@@ -100,7 +139,9 @@ class FoundTestRuns(VerdictShares, Answer):
     most_characters: ClassVar[int] = SEARCH_CHARACTERS
 
     agent_id: str
-    searched_text: str
+    alternatives: list[AlternativeCount] | None = Field(
+        default=None, description="How many attempts have each, if there are several or no match."
+    )
     searched_batch_runs: int
     total_batch_runs: int | None = Field(default=None, description="All that the agent has.")
     matching_batch_runs: int
@@ -116,17 +157,22 @@ class FoundTestRuns(VerdictShares, Answer):
     hits: list[Hit]
 
     def render(self) -> Rendered:
-        data = [one_line(f"searchedText: {self.searched_text}")]
+        data = []
+        if self.alternatives:
+            counts = " | ".join(one.describe() for one in self.alternatives)
+            data.append(one_line(f"attempts by alternative: {counts}"))
         if self.test_cases:
             cases = "; ".join(case.describe() for case in self.test_cases)
             more = f"; and {self.more_test_cases} more" if self.more_test_cases else ""
             data.append(f"matching by test case: {cases}{more}")
         batch_id = ""
-        for hit in self.hits:
+        for hit, *alike in group_alike(self.hits):
             if hit.batch_id != batch_id:
                 batch_id = hit.batch_id
                 data.append(f"{batch_id}:")
             data += hit.lines()
+            if alike:
+                data.append(f"    alike: {'; '.join(one.describe() for one in alike)}")
         shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
         after = [shown] if self.hit_count else []
         return Rendered([*self._describe_totals(), *self._list_rows()], data, after)

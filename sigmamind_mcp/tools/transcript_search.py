@@ -44,7 +44,7 @@ class SearchFilters(NamedTuple):
 
 
 class FoundTurn(NamedTuple):
-    """A turn that matches, the terms that it has, and the turn before.
+    """A turn that matches, its alternatives, the terms of the first, and the turn before.
 
     `side` is that of the text that has them: tool for calls and results, whoever made them.
     """
@@ -52,6 +52,7 @@ class FoundTurn(NamedTuple):
     number: int
     side: Side
     content: str
+    alternatives: Sequence[int]
     terms: Sequence[Term]
     previous: Turn | None = None
 
@@ -72,7 +73,8 @@ class FoundTurn(NamedTuple):
 class SearchedAttempt(NamedTuple):
     """A test run; `found` is None if its conversation could not be searched.
 
-    `is_known` is False if no answer of the API shows more of it than its place in a list.
+    `is_known` is False if no answer of the API shows more of it than its place in a list. `words`
+    are those of the query that a turn has, also without a match.
     """
 
     job_id: str | None
@@ -81,6 +83,7 @@ class SearchedAttempt(NamedTuple):
     case_id: str | None = None
     label: str | None = None
     found: Sequence[FoundTurn] | None = None
+    words: frozenset[str] = frozenset()
 
 
 class SearchedBatchRun(NamedTuple):
@@ -150,27 +153,28 @@ class TranscriptSearch:
     async def _search_batch_run(self, batch_run: BatchRun) -> SearchedBatchRun | None:
         return None if self.is_exhausted else await _BatchRunSearch(self, batch_run).run()
 
-    def find_turns(self, run: TestRun) -> list[FoundTurn] | None:
-        """Return the turns that match; None if the conversation cannot be searched."""
+    def search_turns(self, run: TestRun, attempt: SearchedAttempt) -> SearchedAttempt:
+        """Return the attempt with what its turns have, if the conversation can be searched."""
         if run.conversation is None or self.clock.is_spent:
-            return None
-        found = []
+            return attempt
+        found: list[FoundTurn] = []
+        words: set[str] = set()
         previous = None
         with self.clock.count():
             for number, turn in enumerate(run.conversation, start=1):
                 self.sides.add(turn.side)
                 if turn.tool_calls:
                     self.sides.add("tool")
-                match = self._search_texts(number, turn, previous)
-                found += [match] if match else []
+                for side, text in _list_texts(turn, self.filters.side):
+                    match = self.query.match(text)
+                    words.update(match.words)
+                    if match.alternatives:
+                        terms = self.query.alternatives[match.alternatives[0]]
+                        its = (match.alternatives, terms, previous)
+                        found.append(FoundTurn(number, side, text, *its))
+                        break
                 previous = turn
-        return found
-
-    def _search_texts(self, number: int, turn: Turn, previous: Turn | None) -> FoundTurn | None:
-        for side, text in _list_texts(turn, self.filters.side):
-            if terms := self.query.find_terms(text):
-                return FoundTurn(number, side, text, terms, previous)
-        return None
+        return attempt._replace(found=found, words=frozenset(words))
 
 
 @dataclass
@@ -244,8 +248,7 @@ class _BatchRunSearch:
         case_id = valid_id(case.test_case_id)
         attempt = SearchedAttempt(job_id, run.verdict, is_known=True, case_id=case_id)
         if self._is_wanted(attempt) and (case_id or not self.search.filters.test_case_id):
-            found = self.search.find_turns(run)
-            attempt = attempt._replace(label=case.label, found=found)
+            attempt = self.search.search_turns(run, attempt._replace(label=case.label))
         return attempt
 
     def _is_concluded(self, run: TestRun) -> bool:

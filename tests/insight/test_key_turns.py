@@ -66,3 +66,15 @@ def test_item_is_quoted_as_it_is_written(item: Item, words: str) -> None:
 
 def test_empty_conversation_has_no_turns() -> None:
     assert choose_key_turns(make_run(), "no transcript") == []
+
+
+def test_without_a_go_ahead_the_turn_most_unlike_passed_runs_is_quoted() -> None:
+    run = make_run(
+        "Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Hm.", "You can keep it.",
+        remarks="A wrong late fee was stated.",
+    )  # fmt: skip
+
+    (quote,) = choose_key_turns(run, "closed", unlike={2: 0.1, 4: 0.4, 6: 0.9})
+    assert (quote.number, quote.why) == (6, "unlike passed attempts")
+    first = choose_key_turns(make_run(*DEAL), "closed", unlike={4: 0.1, 6: 0.1})[0]
+    assert first.why == "agent, after a go-ahead"

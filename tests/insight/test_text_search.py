@@ -7,7 +7,7 @@ from sigmamind_mcp.insight.text_search import fold_text, parse_search, quote_mat
 
 
 def finds(query: str, text: str) -> bool:
-    return bool(parse_search(query).find_terms(text))
+    return bool(parse_search(query).match(text).alternatives)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ LONG = f"Nothing {'at all ' * 30}happens."
     ],
 )
 def test_word_that_only_resembles_an_operator_is_searched(query: str) -> None:
-    assert parse_search(query).find_terms("It is not late, note: -5 check-out")
+    assert finds(query, "It is not late, note: -5 check-out")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,9 @@ def test_word_that_only_resembles_an_operator_is_searched(query: str) -> None:
 def test_sentence_with_the_most_terms_is_quoted_with_those_around_it(
     query: str, text: str, quote: str
 ) -> None:
-    assert quote_match(text, parse_search(query).find_terms(text)) == quote
+    parsed = parse_search(query)
+    terms = parsed.alternatives[parsed.match(text).alternatives[0]]
+    assert quote_match(text, terms) == quote
 
 
 def test_folding_is_the_same_for_a_text_and_for_its_characters() -> None:

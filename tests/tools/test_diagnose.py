@@ -273,9 +273,7 @@ async def test_next_calls_read_the_quoted_turns_and_search_what_separates(
     answer = (await diagnose_red(mcp)).structured_content
 
     calls = {call["tool"]: call["arguments"] for call in answer["nextCalls"]}
-    quoted = {(row["jobId"], row["turn"]) for row in answer["turnsWorthReading"]}
-    places = {(place["jobId"], place["turn"]) for place in calls["read_test_runs"]["turns"]}
-    assert places and places <= quoted
+    assert calls["read_test_runs"] == {**HERE, "verdict": "failed", "side": "agent"}
     assert calls["search_test_runs"]["text"] == answer["separates"][0]["text"]
 
 

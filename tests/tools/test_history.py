@@ -61,6 +61,34 @@ async def test_decay_is_a_falling_trend(mcp: Client, fake_api: FakeAPI) -> None:
     assert answer["trend"]["direction"] == "falling" and answer["trend"]["p"] < 0.001
 
 
+async def test_trend_of_a_case_without_a_change_point_stands_in_its_row(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    falling = [(6, 0), (6, 0), (5, 1), (5, 1), (4, 2), (3, 3), (2, 4)]
+    serve_series(fake_api, [[*[(6, 0)] * 6, one] for one in falling])
+
+    result = await mcp.call_tool("get_test_case_history", HERE)
+
+    rows = {row["testCaseId"]: row for row in result.structured_content["testCases"]}
+    assert rows["tc_6"]["trend"]["direction"] == "falling" and "trend" not in rows["tc_0"]
+    assert "tc_6 6/6 6/6 5/6 5/6 4/6 3/6 2/6; trend falling, p 0.0" in text_of(result)
+
+
+async def test_failed_runs_of_one_test_case_stand_at_their_batch_run(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_series(fake_api, [[(2, 0), (0, 1)], [(1, 2)], [(0, 12)]])
+
+    result = await mcp.call_tool("get_test_case_history", CASE)
+    every = await mcp.call_tool("get_test_case_history", HERE)
+
+    first, second, third = result.structured_content["runs"]
+    assert "failedJobIds" not in first and len(third["failedJobIds"]) == 8
+    assert len(second["failedJobIds"]) == 2
+    assert f"1/3, failed {' '.join(second['failedJobIds'])}" in text_of(result)
+    assert not any("failedJobIds" in run for run in every.structured_content["runs"])
+
+
 async def test_pass_k_is_the_unbiased_share_of_draws(mcp: Client, fake_api: FakeAPI) -> None:
     serve_series(fake_api, [[(2, 1)], [(1, 1)]])
 

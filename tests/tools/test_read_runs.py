@@ -78,18 +78,19 @@ async def test_chosen_runs_come_with_remarks_turns_and_one_definition(
     serve(
         fake_api,
         make_run("j1", passed=False),
-        make_run("j2", testCase=OTHER_CASE),
-        make_run("j3"),
+        make_run("j2", passed=False, testCase=OTHER_CASE),
+        make_run("j3", passed=False),
     )
 
     result = await read(mcp)
 
     text, answer = text_of(result), result.structured_content
     assert shown(result) == {job: list(range(1, 13)) for job in ("j1", "j3", "j2")}
-    for said in (CASE["userPrompt"], CASE["successCriteria"], OTHER_CASE["userPrompt"]):
+    for said in (CASE["successCriteria"], OTHER_CASE["successCriteria"]):
         assert text.count(said) == json.dumps(answer).count(said) == 1
     assert text.count("sigmamind://") == 1 and "/test-runs/{jobId}/transcript" in text
-    assert "## j1 failed. Remarks: Why j1.\n1 U: j1 says 1." in text
+    assert "After each verdict: the judge's remarks." in text
+    assert "## j1 failed: Why j1.\n1 U: j1 says 1." in text
     assert text.startswith("Test runs 1 to 3 of 3, batch run b1 of agent")
     assert "nextCalls" not in answer
 
@@ -157,9 +158,9 @@ async def test_turns_come_with_two_before_and_after_each_turn_once(
 async def test_one_side_comes_with_its_numbers_and_says_how_much_is_left_out(
     mcp: Client, fake_api: FakeAPI, side: str | None, turns: list[int]
 ) -> None:
-    run = make_run("j1", turns=6)
+    run = make_run("j1", turns=6, passed=False)
     run["conversation"].append({"role": "tool", "name": "refund", "content": "j1 says 7."})
-    serve(fake_api, run, make_run("j2", turns=2))
+    serve(fake_api, run, make_run("j2", turns=2, passed=False))
     chosen = {"side": side} if side else {}
 
     result = await read(mcp, **chosen)
@@ -170,7 +171,7 @@ async def test_one_side_comes_with_its_numbers_and_says_how_much_is_left_out(
     assert (first["turnCount"], second["turnCount"]) == (7, 2)
     assert answer.get("side") == side and "\n…\n" not in text
     assert (f"Only turns of the {side} side." in text) is bool(side)
-    assert (f"## j1 passed, {len(turns)} of 7 turns. Remarks" in text) is bool(side)
+    assert (f"## j1 failed, {len(turns)} of 7 turns: Why" in text) is bool(side)
 
 
 async def test_side_leaves_out_neighbours_of_a_turn(mcp: Client, fake_api: FakeAPI) -> None:
@@ -184,7 +185,7 @@ async def test_side_leaves_out_neighbours_of_a_turn(mcp: Client, fake_api: FakeA
 async def test_what_is_left_is_estimated_and_kept_to_the_side(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    serve(fake_api, *(make_run(f"j{number}", length=5) for number in range(60)))
+    serve(fake_api, *(make_run(f"j{n}", passed=False, length=5) for n in range(60)))
 
     first = await read(mcp, side="agent")
     rest, left, call = [], first.structured_content["leftCharacters"], first
@@ -210,33 +211,75 @@ async def test_rest_of_a_conversation_counts_as_left(mcp: Client, fake_api: Fake
     assert f"Left: 0 further test runs, about {left:,} characters of text." in text_of(result)
 
 
-async def test_model_and_mock_data_of_all_test_cases_stand_once(
+async def test_several_test_cases_come_with_their_criteria_and_one_with_its_whole_definition(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    def define(number: int, **own: Any) -> dict[str, Any]:
-        values = {"fee": "1.95", "days": "4", "name": f"Guest {number}"}
-        mock_data = [{"variableName": name, "value": value} for name, value in values.items()]
-        return {**CASE, "testCaseId": f"tc_{number}", "mockData": mock_data, **own}
+    mock_data = [{"variableName": "fee", "value": "1.95"}]
+    case = {**CASE, "mockData": mock_data}
+    edited = {**case, "llmModel": "other-model"}
+    serve(
+        fake_api,
+        make_run("j1", testCase=case),
+        make_run("j2", testCase=OTHER_CASE),
+        make_run("j3", testCase=edited),
+        make_run("j4", passed=False, testCase=OTHER_CASE),
+    )
 
-    cases = [define(number) for number in range(4)]
-    cases[3]["llmModel"] = "other-model"
-    serve(fake_api, *(make_run(f"j{n}", testCase=case) for n, case in enumerate(cases)))
+    several, single = await read(mcp), await read(mcp, testCaseId=CASE["testCaseId"])
 
-    same = await read(mcp, jobIds=["j0", "j1", "j2"])
-    mixed, single = await read(mcp), await read(mcp, jobIds=["j0"])
+    for case_shown in several.structured_content["testCases"]:
+        assert set(case_shown) == {"testCaseId", "label", "successCriteria", "testRuns"}
+    for hidden in ("userPrompt: ", "mockData: ", "llmModel: ", "Why j1."):
+        assert hidden not in text_of(several)
+    assert "Why j4." in text_of(several)
+    first, second = single.structured_content["testCases"]
+    assert first["mockData"] == second["mockData"] == mock_data
+    assert (first["userPrompt"], second["llmModel"]) == (CASE["userPrompt"], "other-model")
+    assert re.search(r"^## j1 passed, 1 of 12 turns: Why j1\.$", text_of(single), re.MULTILINE)
 
-    lines = text_of(same).splitlines()
-    start = lines.index("# In all test cases below:")
-    assert lines[start + 1 : start + 3] == [
-        "mockData: fee = 1.95 | days = 4",
-        "llmModel: gpt-4o-mini",
+
+def say(job_id: str, *texts: str, passed: bool = True, **more: Any) -> dict[str, Any]:
+    run = make_run(job_id, passed=passed, **more)
+    roles = ("user", "assistant")
+    run["conversation"] = [
+        {"role": roles[number % 2], "content": text} for number, text in enumerate(texts)
     ]
-    assert text_of(same).count("1.95") == text_of(same).count("llmModel") == 1
-    assert [text_of(same).count(f"mockData: name = Guest {n}\n") for n in range(3)] == [1, 1, 1]
-    assert text_of(mixed).count("llmModel: ") == 4 and text_of(mixed).count("1.95") == 1
-    assert "In all test cases" not in text_of(single) and "llmModel: gpt-4o-mini" in text_of(single)
-    for case in mixed.structured_content["testCases"]:
-        assert len(case["mockData"]) == 3 and "llmModel" in case
+    return run
+
+
+GREETING = "To open your booking I need the code and the surname, please."
+ROUTINE = "There is a sauna downstairs and it is open all day."
+
+
+async def test_turns_much_like_those_of_passed_runs_are_left_out_of_a_selection(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    refusal = "This rate has no money back, but I can move the dates for 46 CHF."
+    refund = "Of course, you get all of it back within a week."
+    serve(
+        fake_api,
+        say("j1", "Hi.", GREETING, "Refund?", refusal),
+        say("j2", "Hello.", GREETING, "Money back?", refusal, "Sauna?", ROUTINE),
+        say("j3", "Good day!", GREETING, "Cash?", refund, "Spa?", ROUTINE, passed=False),
+        say("j4", "Yes?", GREETING, "Now?", LONG * 40, testCase=OTHER_CASE),
+    )
+
+    chosen = await read(mcp, side="agent")
+    failed = await read(mcp, verdict="failed", side="agent")
+    whole = await read(mcp, jobIds=["j3"], side="agent")
+
+    def numbers(result: Any) -> dict[str, list[int]]:
+        cases = result.structured_content["testCases"]
+        runs = [run for case in cases for run in case["testRuns"]]
+        return {run["jobId"]: [turn["turn"] for turn in run["conversation"]] for run in runs}
+
+    # The first passed run of a test case shows what all of them have in common.
+    assert numbers(chosen) == {"j1": [4], "j2": [6], "j3": [4], "j4": [4]}
+    assert chosen.structured_content["leftOut"] == 6
+    assert "Left out: 6 turns much like those of passed runs. jobIds shows" in text_of(chosen)
+    assert "[cut: 600 of 1,640 characters]" in text_of(chosen)
+    assert numbers(failed) == {"j3": [4]} and refund in text_of(failed)
+    assert numbers(whole) == {"j3": [2, 4, 6]} and "leftOut" not in whole.structured_content
 
 
 async def test_runs_of_a_batch_run_come_by_test_case(mcp: Client, fake_api: FakeAPI) -> None:
@@ -281,7 +324,7 @@ async def test_next_calls_reach_every_turn_of_every_run_once(
     mcp: Client, fake_api: FakeAPI, sizes: list[tuple[int, int]], named: bool
 ) -> None:
     runs = [
-        make_run(f"j{number}", turns=turns, length=length)
+        make_run(f"j{number}", passed=False, turns=turns, length=length)
         for number, (turns, length) in enumerate(sizes)
     ]
     serve(fake_api, *runs)
@@ -311,7 +354,8 @@ async def test_definition_larger_than_an_answer_is_cut_and_loses_no_turn(
 ) -> None:
     mock_data = [{"variableName": f"v{n}", "value": LONG * 20} for n in range(60)]
     huge = {**CASE, "userPrompt": LONG * 700, "mockData": mock_data}
-    serve(fake_api, make_run("j1", testCase=huge), make_run("j2", testCase=huge))
+    runs = [make_run(job_id, passed=False, testCase=huge) for job_id in ("j1", "j2")]
+    serve(fake_api, *runs)
 
     result = await read(mcp)
 
@@ -630,7 +674,7 @@ QUESTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
         lambda answer: answer["testCases"][0]["testRuns"][0]["verdict"] == "failed",
     ),
     "why": (
-        r"## j1 .*Remarks: Why j1\.",
+        r"## j1 [^:]*: Why j1\.",
         lambda answer: answer["testCases"][0]["testRuns"][0]["remarks"] == "Why j1.",
     ),
     "how long it is": (

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from string import ascii_letters
 from threading import Event
 from typing import Any
 
@@ -201,7 +202,9 @@ async def test_list_by_test_case_says_how_many_more_there_are(
 async def test_first_answer_shows_a_dozen_hits_and_its_next_call_the_others(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    serve(fake_api, [make_batch(1, [FREE] * 16)])
+    words = [" ".join(letter * size for size in range(3, 9)) for letter in ascii_letters[:15]]
+    others = [f"{its}, keep the room." for its in words]
+    serve(fake_api, [make_batch(1, [FREE, *others])])
 
     answer, text = await find(mcp)
     further = answer["nextCalls"][1]["arguments"]
@@ -211,6 +214,38 @@ async def test_first_answer_shows_a_dozen_hits_and_its_next_call_the_others(
     assert "12 matching turns of 16 shown." in text
     jobs = [hit["jobId"] for hit in (*answer["hits"], *rest["hits"])]
     assert len(set(jobs)) == len(jobs) == 16 and "nextCalls" in rest
+
+
+async def test_hits_that_are_alike_stand_together_and_take_no_place(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    other = "I have put you down for a late departure: keep the room."
+    serve(fake_api, [make_batch(1, [FREE, other, FREE, FREE] * 4), make_batch(2, [FREE])])
+
+    answer, text = await find(mcp)
+
+    assert len(answer["hits"]) == answer["hitCount"] == 17
+    assert "17 matching turns of 17 shown." in text and text.count("at no charge") == 2
+    alike = re.findall(r"^    alike: (.*)$", text, re.MULTILINE)
+    assert [line.count("turn 2") for line in alike] == [11, 3]
+    assert all(text.count(hit["jobId"]) >= 1 for hit in answer["hits"])
+
+
+async def test_each_alternative_is_counted_and_words_of_a_missing_one_too(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve(fake_api, [make_batch(1, [FREE, "The room is large.", "No."])])
+
+    answer, text = await find(mcp, '"keep the room" | refund room | "no charge"')
+    single, _ = await find(mcp)
+
+    assert answer["alternatives"] == [
+        {"text": '"keep the room"', "attempts": 1},
+        {"text": "refund room", "attempts": 0, "words": {"refund": 0, "room": 3}},
+        {"text": '"no charge"', "attempts": 1},
+    ]
+    assert '"keep the room": 1 | refund room: 0 (refund: 0, room: 3) | "no charge": 1' in text
+    assert "alternatives" not in single
 
 
 async def test_tool_calls_are_searched_as_the_tool_side_and_keep_their_number(

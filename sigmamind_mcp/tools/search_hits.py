@@ -1,0 +1,54 @@
+"""Order the turns that a search found, and show them."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sigmamind_mcp.tools.search_answer import FoundPlace, Hit, group_alike
+from sigmamind_mcp.tools.transcript_search import FoundTurn, SearchedAttempt, SearchedBatchRun
+
+
+class SearchMatch(NamedTuple):
+    """A turn that matches; hits are shown in the order of `rank`."""
+
+    rank: tuple[int, int, int]
+    batch_id: str
+    attempt: SearchedAttempt
+    turn: FoundTurn
+
+
+def iterate_matches(searched: Sequence[SearchedBatchRun]) -> Iterator[SearchMatch]:
+    """Yield all turns that match, oldest batch run first.
+
+    They rank in such a way that each attempt shows one turn before any shows a second one, and
+    the batch runs take turns.
+    """
+    for run_number, run in enumerate(searched):
+        matching = [attempt for attempt in run.attempts if attempt.found]
+        for number, attempt in enumerate(matching):
+            for turn_number, turn in enumerate(attempt.found or ()):
+                yield SearchMatch((turn_number, number, run_number), run.batch_id, attempt, turn)
+
+
+def show_place(match: SearchMatch) -> FoundPlace:
+    job_id = match.attempt.job_id or ""
+    return FoundPlace(batch_id=match.batch_id, job_id=job_id, turn=match.turn.number)
+
+
+def count_first_hits(matches: Sequence[SearchMatch], most: int) -> int:
+    """Count the first matches that show in at most so many places, with those alike."""
+    hits = [show_hit(match) for match in matches]
+    groups = group_alike(hits)
+    if len(groups) <= most:
+        return len(hits)
+    first_left_out = groups[most][0]
+    return next(number for number, hit in enumerate(hits) if hit is first_left_out)
+
+
+def show_hit(match: SearchMatch) -> Hit:
+    return Hit(
+        **dict(show_place(match)),
+        verdict=match.attempt.verdict,
+        side=match.turn.side,
+        sentence=match.turn.sentence,
+        previous_turn=match.turn.previous_turn,
+    )
