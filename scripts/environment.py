@@ -4,7 +4,7 @@
 .venv-dev has this project and the packages of requirements-dev.txt, for all other scripts.
 .venv-NAME has the packages of requirements-NAME.txt, without this project.
 interop/node_modules has the packages of interop/package-lock.json; interop/hosts likewise.
-nginx and Chromium belong to the machine.
+nginx, Chromium, podman and the like belong to the machine.
 """
 
 import sys
@@ -24,8 +24,9 @@ import shutil
 import subprocess
 import sysconfig
 import venv
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 USER_ENVIRONMENT = ROOT / ".venv"
@@ -115,38 +116,39 @@ def run_npm(*arguments: str, folder: Path = INTEROP) -> None:
     _run_step([*command, *arguments, *NPM_OPTIONS], cwd=folder, NODE_USE_SYSTEM_CA="1")
 
 
-def prepare_nginx() -> str | None:
-    """Return the path of nginx; root on Debian gets it installed. None if there is none."""
-    return _prepare_program(_find_nginx, "nginx-light")
+def prepare_command(*names: str, packages: tuple[str, ...]) -> str | None:
+    """Return the path of a command that has one of these names, or None if there is none.
 
-
-def prepare_chromium() -> str | None:
-    """Return the path of Chromium; root on Debian gets it installed. None if there is none."""
-    return _prepare_program(_find_chromium, "chromium", "fonts-liberation")
-
-
-def _prepare_program(find: Callable[[], str | None], *packages: str) -> str | None:
-    """Return the path of a program of the machine; install Debian's packages if root may."""
+    Root on Debian gets it installed.
+    """
+    found = _find_command(names)
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    if find() or not is_root or not shutil.which("apt-get"):
-        return find()
+    if found or not is_root or not shutil.which("apt-get"):
+        return found
     print(f"Installing {packages[0]} (once) ...", file=sys.stderr, flush=True)
     for arguments in (
         ["update", "-qq"],
         ["install", "-qq", "-y", "--no-install-recommends", *packages],
     ):
-        # RUNLEVEL=1 stops Debian from starting nginx as a service.
-        _run_step(["apt-get", *arguments], DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
-    return find()
+        # RUNLEVEL=1 stops Debian from starting what it installs as a service.
+        _run_step(
+            ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments],
+            DEBIAN_FRONTEND="noninteractive",
+            RUNLEVEL="1",
+        )
+    return _find_command(names)
 
 
-def _find_nginx() -> str | None:
+def skip(reason: str) -> NoReturn:
+    """End a check that this machine cannot run; in CI a skipped check is a failure."""
+    print(f"Skipped: {reason}")
+    sys.exit(1 if os.environ.get("CI") else 0)  # noqa: TID251 - CI alone sets it
+
+
+def _find_command(names: tuple[str, ...]) -> str | None:
     # nginx is often in a folder that only root has in PATH.
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-
-
-def _find_chromium() -> str | None:
-    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    path = os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/usr/local/sbin"])
+    found = (shutil.which(name, path=path) for name in names)
     return next(filter(None, found), None)
 
 
@@ -194,6 +196,9 @@ def _can_run_server(python: Path) -> bool:
 
 
 def _create(folder: Path) -> None:
+    # venv empties what a link points to, and only then refuses the link.
+    if folder.is_symlink():
+        sys.exit(f"{folder} is a link. Remove it: setting up would empty what it points to.")
     try:
         venv.create(folder, with_pip=True, clear=True)
     except subprocess.CalledProcessError:

@@ -170,7 +170,7 @@ def test_workflow_of_the_page_uses_inputs_that_the_action_has() -> None:
         for workflow in workflows
         for job in workflow.get("jobs", {}).values()
         for step in job["steps"]
-        if step.get("uses", "").startswith("OWNER/")
+        if "/sigmamind-mcp@" in step.get("uses", "")
     ]
 
     assert len(uses) == 2
@@ -178,6 +178,21 @@ def test_workflow_of_the_page_uses_inputs_that_the_action_has() -> None:
         assert set(step["with"]) <= set(ACTION["inputs"])
         required = {name for name, one in ACTION["inputs"].items() if one.get("required")}
         assert required <= set(step["with"])
+
+
+def test_every_action_of_others_is_pinned_by_a_commit_and_names_its_version() -> None:
+    files = [ROOT / "action.yml", *(ROOT / ".github").rglob("*.yml"), *(ROOT / "docs").glob("*.md")]
+    uses = [
+        line.strip("- ")
+        for file in files
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line.strip("- ").startswith("uses:")
+    ]
+
+    of_others = [line for line in uses if "/sigmamind-mcp@" not in line]
+    assert {line.split("@")[0] for line in of_others} >= {"uses: actions/checkout"}
+    for line in of_others:
+        assert re.fullmatch(r"uses: [\w/-]+@[0-9a-f]{40} +# v\d+\.\d+\.\d+", line), line
 
 
 def test_page_explains_every_exit_status() -> None:

@@ -6,7 +6,6 @@ import os
 import socket
 import sqlite3
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -110,9 +109,8 @@ def test_closed_pipe_prints_no_traceback(command: str) -> None:
         assert process.stderr.read() == ""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_terminal_on_stdin_gets_a_line_that_says_it_waits_for_a_client() -> None:
-    import pty
+    pty = pytest.importorskip("pty")  # Windows has none
 
     outside, inside = pty.openpty()
     with subprocess.Popen(

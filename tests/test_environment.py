@@ -106,6 +106,31 @@ def test_environment_that_cannot_run_is_made_anew(
     assert subprocess.run([python, "-c", ""], check=False).returncode == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="only some users may create links there")
+@pytest.mark.parametrize(
+    ("constant", "prepare"),
+    [("USER_ENVIRONMENT", "prepare_user"), ("DEV_ENVIRONMENT", "prepare_dev")],
+)
+def test_linked_environment_is_refused_and_kept(
+    constant: str,
+    prepare: str,
+    scripts: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    of_others = tmp_path / "of-others"
+    of_others.mkdir()
+    (of_others / "file").touch()
+    link = tmp_path / "link"
+    link.symlink_to(of_others)
+    monkeypatch.setattr(scripts, constant, link)
+
+    with pytest.raises(SystemExit, match="is a link. Remove it"):
+        getattr(scripts, prepare)()
+
+    assert link.is_symlink() and (of_others / "file").exists()
+
+
 def test_scripts_for_developers_leave_the_users_environment_alone(scripts: ModuleType) -> None:
     assert scripts.USER_ENVIRONMENT == ROOT / ".venv"
     assert scripts.DEV_ENVIRONMENT == ROOT / ".venv-dev"

@@ -1,7 +1,8 @@
-"""Look for known vulnerabilities, check the protocol again, and fuzz the tools; `python -m tests.checks.audit PYTHON`.
+"""Look for vulnerabilities, check the protocol again, and fuzz the tools; `python -m tests.checks.audit PYTHON`.
 
-Exits 1 if one of the three finds something. The last two depend on young tools of single authors, so they run before a
-release and block no change. `--holes` runs the first alone. It needs the network, and says so where there is none.
+Exits 1 if one of them finds something. The last two depend on young tools of single authors, so they run before a
+release and block no change. `--holes` looks only for vulnerabilities: those known of the locked packages, which needs
+the network and says so where there is none, and unsafe steps of action.yml and the workflows.
 """
 
 import json
@@ -28,16 +29,24 @@ STRICT = "strict"
 
 
 def audit(python: Path) -> int:
-    """Run all three checks, the last two against a sandbox each; return 0 if none finds anything."""
+    """Run all checks, the last two against a sandbox each; return 0 if none finds anything."""
     tools = python.parent
     suffix = python.suffix
-    holes = find_known_holes(python)
+    holes = find_holes(python)
     with serving("serve", "--sandbox") as url:
         protocol = _run([str(tools / f"mcpcheck{suffix}"), f"{url}/mcp", "--strict"])
     with serving(STRICT, module="tests.checks.audit") as url:
         fuzz = [str(tools / f"toolproof{suffix}"), "fuzz", "--examples", "15", "--seed", "1"]
         fuzzing = _run([*fuzz, "--include-destructive", "--url", f"{url}/mcp"])
     return max(holes, protocol, fuzzing)
+
+
+def find_holes(python: Path) -> int:
+    """Look for known vulnerabilities and unsafe workflows; return 0 if there are none."""
+    zizmor = str(python.parent / f"zizmor{python.suffix}")
+    options = ["--offline", "--no-progress", "--strict-collection"]
+    workflows = _run([zizmor, *options, "action.yml", ".github/workflows"])
+    return max(workflows, find_known_holes(python))
 
 
 def find_known_holes(python: Path) -> int:
@@ -92,4 +101,4 @@ if __name__ == "__main__":
     if sys.argv[1] == STRICT:
         with patch("sigmamind_mcp.transports.http.open_server", open_strict):
             sys.exit(main(["serve", "--sandbox", *sys.argv[2:]]))
-    sys.exit((find_known_holes if "--holes" in sys.argv[2:] else audit)(Path(sys.argv[1])))
+    sys.exit((find_holes if "--holes" in sys.argv[2:] else audit)(Path(sys.argv[1])))

@@ -267,12 +267,11 @@ def test_help_of_each_command_fits_80_columns(command: str, suite: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 @pytest.mark.parametrize(("answer", "status", "stored"), [("yes", 0, 1), ("no", 1, 0), ("", 1, 0)])
 def test_terminal_asks_for_a_yes(
     answer: str, status: int, stored: int, tmp_path: Path, fake_api: FakeAPI
 ) -> None:
-    import pty
+    pty = pytest.importorskip("pty")  # Windows has none
 
     fake_api.answer("GET", "/v1/test-cases", page([]))
     fake_api.answer("POST", "/v1/test-cases", {**CASE, "label": "Wants a receipt [new-case]"}, 201)

@@ -90,9 +90,9 @@ def run(
 class RawClient:
     """A client that exchanges lines of JSON with a stdio server."""
 
-    def __init__(self, *arguments: str, **variables: str) -> None:
+    def __init__(self, *arguments: str, module: str = "sigmamind_mcp", **variables: str) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

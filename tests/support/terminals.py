@@ -1,13 +1,12 @@
 """Run a command in a pseudo-terminal, and read its screen."""
 
-import fcntl
 import os
-import pty
 import re
 import struct
 import subprocess
-import termios
 from contextlib import suppress
+
+import pytest
 
 from tests.support.processes import COMMAND, environment
 
@@ -16,6 +15,8 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def run_in_terminal(*arguments: str, columns: int, **variables: str) -> tuple[int, list[str]]:
     """Return the exit status, and every line that was written, without colours."""
+    # Windows has none of them.
+    fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
     outside, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {name: value for name, value in environment(**variables).items() if name != "COLUMNS"}
