@@ -21,7 +21,13 @@ async def run_if_large(size: int, work: Callable[[T], U], data: T) -> U:
     if size < LARGE_BYTES:
         return work(data)
     # Work on the event loop delays every other caller.
-    return await anyio.to_thread.run_sync(work, data, abandon_on_cancel=True)
+    try:
+        return await anyio.to_thread.run_sync(work, data, abandon_on_cancel=True)
+    except Exception as exc:
+        # AnyIO's frames and the error refer to each other, so the data in the frames would stay
+        # in memory until the garbage collector looks at everything.
+        exc.__context__ = None
+        raise exc.with_traceback(None) from None
 
 
 async def gather(

@@ -1,5 +1,7 @@
 """Calls that run at once, and work that goes to a thread."""
 
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from threading import get_ident
@@ -85,3 +87,30 @@ async def test_only_large_data_is_worked_on_in_a_thread(size: int, in_a_thread: 
 
     assert data == "data"
     assert (thread != get_ident()) is in_a_thread
+
+
+class Body:
+    """Data of which a test can see whether it is still in memory."""
+
+
+def refuse(body: Body) -> None:
+    try:
+        raise ValueError(body)
+    except ValueError:
+        raise InvalidArguments("too large") from None
+
+
+async def test_error_from_a_thread_does_not_keep_the_data() -> None:
+    body = Body()
+    kept = weakref.ref(body)
+    gc.disable()  # a collection would free a cycle of references, too
+    try:
+        try:
+            await run_if_large(LARGE_BYTES, refuse, body)
+        except InvalidArguments as exc:
+            assert str(exc) == "too large"
+        del body
+        await run_if_large(LARGE_BYTES, str, "")  # a thread keeps the data of its last work
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -82,6 +82,8 @@ class ToolHandlers:
             return question.result
         except SigmaMindError as exc:
             result = build_error_result(exc)
+            # Frames of the error hold what the API sent; a session can keep the error.
+            exc.__traceback__ = exc.__context__ = None
         api.mark_delivered()
         return result
 
