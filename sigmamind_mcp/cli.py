@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 0 for success, 1 for a failure, and 2 for a command that could not start.
     """
+    if sys.stderr is None:  # print would write errors to stdout instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
     words = sys.argv[1:] if argv is None else argv
     has_options = not {"suite", "report", "watch"}.isdisjoint(words)
     is_command = has_options or not {"demo", "doctor", "links"}.isdisjoint(words)
@@ -64,18 +66,30 @@ def parse_options(words: Sequence[str], *, with_all_options: bool) -> argparse.N
 
 def _execute(options: argparse.Namespace) -> int:
     try:
+        if sys.stdout is None and not options.serves:
+            raise ConfigurationError("stdout is closed, and the command writes its result there.")
         status: int | None = options.execute(options)
         return status or 0
     except SigmaMindError as exc:
         print(f"sigmamind-mcp: {exc}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # The reader closed the pipe, as in `doctor | head`. The flush at exit would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        # A 1 of these would be a result.
-        return 2 if options.has_statuses else 1
+    except BrokenPipeError:  # the reader closed the pipe, as in `doctor | head`
+        return _discard_output(options)
+    except OSError as exc:  # for a command: most often its output's disk is full
+        if options.serves:
+            raise
+        print(f"sigmamind-mcp: {exc}", file=sys.stderr)
+        return _discard_output(options)
     except KeyboardInterrupt:
         return 0 if options.serves else INTERRUPTED
+
+
+def _discard_output(options: argparse.Namespace) -> int:
+    """Drop what could not be written, and return the exit status."""
+    # The flush at exit would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # A 1 of these would be a result.
+    return 2 if options.has_statuses else 1
 
 
 @contextmanager

@@ -110,7 +110,11 @@ def check_url(url: str, example: str) -> None:
         is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError:  # an open bracket, or a port above 65535
         is_complete = False
-    if not is_complete or parts.scheme not in ("http", "https") or re.search(r"[\s\\]", url):
+    if (
+        not is_complete
+        or parts.scheme not in ("http", "https")
+        or re.search(r"[\s\\\ud800-\udfff]", url)
+    ):
         raise ValueError(f"must be an address such as {example}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must contain only scheme, host, port and path")
@@ -204,6 +208,15 @@ def _parse(variable: str, value: str, parse: Callable[[str], object]) -> object:
         raise ConfigurationError(f"{variable} {exc}.") from None
 
 
+def _parse_agent(value: str) -> str:
+    # Python reads bytes of another encoding as surrogates, and no answer can contain those.
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be text in UTF-8") from None
+    return value
+
+
 def _parse_truth(value: str) -> bool:
     word = value.lower()
     if word in ("true", "1", "yes", "on", "t", "y"):
@@ -230,6 +243,7 @@ def _parse_level(value: str) -> str:
 
 _PARSERS: Mapping[str, Callable[[str], object]] = {
     "base_url": check_base_url,
+    "agent_id": _parse_agent,
     "read_only": _parse_truth,
     "confirm_attempts": _parse_whole_number,
     "viewer": _parse_truth,

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shlex
 import socket
 import sqlite3
 import subprocess
@@ -109,6 +110,62 @@ def test_closed_pipe_prints_no_traceback(command: str) -> None:
         assert process.stderr.read() == ""
 
 
+BATCH = ["--agent", "agent_mJzLaPEo425lieb9", "batch_0ys2AIVkkpWdoC7P"]
+COMMANDS_WITH_OUTPUT = {
+    "report": ["report", *BATCH],
+    "Markdown": ["report", "--markdown", *BATCH],
+    "watch": ["watch", *BATCH],
+    "doctor": ["doctor"],
+}
+POSIX_SHELL = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+
+
+def run_redirected(words: list[str], redirection: str) -> subprocess.CompletedProcess[str]:
+    line = f"{shlex.join([*COMMAND, '--sandbox', *words])} {redirection}"
+    return subprocess.run(
+        ["sh", "-c", line],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@POSIX_SHELL
+@pytest.mark.parametrize("command", COMMANDS_WITH_OUTPUT)
+@pytest.mark.parametrize(
+    ("redirection", "reason"),
+    [("> /dev/full", "No space left on device"), (">&-", "stdout is closed")],
+)
+def test_output_that_cannot_be_written_is_one_line(
+    command: str, redirection: str, reason: str
+) -> None:
+    """The status is never one that a complete or incomplete result has."""
+    if "full" in redirection and not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+
+    ended = run_redirected(COMMANDS_WITH_OUTPUT[command], redirection)
+
+    has_other_statuses = command == "doctor" and "full" in redirection
+    assert ended.returncode == (1 if has_other_statuses else 2)
+    assert ended.stderr.startswith("sigmamind-mcp: ") and ended.stderr.count("\n") == 1
+    assert reason in ended.stderr
+
+
+@pytest.mark.slow
+@POSIX_SHELL
+@pytest.mark.parametrize("command", ["report", "Markdown", "watch"])
+def test_closed_stderr_changes_nothing_on_stdout(command: str) -> None:
+    words = COMMANDS_WITH_OUTPUT[command]
+
+    assert run_redirected(words, "2>&-").stdout == run_redirected(words, "").stdout
+    unknown = run_redirected([*words[:-1], "batch_none"], "2>&-")
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_terminal_on_stdin_gets_a_line_that_says_it_waits_for_a_client() -> None:
     pty = pytest.importorskip("pty")  # Windows has none
 

@@ -146,6 +146,7 @@ def test_usable_base_url_is_accepted(url: str) -> None:
         "https://",
         "https://[::1",
         "javascript:alert(1)",
+        "https://a\udcff.example",
     ],
 )
 def test_base_url_that_would_expose_the_key_is_refused(url: str) -> None:
@@ -163,6 +164,7 @@ def test_base_url_that_would_expose_the_key_is_refused(url: str) -> None:
         ("CONFIRM_ATTEMPTS", "few"),
         ("LOG_LEVEL", "loud"),
         ("VIEWER", "off?"),
+        ("AGENT_ID", "agent_\udcff"),
     ],
 )
 def test_error_names_its_variable(name: str, value: str) -> None:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import anyio
 from pydantic import SecretStr
@@ -53,6 +53,7 @@ from sigmamind_mcp.errors import (
     UnexpectedAnswer,
 )
 from sigmamind_mcp.ids import strip_agent_prefix, valid_id
+from sigmamind_mcp.masking import OwnKey
 from sigmamind_mcp.strict_json import JSONObject
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,10 @@ class SigmaMindClient:
     def caller(self) -> str:
         """A name for the key and the API's address; the key cannot be read from it."""
         return f"{fingerprint(self._key)} {self._transport.base_url}"
+
+    def mask_key(self, data: Any) -> Any:
+        """Return decoded JSON with the caller's key replaced."""
+        return OwnKey(self._key.get_secret_value()).mask(data)
 
     def mark_delivered(self) -> None:
         """Record that the caller gets the outcomes of this client's writes."""

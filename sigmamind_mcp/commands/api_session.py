@@ -49,7 +49,10 @@ def require_ids(*ids: str) -> None:
 async def open_client(
     settings: Settings, asked: Mapping[str, Any]
 ) -> AsyncIterator[SigmaMindClient]:
-    """Connect to the API; an id of `asked` that it does not know is explained."""
+    """Connect to the API; explain an id of `asked` that it does not know.
+
+    What the API says in an error does not have the key.
+    """
     key = settings.key()
     async with select_api(settings) as transport:
         expect_full_pages(transport)
@@ -59,6 +62,9 @@ async def open_client(
         except (NotFound, NotAllowed) as exc:
             hint = await explain_missing_id(asked, api)
             raise SigmaMindError(f"{exc} {hint}".strip()) from exc
+        except SigmaMindError as exc:
+            exc.upstream = api.mask_key(dict(exc.upstream))
+            raise
 
 
 def build_call_context(report: ProgressReport) -> CallContext:

@@ -232,7 +232,8 @@ class _ReportReader:
             data["conversations"] = dict(self._list_conversations())
         else:
             data = hide_conversations(data)
-        cleaned: JSONObject = clean_json(data)
+        # The report is for others, and the API may repeat the key in any text.
+        cleaned: JSONObject = self.api.mask_key(clean_json(data))
         if wanted.mask:
             cleaned = mask_report(cleaned, self._list_cases())
         return ReadReport(cleaned, self.problems)

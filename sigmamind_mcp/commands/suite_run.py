@@ -89,7 +89,7 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
     rows = []
     for outcome in outcomes:
         key = outcome.case.key
-        failures = build_failures(failing.get(key, []))
+        failures = build_failures(failing.get(key, []), mask=api.mask_key)
         rows.append(RowResult(outcome, gate.suite.cases[key].place, failures))
     result = RunResult(
         BROKEN if run.broken else status,

@@ -55,7 +55,7 @@ async def _watch(options: argparse.Namespace, settings: Settings) -> int:
     place = read_place(options, settings)
     async with open_client(settings, place) as api:
         batch_run = await watch_batch_run(place, api)
-        _print_lines(_describe_end(batch_run))
+        _print_lines(_describe_end(batch_run), api)
         await _print_summary(place, api)
     return DONE if batch_run.state == "finished" else FOUND
 
@@ -105,7 +105,7 @@ async def _print_summary(place: dict[str, str], api: SigmaMindClient) -> None:
     except SigmaMindError as exc:
         print_error(SigmaMindError(f"There is no summary: {exc}"))
         return
-    _print_lines(_summarize(diagnosis))
+    _print_lines(_summarize(diagnosis), api)
 
 
 def _summarize(diagnosis: DiagnosedBatchRun) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _list_rows(title: str, rows: Sequence[CaseRow | GroupRow]) -> Iterator[str]:
         yield f"  and {len(rows) - ROWS_SHOWN} more; the report shows them all"
 
 
-def _print_lines(lines: Iterable[str]) -> None:
-    """Print lines wrapped to the terminal, without what could control it."""
+def _print_lines(lines: Iterable[str], api: SigmaMindClient) -> None:
+    """Print lines wrapped to the terminal, without the key and what could control it."""
     for line in lines:
-        print_wrapped(clean(line))
+        print_wrapped(api.mask_key(clean(line)))

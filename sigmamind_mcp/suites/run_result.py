@@ -1,6 +1,6 @@
 """The result of a run of a suite: its verdict in a sentence, and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
@@ -164,16 +164,16 @@ def list_figures(row: RowResult) -> JSONObject:
     return figures
 
 
-def build_failures(runs: Sequence[TestRun]) -> list[ShownFailure]:
-    """Return what is shown of failed test runs, with the turns worth reading."""
+def build_failures(runs: Sequence[TestRun], *, mask: Callable[[str], str]) -> list[ShownFailure]:
+    """Return what is shown of failed test runs, masked, with the turns worth reading."""
     failures = []
     for run in runs:
         job_id = valid_id(run.job_id) or "(no usable id)"
-        remarks = _shorten(run.remarks or "", REMARKS_SHOWN)
+        remarks = mask(_shorten(run.remarks or "", REMARKS_SHOWN))
         turns = []
         for quote in _choose_turns(run):
             role = _shorten(quote.turn.role or "", 20)
-            content = _shorten(quote.turn.content or "", TURN_SHOWN)
+            content = mask(_shorten(quote.turn.content or "", TURN_SHOWN))
             turns.append(QuotedTurn(quote.number, role, content))
         failures.append(ShownFailure(job_id, remarks, turns))
     return failures

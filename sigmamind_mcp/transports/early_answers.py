@@ -156,8 +156,10 @@ def _is_plain_client(info: object, capabilities: object) -> bool:
 
 
 def _is_plain_capability(name: str, value: object) -> bool:
+    if name in _FLAGS:
+        return isinstance(value, bool)
     if not isinstance(value, dict):
-        return name in _FLAGS and isinstance(value, bool)
+        return False
     if name in _FREE_CAPABILITIES:
         return all(isinstance(extension, dict) for extension in value.values())
     return all(_is_plain_capability(inner, it) for inner, it in value.items())

@@ -13,12 +13,14 @@ from sigmamind_mcp.commands.report_markdown import write_markdown
 from sigmamind_mcp.commands.terminal import ignore_progress
 from sigmamind_mcp.errors import ConfigurationError, NotFound, SigmaMindError
 from sigmamind_mcp.viewer.page import embed_report
+from tests.conftest import KEY
 from tests.support.fake_api import ERROR, FakeAPI, page
 from tests.support.sample_batches import SampleBatch, make_sample_batch, serve_batches
 
 pytestmark = pytest.mark.anyio
 
 AGENT_ID = "agent_D5D0p7TUs66TTAEAx"
+TRANSCRIPTS: dict[str, Any] = {"against": ["batch_0"], "history": True, "transcripts": True}
 HOSTILE = "</script><script>alert(1)</script>|\n`x` [a](javascript:x) $x$ @team \u202e::error::x"
 
 
@@ -192,6 +194,26 @@ async def test_hostile_text_stays_text_in_page_and_markdown(
     for sign in ("@team", "$x$", "::error", "`x`"):
         assert f" {sign}" not in shown, sign
     assert all(line.count("|") - line.count("\\|") in (0, 4, 5, 6) for line in shown.splitlines())
+
+
+async def test_key_that_the_api_repeats_is_masked_everywhere(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    earlier, batch = make_two()
+    for run in batch.runs:
+        # The second one becomes the key when what is invisible has been removed.
+        run["remarks"] = f"{KEY} and {KEY[:9]}\u200b{KEY[9:]}"
+        run["testCase"] |= {"label": KEY, "userPrompt": KEY, "successCriteria": KEY}
+        batch.conversations[run["jobId"]] = [{"role": KEY, "content": KEY}]
+    batch.batch["testCases"] = [run["testCase"] for run in batch.runs[::8]]
+    serve(fake_api, earlier, batch)
+
+    for options in (TRANSCRIPTS, {**TRANSCRIPTS, "mask": True}, {}):
+        data = (await read(client, **options)).data
+
+        assert "[key]" in data["runs"][0]["remarks"]
+        for text in (json.dumps(data), embed_report(data), write_markdown(data)):
+            assert KEY[:12] not in text.replace("\\", "")
 
 
 async def test_batch_run_without_runs_has_a_sentence(

@@ -98,6 +98,23 @@ def test_it_survives_encodings_that_lack_a_label(encoding: str, fake_api: FakeAP
     assert "tc_0 failing, 0 of 2 passed" in shown.stdout
 
 
+def test_key_that_the_api_repeats_is_not_printed(fake_api: FakeAPI) -> None:
+    key = "key_canary.4f1d2c"
+    batch = make_sample_batch("batch_1", [(0, 2)])
+    for case in (*batch.batch["testCases"], *(run["testCase"] for run in batch.runs)):
+        case["label"] = f"{key[:9]}\u200b{key[9:]}"
+    serve_batches(fake_api, batch)
+    refusal = {"validationErrors": {"agentId": f"not for {key}"}}
+    fake_api.answer("GET", "/v1/batch-runs/batch_2", refusal, 400)
+
+    shown = watch(fake_api.url, *FAKED, SIGMAMIND_API_KEY=key)
+    refused = watch(fake_api.url, "batch_2", *FAKED[1:], SIGMAMIND_API_KEY=key)
+
+    assert "tc_0 failing, 0 of 2 passed: [key]" in shown.stdout
+    assert '"agentId": "not for [key]"' in refused.stderr
+    assert "canary" not in shown.stdout + refused.stderr
+
+
 def test_stalled_batch_run_ends_the_watch_with_1(fake_api: FakeAPI) -> None:
     batch = make_sample_batch("batch_1", [(1, 1)])
     batch.batch |= {"successfulAttempts": 1, "failedAttempts": 0, "totalAttempts": 1}

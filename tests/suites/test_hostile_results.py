@@ -81,7 +81,7 @@ def build_hostile_result(random: Random, cases: int = 3) -> RunResult:
         )
         for _ in range(cases)
     ]
-    rows = [RowResult(one, FilePlace(3, 1), build_failures(runs)) for one in outcomes]
+    rows = [RowResult(one, FilePlace(3, 1), build_failures(runs, mask=str)) for one in outcomes]
     status = choose_status(outcomes, allow_undecided=8)
     return RunResult(status, "suite.yaml", "agent_x", rows, ["batch_1"], 1, 1, 32, 32, [], None)
 

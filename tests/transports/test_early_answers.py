@@ -99,6 +99,7 @@ ODD_FIRST = {
     "capability that is no object": hello(capabilities={"roots": 5}),
     "capability that is null": hello(capabilities={"roots": None}),
     "flag that is no flag": hello(capabilities={"roots": {"listChanged": "yes"}}),
+    "flag that is an object": hello(capabilities={"roots": {"listChanged": {}}}),
     "flag of an unknown name": hello(capabilities={"roots": {"x": True}}),
     "unknown capability": hello(capabilities={"new": {}}),
     "extension that is no object": hello(capabilities={"extensions": {"x": 1}}),
@@ -189,7 +190,7 @@ async def test_key_whose_characters_stand_in_an_answer_is_left_to_the_server(
 
 
 VALUES: list[Any] = [
-    {}, {"x": {}}, {"listChanged": True}, {"listChanged": 1}, {"tools": {}}, {"context": {}}, {"context": True}, {"form": {}, "url": {}},
+    {}, {"x": {}}, {"listChanged": True}, {"listChanged": 1}, {"listChanged": {}}, {"tools": {}}, {"context": {}}, {"context": True}, {"form": {}, "url": {}},
     {"form": True}, {"list": {}, "cancel": {}}, {"requests": {"elicitation": {"create": {}}}}, {"x": [1]}, [], None, True, 1, "a",
 ]  # fmt: skip
 NAMES = ["roots", "sampling", "elicitation", "experimental", "extensions", "tasks", "other"]
