@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sigmamind_mcp import __version__
@@ -15,12 +15,8 @@ from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.settings import LOG_LEVELS, Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# A longer batch run of the sandbox would end after weeks.
-MAX_PACE = 100_000
 GC_THRESHOLDS = (50_000, 20, 50)
 INTERRUPTED = 130
 """The status of an interrupted command, as shells have it; a server ends with 0."""
@@ -159,75 +155,26 @@ def _build_common_options() -> argparse.ArgumentParser:
 
 
 def _add_serve(commands: "Subparsers", common: argparse.ArgumentParser) -> None:
+    from sigmamind_mcp.commands.serving_options import add_serve_options
+
     serve = commands.add_parser(
         "serve",
         parents=[common],
         help="serve MCP over HTTP; each caller sends its own key",
-        description="Serve MCP over HTTP: /mcp (Streamable HTTP), /sse with /messages/,"
-        " /healthz and /readyz. Each caller sends its own key, in X-API-Key or as"
-        " Authorization: Bearer.",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="address to bind (%(default)s)")
-    serve.add_argument(
-        "--port", type=int, default=8765, help="port to bind (%(default)s; 0 picks a free one)"
-    )
-    serve.add_argument(
-        "--allowed-host",
-        action="append",
-        default=[],
-        metavar="HOST",
-        help="a Host header to accept; repeatable",
-    )
-    serve.add_argument(
-        "--allowed-origin",
-        action="append",
-        default=[],
-        metavar="ORIGIN",
-        help="a browser Origin to accept; repeatable",
-    )
-    serve.add_argument(
-        "--single-user",
-        action="store_true",
-        help="use SIGMAMIND_API_KEY for callers that send no key",
-    )
+    add_serve_options(serve)
     serve.set_defaults(execute=_execute_serve, serves=True)
 
 
 def _add_sandbox(commands: "Subparsers") -> None:
+    from sigmamind_mcp.commands.serving_options import add_sandbox_options
+
     sandbox = commands.add_parser(
         "sandbox",
         help="serve the sandbox's REST API, for curl and other clients",
-        description="Serve the sandbox's REST API, for curl and other clients, and print its"
-        " address and key.",
     )
-    sandbox.add_argument(
-        "--port", type=int, default=8766, help="port on loopback (%(default)s; 0 picks a free one)"
-    )
-    sandbox.add_argument(
-        "--db", type=_parse_path, metavar="FILE", help="keep the data in this SQLite file"
-    )
-    # For tests of our own client; SandboxOptions explains them.
-    hidden = argparse.SUPPRESS
-    sandbox.add_argument("--older-pages", action="store_true", help=hidden)
-    sandbox.add_argument("--no-run-list", action="store_true", help=hidden)
-    sandbox.add_argument("--live-definitions", action="store_true", help=hidden)
-    sandbox.add_argument("--pace", type=_parse_pace, default=1.0, help=hidden)
+    add_sandbox_options(sandbox)
     sandbox.set_defaults(execute=_execute_sandbox, serves=True)
-
-
-def _parse_path(text: str) -> "Path":
-    from pathlib import Path
-
-    return Path(text)
-
-
-def _parse_pace(text: str) -> float:
-    """Parse the factor for the duration of attempts; 0 ends them at once."""
-    with suppress(ValueError):
-        pace = float(text)
-        if 0 <= pace <= MAX_PACE:  # false for nan
-            return pace
-    raise argparse.ArgumentTypeError(f"must be a number from 0 to {MAX_PACE:,}")
 
 
 def _add_demo(commands: "Subparsers") -> None:
@@ -308,8 +255,12 @@ def _add_suite(
 
 
 def _load_settings(options: argparse.Namespace) -> Settings:
-    given = {name: getattr(options, name, None) for name in ("sandbox", "read_only", "log_level")}
-    return Settings.from_env(os.environ, **given)  # noqa: TID251 - handed to the only reader
+    return Settings.from_env(
+        os.environ,  # noqa: TID251 - handed to the only reader
+        sandbox=getattr(options, "sandbox", None),
+        read_only=getattr(options, "read_only", None),
+        log_level=getattr(options, "log_level", None),
+    )
 
 
 def _set_up_logs(level: str) -> None:

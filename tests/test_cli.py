@@ -7,6 +7,7 @@ import shlex
 import socket
 import sqlite3
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -165,7 +166,6 @@ def test_closed_stderr_changes_nothing_on_stdout(command: str) -> None:
     assert (unknown.returncode, unknown.stdout) == (2, "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_terminal_on_stdin_gets_a_line_that_says_it_waits_for_a_client() -> None:
     pty = pytest.importorskip("pty")  # Windows has none
 

@@ -50,7 +50,10 @@ class _Shell(NamedTuple):
 def run_ci_demo(environ: Mapping[str, str]) -> int:
     """Show the gate in the sandbox and return 0 if it decides as it should."""
     print_wrapped("sigmamind-mcp demo --ci: a scripted sandbox. No account, no key, no cost.")
-    kept = {name: value for name, value in environ.items() if not name.startswith("SIGMAMIND_")}
+    kept = {}
+    for name, value in environ.items():
+        if not name.startswith("SIGMAMIND_"):
+            kept[name] = value
     with tempfile.TemporaryDirectory() as folder, _serve_sandbox(kept) as url:
         shell = _Shell(Path(folder), url, kept)
         shell.run("pull", "--agent", FLAKY_AGENT_ID)

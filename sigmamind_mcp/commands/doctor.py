@@ -393,7 +393,12 @@ def _exchange_messages(command: list[str], environ: Mapping[str, str]) -> list[A
             for message in CLIENT_MESSAGES:
                 process.stdin.write(json.dumps(message) + "\n")
             process.stdin.flush()
-            return [json.loads(process.stdout.readline())["result"] for _ in range(3)]
+            results = []
+            for message in CLIENT_MESSAGES:
+                if "id" in message:  # a notification has no answer
+                    answer = json.loads(process.stdout.readline())
+                    results.append(answer["result"])
+            return results
         finally:
             hard_limit.cancel()
             process.terminate()
@@ -408,5 +413,7 @@ def _format_json_command() -> str:
 
 
 def _format_shell_command() -> str:
-    quoted = [f'"{word}"' if " " in word else word for word in find_server_command()]
+    quoted = []
+    for word in find_server_command():
+        quoted.append(f'"{word}"' if " " in word else word)
     return " ".join(quoted)

@@ -25,12 +25,8 @@ from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Answer, format_time, truncate_text
 from sigmamind_mcp.tools.attempt_matrix import build_matrix
 from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
-from sigmamind_mcp.tools.compare import (
-    MAX_POOLED,
-    CompareBatchRuns,
-    build_comparison,
-    read_comparison,
-)
+from sigmamind_mcp.tools.compare import build_comparison
+from sigmamind_mcp.tools.comparison_reading import MAX_POOLED, CompareBatchRuns, read_comparison
 from sigmamind_mcp.tools.diagnose import (
     WORK_SECONDS,
     DiagnoseBatchRun,

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
@@ -16,6 +16,8 @@ from sigmamind_mcp.commands.terminal import (
     FAILED,
     FOUND,
     INTERRUPTED,
+    ask_for_yes,
+    is_person_there,
     print_error,
     print_wrapped,
     tolerate_encodings,
@@ -39,6 +41,9 @@ from sigmamind_mcp.suites.shown_text import disarm, show_text
 from sigmamind_mcp.suites.suite_file import Suite, build_schema, load_suite, parse_suite
 from sigmamind_mcp.suites.yaml_text import Writable, write_member
 from sigmamind_mcp.suites.yaml_tree import BadFile, write_text_file
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.suites.checking import PlacedFinding
 
 
 class SuiteState(NamedTuple):
@@ -131,7 +136,7 @@ async def _run_apply(options: argparse.Namespace, settings: Settings) -> int:
         if _is_written(state.plan, choices):
             if settings.read_only:
                 raise ConfigurationError("SIGMAMIND_READ_ONLY is set, so nothing was written.")
-            if not await _ask_for_yes(options):
+            if not await _agrees_to_apply(options):
                 _print_line("Nothing was written.")
                 return FOUND
         await apply_plan(suite, state.lock, state.plan, api, options=choices, report=_print_line)
@@ -150,8 +155,17 @@ async def _run_suite_gate(options: argparse.Namespace, settings: Settings) -> in
         state = await _read_state(suite, agent_id, options, api)
         if not state.plan.is_empty:
             state = await _apply_before_run(state, options, api)
-        stored = {case.key: case.stored for case in state.plan.cases if case.stored is not None}
-        return await run_gate(options, Gate(suite, state.lock, stored), api)
+        gate = Gate(suite, state.lock, _map_stored(state.plan))
+        return await run_gate(options, gate, api)
+
+
+def _map_stored(plan: Plan) -> dict[str, TestCase]:
+    """Return the stored test cases of a suite, by key."""
+    stored = {}
+    for case in plan.cases:
+        if case.stored is not None:
+            stored[case.key] = case.stored
+    return stored
 
 
 async def _apply_before_run(
@@ -192,7 +206,7 @@ def _is_written(plan: Plan, choices: ApplyOptions) -> bool:
     return not plan.is_empty or (choices.retire and has_orphans)
 
 
-async def _ask_for_yes(options: argparse.Namespace) -> bool:
+async def _agrees_to_apply(options: argparse.Namespace) -> bool:
     """Return whether a person agrees, or agreed with --yes.
 
     Raises:
@@ -200,11 +214,9 @@ async def _ask_for_yes(options: argparse.Namespace) -> bool:
     """
     if options.yes:
         return True
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not is_person_there():
         raise ConfigurationError("Nothing was written: without a terminal, apply needs --yes.")
-    print("Store this? Only 'yes' does: ", end="", flush=True)
-    answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-    return answer.strip().lower() in ("yes", "y")
+    return await ask_for_yes("Store this?")
 
 
 async def _run_pull(options: argparse.Namespace, settings: Settings) -> int:
@@ -244,21 +256,25 @@ async def _run_check(options: argparse.Namespace, settings: Settings) -> int:
         async with open_client(settings, {"agentId": agent_id}) as api:
             agent = await api.get_agent(agent_id)
             state = await _read_state(suite, agent_id, options, api)
-        linked = {case.key: case.stored for case in state.plan.cases if case.stored}
+        linked = _map_stored(state.plan)
         found = check_suite(suite, agent=agent, stored=state.stored, linked=linked)
     for placed in found:
-        finding = placed.finding
-        _print_line(f"{placed.place}: {finding.severity}, {placed.key}: {finding.reason}")
-        _print_line(f"    {finding.suggestion}")
-        for words in finding.quotes:
-            _print_line(f"    the words: {show_text(words)}")
+        _print_finding(placed)
     problems = sum(placed.finding.severity == "problem" for placed in found)
-    advice = len(found) - problems
     cases = pluralize(len(suite.cases), "case")
-    pieces = f"{pluralize(advice, 'piece')} of advice"
-    print_wrapped(f"{cases}: {pluralize(problems, 'problem')}, {pieces}.")
+    named_problems = pluralize(problems, "problem")
+    pieces = pluralize(len(found) - problems, "piece")
+    print_wrapped(f"{cases}: {named_problems}, {pieces} of advice.")
     counted = problems if options.allow_advice else len(found)
     return FOUND if counted else DONE
+
+
+def _print_finding(placed: "PlacedFinding") -> None:
+    finding = placed.finding
+    _print_line(f"{placed.place}: {finding.severity}, {placed.key}: {finding.reason}")
+    _print_line(f"    {finding.suggestion}")
+    for words in finding.quotes:
+        _print_line(f"    the words: {show_text(words)}")
 
 
 def _run_import(options: argparse.Namespace) -> int:

@@ -16,7 +16,9 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.api.run_reading import Progress
 from sigmamind_mcp.commands.terminal import (
+    ask_for_yes,
     ignore_progress,
+    is_person_there,
     print_error,
     print_wrapped,
     show_decided_attempts,
@@ -79,6 +81,25 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
             ids = ",".join(run.batch_ids)
             print(f"sigmamind-mcp: to continue, add --resume {ids}", file=sys.stderr, flush=True)
         raise
+    result = await _judge_run(options, gate, run, baseline, api)
+    _write_outputs(options, result)
+    if options.report:
+        await _write_page(options.report, result, api)
+    if options.bless and result.status in (PASSED, UNSETTLED):
+        gate.lock.bless(run.batch_ids)
+        gate.lock.save()
+        print(f"The baseline is now that of {gate.lock.path}. Commit it.")
+    return result.status
+
+
+async def _judge_run(
+    options: argparse.Namespace,
+    gate: Gate,
+    run: SuiteRun,
+    baseline: SuiteBaseline,
+    api: SigmaMindClient,
+) -> RunResult:
+    """Judge each case, and read the first failed test runs of those that fail."""
     outcomes = run.judge()
     failing = await read_failures(run, select_failing(outcomes), api, most=FAILURES_SHOWN)
     status = choose_status(
@@ -91,7 +112,7 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
         key = outcome.case.key
         failures = build_failures(failing.get(key, []), mask=api.mask_key)
         rows.append(RowResult(outcome, gate.suite.cases[key].place, failures))
-    result = RunResult(
+    return RunResult(
         BROKEN if run.broken else status,
         str(gate.suite.path),
         gate.lock.agent_id,
@@ -100,25 +121,19 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
         len(run.looks),
         run.planned,
         run.used,
-        limits.attempts,
+        run.limits.attempts,
         baseline.batch_ids,
         run.broken,
     )
-    _write_outputs(options, result)
-    if options.report:
-        await _write_page(options.report, result, api)
-    if options.bless and result.status in (PASSED, UNSETTLED):
-        gate.lock.bless(run.batch_ids)
-        gate.lock.save()
-        print(f"The baseline is now that of {gate.lock.path}. Commit it.")
-    return result.status
 
 
 def _build_case_run(gate: Gate, key: str, baseline: SuiteBaseline) -> SuiteCaseRun:
-    case, stored = gate.suite.cases[key], gate.stored[key]
+    case = gate.suite.cases[key]
+    stored = gate.stored[key]
     counts = baseline.counts.get(stored.test_case_id or "", NOTHING)
     attempts = stored.attempt or 1
-    return SuiteCaseRun(GateCase(key, attempts, counts, case.bar, case.quarantine), stored)
+    gate_case = GateCase(key, attempts, counts, case.bar, case.quarantine)
+    return SuiteCaseRun(gate_case, stored)
 
 
 def _choose_budget(options: argparse.Namespace, runs: Sequence[SuiteCaseRun]) -> int:
@@ -133,7 +148,8 @@ def _choose_budget(options: argparse.Namespace, runs: Sequence[SuiteCaseRun]) ->
     if options.max_attempts is None:
         return first * WITHOUT_BUDGET
     if options.max_attempts < first:
-        cases, attempts = pluralize(len(runs), "case"), pluralize(first, "attempt")
+        cases = pluralize(len(runs), "case")
+        attempts = pluralize(first, "attempt")
         raise ConfigurationError(
             f"--max-attempts {options.max_attempts} is not enough: the first look of {cases} makes"
             f" {attempts}. Nothing was started."
@@ -150,15 +166,13 @@ async def _require_consent(options: argparse.Namespace, run: SuiteRun) -> None:
     """
     if options.max_attempts is not None:
         return
-    if options.ci.is_ci or not (sys.stdin and sys.stdin.isatty()):
+    if options.ci.is_ci or not is_person_there():
         raise ConfigurationError(
             "Nothing was started: in CI and without a terminal, run needs --max-attempts, which"
             " limits what it may cost."
         )
     attempts = pluralize(run.limits.attempts, "attempt")
-    print(f"Start up to {attempts}? Only 'yes' does: ", end="", flush=True)
-    answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-    if answer.strip().lower() not in ("yes", "y"):
+    if not await ask_for_yes(f"Start up to {attempts}?"):
         raise ConfigurationError("Nothing was started.")
 
 
@@ -169,7 +183,8 @@ def _list_cost_lines(run: SuiteRun, baseline: SuiteBaseline) -> Iterator[str]:
         known = f"{case.gate.baseline.decided:,} in the baseline"
         quarantine = ", in quarantine" if case.gate.quarantine else ""
         yield f"  {case.gate.key}: {attempts}, {known}{quarantine}"
-    cases, attempts = pluralize(len(run.cases), "case"), pluralize(first, "attempt")
+    cases = pluralize(len(run.cases), "case")
+    attempts = pluralize(first, "attempt")
     yield (
         f"{cases}, {attempts} in the first look, at most {run.limits.attempts} in {run.planned}."
         " Each costs model calls."

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
 from sigmamind_mcp.errors import InvalidRequest, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.suites.run_text import wrap_line
 from sigmamind_mcp.suites.shown_text import disarm, show_text
@@ -15,7 +17,10 @@ from sigmamind_mcp.tools.call_context import ProgressReport
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-DONE, FOUND, FAILED, INTERRUPTED = 0, 1, 2, 130
+DONE = 0
+FOUND = 1
+FAILED = 2
+INTERRUPTED = 130
 
 ShowDecided = Callable[[str, int, int | None], None]
 """Takes a batch run's id, how many attempts are decided, and of how many if known."""
@@ -42,6 +47,18 @@ def print_error(exc: SigmaMindError) -> None:
     if isinstance(exc, InvalidRequest | OutcomeUnknown):
         for name, reason in exc.upstream.items():
             print(f"  the API says {show_text(name)}: {show_text(reason)}", file=sys.stderr)
+
+
+def is_person_there() -> bool:
+    """Return whether standard input is a terminal."""
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
+async def ask_for_yes(question: str) -> bool:
+    """Ask on the terminal; only "yes" and "y" count as yes."""
+    print(f"{question} Only 'yes' does: ", end="", flush=True)
+    answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    return answer.strip().lower() in ("yes", "y")
 
 
 @contextmanager

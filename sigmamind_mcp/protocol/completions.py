@@ -9,7 +9,7 @@ import anyio
 import mcp_types as mcp
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun, TestRun
+from sigmamind_mcp.api.models import AgentRef, BatchRun, TestCase, TestRun
 from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
@@ -54,7 +54,10 @@ class CompletionHandler:
             name = COMPLETED_AS.get(params.argument.name, params.argument.name)
             choices = await self._list_choices(name, self._read_variables(params), ctx)
         typed = params.argument.value.casefold()
-        values = [choice.value for choice in choices if choice.contains(typed)]
+        values = []
+        for choice in choices:
+            if choice.contains(typed):
+                values.append(choice.value)
         completion = mcp.Completion(
             values=values[:VALUES_SHOWN],
             total=len(values),
@@ -63,7 +66,9 @@ class CompletionHandler:
         return mcp.CompleteResult(completion=completion)
 
     def _read_variables(self, params: mcp.CompleteRequestParams) -> dict[str, str]:
-        variables = dict((params.context and params.context.arguments) or {})
+        variables: dict[str, str] = {}
+        if params.context and params.context.arguments:
+            variables.update(params.context.arguments)
         if self._settings.agent_id:
             variables.setdefault("agentId", self._settings.agent_id)
         return variables
@@ -73,7 +78,7 @@ class CompletionHandler:
     ) -> list[Choice]:
         """Return all choices of a variable; those from the API only if it answers in time."""
         if name == "topic":
-            return [Choice(topic, title) for topic, title in GUIDES.items()]
+            return list(map(Choice, GUIDES.keys(), GUIDES.values()))
         caller = self._access.identify_caller(ctx)
         if caller is None:  # no valid key
             return []
@@ -92,7 +97,9 @@ class CompletionHandler:
         return choices
 
     def _forget_before(self, time: float) -> None:
-        self._cache = {key: cached for key, cached in self._cache.items() if cached.time > time}
+        for key, cached in list(self._cache.items()):
+            if cached.time <= time:
+                del self._cache[key]
 
 
 def _is_ours(reference: mcp.PromptReference | mcp.ResourceTemplateReference) -> bool:
@@ -102,7 +109,8 @@ def _is_ours(reference: mcp.PromptReference | mcp.ResourceTemplateReference) -> 
 
 
 def _build_cache_key(caller: str, name: str, variables: Mapping[str, str]) -> str:
-    agent_id, batch_id = variables.get("agentId", ""), variables.get("batchId", "")
+    agent_id = variables.get("agentId", "")
+    batch_id = variables.get("batchId", "")
     text = "\x00".join([caller, name, agent_id, batch_id])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -110,26 +118,35 @@ def _build_cache_key(caller: str, name: str, variables: Mapping[str, str]) -> st
 async def _look_up(name: str, variables: Mapping[str, str], api: SigmaMindClient) -> list[Choice]:
     agent_id = valid_id(variables.get("agentId"))
     batch_id = valid_id(variables.get("batchId"))
-    pairs: list[tuple[str | None, str]] = []
+    choices: list[Choice] = []
     if name == "agentId":
-        agents = (await api.list_agents()).items
-        pairs = [(agent.agent_id, agent.name or "") for agent in agents]
+        agents = await api.list_agents()
+        choices = list(map(_offer_agent, agents.items))
     elif name == "testCaseId" and agent_id:
-        cases = (await api.list_test_cases(agent_id)).items
-        pairs = [(case.test_case_id, case.title) for case in reversed(cases)]
+        cases = await api.list_test_cases(agent_id)
+        choices = list(map(_offer_case, reversed(cases.items)))
     elif name == "batchId" and agent_id:
         page, _ = await api.list_batch_runs(agent_id, size=100)
-        pairs = [(run.batch_id, _name_cases(run)) for run in page.items]
+        choices = list(map(_offer_batch_run, page.items))
     elif name == "jobId" and agent_id and batch_id:
-        runs = (await api.list_test_runs(batch_id, agent_id)).items
-        pairs = [(run.job_id, _name_verdict(run)) for run in runs]
-    return [Choice(value, label) for value, label in pairs if value and valid_id(value)]
+        runs = await api.list_test_runs(batch_id, agent_id)
+        choices = list(map(_offer_test_run, runs.items))
+    return [choice for choice in choices if valid_id(choice.value)]
 
 
-def _name_cases(batch_run: BatchRun) -> str:
-    return "; ".join(case.title for case in batch_run.test_cases)
+def _offer_agent(agent: AgentRef) -> Choice:
+    return Choice(agent.agent_id or "", agent.name or "")
 
 
-def _name_verdict(run: TestRun) -> str:
+def _offer_case(case: TestCase) -> Choice:
+    return Choice(case.test_case_id or "", case.title)
+
+
+def _offer_batch_run(batch_run: BatchRun) -> Choice:
+    titles = "; ".join(case.title for case in batch_run.test_cases)
+    return Choice(batch_run.batch_id or "", titles)
+
+
+def _offer_test_run(run: TestRun) -> Choice:
     title = run.test_case.title if run.test_case else ""
-    return f"{run.verdict} {title}"
+    return Choice(run.job_id or "", f"{run.verdict} {title}")

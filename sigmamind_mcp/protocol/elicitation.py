@@ -118,7 +118,9 @@ def _find_answer(params: mcp.CallToolRequestParams, subject: str) -> mcp.ElicitR
     if not isinstance(answer, mcp.ElicitResult):
         return None
     state = params.request_state or ""
-    return answer if _is_valid_state(state, subject) and _USED_ANSWERS.use(state) else None
+    if not _is_valid_state(state, subject):
+        return None
+    return answer if _USED_ANSWERS.use(state) else None
 
 
 def _is_yes(answer: mcp.ElicitResult) -> bool:
@@ -135,7 +137,7 @@ def _build_question(question: str, subject: str) -> mcp.InputRequiredResult:
 
 def _sign_state(nonce: str, subject: str) -> str:
     """Append a signature of the nonce (time and random part) and the subject."""
-    signed = f"{nonce} {subject}".encode("utf-8", "surrogatepass")
+    signed = _encode(f"{nonce} {subject}")
     signature = hashlib.blake2b(signed, key=_SECRET, digest_size=16).hexdigest()
     return f"{nonce} {signature}"
 
@@ -143,10 +145,12 @@ def _sign_state(nonce: str, subject: str) -> str:
 def _is_valid_state(state: str, subject: str) -> bool:
     nonce = state.rpartition(" ")[0]
     expected = _sign_state(nonce, subject)
-    is_ours = secrets.compare_digest(
-        state.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
-    )
+    is_ours = secrets.compare_digest(_encode(state), _encode(expected))
     return is_ours and monotonic() - _read_question_time(state) < ANSWER_SECONDS
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _read_question_time(state: str) -> float:

@@ -128,4 +128,5 @@ class TextArguments:
             arguments = parse_json(sent) if sent.strip() else {}
         except (ValueError, RecursionError):
             return await call_next(ctx)
-        return await call_next(replace(ctx, params={**(ctx.params or {}), "arguments": arguments}))
+        params = {**(ctx.params or {}), "arguments": arguments}
+        return await call_next(replace(ctx, params=params))

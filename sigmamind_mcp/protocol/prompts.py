@@ -162,9 +162,15 @@ class Prompt:
             InvalidArguments: an argument is missing, unknown or malformed.
         """
         # Clients send an empty text for a field that was left empty.
-        given = {name: value for name, value in (arguments or {}).items() if str(value).strip()}
+        given = {}
+        for name, value in (arguments or {}).items():
+            if str(value).strip():
+                given[name] = value
         args = read_arguments(
-            self.model, given, tool=f"The prompt {self.name}", default_agent_id=default_agent_id
+            self.model,
+            given,
+            tool=f"The prompt {self.name}",
+            default_agent_id=default_agent_id,
         )
         return self.function(args, read_only=read_only)
 
@@ -191,7 +197,8 @@ class PromptHandlers:
     async def list_prompts(
         self, ctx: Request, params: mcp.PaginatedRequestParams | None
     ) -> mcp.ListPromptsResult:
-        return mcp.ListPromptsResult(prompts=[self._advertise(it) for it in PROMPTS.values()])
+        advertised = list(map(self._advertise, PROMPTS.values()))
+        return mcp.ListPromptsResult(prompts=advertised)
 
     def _advertise(self, prompt: Prompt) -> mcp.Prompt:
         return mcp.Prompt(

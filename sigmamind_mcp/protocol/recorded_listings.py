@@ -37,32 +37,45 @@ def read_listings(settings: Settings) -> Listings:
         listings = Listings(**json.load(file))
     handshake, envelope = listings
     _describe_server(listings, settings)
-    tools, prompts = handshake["tools/list"], handshake["prompts/list"]
     if settings.read_only:
-        tools["tools"] = [tool for tool in tools["tools"] if tool["annotations"]["readOnlyHint"]]
+        tools = handshake["tools/list"]
+        tools["tools"] = list(filter(_is_read_only, tools["tools"]))
     if not settings.viewer:
         _leave_out_viewer(listings)
     if settings.agent_id:
-        for tool in tools["tools"]:
-            _make_agent_optional(tool["inputSchema"], settings.agent_id)
-        for prompt in prompts["prompts"]:
-            for argument in prompt["arguments"]:
-                argument["required"] &= argument["name"] != "agentId"
-        # It lists transcripts of this agent.
-        del handshake["resources/list"], envelope["resources/list"]
+        _set_default_agent(listings, settings.agent_id)
     for method in handshake.keys() & envelope.keys():
         # The record has each list once.
         envelope[method] |= handshake[method]
     return listings
 
 
+def _is_read_only(tool: JSONObject) -> bool:
+    read_only: bool = tool["annotations"]["readOnlyHint"]
+    return read_only
+
+
+def _set_default_agent(listings: Listings, agent_id: str) -> None:
+    handshake, envelope = listings
+    for tool in handshake["tools/list"]["tools"]:
+        _make_agent_optional(tool["inputSchema"], agent_id)
+    for prompt in handshake["prompts/list"]["prompts"]:
+        for argument in prompt["arguments"]:
+            if argument["name"] == "agentId":
+                argument["required"] = False
+    # It lists transcripts of this agent.
+    del handshake["resources/list"]
+    del envelope["resources/list"]
+
+
 def _describe_server(listings: Listings, settings: Settings) -> None:
-    greetings = [listings.handshake["initialize"], listings.envelope["server/discover"]]
-    for greeting in greetings:
-        greeting["instructions"] = write_instructions(settings)
-    metas = [result["_meta"] for result in listings.envelope.values()]
-    descriptions = [meta[f"{META_PREFIX}serverInfo"] for meta in metas]
-    for description in (greetings[0]["serverInfo"], *descriptions):
+    greeting = listings.handshake["initialize"]
+    for result in (greeting, listings.envelope["server/discover"]):
+        result["instructions"] = write_instructions(settings)
+    descriptions = [greeting["serverInfo"]]
+    for result in listings.envelope.values():
+        descriptions.append(result["_meta"][f"{META_PREFIX}serverInfo"])
+    for description in descriptions:
         description["title"] = choose_title(settings)
         description["version"] = __version__
 

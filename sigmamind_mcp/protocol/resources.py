@@ -101,6 +101,15 @@ class ResourcePage(NamedTuple):
     next_cursor: str | None
 
 
+def _build_resource(entry: ResourceEntry) -> mcp.Resource:
+    return mcp.Resource(
+        uri=entry.uri,
+        name=entry.name,
+        title=entry.title,
+        mime_type=entry.mime_type,
+    )
+
+
 class ResourceHandlers:
     """Lists the resources and reads them."""
 
@@ -114,12 +123,7 @@ class ResourceHandlers:
         cursor = params.cursor if params else None
         guides = [] if cursor else list_guides()
         transcripts = await self._list_transcripts(ctx, cursor)
-        resources = [
-            mcp.Resource(
-                uri=entry.uri, name=entry.name, title=entry.title, mime_type=entry.mime_type
-            )
-            for entry in guides + transcripts.entries
-        ]
+        resources = list(map(_build_resource, guides + transcripts.entries))
         if self._settings.viewer and not cursor:
             resources.insert(len(guides), describe_viewer())
         return mcp.ListResourcesResult(resources=resources, next_cursor=transcripts.next_cursor)
@@ -142,16 +146,17 @@ class ResourceHandlers:
     async def list_resource_templates(
         self, ctx: Request, params: mcp.PaginatedRequestParams | None
     ) -> mcp.ListResourceTemplatesResult:
-        templates = [
-            mcp.ResourceTemplate(
+        templates = []
+        for name, template in TEMPLATES.items():
+            kind = KINDS[name]
+            resource_template = mcp.ResourceTemplate(
                 uri_template=template,
-                name=kind,
-                title=KINDS[kind].title,
-                description=KINDS[kind].description,
-                mime_type=KINDS[kind].mime_type,
+                name=name,
+                title=kind.title,
+                description=kind.description,
+                mime_type=kind.mime_type,
             )
-            for kind, template in TEMPLATES.items()
-        ]
+            templates.append(resource_template)
         return mcp.ListResourceTemplatesResult(resource_templates=templates)
 
     async def read_resource(

@@ -29,7 +29,8 @@ def write_skill(name: str) -> str:
 
 
 def _read_text(folder: str, name: str) -> str:
-    return files("sigmamind_mcp").joinpath(folder, f"{name}.md").read_text(encoding="utf-8")
+    file = files("sigmamind_mcp").joinpath(folder, f"{name}.md")
+    return file.read_text(encoding="utf-8")
 
 
 def _include(match: re.Match[str]) -> str:
@@ -41,7 +42,8 @@ def _write_steps(prompt_name: str) -> str:
     """Return the numbered steps of a prompt, without the ids of one task."""
     prompt = PROMPTS[prompt_name]
     blanks = {to_snake(field.name): "" for field in prompt.arguments(None)}
-    text = prompt.function(prompt.model.model_construct(None, **blanks), read_only=False)
+    blank_task = prompt.model.model_construct(None, **blanks)
+    text = prompt.function(blank_task, read_only=False)
     steps: list[str] = re.findall(r"^\d\. .+(?:\n   .+)*", text, re.M)
     return "\n".join(steps)
 
@@ -50,7 +52,8 @@ def _take_section(topic: str, heading: str | None) -> str:
     """Return a guide without its title, or one of its sections without its heading."""
     _, text = _read_text("guides", topic).split("\n", 1)
     if heading:
-        text = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        _, _, section = text.partition(f"\n## {heading}\n")
+        text, _, _ = section.partition("\n## ")
     return re.sub(r"^## ", "### ", text.strip(), flags=re.M)
 
 
@@ -64,8 +67,12 @@ NAMES_BY_URI = {uri_of_skill(name): name for name in SKILLS}
 
 def read_frontmatter(text: str) -> dict[str, str]:
     """Return the fields between the first two lines of dashes; each is one plain line."""
-    lines = text.split("---\n")[1].splitlines()
-    return {name: value for name, _, value in (line.partition(": ") for line in lines)}
+    _, frontmatter, _ = text.split("---\n", 2)
+    fields = {}
+    for line in frontmatter.splitlines():
+        name, _, value = line.partition(": ")
+        fields[name] = value
+    return fields
 
 
 def read_skill(uri: str) -> mcp.ReadResourceResult | None:
@@ -102,7 +109,7 @@ class GetSkillResult(mcp.CacheableResult):
 
 
 async def _list_skills(ctx: Request, params: mcp.PaginatedRequestParams) -> ListSkillsResult:
-    skills = [_describe_skill(name) for name in SKILLS]
+    skills = list(map(_describe_skill, SKILLS))
     return ListSkillsResult(skills=skills, ttl_ms=SKILL_TTL_MS, cache_scope="public")
 
 

@@ -20,7 +20,7 @@ from sigmamind_mcp.protocol.error_results import add_suggestions, build_error_re
 from sigmamind_mcp.protocol.recorded_listings import read_listings
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools.answers import Answer, FittedAnswer, shorten_to_budget
+from sigmamind_mcp.tools.answers import Answer, FittedAnswer, Link, shorten_to_budget
 from sigmamind_mcp.tools.arguments import Arguments, read_arguments
 from sigmamind_mcp.tools.call_context import CallContext, Confirmation, RisingProgress
 from sigmamind_mcp.tools.started_attempts import StartedAttempts
@@ -98,8 +98,10 @@ class ToolHandlers:
         seconds = tool.limit_seconds(args)
         with limit_call(seconds) as deadline:
             try:
-                answer = await tool.call(args, api, self._build_context(ctx, params, deadline))
-                result = _build_result(await shorten_to_budget(answer), ctx.protocol_version)
+                context = self._build_context(ctx, params, deadline)
+                answer = await tool.call(args, api, context)
+                fitted = await shorten_to_budget(answer)
+                result = _build_result(fitted, ctx.protocol_version)
                 if self._settings.viewer and answer.matrix:
                     result.meta = {MATRIX_KEY: answer.matrix}
                 return result
@@ -125,13 +127,14 @@ class ToolHandlers:
         )
         progress = RisingProgress(ctx.session.report_progress)
         caller = self._access.identify_caller(ctx) or ""
-        return CallContext(progress.report, confirmation, partial(self._heavy_work.run, caller))
+        run_heavy = partial(self._heavy_work.run, caller)
+        return CallContext(progress.report, confirmation, run_heavy)
 
     def _explain_unknown_tool(self, name: str) -> str:
         if any(tool.name == name for tool in TOOLS):
             return f"{name} writes, and this server was started read-only."
-        nearest = ", ".join(get_close_matches(name[:100], self._tools, n=3, cutoff=0))
-        return f"There is no such tool. Similar names: {nearest}. tools/list shows all."
+        similar = get_close_matches(name[:100], self._tools, n=3, cutoff=0)
+        return f"There is no such tool. Similar names: {', '.join(similar)}. tools/list shows all."
 
 
 def _read_advertised(settings: Settings) -> list[mcp.Tool]:
@@ -143,8 +146,9 @@ def _build_result(fitted: FittedAnswer[Answer], revision: str) -> mcp.CallToolRe
     structured, text = fitted.forms
     content: list[mcp.ContentBlock] = [mcp.TextContent(text=text)]
     if is_version_at_least(revision, LINKS_SINCE):
-        content += [
-            mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type)
-            for link in fitted.answer.links
-        ]
+        content += map(_build_link, fitted.answer.links)
     return mcp.CallToolResult(content=content, structured_content=structured)
+
+
+def _build_link(link: Link) -> mcp.ResourceLink:
+    return mcp.ResourceLink(uri=link.uri, name=link.name, mime_type=link.mime_type)

@@ -13,22 +13,20 @@ from sigmamind_mcp.concurrency import run_if_large
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.variable_names import list_variables
 from sigmamind_mcp.masking import mask
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
     Answer,
     AnswerPart,
     Cut,
     NextCall,
-    PageSlice,
     Rendered,
-    add_next_page,
     field_lines,
     fit_items,
     one_line,
-    pluralize,
-    select_page,
     truncate_text,
 )
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
+from sigmamind_mcp.tools.list_pages import PageSlice, add_next_page, select_page
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
 from sigmamind_mcp.untrusted_text import clean_json
 
@@ -139,7 +137,10 @@ async def list_agents(args: ListAgents, api: SigmaMindClient) -> AgentList:
     """
     wanted = args.name_contains.casefold()
     listing = await api.list_agents()
-    agents = [agent for agent in listing.items if wanted in (agent.name or "").casefold()]
+    agents = []
+    for agent in listing.items:
+        if wanted in (agent.name or "").casefold():
+            agents.append(agent)
     page = select_page(agents, args)
     build = partial(_build_agent_list, args, agents, page)
     notes = note_listing("agent", listing, lambda agent: agent.agent_id)
@@ -171,10 +172,9 @@ def _build_agent_list(
     page: PageSlice[AgentRef],
     count: int,
 ) -> AgentList:
-    rows = [
-        AgentRow(agent_id=valid_id(agent.agent_id), agent_name=agent.name)
-        for agent in page.items[:count]
-    ]
+    rows = []
+    for agent in page.items[:count]:
+        rows.append(AgentRow(agent_id=valid_id(agent.agent_id), agent_name=agent.name))
     answer = AgentList(
         page=page.place.page,
         size=args.size,
@@ -190,8 +190,8 @@ def _count_parts(count: int | None, noun: str) -> str:
 
 
 def _list_tool_names(tools: Sequence[object]) -> list[str]:
-    named = [_find_tool_name(tool) for tool in tools[:MOST_TOOL_NAMES]]
-    return [truncate_text(one_line(name), TOOL_NAME_CHARACTERS) for name in named if name]
+    names = filter(None, map(_find_tool_name, tools[:MOST_TOOL_NAMES]))
+    return [truncate_text(one_line(name), TOOL_NAME_CHARACTERS) for name in names]
 
 
 def _find_tool_name(tool: object) -> str | None:
@@ -201,10 +201,11 @@ def _find_tool_name(tool: object) -> str | None:
     if not isinstance(tool, dict):
         return None
     inner = tool.get("function")
-    names = [tool.get(name) for name in ("name", "toolName")]
-    names += [inner.get("name")] if isinstance(inner, dict) else [inner]
-    names.append(tool.get("type"))
-    return next((name for name in names if isinstance(name, str) and name.strip()), None)
+    inner_name = inner.get("name") if isinstance(inner, dict) else inner
+    for name in (tool.get("name"), tool.get("toolName"), inner_name, tool.get("type")):
+        if isinstance(name, str) and name.strip():
+            return name
+    return None
 
 
 def _mask_agent(agent: Agent) -> Agent:

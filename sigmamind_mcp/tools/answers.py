@@ -17,9 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.models import field_names
-from sigmamind_mcp.nouns import pluralize as pluralize
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools.arguments import ListPlace, Paged
 from sigmamind_mcp.tools.largest_fit import find_largest_fit
 from sigmamind_mcp.tools.unread_notes import NotRead, describe_notes, limit_notes
 from sigmamind_mcp.untrusted_text import NOTICE, clean_json, fence
@@ -42,6 +41,11 @@ CallArguments = dict[str, str | bool | int | list[str] | list[dict[str, str | in
 def format_time(moment: datetime) -> str:
     """Format like the API: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def format_day(moment: datetime | None) -> str | None:
+    """Return the date in UTC, or None if the time is not known."""
+    return moment.astimezone(UTC).date().isoformat() if moment else None
 
 
 Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]
@@ -150,7 +154,9 @@ class Answer(AnswerPart):
         """Return the structured content: cleaned, without empty fields."""
         content = self._dump_chosen_fields()
         own = self.model_dump(by_alias=True, mode="json", exclude_none=True, include=OWN_FIELDS)
-        content |= {name: value for name, value in own.items() if value}
+        for name, value in own.items():
+            if value:
+                content[name] = value
         if self.raw is not None:
             content["raw"] = self.raw
         cleaned: JSONObject = clean_json(content)
@@ -195,7 +201,7 @@ class Answer(AnswerPart):
         raw_cuts: list[Cut] = []
         chosen = truncate_values(self._dump_chosen_fields(), limit, path="", cuts=cuts)
         raw = truncate_values(self.raw, limit, path="raw", cuts=raw_cuts)
-        cuts += [_hide_unknown_keys(cut) for cut in raw_cuts]
+        cuts += map(_hide_unknown_keys, raw_cuts)
         result = type(self).model_validate(chosen)
         result.next_calls = self.next_calls
         result.hint = self.hint
@@ -216,7 +222,9 @@ class Answer(AnswerPart):
 
     def _compute_share(self, form: str) -> float:
         share = len(form) / self.character_limit
-        return share if self.raw is None else max(share, len(form.encode()) / FULL_BYTES)
+        if self.raw is None:
+            return share
+        return max(share, len(form.encode()) / FULL_BYTES)
 
 
 class MeasuredAnswer(NamedTuple):
@@ -272,65 +280,12 @@ async def shorten_to_budget(answer: AnswerT) -> FittedAnswer[AnswerT]:
     return await anyio.to_thread.run_sync(_truncate_to_budget, answer, abandon_on_cancel=True)
 
 
-class PageSlice(NamedTuple, Generic[ItemT]):
-    """The items of one page that earlier answers have not shown; `place` is where they begin."""
-
-    items: Sequence[ItemT]
-    place: ListPlace
-    total: int | None
-    has_next: bool
-
-
-def select_page(items: Sequence[ItemT], args: Paged) -> PageSlice[ItemT]:
-    """Return the page of all `items` that `args` ask for."""
-    place = args.place
-    start = place.page * args.size
-    end = start + args.size
-    return PageSlice(
-        items=items[start + place.skip : end],
-        place=place,
-        total=len(items),
-        has_next=end < len(items),
-    )
-
-
-def add_next_page(
-    answer: Answer,
-    tool: str,
-    args: Paged,
-    page: PageSlice[Any],
-    *,
-    count: int,
-    last_mark: int = 0,
-) -> None:
-    """Add what continues a list that shows the first `count` items of `page`.
-
-    `last_mark` stands for the last of them.
-    """
-    number, skipped = page.place.page, page.place.skip
-    if count < len(page.items):
-        shown, on_page = skipped + count, skipped + len(page.items)
-        answer.cut = [Cut(field="this page", shown=shown, of=on_page)]
-        answer.next_calls = [_continue_at(ListPlace(number, shown, last_mark), tool, args)]
-    elif page.has_next:
-        answer.next_calls = [_continue_at(ListPlace(number + 1, 0, last_mark), tool, args)]
-    is_past_end = page.total is not None and number > 0 and number * args.size >= page.total
-    if page.total is not None and is_past_end and not page.items:
-        last_page = max(0, (page.total - 1) // args.size)
-        answer.hint = f"This page is past the end; the last one is {last_page}."
-
-
 def group_by(items: Iterable[ItemT], get_key: Callable[[ItemT], KeyT]) -> dict[KeyT, list[ItemT]]:
     """Group the items by their keys, in the order in which the keys first appear."""
     groups: dict[KeyT, list[ItemT]] = {}
     for item in items:
         groups.setdefault(get_key(item), []).append(item)
     return groups
-
-
-def _continue_at(place: ListPlace, tool: str, args: Paged) -> NextCall:
-    further = args.continue_at(page=place.page, skip=place.skip, last=place.last_mark)
-    return NextCall(tool=tool, arguments=further)
 
 
 def explain_past_end(position: int, total: int, noun: str) -> str | None:
@@ -374,22 +329,18 @@ def truncate_values(
         cuts.append(Cut(field=path, shown=limit, of=len(data)))
         return truncate_text(data, limit)
     if isinstance(data, list):
-        items = _take_entries(data, max(1, limit // 10), path, cuts)
-        return [
-            truncate_values(item, limit, path=f"{path}[{number}]", cuts=cuts)
-            for number, item in enumerate(items)
-        ]
+        items = []
+        for number, item in enumerate(_take_entries(data, max(1, limit // 10), path, cuts)):
+            items.append(truncate_values(item, limit, path=f"{path}[{number}]", cuts=cuts))
+        return items
     if isinstance(data, dict):
-        entries = _take_entries(
-            list(data.items()), max(MIN_OBJECT_ENTRIES, limit // 10), path, cuts
-        )
+        most = max(MIN_OBJECT_ENTRIES, limit // 10)
         inside = f"{path}." if path else ""
-        return {
-            key[:MAX_KEY_CHARACTERS]: truncate_values(
-                value, limit, path=f"{inside}{key}", cuts=cuts
-            )
-            for key, value in entries
-        }
+        truncated = {}
+        for key, value in _take_entries(list(data.items()), most, path, cuts):
+            short = truncate_values(value, limit, path=f"{inside}{key}", cuts=cuts)
+            truncated[key[:MAX_KEY_CHARACTERS]] = short
+        return truncated
     return data
 
 
@@ -405,7 +356,8 @@ def _take_entries(
 
 
 def _truncate_to_budget(answer: AnswerT) -> FittedAnswer[AnswerT]:
-    low, high = 1, FULL_CHARACTERS
+    low = 1
+    high = FULL_CHARACTERS
     shortest = answer.truncate(low)
     best = FittedAnswer(shortest, AnswerForms(shortest.structured(), shortest.text()))
     while low <= high:
@@ -413,7 +365,8 @@ def _truncate_to_budget(answer: AnswerT) -> FittedAnswer[AnswerT]:
         candidate = answer.truncate(middle)
         share, forms = candidate.measure()
         if share <= 1 and forms:
-            best, low = FittedAnswer(candidate, forms), middle + 1
+            best = FittedAnswer(candidate, forms)
+            low = middle + 1
         else:
             high = middle - 1
     return best
@@ -421,7 +374,8 @@ def _truncate_to_budget(answer: AnswerT) -> FittedAnswer[AnswerT]:
 
 def _sum_characters(data: object) -> int:
     """Return how many characters all texts in `data` have together; other values count as one."""
-    count, left = 0, [data]
+    count = 0
+    left = [data]
     while left:
         item = left.pop()
         if isinstance(item, BaseModel):
@@ -430,8 +384,10 @@ def _sum_characters(data: object) -> int:
             left += [*item, *item.values()]
         elif isinstance(item, list):
             left += item
+        elif isinstance(item, str):
+            count += len(item)
         else:
-            count += len(item) if isinstance(item, str) else 1
+            count += 1
     return count
 
 

@@ -162,7 +162,10 @@ def read_arguments(
     Raises:
         InvalidArguments: says which argument is wrong and what it takes.
     """
-    given = {name: value for name, value in (sent or {}).items() if _is_given(name, value, model)}
+    given = {}
+    for name, value in (sent or {}).items():
+        if _is_given(name, value, model):
+            given[name] = value
     if default_agent_id and issubclass(model, ForAgent):
         given.setdefault("agentId", default_agent_id)
     try:
@@ -179,7 +182,8 @@ def _is_given(name: str, value: object, model: type[Arguments]) -> bool:
     if not is_argument and name in ADDED_BY_CLIENTS:
         return False
     # Only a default can stand in for agentId, whether there is one or not.
-    return value is not None and not (name == "agentId" and value == "")
+    is_empty_agent = name == "agentId" and value == ""
+    return value is not None and not is_empty_agent
 
 
 _REASONS = {
@@ -232,8 +236,10 @@ def _explain_problem(
 
 def _quote_name(loc: tuple[int | str, ...]) -> str:
     """Return the argument's name, unless the caller made up one that can say anything."""
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
-    name = "".join(parts).lstrip(".")
+    name = ""
+    for part in loc:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}"
+    name = name.lstrip(".")
     return name if re.fullmatch(r"[A-Za-z0-9_.\[\]-]{1,64}", name) else "an argument of that name"
 
 

@@ -29,7 +29,8 @@ def _iterate_rows(
 ) -> Iterator[list[Any]]:
     cells: defaultdict[str, list[list[str]]] = defaultdict(list)
     for run in runs:
-        cells[get_case_id(run)].append([valid_id(run.job_id) or "", LETTERS[run.verdict]])
+        cell = [valid_id(run.job_id) or "", LETTERS[run.verdict]]
+        cells[get_case_id(run)].append(cell)
     left = len(runs) if most is None else most
     for result in results:
         case_id = result.case.test_case_id or ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypedDict, TypeVar
 
 import anyio
 from pydantic import Field
@@ -27,10 +27,8 @@ from sigmamind_mcp.tools.answers import (
     CallArguments,
     Link,
     NextCall,
-    PageSlice,
     Rendered,
     Time,
-    add_next_page,
     fit_items,
     format_time,
     one_line,
@@ -47,6 +45,7 @@ from sigmamind_mcp.tools.arguments import (
 )
 from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.cases import TestCaseRow
+from sigmamind_mcp.tools.list_pages import PageSlice, add_next_page
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
 from sigmamind_mcp.uris import uri_of
 
@@ -93,6 +92,15 @@ class WaitForBatchRun(ForAgent):
         Field(ge=0, le=300, description="0 reads once. Many clients give up after 60 s."),
         NotBool,
     ] = 45
+
+
+class _ProgressFields(TypedDict):
+    state: BatchRunState
+    created_date: datetime | None
+    successful_attempts: int | None
+    failed_attempts: int | None
+    expected_attempts: int | None
+    undecided_attempts: int | None
 
 
 class BatchRunProgress(AnswerPart):
@@ -240,7 +248,8 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     if is_other_page:
         answer.hint = _explain_other_page(page, asked=asked_page)
     elif repeated:
-        answer.hint = " ".join([REPEATED_HINT.format(count=repeated), answer.hint or ""]).strip()
+        hints = filter(None, [REPEATED_HINT.format(count=repeated), answer.hint])
+        answer.hint = " ".join(hints)
     return answer
 
 
@@ -249,11 +258,14 @@ def _count_repeated(items: Sequence[BatchRun], last_mark: int) -> int:
     # A new batch run moves all others towards the next page. An API may also take the number of a
     # page for the position of a batch run.
     marks = [mark_batch_run(item.batch_id) for item in items]
-    return marks.index(last_mark) + 1 if last_mark and last_mark in marks else 0
+    if not last_mark or last_mark not in marks:
+        return 0
+    return marks.index(last_mark) + 1
 
 
 def _explain_other_page(page: Page[BatchRun], *, asked: int) -> str:
-    size, total = page.size or 1, page.total or 0
+    size = page.size or 1
+    total = page.total or 0
     if not page.has_next and asked * size >= total > 0:
         last = (total - 1) // size
         return f"Page {asked} is past the end; the last one is {last}."
@@ -320,21 +332,27 @@ def _build_batch_run(
     elif progress.failed:
         follow = "diagnose_batch_run"
     answer = kind(
-        state=progress.state,
-        created_date=progress.created_date,
-        successful_attempts=progress.passed,
-        failed_attempts=progress.failed,
-        expected_attempts=progress.expected,
-        undecided_attempts=progress.undecided,
+        **_list_progress_fields(progress),
         batch_id=args.batch_id,
         agent_id=args.agent_id,
         agent_name=batch_run.agent.name if batch_run.agent else None,
-        test_cases=[TestCaseRow.of(case) for case in batch_run.test_cases],
+        test_cases=list(map(TestCaseRow.of, batch_run.test_cases)),
         uri=uri_of("batch-run", agentId=args.agent_id, batchId=args.batch_id),
         next_calls=[NextCall(tool=follow, arguments=here)],
     )
     answer.add_notes(note_record("batch run", batch_run, args.batch_id))
     return answer.add_links(Link(answer.uri, f"Batch run {args.batch_id}", "application/json"))
+
+
+def _list_progress_fields(progress: Progress) -> _ProgressFields:
+    return {
+        "state": progress.state,
+        "created_date": progress.created_date,
+        "successful_attempts": progress.passed,
+        "failed_attempts": progress.failed,
+        "expected_attempts": progress.expected,
+        "undecided_attempts": progress.undecided,
+    }
 
 
 def _describe_counter(count: int | None, verdict: str) -> str:
@@ -367,18 +385,19 @@ async def _match_runs(
 ) -> list[MatchingRun]:
     """Return the batch runs with the wanted label, with their rows."""
     wanted = args.label_contains.casefold()
-    found = [(number, run) for number, run in enumerate(left) if _has_label(run, wanted)]
-    batch_runs = [run for _, run in found]
+    positions = []
+    batch_runs = []
+    for position, run in enumerate(left):
+        if _has_label(run, wanted):
+            positions.append(position)
+            batch_runs.append(run)
     states = await read_states(batch_runs, args.agent_id, now, api, most=most)
-    return [
-        MatchingRun(
-            position,
-            run,
-            _build_row(run, progress),
-            needs_look=progress.state == "unknown" and run.state(now) != "unknown",
-        )
-        for (position, run), progress in zip(found, states, strict=True)
-    ]
+    matching = []
+    for position, run, progress in zip(positions, batch_runs, states, strict=True):
+        row = _build_row(run, progress)
+        needs_look = progress.state == "unknown" and run.state(now) != "unknown"
+        matching.append(MatchingRun(position, run, row, needs_look=needs_look))
+    return matching
 
 
 def _has_label(batch_run: BatchRun, wanted: str) -> bool:
@@ -399,7 +418,9 @@ def _build_batch_run_list(
         total_count=left.total,
         batch_runs=[match.row for match in shown],
     )
-    last_mark = mark_batch_run(left.items[count - 1].batch_id) if count else left.place.last_mark
+    last_mark = left.place.last_mark
+    if count:
+        last_mark = mark_batch_run(left.items[count - 1].batch_id)
     add_next_page(answer, "list_batch_runs", args, left, count=count, last_mark=last_mark)
     answer.next_calls += _call_to_diagnose(answer.batch_runs, args.agent_id)
     if any(match.needs_look for match in shown):
@@ -426,14 +447,10 @@ def _call_to_diagnose(rows: Sequence[BatchRunRow], agent_id: str) -> list[NextCa
 
 
 def _build_row(batch_run: BatchRun, progress: Progress) -> BatchRunRow:
+    shows_cases = shows_field(batch_run, "testCases")
     return BatchRunRow(
-        state=progress.state,
-        created_date=progress.created_date,
-        successful_attempts=progress.passed,
-        failed_attempts=progress.failed,
-        expected_attempts=progress.expected,
-        undecided_attempts=progress.undecided,
+        **_list_progress_fields(progress),
         batch_id=valid_id(batch_run.batch_id),
-        test_case_count=len(batch_run.test_cases) if shows_field(batch_run, "testCases") else None,
+        test_case_count=len(batch_run.test_cases) if shows_cases else None,
         labels=[case.title for case in batch_run.test_cases[:LABELS_SHOWN]],
     )

@@ -10,8 +10,9 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit, find_edits
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools.answers import Link, Rendered, pluralize
+from sigmamind_mcp.tools.answers import Link, Rendered
 from sigmamind_mcp.tools.argument_forms import NotBlank, list_of
 from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId
 from sigmamind_mcp.tools.cases import CheckedWrite, suggest_run
@@ -114,9 +115,9 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
         exclude_unset=True,
         exclude={"agent_id", "test_case_id", "set_mock_data", "clear"},
     )
-    twice = [name for name in args.clear if name in given]
-    if twice:
-        raise InvalidArguments(f"clear empties {twice[0]}, which has a new value too. Give one.")
+    for cleared in args.clear:
+        if cleared in given:
+            raise InvalidArguments(f"clear empties {cleared}, which has a new value too. Give one.")
     given |= dict.fromkeys(args.clear, "")
     if not (given or args.set_mock_data):
         raise InvalidArguments(
@@ -128,16 +129,22 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     async with api.lock_test_case(args.test_case_id, args.agent_id):
         before, after, given = await _change_test_case(args, given, api)
     answer = _show_update(args, before, after)
+    unseen: JSONObject = {}
     for name, value in given.items():
         if name not in after.raw:
-            answer.not_shown.append(name)
-        elif after.raw[name] != value and not (after.raw[name] is None and value in ("", [])):
+            unseen[name] = value
+        elif not _is_as_sent(after.raw[name], value):
             answer.not_as_sent.append(name)
-    unseen: JSONObject = {name: given[name] for name in answer.not_shown}
+    answer.not_shown = list(unseen)
     check = check_written(Draft.of_stored(after, args.test_case_id, unseen))
     answer.add_check(check)
     answer.next_calls = [suggest_run(args.test_case_id, after, check, args.agent_id, api)]
     return answer
+
+
+def _is_as_sent(shown: object, sent: object) -> bool:
+    is_emptied = shown is None and sent in ("", [])
+    return is_emptied or shown == sent
 
 
 def _show_update(args: UpdateTestCase, before: TestCase, after: TestCase) -> UpdatedTestCase:
@@ -165,8 +172,11 @@ async def _change_test_case(
         mock_data = _set_mock_data(before.raw.get("mockData"), args.set_mock_data)
         given = {**given, "mockData": mock_data}
     # Write the whole case from the raw object: the API's pages differ on whether a part is enough.
-    kept = {name: before.raw[name] for name in WRITABLE if before.raw.get(name) is not None}
-    await api.update_test_case(args.test_case_id, {"agentId": args.agent_id, **kept, **given})
+    body: JSONObject = {"agentId": args.agent_id}
+    for name in WRITABLE:
+        if before.raw.get(name) is not None:
+            body[name] = before.raw[name]
+    await api.update_test_case(args.test_case_id, body | given)
     try:
         after = await api.get_test_case(args.test_case_id, args.agent_id)
     except SigmaMindError as exc:
@@ -188,21 +198,26 @@ def _set_mock_data(stored: object, entries: Sequence[MockEntry]) -> list[object]
             " mockData."
         )
     values = {entry.variable_name: entry.value for entry in entries}
-    merged: list[object] = []
     added = dict(values)
+    merged: list[object] = []
     for entry in stored or []:
         name = entry.get("variableName") if isinstance(entry, dict) else None
         if isinstance(name, str) and name in values:
             entry = {**entry, "value": values[name]}
             added.pop(name, None)
         merged.append(entry)
-    new = [{"variableName": name, "value": value} for name, value in added.items()]
-    return [*merged, *new]
+    for name, value in added.items():
+        merged.append({"variableName": name, "value": value})
+    return merged
 
 
 def _find_changed_fields(before: JSONObject, after: JSONObject) -> list[str]:
     # A field that the API does not show may still have its value.
-    return [name for name in WRITABLE if name in after and before.get(name) != after[name]]
+    changed = []
+    for name in WRITABLE:
+        if name in after and before.get(name) != after[name]:
+            changed.append(name)
+    return changed
 
 
 def _list_field_edits(
@@ -213,7 +228,8 @@ def _list_field_edits(
     found = {edit.field for edit in edits}
     for name in changed:
         if name not in found:
-            old, new = _write_value(before.raw.get(name)), _write_value(after.raw.get(name))
+            old = _write_value(before.raw.get(name))
+            new = _write_value(after.raw.get(name))
             edits.append(DefinitionEdit(name, old, new))
     return sorted(edits, key=lambda edit: changed.index(edit.field))
 

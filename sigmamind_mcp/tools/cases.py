@@ -10,6 +10,7 @@ from pydantic import Field
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import (
     Answer,
@@ -17,14 +18,10 @@ from sigmamind_mcp.tools.answers import (
     CallArguments,
     Link,
     NextCall,
-    PageSlice,
     Rendered,
-    add_next_page,
     field_lines,
     fit_items,
     one_line,
-    pluralize,
-    select_page,
 )
 from sigmamind_mcp.tools.arguments import (
     Detail,
@@ -43,6 +40,7 @@ from sigmamind_mcp.tools.drafts import (
     list_quote_lines,
 )
 from sigmamind_mcp.tools.launch_plan import identify_definition
+from sigmamind_mcp.tools.list_pages import PageSlice, add_next_page, select_page
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record
 from sigmamind_mcp.uris import uri_of
 
@@ -136,15 +134,17 @@ class CheckedWrite(Answer):
     skipped: list[str] = Field(default=[], description="Checks that were not made, and why.")
 
     def add_check(self, check: Check) -> None:
-        self.findings, self.skipped = check.findings, check.skipped
+        self.findings = check.findings
+        self.skipped = check.skipped
 
     def add_findings(self, rendered: Rendered) -> Rendered:
         """Return the rendered test case with the findings, their quotes and skipped checks."""
-        before, data, after = rendered
-        found = list_finding_lines(self.findings)
         skipped = [f"Skipped: {check}" for check in self.skipped]
-        quotes = list_quote_lines(self.findings)
-        return Rendered([*before, *found], [*data, *quotes], [*after, *skipped])
+        return Rendered(
+            before=[*rendered.before, *list_finding_lines(self.findings)],
+            data=[*rendered.data, *list_quote_lines(self.findings)],
+            after=[*rendered.after, *skipped],
+        )
 
 
 class CreatedTestCase(TestCaseAnswer, CheckedWrite):

@@ -15,14 +15,8 @@ from sigmamind_mcp.insight.comparison import CaseChange, Comparison, Direction
 from sigmamind_mcp.insight.decisions import OPEN_BELOW, PROOF_SHARE, Level, RateChange
 from sigmamind_mcp.insight.error_rates import Question
 from sigmamind_mcp.insight.statistics import ALPHA
-from sigmamind_mcp.tools.answers import (
-    Answer,
-    AnswerPart,
-    Rendered,
-    Time,
-    format_time,
-    pluralize,
-)
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, Time, format_time
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
     BoundedRate,

@@ -9,6 +9,7 @@ from pydantic import Field
 from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
     Answer,
     AnswerPart,
@@ -16,7 +17,6 @@ from sigmamind_mcp.tools.answers import (
     Rendered,
     field_lines,
     one_line,
-    pluralize,
     truncate_text,
     truncate_values,
 )
@@ -67,7 +67,8 @@ class ReadRun(NamedTuple):
 
     def skip_to(self, turn: int) -> "ReadRun":
         """Leave out the turns before this one, which an earlier answer has shown."""
-        return self._replace(turns=[it for it in self.turns if it.number >= turn])
+        rest = [numbered for numbered in self.turns if numbered.number >= turn]
+        return self._replace(turns=rest)
 
 
 class ConversationShown(AnswerPart):

@@ -91,9 +91,8 @@ class KnownBatchRun(NamedTuple):
 
     def list_results(self, *, is_of_job_ids: bool = False) -> list[CaseResult]:
         """Return how each test case ended, worst first."""
-        return summarize_cases(
-            [] if is_of_job_ids else self.batch_run.test_cases, self.reading.runs
-        )
+        listed = [] if is_of_job_ids else self.batch_run.test_cases
+        return summarize_cases(listed, self.reading.runs)
 
 
 async def read_known_batch_run(
@@ -121,7 +120,8 @@ def make_diagnosis(
     from sigmamind_mcp.insight.evidence import collect_evidence  # patterns take time to compile
 
     has_time = clock.start_counting()
-    batch_run, runs = known.batch_run, known.reading.runs
+    batch_run = known.batch_run
+    runs = known.reading.runs
     results = known.list_results(is_of_job_ids=bool(args.job_ids))
     problems = find_problems(known.definitions, has_time=lambda: has_time(PROBLEMS_SHARE))
     transcripts = [run for run in runs if run.conversation is not None]
@@ -140,11 +140,10 @@ def make_diagnosis(
         definitions=known.definitions,
         evidence=collect_evidence(transcripts, has_time=has_time),
     )
-    notes = [
-        *note_record("batch run", batch_run, args.batch_id),
-        *note_listing("test run", known.listing, lambda run: run.job_id),
-        *(note_failed_read("transcript of test run", job_id) for job_id in known.reading.failed),
-    ]
+    notes = note_record("batch run", batch_run, args.batch_id)
+    notes += note_listing("test run", known.listing, lambda run: run.job_id)
+    for job_id in known.reading.failed:
+        notes.append(note_failed_read("transcript of test run", job_id))
     answer = fit_diagnosis(diagnosis, args.position["row"], notes)
     return answer.add_matrix(build_matrix(results, runs))
 

@@ -9,7 +9,8 @@ from pydantic import Field
 from sigmamind_mcp.api.models import BatchRunState, TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import CaseResult, Outcome, Quote, get_case_id
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, pluralize
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
     ROLE_CHARACTERS,
@@ -163,7 +164,8 @@ class SeparatingRow(AnswerPart):
 
     @classmethod
     def of(cls, found: "SeparatingItem", compared: tuple[int, int]) -> "SeparatingRow":
-        separation, example = found.separation, found.example
+        separation = found.separation
+        example = found.example
         return cls(
             kind=separation.item.kind,
             text=truncate_line(found.words, LABEL_CHARACTERS),
@@ -178,8 +180,7 @@ class SeparatingRow(AnswerPart):
         )
 
     def line(self) -> str:
-        counts = f"in {self.failed} of {self.failed_of} failed"
-        counts += f", {self.passed} of {self.passed_of} passed"
+        counts = _count_sharing(self.failed, self.failed_of, self.passed, self.passed_of)
         certainty = "too few to tell" if self.too_few else f"p {self.p:.2g}"
         words = ITEM_WORDS[self.kind].format(self.text)
         return f"{words}: {counts} ({certainty}). {_name_place(self.job_id, self.turn)}"
@@ -199,12 +200,13 @@ class GroupRow(AnswerPart):
 
     @classmethod
     def of(cls, group: "FailureGroup") -> "GroupRow":
-        cases = Counter(valid_id(get_case_id(run)) or "-" for run in group.runs)
+        cases: Counter[str] = Counter()
+        for run in group.runs:
+            cases[valid_id(get_case_id(run)) or "-"] += 1
         about = truncate_line(group.about, ASKED_CHARACTERS) or None
         if group.item:
             about = ITEM_WORDS[group.item.kind].format(about)
         knows_passed = group.in_passed is not None
-        jobs = [valid_id(run.job_id) for run in group.runs[:JOBS_NAMED]]
         return cls(
             basis=group.basis,
             about=None if group.basis in ("test case", "nothing") else about,
@@ -214,7 +216,7 @@ class GroupRow(AnswerPart):
             passed_of=group.of_passed if knows_passed else None,
             test_cases=dict(cases.most_common(CASES_NAMED)),
             more_test_cases=max(0, len(cases) - CASES_NAMED) or None,
-            job_ids=[job_id for job_id in jobs if job_id],
+            job_ids=_list_job_ids(group.runs[:JOBS_NAMED]),
             remarks=truncate_line(group.runs[0].remarks or "", REMARKS_CHARACTERS) or None,
         )
 
@@ -291,7 +293,7 @@ class TallyRow(AnswerPart):
     @classmethod
     def of(cls, tally: "Tally[Any]", counts: tuple[int, int]) -> "TallyRow":
         places: list[TurnOfRun] = [*tally.failed, *tally.passed, *tally.undecided]
-        others = [valid_id(place.run.job_id) for place in places[1 : PLACES_NAMED + 1]]
+        others = [place.run for place in places[1 : PLACES_NAMED + 1]]
         return cls(
             kind=tally.kind,
             failed=len(tally.failed),
@@ -300,12 +302,11 @@ class TallyRow(AnswerPart):
             passed_of=counts[1],
             job_id=valid_id(places[0].run.job_id),
             turn=places[0].turn,
-            more_job_ids=[job_id for job_id in others if job_id],
+            more_job_ids=_list_job_ids(others),
         )
 
     def line(self) -> str:
-        counts = f"in {self.failed} of {self.failed_of} failed"
-        counts += f", {self.passed} of {self.passed_of} passed"
+        counts = _count_sharing(self.failed, self.failed_of, self.passed, self.passed_of)
         others = f"; also {', '.join(self.more_job_ids)}" if self.more_job_ids else ""
         return f"{self.kind}: {counts}. {_name_place(self.job_id, self.turn)}{others}"
 
@@ -408,6 +409,15 @@ def list_quotes(
             break
         rows += [QuoteRow.of(to_read.run, quote, characters) for quote in quotes]
     return rows
+
+
+def _count_sharing(failed: int, failed_of: int, passed: int, passed_of: int) -> str:
+    return f"in {failed} of {failed_of} failed, {passed} of {passed_of} passed"
+
+
+def _list_job_ids(runs: Iterable[TestRun]) -> list[str]:
+    """Return the valid ids of the runs."""
+    return list(filter(None, (valid_id(run.job_id) for run in runs)))
 
 
 def _name_place(job_id: str | None, turn: int | None) -> str:

@@ -9,7 +9,8 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import CaseResult, count_verdicts
 from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_past_end, pluralize
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_past_end
 from sigmamind_mcp.tools.arguments import Continued
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
@@ -34,7 +35,7 @@ from sigmamind_mcp.uris import uri_of
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.contrast import Contrast
     from sigmamind_mcp.insight.definition_problems import DefinitionProblem
-    from sigmamind_mcp.insight.evidence import Evidence
+    from sigmamind_mcp.insight.evidence import Evidence, Tally
     from sigmamind_mcp.insight.said_items import Item
 
 SECTION_ROWS = 60
@@ -127,11 +128,12 @@ def _fit_section(
 def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
     """Return the rows of each section; each function takes first row, limit and quote size."""
     evidence = diagnosis.evidence
-    failing = [one for one in diagnosis.results if one.outcome != "passing"]
+    failing = [result for result in diagnosis.results if result.outcome != "passing"]
     compared = (evidence.contrast.compared.failed, evidence.contrast.compared.passed)
     read = count_verdicts(evidence.read)
     verdicts = (read.decided - read.passed, read.passed)
-    is_read, why = diagnosis.is_any_read, _explain_reading(diagnosis)
+    is_read = diagnosis.is_any_read
+    why = _explain_reading(diagnosis)
     lacks = _explain_contrast(evidence.contrast)
 
     def slice_of(items: Sequence[Any], build: Callable[..., Row]) -> _SectionRows:
@@ -140,33 +142,41 @@ def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
 
         return _SectionRows(len(items), list_rows, is_read, why)
 
+    is_whole = diagnosis.section is not None
+    per_run = QUOTES_PER_RUN_WHOLE if is_whole else QUOTES_PER_RUN
+
     def list_turns(start: int, limit: int, characters: int) -> Sequence[Row]:
-        whole = diagnosis.section is not None
         return list_quotes(
             evidence.worth_reading,
-            per_run=QUOTES_PER_RUN_WHOLE if whole else QUOTES_PER_RUN,
+            per_run=per_run,
             characters=characters,
             skip=start,
             limit=limit,
         )
 
-    known = diagnosis.definitions
-    missing = ", ".join(known.unknown)
-    problems = slice_of(diagnosis.problems, ProblemRow.of)._replace(
-        is_looked_at=len(known.unknown) < 3,
-        why=f"not read: {missing}" if missing else None,
-    )
+    def build_tally(tally: "Tally[Any]") -> Row:
+        return TallyRow.of(tally, verdicts)
+
+    cases = slice_of(failing, CaseRow.of)
+    unknown = diagnosis.definitions.unknown
+    missing = ", ".join(unknown)
+    problems = slice_of(diagnosis.problems, ProblemRow.of)
+    separates = slice_of(evidence.separating, lambda found: SeparatingRow.of(found, compared))
     return {
-        "testCases": slice_of(failing, CaseRow.of)._replace(is_looked_at=True, why=None),
-        "definitionProblems": problems,
-        "separates": slice_of(
-            evidence.separating, lambda one: SeparatingRow.of(one, compared)
-        )._replace(is_looked_at=is_read and not lacks, why=lacks or why),
+        "testCases": cases._replace(is_looked_at=True, why=None),
+        "definitionProblems": problems._replace(
+            is_looked_at=len(unknown) < 3,
+            why=f"not read: {missing}" if missing else None,
+        ),
+        "separates": separates._replace(
+            is_looked_at=is_read and not lacks,
+            why=lacks or why,
+        ),
         "groups": slice_of(evidence.groups, GroupRow.of),
         "turnsWorthReading": _SectionRows(len(evidence.worth_reading), list_turns, is_read, why),
         "doubtfulVerdicts": slice_of(evidence.doubtful, DoubtRow.of),
-        "testFaults": slice_of(evidence.faults, lambda one: TallyRow.of(one, verdicts)),
-        "hints": slice_of(evidence.hints, lambda one: TallyRow.of(one, verdicts)),
+        "testFaults": slice_of(evidence.faults, build_tally),
+        "hints": slice_of(evidence.hints, build_tally),
     }
 
 
@@ -244,35 +254,41 @@ def _count_section(name: Section, section: _SectionRows, rows: Sequence[Row]) ->
 
 def _list_undecided(results: Sequence[CaseResult]) -> dict[str, int]:
     """Return how many undecided attempts the test cases with most of them have."""
-    waiting = sorted((one for one in results if one.undecided), key=lambda one: -one.undecided)
-    return {
-        valid_id(one.case.test_case_id) or "-": one.undecided for one in waiting[:UNDECIDED_CASES]
-    }
+    most_first = sorted(results, key=lambda result: -result.undecided)
+    undecided = {}
+    for result in most_first[:UNDECIDED_CASES]:
+        if result.undecided:
+            undecided[valid_id(result.case.test_case_id) or "-"] = result.undecided
+    return undecided
 
 
 def _describe_comparison(diagnosis: Diagnosis) -> str:
     contrast = diagnosis.evidence.contrast
+    compared = contrast.compared
     count = len(diagnosis.evidence.read)
     read = pluralize(count, "transcript")
     if count < diagnosis.run_count:
         read = f"{count} of {pluralize(diagnosis.run_count, 'transcript')}"
-    compared = contrast.compared
+    cases = pluralize(contrast.case_count, "test case")
+    candidates = pluralize(contrast.item_count, "candidate")
     return (
         f"{read} read; {compared.failed} failed and {compared.passed} passed attempts of"
-        f" {pluralize(contrast.case_count, 'test case')} with both verdicts,"
-        f" {pluralize(contrast.item_count, 'candidate')}."
+        f" {cases} with both verdicts, {candidates}."
     )
 
 
 def _compare_counters(diagnosis: Diagnosis) -> str | None:
-    batch_run, counts = diagnosis.batch_run, diagnosis.counts
-    passed, failed = batch_run.successful_attempts, batch_run.failed_attempts
-    if passed is None or failed is None or (passed, passed + failed) == tuple(counts):
+    passed = diagnosis.batch_run.successful_attempts
+    failed = diagnosis.batch_run.failed_attempts
+    if passed is None or failed is None:
+        return None
+    counters = Counts(passed, passed + failed)
+    if counters == diagnosis.counts:
         return None
     source = "the given jobIds" if diagnosis.is_of_job_ids else "the listed test runs"
     return (
-        f"These counts are of {source}; the batch run's own counters say {passed} of"
-        f" {passed + failed} decided passed."
+        f"These counts are of {source}; the batch run's own counters say {counters.passed} of"
+        f" {counters.decided} decided passed."
     )
 
 
@@ -282,30 +298,47 @@ def _list_further_calls(
     here: CallArguments = {"agentId": answer.agent_id, "batchId": answer.batch_id}
     calls = []
     places = _list_quoted_turns(answer)
-    if len(diagnosis.evidence.worth_reading) > PLACES_CALLED and not diagnosis.is_of_job_ids:
+    has_many = len(diagnosis.evidence.worth_reading) > PLACES_CALLED
+    if has_many and not diagnosis.is_of_job_ids:
         failed: CallArguments = {**here, "verdict": "failed", "side": "agent"}
         calls.append(NextCall(tool="read_test_runs", arguments=failed))
     elif places:
         calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": places}))
-    proven = [row for row in answer.separates if not row.too_few]
-    spoken = [row for row in proven if row.kind in ("phrase", "value")]
+    spoken = _find_proven_words(answer)
     if spoken:
-        search: CallArguments = {"agentId": answer.agent_id, "text": spoken[0].text}
+        search: CallArguments = {"agentId": answer.agent_id, "text": spoken}
         calls.append(NextCall(tool="search_test_runs", arguments=search))
+    calls += _continue_sections(answer, diagnosis, start)
+    if answer.state == "running":
+        calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
+    return calls
+
+
+def _find_proven_words(answer: DiagnosedBatchRun) -> str | None:
+    """Return the first words or value that are proven to separate failed from passed."""
+    for row in answer.separates:
+        if row.kind in ("phrase", "value") and not row.too_few:
+            return row.text
+    return None
+
+
+def _continue_sections(
+    answer: DiagnosedBatchRun, diagnosis: Diagnosis, start: int
+) -> list[NextCall]:
+    """Make the calls that show the rows that this answer has no room for."""
+    calls = []
     is_single = len(answer.sections) == 1
     for count in answer.sections:
-        further: CallArguments = {**diagnosis.args.repeat(), "section": count.section}
         seen = start + count.shown
         is_covered = count.section == "turnsWorthReading" and not is_single
         if count.state != "found" or seen >= count.found or is_covered:
             continue
+        further: CallArguments = {**diagnosis.args.repeat(), "section": count.section}
         if is_single and count.shown:
             further = diagnosis.args.continue_at(row=seen)
         calls.append(NextCall(tool="diagnose_batch_run", arguments=further))
         if diagnosis.is_of_job_ids:
             break  # a hundred ids in each call would take the place of the rows
-    if answer.state == "running":
-        calls.append(NextCall(tool="wait_for_batch_run", arguments=here))
     return calls
 
 

@@ -13,9 +13,10 @@ from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, TestCase
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotFound, SigmaMindError
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.remembered_texts import forgetting_texts
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line
 from sigmamind_mcp.tools.argument_forms import NotBlank, NotBool, ValueAsText, list_of
 from sigmamind_mcp.tools.arguments import (
     MAX_TEXT,
@@ -133,16 +134,20 @@ class FindingShown(AnswerPart):
 
 def list_finding_lines(findings: Sequence[FindingShown]) -> list[str]:
     """Return a numbered line for each finding, in our words."""
-    return [f"{number}. {finding.line()}" for number, finding in enumerate(findings, 1)]
+    lines = []
+    for number, finding in enumerate(findings, 1):
+        lines.append(f"{number}. {finding.line()}")
+    return lines
 
 
 def list_quote_lines(findings: Sequence[FindingShown]) -> list[str]:
     """Return the words that the findings are about, for the fence."""
-    return [
-        f"words of finding {number}: {' | '.join(finding.quotes)}"
-        for number, finding in enumerate(findings, 1)
-        if finding.quotes
-    ]
+    lines = []
+    for number, finding in enumerate(findings, 1):
+        if finding.quotes:
+            words = " | ".join(finding.quotes)
+            lines.append(f"words of finding {number}: {words}")
+    return lines
 
 
 class CheckedTestCase(Answer):
@@ -176,11 +181,12 @@ class Draft(NamedTuple):
     @classmethod
     def of_stored(cls, stored: TestCase, test_case_id: str | None, given: JSONObject) -> "Draft":
         """Return a stored test case with the given fields in place of its own."""
-        known = [name for name in WRITABLE if name in stored.raw]
-        shown = {name for name in known if not stored.has_unreadable(name)}
-        kept = {name: stored.raw[name] for name in shown}
+        kept: JSONObject = {}
+        for name in WRITABLE:
+            if name in stored.raw and not stored.has_unreadable(name):
+                kept[name] = stored.raw[name]
         case = TestCase.read({**kept, **given, "testCaseId": test_case_id})
-        return cls(case, frozenset(WRITABLE) - shown - given.keys())
+        return cls(case, frozenset(WRITABLE) - kept.keys() - given.keys())
 
 
 class Check(NamedTuple):

@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from functools import partial
-from itertools import chain
 from typing import Annotated
 
 import anyio
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.batch_sides import Side
 from sigmamind_mcp.insight.case_definitions import find_edits
 from sigmamind_mcp.insight.history import (
+    CaseEdit,
     CaseHistory,
     CaseTrace,
     RankedCase,
@@ -27,12 +25,13 @@ from sigmamind_mcp.insight.history import (
 )
 from sigmamind_mcp.insight.rate_series import ChangePoint, Trend
 from sigmamind_mcp.insight.statistics import Counts
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
     CallArguments,
     NextCall,
     explain_past_end,
     fit_items,
-    pluralize,
+    format_day,
 )
 from sigmamind_mcp.tools.argument_forms import list_of
 from sigmamind_mcp.tools.arguments import Continued, ForAgent, Id
@@ -49,7 +48,7 @@ from sigmamind_mcp.tools.history_answer import (
     TestCaseHistory,
     TrendShown,
 )
-from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, truncate_line
+from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, name_run, truncate_line
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
 from sigmamind_mcp.tools.side_reading import ReadSide, SideReader
 from sigmamind_mcp.tools.unread_notes import NotRead
@@ -92,7 +91,6 @@ async def read_history(
     args: GetTestCaseHistory, api: SigmaMindClient, context: CallContext
 ) -> "_CaseAnswer | _SuiteAnswer":
     """Read the batch runs and summarize them; `build` of the result makes the answer."""
-    position = args.position["shown"]
     deadline = anyio.current_time() + HISTORY_SECONDS
     scope = await find_scope(
         args.batch_ids, args.agent_id, api, count=MAX_BATCH_RUNS, seconds=HISTORY_SECONDS
@@ -104,10 +102,9 @@ async def read_history(
         deadline=deadline,
         done="read",
     )
+    reading = _ReadHistory(args, scope, outcomes, args.position["shown"])
     summarize = _answer_for_case if args.test_case_id else _answer_for_suite
-    return await context.run_heavy(
-        WorkClock(SUMMARY_SECONDS), partial(summarize, args, scope, outcomes, position)
-    )
+    return await context.run_heavy(WorkClock(SUMMARY_SECONDS), partial(summarize, reading))
 
 
 @dataclass(frozen=True)
@@ -122,18 +119,25 @@ class _ReadHistory:
     @property
     def known(self) -> list[Side]:
         """The batch runs that show their test cases, oldest first."""
-        sides = [read.side for read in self.outcomes if isinstance(read, ReadSide)]
-        return [side for side in sides if side.is_by_case]
+        sides = []
+        for outcome in self.outcomes:
+            if isinstance(outcome, ReadSide) and outcome.side.is_by_case:
+                sides.append(outcome.side)
+        return sides
 
     def list_notes(self) -> list[NotRead]:
         """Return what could not be read."""
-        read = [outcome for outcome in self.outcomes if isinstance(outcome, ReadSide)]
-        return [*self.scope.notes, *chain.from_iterable(one.notes for one in read)]
+        notes = list(self.scope.notes)
+        for outcome in self.outcomes:
+            if isinstance(outcome, ReadSide):
+                notes += outcome.notes
+        return notes
 
     def iterate_runs(self) -> Iterator[tuple[HistoryRun, Side | None]]:
         """Yield a row for each batch run, with what was read of it."""
         for batch_run, outcome in zip(self.scope.batch_runs, self.outcomes, strict=True):
-            row = HistoryRun(batch_id=batch_run.batch_id or "", date=_show_day(batch_run))
+            date = format_day(batch_run.created_date)
+            row = HistoryRun(batch_id=batch_run.batch_id or "", date=date)
             if isinstance(outcome, ReadSide):
                 yield row, outcome.side
             else:
@@ -141,11 +145,12 @@ class _ReadHistory:
                 yield row, None
 
     def build_answer(self, runs: list[HistoryRun], past_end: str | None) -> TestCaseHistory:
+        hints = filter(None, [past_end, self._write_hint()])
         return TestCaseHistory(
             agent_id=self.args.agent_id,
             total_batch_runs=self.scope.total,
             runs=runs,
-            hint=" ".join(filter(None, [past_end, self._write_hint()])) or None,
+            hint=" ".join(hints) or None,
         )
 
     def list_calls(self, shown: int, item_count: int) -> list[NextCall]:
@@ -181,7 +186,9 @@ class _CaseAnswer:
         return len(self.edits)
 
     def build(self, count: int) -> TestCaseHistory:
-        reading, trace, history = self.reading, self.trace, self.history
+        reading = self.reading
+        trace = self.trace
+        history = self.history
         case_id = reading.args.test_case_id
         runs = list(self._iterate_case_runs(case_id))
         shown = [row for row in runs if row.decided is not None or row.problem]
@@ -192,22 +199,20 @@ class _CaseAnswer:
         answer.edits = self.edits[:count]
         answer.next_calls = reading.list_calls(count, len(self.edits))
         if trace is None or history is None:
-            answer.hint = " ".join(filter(None, [answer.hint, _explain_unknown(case_id)]))
+            hints = filter(None, [answer.hint, _explain_unknown(case_id)])
+            answer.hint = " ".join(hints)
             return answer
         answer.not_run = len(runs) - len(shown) or None
-        last = trace.runs[trace.since :]
         answer.label = truncate_line(trace.runs[-1].case.title, CASE_LABEL_CHARACTERS)
         answer.pooled = BoundedRate.of(history.pooled)
-        answer.pooled.add_bounds(sum(run.undecided for run in last))
+        answer.pooled.add_bounds(_count_without_verdict(trace))
         if trace.edits:
             answer.since = trace.runs[trace.since].batch_ids[0]
         if history.trend:
             answer.trend = _show_trend(history.trend, history.trend.p)
         if history.change_point:
             answer.change_point = _show_change(history.change_point, trace)
-        answer.pass_k = [
-            PassKShown(k=k, rate=round(rate, 3), cases=1) for k, rate in history.pass_k.items()
-        ]
+        answer.pass_k = _show_pass_k(history)
         answer.next_calls = [*_read_change(reading.args, history, trace), *answer.next_calls]
         return answer
 
@@ -215,7 +220,8 @@ class _CaseAnswer:
         edited = {}
         if self.trace:
             edited = _name_edits(self.trace)
-        most = min(MAX_FAILED_OF_RUN, MAX_FAILED_SHOWN // max(1, len(self.reading.outcomes)))
+        share = MAX_FAILED_SHOWN // max(1, len(self.reading.outcomes))
+        most = min(MAX_FAILED_OF_RUN, share)
         for row, side in self.reading.iterate_runs():
             run = side.cases.get(case_id) if side else None
             if run:
@@ -251,13 +257,12 @@ class _SuiteAnswer:
         answer.next_calls = reading.list_calls(count, len(self.ranked))
         if not self.traces:
             return answer
-        undecided = 0
-        for trace in self.traces.values():
-            undecided += sum(run.undecided for run in trace.runs[trace.since :])
-        answer.pooled = SuiteRate.of(history.pooled, history.interval).add_bounds(undecided)
+        undecided = sum(map(_count_without_verdict, self.traces.values()))
+        answer.pooled = SuiteRate.of(history.pooled, history.interval)
+        answer.pooled.add_bounds(undecided)
         answer.pass_k = list(map(PassKShown.of, history.pass_k))
         answer.consistency = ConsistencyShown.of(history.consistency)
-        answer.test_cases = [self._build_row(ranked) for ranked in self.ranked[:count]]
+        answer.test_cases = list(map(self._build_row, self.ranked[:count]))
         first = self.ranked[0] if self.ranked else None
         if first and first.adjusted_p <= CHANGE_LIMIT:
             answer.next_calls = [*self._call_for_case(first), *answer.next_calls]
@@ -273,7 +278,7 @@ class _SuiteAnswer:
             yield row
 
     def _build_row(self, ranked: RankedCase) -> HistoryRow:
-        trace = list(self.traces.values())[ranked.place]
+        trace = self._get_trace(ranked)
         newest = trace.runs[-1].case
         change = None
         if ranked.change_point and ranked.adjusted_p <= CHANGE_LIMIT:
@@ -291,61 +296,66 @@ class _SuiteAnswer:
             edited=list(_name_edits(trace)) or None,
         )
 
+    def _get_trace(self, ranked: RankedCase) -> CaseTrace:
+        return list(self.traces.values())[ranked.place]
+
     def _list_counts(self, trace: CaseTrace) -> str:
         by_id = {run.batch_ids[0]: run.counts for run in trace.runs}
         cells = []
         for row, _ in self.reading.iterate_runs():
             counts = by_id.get(row.batch_id)
-            cells.append(f"{counts.passed}/{counts.decided}" if counts else "-")
+            cells.append(_show_counts(counts) if counts else "-")
         return " ".join(cells)
 
     def _call_for_case(self, ranked: RankedCase) -> list[NextCall]:
-        args = self.reading.args
-        newest = list(self.traces.values())[ranked.place].runs[-1].case
+        newest = self._get_trace(ranked).runs[-1].case
         case_id = valid_id(newest.test_case_id)
         if not case_id:
             return []
-        here: CallArguments = {**args.repeat(), "testCaseId": case_id}
+        here: CallArguments = {**self.reading.args.repeat(), "testCaseId": case_id}
         return [NextCall(tool="get_test_case_history", arguments=here)]
 
 
-def _answer_for_case(
-    args: GetTestCaseHistory,
-    scope: SearchScope,
-    outcomes: Sequence[ReadSide | ReadProblem],
-    position: int,
-) -> _CaseAnswer | _SuiteAnswer:
-    reading = _ReadHistory(args, scope, outcomes, position)
-    trace = trace_cases(reading.known).get(args.test_case_id)
+def _answer_for_case(reading: _ReadHistory) -> _CaseAnswer | _SuiteAnswer:
+    known = reading.known
+    trace = trace_cases(known).get(reading.args.test_case_id)
     if trace is None:
         return _CaseAnswer(reading, None, None, [])
     history = summarize_case_history(trace.series, since=trace.since)
     edits = []
     for place in sorted(trace.edits, reverse=True):
-        edit = trace.edits[place]
-        found = find_edits(edit.before, edit.after)
-        listed = ListedEdits.of([one for one in found if one.field in edit.fields])
-        batch_id = reading.known[place].batch_id
-        edits.append(RunEdits(batch_id=batch_id, edits=listed.shown, more_edits=listed.more))
-    return _CaseAnswer(reading, trace, history, edits[position:])
+        edits.append(_show_edits(trace.edits[place], known[place].batch_id))
+    return _CaseAnswer(reading, trace, history, edits[reading.position :])
 
 
-def _answer_for_suite(
-    args: GetTestCaseHistory,
-    scope: SearchScope,
-    outcomes: Sequence[ReadSide | ReadProblem],
-    position: int,
-) -> _CaseAnswer | _SuiteAnswer:
-    reading = _ReadHistory(args, scope, outcomes, position)
+def _show_edits(edit: CaseEdit, batch_id: str) -> RunEdits:
+    found = find_edits(edit.before, edit.after)
+    of_fields = [place for place in found if place.field in edit.fields]
+    listed = ListedEdits.of(of_fields)
+    return RunEdits(batch_id=batch_id, edits=listed.shown, more_edits=listed.more)
+
+
+def _answer_for_suite(reading: _ReadHistory) -> _CaseAnswer | _SuiteAnswer:
     traces = trace_cases(reading.known)
-    series = [trace.series for trace in traces.values()]
-    history = summarize_suite_history(series, [trace.since for trace in traces.values()])
-    return _SuiteAnswer(reading, traces, history, history.ranked[position:])
+    series = []
+    starts = []
+    for trace in traces.values():
+        series.append(trace.series)
+        starts.append(trace.since)
+    history = summarize_suite_history(series, starts)
+    return _SuiteAnswer(reading, traces, history, history.ranked[reading.position :])
 
 
-def _show_day(batch_run: BatchRun) -> str | None:
-    created = batch_run.created_date
-    return created.astimezone(UTC).date().isoformat() if created else None
+def _show_pass_k(history: CaseHistory) -> list[PassKShown]:
+    shown = []
+    for k, rate in history.pass_k.items():
+        shown.append(PassKShown(k=k, rate=round(rate, 3), cases=1))
+    return shown
+
+
+def _count_without_verdict(trace: CaseTrace) -> int:
+    """Count the attempts without a verdict since the last edit."""
+    return sum(run.undecided for run in trace.runs[trace.since :])
 
 
 def _name_edits(trace: CaseTrace) -> dict[str, list[str]]:
@@ -388,15 +398,13 @@ def _read_change(
     change = history.change_point
     if change is None or change.p > CHANGE_LIMIT:
         return []
-    fell = change.after.rate < change.before.rate
-    before, after = trace.runs[change.place - 1], trace.runs[change.place]
-    places = [
-        before.examples.get("passed" if fell else "failed"),
-        after.examples.get("failed" if fell else "passed"),
-    ]
-    turns: list[dict[str, str | int]] = [
-        {"batchId": place.batch_id, "jobId": place.job_id} for place in places if place
-    ]
+    before = trace.runs[change.place - 1].examples
+    after = trace.runs[change.place].examples
+    if change.after.rate < change.before.rate:
+        places = [before.get("passed"), after.get("failed")]
+    else:
+        places = [before.get("failed"), after.get("passed")]
+    turns = list(map(name_run, filter(None, places)))
     if len(turns) < len(places):
         return []
     read: CallArguments = {"agentId": args.agent_id, "turns": turns, "side": "agent"}

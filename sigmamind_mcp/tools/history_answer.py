@@ -6,7 +6,8 @@ from pydantic import Field
 
 from sigmamind_mcp.insight.pass_k import Consistency, PassK
 from sigmamind_mcp.insight.rate_series import TrendDirection
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 from sigmamind_mcp.tools.parts import BoundedRate, EditShown, format_percent
 

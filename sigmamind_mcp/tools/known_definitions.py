@@ -64,7 +64,8 @@ async def read_definitions(
     }
     with anyio.move_on_after(seconds):
         await gather_errors([partial(read, *entry) for entry in calls.items()])
-    stored, page = answers.get("stored test cases"), answers.get("batch runs")
+    stored = answers.get("stored test cases")
+    page = answers.get("batch runs")
     previous = _find_previous(batch_run, page.value.items, cases) if page else None
     return KnownDefinitions(
         cases=cases,
@@ -80,20 +81,21 @@ def _find_previous(
     batch_run: BatchRun, others: Sequence[BatchRun], cases: dict[str, TestCase]
 ) -> BatchRun | None:
     """Return the newest earlier batch run with one of the test cases."""
-    created = batch_run.created_date
     previous: BatchRun | None = None
-    for one in others:
-        if not (created and one.created_date and one.created_date < created):
+    for candidate in others:
+        shares_case = any(case.test_case_id in cases for case in candidate.test_cases)
+        if not shares_case or not _is_later(batch_run, candidate):
             continue
-        shares_case = any(case.test_case_id in cases for case in one.test_cases)
-        is_newer = previous is None or _is_later(one, previous)
-        if shares_case and is_newer:
-            previous = one
+        if previous is None or _is_later(candidate, previous):
+            previous = candidate
     return previous
 
 
-def _is_later(one: BatchRun, other: BatchRun) -> bool:
-    return bool(one.created_date and other.created_date and one.created_date > other.created_date)
+def _is_later(batch_run: BatchRun, other: BatchRun) -> bool:
+    """Return whether the dates of both are known, and the first is the later one."""
+    if batch_run.created_date is None or other.created_date is None:
+        return False
+    return batch_run.created_date > other.created_date
 
 
 def find_problems(

@@ -12,6 +12,7 @@ from sigmamind_mcp.api.client import ReadyLaunch, RecentLaunch, SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.errors import InvalidArguments, NotConfirmed
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
     Answer,
     CallArguments,
@@ -20,7 +21,6 @@ from sigmamind_mcp.tools.answers import (
     Rendered,
     Time,
     format_time,
-    pluralize,
 )
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import AnsweringAgentId, ForAgent, Id

@@ -1,6 +1,7 @@
 """What a batch run would run and cost, read before it starts."""
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +11,8 @@ from sigmamind_mcp.api.models import Agent, BatchRun, TestCase
 from sigmamind_mcp.concurrency import gather, gather_errors
 from sigmamind_mcp.errors import InvalidArguments, NotOffered, SigmaMindError
 from sigmamind_mcp.ids import strip_agent_prefix, valid_id
-from sigmamind_mcp.tools.answers import one_line, pluralize, truncate_text
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import one_line, truncate_text
 from sigmamind_mcp.tools.started_attempts import AttemptCount
 from sigmamind_mcp.tools.suggestions import suggest_ids
 from sigmamind_mcp.untrusted_text import clean
@@ -56,7 +58,9 @@ class LaunchCost(NamedTuple):
 
     def identify(self) -> str:
         """Return exactly what a person agrees to."""
-        cases = [[case.test_case_id, case.attempt, case.llm_model] for case in self.plan.cases]
+        cases = []
+        for case in self.plan.cases:
+            cases.append([case.test_case_id, case.attempt, case.llm_model])
         return json.dumps([self.plan.agent_id, cases, str(self.hour_total)])
 
     def describe(self) -> str:
@@ -92,7 +96,7 @@ class LaunchCost(NamedTuple):
         if not plan.attempts.is_exact:
             start = f"Start {word_attempts(plan.attempts)}, each a simulated conversation,"
         lines = [f"{start} with agent {plan.agent_id}?"]
-        lines += [_describe_case(case) for case in plan.cases[:CASES_NAMED]]
+        lines += map(_describe_case, plan.cases[:CASES_NAMED])
         if len(plan.cases) > CASES_NAMED:
             lines.append(f"- and {pluralize(len(plan.cases) - CASES_NAMED, 'more test case')}")
         lines.append(
@@ -159,27 +163,34 @@ async def _read_cases(
     except NotOffered:
         return await _read_one_by_one(test_case_ids, agent_id, api)
     listed = {case.test_case_id or "": case for case in listing.items}
-    unlisted = [case for case in test_case_ids if case not in listed]
+    unlisted = [case_id for case_id in test_case_ids if case_id not in listed]
     if unlisted and not listing.is_partial:
         noun = f"test case of agent {agent_id}"
-        known = [case for case in listed if valid_id(case)]
+        known = list(filter(valid_id, listed))
         suggestion = await suggest_ids(noun, unlisted, known, "list_test_cases shows them.")
         raise InvalidArguments(f"{suggestion} Nothing was started.")
     # An entry that was left out of the list may be the one that is asked for.
-    # A listed test case may be there twice, with different numbers of attempts.
-    contradicted = {
-        case.test_case_id for case in listing.items if listed[case.test_case_id or ""] is not case
-    }
-    unlisted += [case for case in test_case_ids if case in contradicted]
-    for case in await _read_one_by_one(unlisted, agent_id, api):
+    repeated = _find_repeated(listing.items)
+    unclear = unlisted + [case_id for case_id in test_case_ids if case_id in repeated]
+    for case in await _read_one_by_one(unclear, agent_id, api):
         listed[case.test_case_id or ""] = case
-    cases = {case: listed[case] for case in test_case_ids}
-    uncounted = [case for case in test_case_ids if cases[case].attempt is None]
-    some = [case for case in uncounted if case not in unlisted][:MOST_READ_AGAIN]
-    for again in await gather_errors([partial(_read_case, case, agent_id, api) for case in some]):
+
+    cases = {}
+    uncounted = []
+    for case_id in test_case_ids:
+        cases[case_id] = listed[case_id]
+        if listed[case_id].attempt is None and case_id not in unclear:
+            uncounted.append(partial(_read_case, case_id, agent_id, api))
+    for again in await gather_errors(uncounted[:MOST_READ_AGAIN]):
         if isinstance(again, TestCase):
             cases[again.test_case_id or ""] = again
     return list(cases.values())
+
+
+def _find_repeated(cases: Sequence[TestCase]) -> set[str]:
+    """Return the ids that are listed twice, perhaps with different numbers of attempts."""
+    times = Counter(case.test_case_id or "" for case in cases)
+    return {case_id for case_id, count in times.items() if count > 1}
 
 
 async def _read_one_by_one(

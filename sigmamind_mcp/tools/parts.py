@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field
 
+from sigmamind_mcp.insight.batch_sides import RunPlace
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit
 from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
@@ -19,6 +20,8 @@ CONTEXT_CHARACTERS = 60
 MAX_EDITS = 8
 ROLE_CHARACTERS = 20
 NO_REMARKS = "(no remarks to read)"
+EMPTY_VALUES = {"mockData": "(empty)", "llmModel": "(the agent's)"}
+"""How an empty value of these fields reads."""
 
 JobIds = Annotated[list[Id], Field(max_length=100), list_of("job ids")]
 KeptSide = Annotated[Literal["agent", "user", "tool"] | None, Field(description="Keep its turns.")]
@@ -39,7 +42,10 @@ class Rate(AnswerPart):
     def of(cls, counts: Counts, interval: Interval | None = None) -> Self:
         low, high = interval or compute_wilson_interval(counts)
         return cls(
-            passed=counts.passed, decided=counts.decided, low=round(low, 3), high=round(high, 3)
+            passed=counts.passed,
+            decided=counts.decided,
+            low=round(low, 3),
+            high=round(high, 3),
         )
 
     def __str__(self) -> str:
@@ -62,7 +68,8 @@ class BoundedRate(Rate):
         if undecided:
             low, high = bound_rate(Counts(self.passed, self.decided), undecided)
             self.undecided = undecided
-            self.lowest, self.highest = round(low, 3), round(high, 3)
+            self.lowest = round(low, 3)
+            self.highest = round(high, 3)
         return self
 
     def describe_bounds(self) -> str:
@@ -111,20 +118,25 @@ class EditShown(AnswerPart):
             name += f" {self.variable or '(no name)'}"
         if self.only_spaces:
             return f"{name}: only spaces, invisible characters or the Unicode form differ"
-        parts = [f"… {self.left}" if self.left else "", self._describe_change()]
-        parts.append(f"{self.right} …" if self.right else "")
-        return f"{name}: {' '.join(filter(None, parts))}"
+        words = self._describe_change()
+        if self.left:
+            words = f"… {self.left} {words}"
+        if self.right:
+            words = f"{words} {self.right} …"
+        return f"{name}: {words}"
 
     def _describe_change(self) -> str:
-        nothing = {"mockData": "(empty)", "llmModel": "(the agent's)"}.get(self.field, "(nothing)")
-        before, after = self.before or nothing, self.after or nothing
+        nothing = EMPTY_VALUES.get(self.field, "(nothing)")
+        before = self.before or nothing
+        after = self.after or nothing
         if self.before is None:
             return f"added, {after}"
         if self.after is None:
             return f"removed, was {before}"
         change = f"{before} -> {after}"
-        is_clear = " " not in self.before + self.after or not (self.left or self.right)
-        return change if is_clear else f"[{change}]"
+        has_spaces = " " in self.before + self.after
+        has_context = bool(self.left or self.right)
+        return f"[{change}]" if has_spaces and has_context else change
 
 
 class ListedEdits(NamedTuple):
@@ -143,6 +155,11 @@ class ListedEdits(NamedTuple):
     ) -> "ListedEdits":
         shown = [EditShown.of(edit, old_characters=old_characters) for edit in edits[:most]]
         return cls(shown, len(edits) - len(shown) or None)
+
+
+def name_run(place: RunPlace) -> dict[str, str | int]:
+    """Return the ids of a test run, as an entry of `turns` in read_test_runs."""
+    return {"batchId": place.batch_id, "jobId": place.job_id}
 
 
 def format_percent(share: float) -> str:

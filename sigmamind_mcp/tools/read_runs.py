@@ -16,12 +16,8 @@ from sigmamind_mcp.api.run_reading import READ_SECONDS, list_complete_runs
 from sigmamind_mcp.concurrency import MAX_CONCURRENT_CALLS, gather_errors, require_results
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.tools.answers import (
-    Cut,
-    NextCall,
-    fit_items,
-    pluralize,
-)
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import Cut, NextCall, fit_items
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import Arguments, Continued, ForAgent, Id
 from sigmamind_mcp.tools.conversations_answer import (
@@ -96,7 +92,7 @@ async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConver
     """
     place = RunsPlace(**args.position)
     wanted, passed, notes = await _list_wanted_runs(args, api)
-    start = find_start(place, [mark_run(run) for run in wanted])
+    start = find_start(place, list(map(mark_run, wanted)))
     reading = await _read_ahead(wanted[start.first :], passed, args, api)
     shown = _Shown(reading.runs, start, wanted)
     if shown.runs:
@@ -127,19 +123,25 @@ class _RunsRead:
         alike: Collection[int],
     ) -> None:
         """Add what came of reading a run, without the turns that are `alike`."""
-        run = wanted.listed if isinstance(outcome, SigmaMindError) else outcome
+        run: TestRun | None
         if isinstance(outcome, SigmaMindError):
+            run = wanted.listed
             self.notes.append(note_failed_read("transcript of test run", wanted.job_id or NO_ID))
-        elif wanted.listed is None:
-            self.notes += note_record("test run", outcome, wanted.job_id)
+        else:
+            run = outcome
+            if wanted.listed is None:
+                self.notes += note_record("test run", outcome, wanted.job_id)
+
         differs = run is not None and not select_runs([run], args.verdict, args.test_case_id)
-        chosen = _select_turns(run, wanted.turns, args.side) if run and not differs else []
+        if differs:
+            run = None
+        chosen = _select_turns(run, wanted.turns, args.side) if run else []
         turns = [turn for turn in chosen if turn.number not in alike]
-        self.characters += sum(len(turn.content) for _, turn in turns)
+        for turn in turns:
+            self.characters += len(turn.turn.content)
         left_out = len(chosen) - len(turns)
-        shown = None if differs else run
         limit = None if args.names_runs else TURN_CHARACTERS
-        self.runs.append(ReadRun(wanted, shown, turns, differs, left_out, limit))
+        self.runs.append(ReadRun(wanted, run, turns, differs, left_out, limit))
 
 
 class _Shown(NamedTuple):
@@ -152,7 +154,8 @@ class _Shown(NamedTuple):
     def find_place(self, count: int, turn: int) -> RunsPlace:
         """Return the place behind the first `count` runs, or at a turn of the last of them."""
         shown = self.start.first + count
-        return RunsPlace.behind([mark_run(run) for run in self.wanted], shown, turn=turn)
+        marks = list(map(mark_run, self.wanted))
+        return RunsPlace.behind(marks, shown, turn=turn)
 
 
 async def _list_wanted_runs(
@@ -186,12 +189,16 @@ def _list_named_runs(args: ReadTestRuns) -> list[WantedRun]:
     for job_id in args.job_ids:
         turns[args.batch_id, job_id] = []
     for place in args.turns:
-        asked = turns.setdefault((place.batch_id or args.batch_id, place.job_id), [])
+        batch_id = place.batch_id or args.batch_id
+        asked = turns.setdefault((batch_id, place.job_id), [])
         if place.turn is not None:
             asked.append(place.turn)
-    if any(not batch_id for batch_id, _ in turns):
-        raise InvalidArguments(_MISSING_BATCH)
-    return [WantedRun(batch_id, job_id, asked) for (batch_id, job_id), asked in turns.items()]
+    wanted = []
+    for (batch_id, job_id), asked in turns.items():
+        if not batch_id:
+            raise InvalidArguments(_MISSING_BATCH)
+        wanted.append(WantedRun(batch_id, job_id, asked))
+    return wanted
 
 
 async def _read_ahead(
@@ -227,12 +234,13 @@ def _find_alike(
     passed: "PassedTurns | None", outcomes: Sequence[TestRun | SigmaMindError]
 ) -> list[set[int]]:
     """Return for each run the turns that a passed one has much alike; none without `passed`."""
-    if passed is None:
-        return [set() for _ in outcomes]
-    return [
-        passed.find_alike(outcome) if isinstance(outcome, TestRun) else set()
-        for outcome in outcomes
-    ]
+    alike = []
+    for outcome in outcomes:
+        numbers: set[int] = set()
+        if passed and isinstance(outcome, TestRun):
+            numbers = passed.find_alike(outcome)
+        alike.append(numbers)
+    return alike
 
 
 async def _read_run(wanted: WantedRun, agent_id: str, api: SigmaMindClient) -> TestRun:
@@ -279,8 +287,7 @@ def _build_conversations(
 ) -> ReadConversations:
     """Build the answer with the first `count` runs, or with some turns of the first run."""
     reads = shown.runs[:count]
-    batch_ids = {read.wanted.batch_id for read in reads} or {args.batch_id}
-    batch_id = batch_ids.pop() if len(batch_ids) == 1 else None
+    batch_id = _find_only_batch(reads, args.batch_id)
     cuts: list[Cut] = []
     answer = ReadConversations(
         agent_id=args.agent_id,
@@ -305,15 +312,25 @@ def _build_conversations(
     return answer
 
 
+def _find_only_batch(reads: Sequence[ReadRun], asked_id: str) -> str | None:
+    """Return the batch run of all the runs, if it is one; without runs, the one asked for."""
+    batch_ids = {read.wanted.batch_id for read in reads}
+    if not batch_ids:
+        return asked_id
+    return batch_ids.pop() if len(batch_ids) == 1 else None
+
+
 def _estimate_rest(reads: Sequence[ReadRun], rest: Sequence[NumberedTurn], run_count: int) -> int:
     """Estimate the characters of `rest`, and of further runs as long as those read on average."""
     read = sum(_count_characters(run.turns) for run in reads)
-    left = _count_characters(rest) + read * run_count / max(1, len(reads))
+    average = read / max(1, len(reads))
+    left = _count_characters(rest) + average * run_count
     return max(100, round(left / 100) * 100)
 
 
 def _count_characters(turns: Sequence[NumberedTurn]) -> int:
-    return sum(len(turn.content) + HEAD_CHARACTERS for _, turn in turns)
+    contents = sum(len(numbered.turn.content) for numbered in turns)
+    return contents + HEAD_CHARACTERS * len(turns)
 
 
 def _build_first_turns(args: ReadTestRuns, shown: _Shown, turn_count: int) -> ReadConversations:
@@ -324,24 +341,35 @@ def _show_definitions(
     reads: Sequence[ReadRun], turn_count: int | None, batch_id: str | None, cuts: list[Cut]
 ) -> list[DefinitionShown]:
     """Return each distinct definition, with the runs that have it; of several, the criteria."""
-    shown = [(read, read.run) for read in reads if read.run]
-    has_several = len({_get_definition_id(run) for _, run in shown}) > 1
+    case_ids = {_get_definition_id(read.run) for read in reads if read.run}
+    has_several = len(case_ids) > 1
     definitions: dict[str, DefinitionShown] = {}
-    for read, test_run in shown:
-        definition = DefinitionShown.of(test_run.test_case or TestCase())
+    for read in reads:
+        if read.run is None:
+            continue
+        definition = DefinitionShown.of(read.run.test_case or TestCase())
         if has_several:
             definition = definition.keep_criteria()
         same = definitions.setdefault(definition.model_dump_json(), definition)
-        run = ConversationShown.of(read, test_run, read.turns[:turn_count])
-        if has_several and read.turn_characters and run.verdict == "passed":
-            run.remarks = None
-        same.test_runs.append(run.model_copy(update={"batch_id": None}) if batch_id else run)
+        shown = ConversationShown.of(read, read.run, read.turns[:turn_count])
+        if has_several and read.turn_characters and shown.verdict == "passed":
+            shown.remarks = None
+        if batch_id:
+            shown.batch_id = None
+        same.test_runs.append(shown)
+    return _shorten_definitions(list(definitions.values()), cuts)
+
+
+def _shorten_definitions(
+    definitions: Sequence[DefinitionShown], cuts: list[Cut]
+) -> list[DefinitionShown]:
+    """Return them shortened, with all their runs, and add what was cut to `cuts`."""
     shortened = []
-    for position, definition in enumerate(definitions.values()):
-        path = f"testCases[{position}]"
-        test_runs = definition.test_runs
-        short = definition.model_copy(update={"test_runs": []}).shorten(cuts, path)
-        shortened.append(short.model_copy(update={"test_runs": test_runs}))
+    for position, definition in enumerate(definitions):
+        without_runs = definition.model_copy(update={"test_runs": []})
+        short = without_runs.shorten(cuts, f"testCases[{position}]")
+        short.test_runs = definition.test_runs
+        shortened.append(short)
     return shortened
 
 

@@ -20,15 +20,12 @@ from sigmamind_mcp.tools.answers import (
     AnswerPart,
     Link,
     NextCall,
-    PageSlice,
     Rendered,
     Time,
-    add_next_page,
     field_lines,
     fit_items,
     format_time,
     group_by,
-    select_page,
 )
 from sigmamind_mcp.tools.argument_forms import NotBool
 from sigmamind_mcp.tools.arguments import (
@@ -40,6 +37,7 @@ from sigmamind_mcp.tools.arguments import (
     Paged,
     hide_default,
 )
+from sigmamind_mcp.tools.list_pages import PageSlice, add_next_page, select_page
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
 from sigmamind_mcp.tools.transcripts import (
     CONVERSATION_FIELDS,
@@ -147,13 +145,14 @@ class TestRunList(Answer):
         lines: list[str] = []
         by_case = group_by(self.test_runs, lambda row: (row.test_case_id, row.label))
         for (case_id, label), rows in by_case.items():
-            lines.append(
-                f"{case_id or NO_ID} {label or self.labels.get(case_id or '', '')}".strip()
-            )
-            alike = group_by(rows, lambda row: (row.verdict, row.remarks))
-            for (verdict, remarks), runs in sorted(alike.items(), key=lambda item: item[0][0]):
+            shown_label = label or self.labels.get(case_id or "", "")
+            lines.append(f"{case_id or NO_ID} {shown_label}".strip())
+            by_verdict = sorted(rows, key=lambda row: row.verdict)
+            alike = group_by(by_verdict, lambda row: (row.verdict, row.remarks))
+            for (verdict, remarks), runs in alike.items():
                 job_ids = " ".join(row.job_id or NO_ID for row in runs)
-                lines.append(f"  {verdict} {job_ids}{f': {remarks}' if remarks else ''}")
+                shown_remarks = f": {remarks}" if remarks else ""
+                lines.append(f"  {verdict} {job_ids}{shown_remarks}")
         return lines
 
 
@@ -272,7 +271,7 @@ class TestRunAnswer(Answer):
             created_date=run.created_date,
             completed_date=run.completed_date,
             turn_count=None if run.conversation is None else len(run.conversation),
-            conversation=[TurnShown.of(turn) for turn in turns],
+            conversation=list(map(TurnShown.of, turns)),
             uri=uri_of("test-run", **place),
             transcript_uri=uri_of("transcript", **place),
             hint=_write_run_hint(run, args.job_id),
@@ -350,7 +349,8 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
         transcript_uri=make_transcript_pattern(args.agent_id, args.batch_id),
     )
     add_next_page(answer, "list_test_runs", args, runs.page, count=count)
-    if args.test_case_id and not any(_is_of(run, args.test_case_id) for run in runs.every):
+    is_known_case = any(_is_of(run, args.test_case_id) for run in runs.every)
+    if args.test_case_id and not is_known_case:
         answer.hint = (
             f"None of the {len(runs.every)} listed test runs names test case {args.test_case_id};"
             " get_batch_run shows the test cases."
@@ -363,7 +363,8 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
 def _list_labels(runs: Sequence[TestRun]) -> dict[str, str]:
     labels = {}
     for run in runs:
-        case_id, title = valid_id(get_case_id(run)), _get_title(run)
+        case_id = valid_id(get_case_id(run))
+        title = _get_title(run)
         if case_id and title and title != case_id:
             labels[case_id] = title
     return labels

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from sigmamind_mcp.ids import mark_text
-from sigmamind_mcp.tools.answers import explain_past_end, pluralize
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import explain_past_end
 from sigmamind_mcp.tools.conversations_answer import WantedRun
 
 MARK_RANGE = 100_000
@@ -62,7 +63,8 @@ def find_start(place: RunsPlace, marks: Sequence[int]) -> RunsStart:
     if place.turn:
         return RunsStart(index, place.turn, hint)
     past_end = explain_past_end(index + 1, total, "test run")
-    return RunsStart(index + 1, hint=" ".join(filter(None, [hint, past_end])) or None)
+    hints = filter(None, [hint, past_end])
+    return RunsStart(index + 1, hint=" ".join(hints) or None)
 
 
 def _find_last(place: RunsPlace, marks: Sequence[int]) -> int | None:
@@ -72,7 +74,8 @@ def _find_last(place: RunsPlace, marks: Sequence[int]) -> int | None:
         return places[0]
     # Several test runs without an id look alike.
     before = place.run - 1
-    return before if before in places and len(marks) == place.total else None
+    is_unchanged = len(marks) == place.total
+    return before if is_unchanged and before in places else None
 
 
 def _sum_marks(marks: Sequence[int]) -> int:

@@ -8,10 +8,12 @@ from pydantic import Field
 
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.batch_sides import RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange, Comparison
-from sigmamind_mcp.tools.answers import AnswerPart, pluralize
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import AnswerPart
 from sigmamind_mcp.tools.diagnosis_answer import ITEM_WORDS, SectionState
-from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
+from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, name_run, truncate_line
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
@@ -69,11 +71,11 @@ class AgentSaysRow(AnswerPart):
     def line(self) -> str:
         certainty = "too few to tell" if self.p is None else f"p {self.p:.2g}"
         turn = f" turn {self.turn}" if self.turn else ""
-        return (
-            f"{', '.join(self.test_case_ids)}: {ITEM_WORDS[self.kind].format(self.item)}:"
-            f" in {self.base} base, {self.candidate} candidate"
-            f" ({certainty}; {self.job_id}{turn} of {self.batch_id})"
-        )
+        cases = ", ".join(self.test_case_ids)
+        words = ITEM_WORDS[self.kind].format(self.item)
+        counts = f"in {self.base} base, {self.candidate} candidate"
+        example = f"{self.job_id}{turn} of {self.batch_id}"
+        return f"{cases}: {words}: {counts} ({certainty}; {example})"
 
 
 class SaidState(AnswerPart):
@@ -97,11 +99,11 @@ class AgentSays(NamedTuple):
 
     def list_turns(self) -> list[dict[str, str | int]]:
         """Return the turns of the first rows, one for each run."""
-        turns: dict[tuple[str, str], dict[str, str | int]] = {}
+        turns: dict[RunPlace, dict[str, str | int]] = {}
         for row in self.rows or []:
             if row.turn:
-                place: dict[str, str | int] = {"batchId": row.batch_id, "jobId": row.job_id}
-                turns.setdefault((row.batch_id, row.job_id), {**place, "turn": row.turn})
+                run = RunPlace(row.batch_id, row.job_id)
+                turns.setdefault(run, {**name_run(run), "turn": row.turn})
         return list(turns.values())[:PLACES_CALLED]
 
 
@@ -134,7 +136,8 @@ def _show_said(said: "SaidOnSides", *, is_by_case: bool) -> AgentSays:
         why=_explain_gaps(said),
         test_case_ids=_show_case_ids(said.looked_at),
     )
-    return AgentSays(state, [AgentSaysRow.of(found, said.changed) for found in said.differences])
+    rows = [AgentSaysRow.of(found, said.changed) for found in said.differences]
+    return AgentSays(state, rows)
 
 
 def _explain_gaps(said: "SaidOnSides") -> str | None:

@@ -42,12 +42,20 @@ def output_schema(answer: JSONObject, *, shared: Container[str]) -> JSONObject:
     # that repeat for each tool were four fifths of that time.
     shown = {}
     for name, field in answer["properties"].items():
-        kept = () if name in shared else ("type", "enum")
-        description = " ".join(filter(None, [field.get("description"), _name_fields(field)]))
-        shown[name] = {key: field[key] for key in kept if key in field}
-        if description:
-            shown[name]["description"] = description
+        shown[name] = _outline_field(field, with_type=name not in shared)
     return {**answer, "properties": shown}
+
+
+def _outline_field(field: JSONObject, *, with_type: bool) -> JSONObject:
+    outline: JSONObject = {}
+    for key in ("type", "enum"):
+        if with_type and key in field:
+            outline[key] = field[key]
+    sentences = filter(None, [field.get("description"), _name_fields(field)])
+    description = " ".join(sentences)
+    if description:
+        outline["description"] = description
+    return outline
 
 
 def _name_fields(field: JSONObject) -> str | None:
@@ -66,7 +74,7 @@ def tidy_schema(schema: JSONObject) -> JSONObject:
 
     def tidy(node: Any, *, are_names: bool = False) -> Any:
         if isinstance(node, list):
-            return [tidy(item) for item in node]
+            return list(map(tidy, node))
         if not isinstance(node, dict):
             return node
         node = _resolve_reference(_drop_null(node), definitions)
@@ -74,7 +82,8 @@ def tidy_schema(schema: JSONObject) -> JSONObject:
         for key, value in node.items():
             if are_names or not _is_noise(key, value):
                 # The keys of `properties` are names: an argument may be called "title".
-                tidied[key] = tidy(value, are_names=key == "properties" and not are_names)
+                has_names = key == "properties" and not are_names
+                tidied[key] = tidy(value, are_names=has_names)
         return tidied
 
     tidied: JSONObject = tidy(schema)
@@ -86,9 +95,12 @@ def _drop_null(node: JSONObject) -> JSONObject:
     choices = node.get("anyOf", [])
     if _NULL not in choices:
         return node
-    rest = {key: value for key, value in node.items() if key != "anyOf"}
+    rest = dict(node)
+    del rest["anyOf"]
     left = [choice for choice in choices if choice != _NULL]
-    return {**left[0], **rest} if len(left) == 1 else {"anyOf": left, **rest}
+    if len(left) == 1:
+        return {**left[0], **rest}
+    return {"anyOf": left, **rest}
 
 
 def _resolve_reference(node: JSONObject, definitions: JSONObject) -> JSONObject:
@@ -102,13 +114,15 @@ def _resolve_reference(node: JSONObject, definitions: JSONObject) -> JSONObject:
 
 
 def _is_noise(key: str, value: object) -> bool:
-    return key == "title" or (key in ("default", "description") and value in (None, "", []))
+    if key in ("default", "description"):
+        return value in (None, "", [])
+    return key == "title"
 
 
 def _state_limits(node: Any) -> Any:
     """Replace each pattern by the lengths that it allows; drop keywords that change nothing."""
     if isinstance(node, list):
-        return [_state_limits(item) for item in node]
+        return list(map(_state_limits, node))
     if not isinstance(node, dict):
         return node
     pattern = node.get("pattern")

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from functools import partial
 from heapq import nsmallest
 from itertools import chain
@@ -15,12 +14,14 @@ from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.insight.text_search import parse_search
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
     CallArguments,
     NextCall,
     explain_past_end,
     fit_items,
-    pluralize,
+    format_day,
+    group_by,
 )
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import Continued, ForAgent, Id
@@ -133,15 +134,16 @@ class _Result:
 
     @property
     def unread(self) -> list[SearchedBatchRun]:
-        return [run for run in self.searched if run.problem == "not read in time"]
+        return [run for run in self.searched if run.is_unread]
 
     @property
     def left_over_ids(self) -> list[str]:
         """The batch runs that another call can search further."""
-        left_over = self.unread
-        if self.search.is_exhausted:
-            left_over = [run for run in self.searched if run.is_incomplete]
-        return [run.batch_id for run in left_over]
+        ids = []
+        for run in self.searched:
+            if run.is_unread or (self.search.is_exhausted and run.is_incomplete):
+                ids.append(run.batch_id)
+        return ids
 
     @property
     def older_count(self) -> int:
@@ -155,11 +157,12 @@ class _Result:
     @property
     def has_gap(self) -> bool:
         """Whether something up to the first match was not searched."""
-        up_to_first = self.searched[: self.first_number + 1]
         # Nobody knows how old a batch run is whose entry cannot be read.
-        entries = [note for note in self.scope.notes if note.field is None]
-        has_unread_entry = any(note.reason != "left out" for note in entries)
-        return has_unread_entry or any(run.is_incomplete for run in up_to_first)
+        for note in self.scope.notes:
+            if note.field is None and note.reason != "left out":
+                return True
+        up_to_first = self.searched[: self.first_number + 1]
+        return any(run.is_incomplete for run in up_to_first)
 
     @property
     def may_begin_earlier(self) -> bool:
@@ -194,10 +197,11 @@ async def search_test_runs(
     searched = await search.search_batch_runs(
         scope.batch_runs, context.report_progress, deadline=deadline
     )
-    result = await anyio.to_thread.run_sync(
-        partial(_collect_result, args, scope, position, search, searched), abandon_on_cancel=True
-    )
-    notes = [*scope.notes, *chain.from_iterable(run.notes for run in searched)]
+    collect = partial(_collect_result, args, scope, position, search, searched)
+    result = await anyio.to_thread.run_sync(collect, abandon_on_cancel=True)
+    notes = list(scope.notes)
+    for run in searched:
+        notes += run.notes
     return await fit_items(result.item_count, partial(_build_found, result), notes)
 
 
@@ -228,12 +232,15 @@ def _collect_result(
 
 def _build_found(result: _Result, count: int) -> FoundTestRuns:
     """Build the answer with the next `count` rows and hits."""
-    args, searched = result.args, result.searched
+    args = result.args
+    searched = result.searched
     start = result.position.shown
     end = start + count
     rows = searched[start:end]
-    shown = result.matches[: count - len(rows)]
+    matches = result.matches[: count - len(rows)]
+    by_run = sorted(matches, key=lambda match: match.rank[::-1])
     first = result.first
+    unsearched = sum(run.unsearched_count for run in searched)
     # With one test case, the totals are its counts.
     cases = [] if args.cursor or args.test_case_id else _count_by_case(result.attempts)
     answer = FoundTestRuns(
@@ -247,9 +254,9 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         test_cases=cases[:CASES_SHOWN],
         more_test_cases=len(cases[CASES_SHOWN:]) or None,
         hit_count=result.match_count,
-        hits=list(map(show_hit, sorted(shown, key=lambda match: match.rank[::-1]))),
+        hits=list(map(show_hit, by_run)),
         hint=_write_search_hint(result),
-        **_count_shares(result.attempts, sum(run.unsearched_count for run in searched)),
+        **_count_shares(result.attempts, unsearched),
     )
     answer.next_calls = list(_list_next_calls(result, answer, end))
     return answer
@@ -261,7 +268,7 @@ def _count_alternatives(result: _Result) -> list[AlternativeCount] | None:
     counts = Counter[int]()
     words = Counter[str]()
     for attempt in result.attempts:
-        counts.update({number for turn in attempt.found or () for number in turn.alternatives})
+        counts.update(attempt.list_alternatives())
         words.update(attempt.words)
     if len(query.texts) == 1 and counts[0]:
         return None
@@ -276,10 +283,9 @@ def _count_alternatives(result: _Result) -> list[AlternativeCount] | None:
 
 
 def _show_row(run: SearchedBatchRun) -> SearchedRow:
-    date = run.created.astimezone(UTC).date().isoformat() if run.created else None
     return SearchedRow(
         batch_id=run.batch_id,
-        date=date,
+        date=format_day(run.created),
         problem=run.problem,
         **_count_shares(run.attempts, run.unsearched_count),
     )
@@ -297,24 +303,29 @@ def _count_shares(attempts: Sequence[SearchedAttempt], unsearched: int) -> _Shar
 
 
 def _count_matching(attempts: Iterable[SearchedAttempt]) -> MatchCount:
-    found = [attempt.found for attempt in attempts if attempt.found is not None]
-    return MatchCount(sum(map(bool, found)), len(found))
+    matching = 0
+    searched = 0
+    for attempt in attempts:
+        if attempt.found is not None:
+            searched += 1
+            matching += bool(attempt.found)
+    return MatchCount(matching, searched)
 
 
 def _count_by_case(attempts: Sequence[SearchedAttempt]) -> list[MatchingCase]:
     """Count the attempts of the test cases with a match, those with the most first."""
-    by_case: dict[str | None, list[SearchedAttempt]] = {}
-    for attempt in attempts:
-        by_case.setdefault(attempt.case_id, []).append(attempt)
+    by_case = group_by(attempts, lambda attempt: attempt.case_id)
     counts = {case_id: _count_matching(group) for case_id, group in by_case.items()}
     ordered = sorted(counts, key=lambda case_id: -counts[case_id].matching)
     cases = []
     for case_id in ordered:
+        if not counts[case_id].matching:
+            break
+        case = MatchingCase(test_case_id=case_id, matching=str(counts[case_id]))
         label = by_case[case_id][-1].label
-        short = truncate_line(label, CASE_CHARACTERS) if label else None
-        if counts[case_id].matching:
-            matching = str(counts[case_id])
-            cases.append(MatchingCase(test_case_id=case_id, label=short, matching=matching))
+        if label:
+            case.label = truncate_line(label, CASE_CHARACTERS)
+        cases.append(case)
     return cases
 
 
@@ -339,7 +350,8 @@ def _write_search_hint(result: _Result) -> str | None:
 
 def _list_missing_sides(result: _Result) -> list[str]:
     """Return the side asked for, and the tools' side, as far as no conversation has them."""
-    sides, asked = result.search.sides, result.args.side
+    sides = result.search.sides
+    asked = result.args.side
     missing: list[str] = []
     if asked and result.attempts and asked not in sides:
         missing.append(asked)
@@ -376,9 +388,9 @@ def _list_next_calls(result: _Result, answer: FoundTestRuns, end: int) -> Iterat
 def _call_to_read(answer: FoundTestRuns) -> NextCall:
     """Make the call that reads the first hits with the turns around them."""
     batch_id = answer.hits[0].batch_id
-    hits = [hit for hit in answer.hits if hit.batch_id == batch_id]
-    turns: list[dict[str, str | int]] = [
-        {"jobId": hit.job_id, "turn": hit.turn} for hit in hits[:TURNS_TO_READ]
-    ]
+    turns: list[dict[str, str | int]] = []
+    for hit in answer.hits:
+        if hit.batch_id == batch_id and len(turns) < TURNS_TO_READ:
+            turns.append({"jobId": hit.job_id, "turn": hit.turn})
     here: CallArguments = {"agentId": answer.agent_id, "batchId": batch_id, "turns": turns}
     return NextCall(tool="read_test_runs", arguments=here)

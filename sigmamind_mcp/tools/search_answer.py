@@ -9,7 +9,8 @@ from pydantic import Field
 from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.insight.words import measure_similarity
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line, pluralize
+from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 
 SEARCH_CHARACTERS = 6_000
@@ -39,15 +40,13 @@ class VerdictShares(AnswerPart):
     )
 
     def describe_shares(self) -> str:
-        shares = [
-            f"{share} {verdict}"
-            for verdict, share in (
-                ("failed", self.failed),
-                ("passed", self.passed),
-                ("undecided", self.undecided),
-            )
-            if share
-        ]
+        shares = []
+        if self.failed:
+            shares.append(f"{self.failed} failed")
+        if self.passed:
+            shares.append(f"{self.passed} passed")
+        if self.undecided:
+            shares.append(f"{self.undecided} undecided")
         if self.not_searched:
             shares.append(f"{self.not_searched} not searched")
         return ", ".join(shares) or "no such attempts"
@@ -85,8 +84,11 @@ class AlternativeCount(AnswerPart):
     )
 
     def describe(self) -> str:
-        words = [f"{word}: {count}" for word, count in (self.words or {}).items()]
-        return f"{self.text}: {self.attempts}" + (f" ({', '.join(words)})" if words else "")
+        line = f"{self.text}: {self.attempts}"
+        if not self.words:
+            return line
+        words = ", ".join(f"{word}: {count}" for word, count in self.words.items())
+        return f"{line} ({words})"
 
 
 class FoundPlace(AnswerPart):
@@ -165,17 +167,21 @@ class FoundTestRuns(VerdictShares, Answer):
             cases = "; ".join(case.describe() for case in self.test_cases)
             more = f"; and {self.more_test_cases} more" if self.more_test_cases else ""
             data.append(f"matching by test case: {cases}{more}")
+        data += self._list_hits()
+        shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
+        after = [shown] if self.hit_count else []
+        return Rendered([*self._describe_totals(), *self._list_rows()], data, after)
+
+    def _list_hits(self) -> Iterable[str]:
         batch_id = ""
         for hit, *alike in group_alike(self.hits):
             if hit.batch_id != batch_id:
                 batch_id = hit.batch_id
-                data.append(f"{batch_id}:")
-            data += hit.lines()
+                yield f"{batch_id}:"
+            yield from hit.lines()
             if alike:
-                data.append(f"    alike: {'; '.join(one.describe() for one in alike)}")
-        shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
-        after = [shown] if self.hit_count else []
-        return Rendered([*self._describe_totals(), *self._list_rows()], data, after)
+                places = "; ".join(other.describe() for other in alike)
+                yield f"    alike: {places}"
 
     def _describe_totals(self) -> list[str]:
         total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"
@@ -192,6 +198,7 @@ class FoundTestRuns(VerdictShares, Answer):
     def _list_rows(self) -> Iterable[str]:
         if self.batch_runs:
             yield "Matching attempts of all, by batch run, oldest first:"
+        first_id = self.first_match.batch_id if self.first_match else None
         for row in self.batch_runs:
-            is_first = self.first_match is not None and row.batch_id == self.first_match.batch_id
-            yield row.line() + (" <- first match" if is_first else "")
+            mark = " <- first match" if row.batch_id == first_id else ""
+            yield row.line() + mark

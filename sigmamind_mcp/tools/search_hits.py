@@ -36,12 +36,13 @@ def show_place(match: SearchMatch) -> FoundPlace:
 
 def count_first_hits(matches: Sequence[SearchMatch], most: int) -> int:
     """Count the first matches that show in at most so many places, with those alike."""
-    hits = [show_hit(match) for match in matches]
+    hits = list(map(show_hit, matches))
     groups = group_alike(hits)
-    if len(groups) <= most:
-        return len(hits)
-    first_left_out = groups[most][0]
-    return next(number for number, hit in enumerate(hits) if hit is first_left_out)
+    first_left_out = groups[most][0] if len(groups) > most else None
+    for number, hit in enumerate(hits):
+        if hit is first_left_out:
+            return number
+    return len(hits)
 
 
 def show_hit(match: SearchMatch) -> Hit:

@@ -58,20 +58,19 @@ async def read_asked_batch_runs(
     """
     asked_ids = list(dict.fromkeys(batch_ids))
     calls = [partial(api.get_batch_run, batch_id, agent_id) for batch_id in asked_ids]
-    outcomes = dict(
-        zip(asked_ids, await gather_errors(calls, limit=BATCH_RUNS_AT_ONCE), strict=True)
-    )
-    missing = [batch_id for batch_id, got in outcomes.items() if isinstance(got, NotFound)]
+    outcomes = await gather_errors(calls, limit=BATCH_RUNS_AT_ONCE)
+    missing = []
+    for batch_id, outcome in zip(asked_ids, outcomes, strict=True):
+        if isinstance(outcome, NotFound):
+            missing.append(batch_id)
     if missing:
         raise InvalidArguments(
             f"The API answered 404 for {', '.join(missing[:MAX_MISSING_NAMED])} in batchIds."
             " list_batch_runs shows the batch runs of this agent."
         )
-    results = require_results(list(outcomes.values()))
-    batch_runs = [
-        dated.value.model_copy(update={"batch_id": batch_id})
-        for batch_id, dated in zip(asked_ids, results, strict=True)
-    ]
+    batch_runs = []
+    for batch_id, dated in zip(asked_ids, require_results(outcomes), strict=True):
+        batch_runs.append(dated.value.model_copy(update={"batch_id": batch_id}))
     return SearchScope(_order_oldest_first(batch_runs), None)
 
 
@@ -81,10 +80,14 @@ async def list_newest_batch_runs(
     """List the newest batch runs, as of the time when there were `known_total`; 0 means now."""
     found: dict[str, BatchRun] = {}
     notes: list[NotRead] = []
-    size, number, added, total = count, 0, 0, None
+    size = count
+    number = 0
+    added = 0
+    total = None
     while True:
         page, _ = await api.list_batch_runs(agent_id, page=number, size=size)
-        given, known_count = page.size or page.entry_count, len(found)
+        given = page.size or page.entry_count
+        known_count = len(found)
         notes += note_listing("batch run", page, lambda run: run.batch_id, start=number * given)
         for batch_run in page.items:
             if batch_id := valid_id(batch_run.batch_id):
@@ -101,14 +104,18 @@ async def list_newest_batch_runs(
             notes.append(NotRead(kind="batch run", reason="not listed", cause=cause))
             break
         # The API may page by less than was asked; the next page is counted by its size.
-        size, number = min(size, given), max(number, page.number or 0) + 1
+        size = min(size, given)
+        number = max(number, page.number or 0) + 1
     newest = list(found.values())[added : added + count]
     return SearchScope(_order_oldest_first(newest[::-1]), total, notes)
 
 
 def _order_oldest_first(batch_runs: Sequence[BatchRun]) -> list[BatchRun]:
     """Sort by date; leave the order as it is if a date is missing."""
-    dated = [(run.created_date, run) for run in batch_runs if run.created_date]
-    if len(dated) < len(batch_runs):
-        return list(batch_runs)
-    return [run for _, run in sorted(dated, key=lambda entry: entry[0])]
+    dated = []
+    for run in batch_runs:
+        if run.created_date is None:
+            return list(batch_runs)
+        dated.append((run.created_date, run))
+    dated.sort(key=lambda entry: entry[0])
+    return [run for _, run in dated]

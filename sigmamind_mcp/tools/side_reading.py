@@ -41,7 +41,8 @@ class KeptTranscripts:
 
     def keep(self, batch_id: str, run: TestRun) -> TestRun:
         """Keep the conversation here; return the test run without it."""
-        if self.bytes_left > 0 and run.conversation is not None and run.verdict != "undecided":
+        is_decided = run.verdict != "undecided"
+        if is_decided and run.conversation is not None and self.bytes_left > 0:
             packed = pack_texts(run)
             self._packed[RunPlace(batch_id, run.job_id or "")] = packed
             self.bytes_left -= len(packed)
@@ -91,5 +92,6 @@ class SideReader:
         keep = partial(self.kept.keep, batch_id) if self.kept else drop_conversation
         if not job_ids:
             return await list_complete_runs(batch_id, self.agent_id, self.api, keep=keep)
-        listing = await read_runs(list(dict.fromkeys(job_ids)), batch_id, self.agent_id, self.api)
+        asked_ids = list(dict.fromkeys(job_ids))
+        listing = await read_runs(asked_ids, batch_id, self.agent_id, self.api)
         return replace(listing, items=list(map(keep, listing.items)))

@@ -67,12 +67,15 @@ class StartedAttempts:
     def _add(self, caller: str, launch: StartedLaunch) -> None:
         oldest = self._clock() - HOUR_SECONDS
         # The caller who was idle for longest comes first, to be forgotten first.
-        launches = [kept for kept in self._launches.pop(caller, []) if kept.moment > oldest]
+        earlier = self._launches.pop(caller, [])
+        launches = [kept for kept in earlier if kept.moment > oldest]
         if len(self._launches) >= MOST_CALLERS:
-            del self._launches[next(iter(self._launches))]
+            idle_longest = next(iter(self._launches))
+            del self._launches[idle_longest]
         if len(launches) >= MOST_LAUNCHES:
-            first, second = launches[:2]
-            launches[:2] = [StartedLaunch(second.moment, first.attempts.plus(second.attempts))]
+            first, second, *rest = launches
+            attempts = first.attempts.plus(second.attempts)
+            launches = [StartedLaunch(second.moment, attempts), *rest]
         self._launches[caller] = [*launches, launch]
 
     def _remove(self, caller: str, launch: StartedLaunch) -> None:

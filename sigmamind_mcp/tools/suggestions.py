@@ -59,14 +59,18 @@ async def _find_missing_id(
         return ""
     page, _ = await api.list_batch_runs(agent_id, size=100)
     batches = _keep_valid_ids(run.batch_id for run in page.items)
-    unknown_batches = {name: one for name, one in asked_batches.items() if one not in batches}
+    unknown_batches = {}
+    for name, batch_id in asked_batches.items():
+        if batch_id not in batches:
+            unknown_batches[name] = batch_id
     if unknown_batches:
-        noun = f"batch run of agent {agent_id}"
-        place = f"among the newest {len(page.items)}" if page.has_next else IN_LIST
-        unread = len(page.unreadable)
-        ids = list(unknown_batches.values())
         explanation = await suggest_ids(
-            noun, ids, batches, "list_batch_runs shows them.", place=place, unread=unread
+            f"batch run of agent {agent_id}",
+            list(unknown_batches.values()),
+            batches,
+            "list_batch_runs shows them.",
+            place=f"among the newest {len(page.items)}" if page.has_next else IN_LIST,
+            unread=len(page.unreadable),
         )
         names = " and ".join(unknown_batches)
         return explanation if "batchId" in asked else f"{names}: {explanation}"
@@ -131,9 +135,12 @@ async def suggest_ids(
 
 
 def _find_similar_ids(unknown: Sequence[str], known: Sequence[str]) -> list[str]:
-    compared = [name for name in known[:SEARCHED] if len(name) <= LONGEST_COMPARED]
+    compared = list(filter(_is_short, known[:SEARCHED]))
     similar: list[str] = []
-    for name in unknown[:FEW]:
-        if len(name) <= LONGEST_COMPARED:
-            similar += get_close_matches(name, compared, 3, 0.6)
+    for name in filter(_is_short, unknown[:FEW]):
+        similar += get_close_matches(name, compared, 3, 0.6)
     return list(dict.fromkeys(similar))
+
+
+def _is_short(name: str) -> bool:
+    return len(name) <= LONGEST_COMPARED

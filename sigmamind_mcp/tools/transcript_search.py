@@ -21,6 +21,7 @@ from sigmamind_mcp.tools.answers import one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem, walk_batch_runs
 from sigmamind_mcp.tools.call_context import ProgressReport, RunHeavy
 from sigmamind_mcp.tools.parts import truncate_line
+from sigmamind_mcp.tools.transcripts import NumberedTurn, number_turns
 from sigmamind_mcp.tools.unread_notes import (
     NotRead,
     note_failed_read,
@@ -85,6 +86,13 @@ class SearchedAttempt(NamedTuple):
     found: Sequence[FoundTurn] | None = None
     words: frozenset[str] = frozenset()
 
+    def list_alternatives(self) -> set[int]:
+        """Return the numbers of the alternatives that its turns have."""
+        numbers: set[int] = set()
+        for turn in self.found or ():
+            numbers.update(turn.alternatives)
+        return numbers
+
 
 class SearchedBatchRun(NamedTuple):
     """A batch run with those of its attempts that the filters leave.
@@ -98,6 +106,10 @@ class SearchedBatchRun(NamedTuple):
     problem: ReadProblem | None = None
     notes: Sequence[NotRead] = ()
     unlisted_count: int = 0
+
+    @property
+    def is_unread(self) -> bool:
+        return self.problem == "not read in time"
 
     @property
     def has_match(self) -> bool:
@@ -151,7 +163,9 @@ class TranscriptSearch:
         return list(map(_conclude, batch_runs, outcomes))
 
     async def _search_batch_run(self, batch_run: BatchRun) -> SearchedBatchRun | None:
-        return None if self.is_exhausted else await _BatchRunSearch(self, batch_run).run()
+        if self.is_exhausted:
+            return None
+        return await _BatchRunSearch(self, batch_run).run()
 
     def search_turns(self, run: TestRun, attempt: SearchedAttempt) -> SearchedAttempt:
         """Return the attempt with what its turns have, if the conversation can be searched."""
@@ -161,20 +175,28 @@ class TranscriptSearch:
         words: set[str] = set()
         previous = None
         with self.clock.count():
-            for number, turn in enumerate(run.conversation, start=1):
-                self.sides.add(turn.side)
-                if turn.tool_calls:
-                    self.sides.add("tool")
-                for side, text in _list_texts(turn, self.filters.side):
-                    match = self.query.match(text)
-                    words.update(match.words)
-                    if match.alternatives:
-                        terms = self.query.alternatives[match.alternatives[0]]
-                        its = (match.alternatives, terms, previous)
-                        found.append(FoundTurn(number, side, text, *its))
-                        break
-                previous = turn
+            for numbered in number_turns(run.conversation):
+                match = self._search_turn(numbered, previous, words)
+                if match:
+                    found.append(match)
+                previous = numbered.turn
         return attempt._replace(found=found, words=frozenset(words))
+
+    def _search_turn(
+        self, numbered: NumberedTurn, previous: Turn | None, words: set[str]
+    ) -> FoundTurn | None:
+        """Return the first text of a turn that matches; add its words of the query to `words`."""
+        number, turn = numbered
+        self.sides.add(turn.side)
+        if turn.tool_calls:
+            self.sides.add("tool")
+        for side, text in _list_texts(turn, self.filters.side):
+            match = self.query.match(text)
+            words.update(match.words)
+            if match.alternatives:
+                terms = self.query.alternatives[match.alternatives[0]]
+                return FoundTurn(number, side, text, match.alternatives, terms, previous)
+        return None
 
 
 @dataclass
@@ -204,31 +226,30 @@ class _BatchRunSearch:
             "test run", listing, lambda run: run.job_id, batch_id=self.batch_id
         )
         self._note_uncounted(listing)
-        unsearched = [run for run in listing.items if not self._is_concluded(run)]
-        await gather_errors([partial(self._read_singly, run) for run in unsearched])
-        attempts = [self._find_attempt(run) for run in listing.items]
-        wanted = [attempt for attempt in attempts if self._is_wanted(attempt)]
+        reads = []
+        for run in listing.items:
+            if not self._is_concluded(run):
+                reads.append(partial(self._read_singly, run))
+        await gather_errors(reads)
+        attempts = map(self._find_attempt, listing.items)
         return SearchedBatchRun(
             self.batch_id,
             self.batch_run.created_date,
-            wanted,
+            list(filter(self._is_wanted, attempts)),
             notes=self.notes,
             unlisted_count=count_unlisted(self.batch_run, listing),
         )
 
     def _note_uncounted(self, listing: Listing[TestRun]) -> None:
         """Note attempts that the batch run counts and its list lacks."""
-        decided = self.batch_run.decided_attempts or 0
         is_noted = listing.missing_count or listing.stop
-        if decided > listing.entry_count and not is_noted:
-            self.notes.append(
-                NotRead(
-                    kind="test run",
-                    reason="not listed",
-                    count=decided - listing.entry_count,
-                    batch_id=self.batch_id,
-                )
-            )
+        uncounted = (self.batch_run.decided_attempts or 0) - listing.entry_count
+        if uncounted <= 0 or is_noted:
+            return
+        note = NotRead(
+            kind="test run", reason="not listed", count=uncounted, batch_id=self.batch_id
+        )
+        self.notes.append(note)
 
     def _search_listed(self, run: TestRun) -> TestRun:
         """Search a listed run that shows its verdict; return it without its conversation."""
@@ -247,9 +268,10 @@ class _BatchRunSearch:
         case = run.test_case or self._find_only_case()
         case_id = valid_id(case.test_case_id)
         attempt = SearchedAttempt(job_id, run.verdict, is_known=True, case_id=case_id)
-        if self._is_wanted(attempt) and (case_id or not self.search.filters.test_case_id):
-            attempt = self.search.search_turns(run, attempt._replace(label=case.label))
-        return attempt
+        is_case_unknown = not case_id and self.search.filters.test_case_id
+        if is_case_unknown or not self._is_wanted(attempt):
+            return attempt
+        return self.search.search_turns(run, attempt._replace(label=case.label))
 
     def _is_concluded(self, run: TestRun) -> bool:
         """Return whether the list shows all that the search needs of this run."""
@@ -286,8 +308,9 @@ class _BatchRunSearch:
         filters = self.search.filters
         if not attempt.is_known:
             return True
-        has_case = not filters.test_case_id or attempt.case_id in (None, filters.test_case_id)
-        return has_case and filters.verdict in (None, attempt.verdict)
+        if filters.test_case_id and attempt.case_id not in (None, filters.test_case_id):
+            return False
+        return filters.verdict in (None, attempt.verdict)
 
     def _find_only_case(self) -> TestCase:
         cases = self.batch_run.test_cases
@@ -318,8 +341,12 @@ def _list_texts(turn: Turn, side: Side | None) -> list[tuple[Side, str]]:
     elif side is None and turn.summarize() != turn.content:
         # All words must be in one turn, but may be in different parts of it.
         texts.append(("other", turn.summarize()))
-    wanted = [(own, text) for own, text in texts if side in (None, own)]
-    return [(own, text) for own, text in wanted if text or own == turn.side]
+    wanted = []
+    for own, text in texts:
+        has_text = text or own == turn.side
+        if has_text and side in (None, own):
+            wanted.append((own, text))
+    return wanted
 
 
 def _conclude(batch_run: BatchRun, outcome: SearchedBatchRun | ReadProblem) -> SearchedBatchRun:

@@ -16,6 +16,7 @@ from sigmamind_mcp.api.walks import (
     WALK_SECONDS,
 )
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.untrusted_text import clean
 
 MAX_NAMED = 5
@@ -97,11 +98,9 @@ def note_record(
 ) -> list[NotRead]:
     """Note the fields of a record that could not be read."""
     known_id = valid_id(record_id)
+    note = NotRead(kind=kind, reason="unreadable", id=known_id, batch_id=batch_id)
     fields = dict.fromkeys(map(_clean_field_name, record.unreadable_fields()))
-    return [
-        NotRead(kind=kind, reason="unreadable", id=known_id, field=field, batch_id=batch_id)
-        for field in fields
-    ]
+    return [note.model_copy(update={"field": field}) for field in fields]
 
 
 def note_listing(
@@ -116,16 +115,16 @@ def note_listing(
 
     `start` is the position of its first entry.
     """
-    notes = [
-        NotRead(
+    notes = []
+    for entry in listing.unreadable:
+        note = NotRead(
             kind=kind,
             reason="unreadable",
             id=valid_id(entry.id),
             position=start + entry.position + 1,
             batch_id=batch_id,
         )
-        for entry in listing.unreadable
-    ]
+        notes.append(note)
     for record in listing.items:
         notes += note_record(kind, record, get_id(record), batch_id=batch_id)
     if listing.foreign:
@@ -158,9 +157,9 @@ def note_failed_read(kind: Kind, record_id: str) -> NotRead:
 
 def shows_field(record: Record, *names: str) -> bool:
     """Return whether the API's object has a readable value under one of these names."""
-    return any(record.raw.get(name) is not None for name in names) and not is_unreadable(
-        record, *names
-    )
+    if is_unreadable(record, *names):
+        return False
+    return any(record.raw.get(name) is not None for name in names)
 
 
 def is_unreadable(record: Record, *names: str) -> bool:
@@ -177,10 +176,10 @@ def limit_notes(notes: Sequence[NotRead]) -> list[NotRead]:
     for note in named[MAX_NAMED:]:
         key = (note.kind, note.reason)
         rest[key] = rest.get(key, 0) + 1
-    more = [
-        NotRead(kind=kind, reason=reason, count=count) for (kind, reason), count in rest.items()
-    ]
-    return [*named[:MAX_NAMED], *more, *counted]
+    kept = named[:MAX_NAMED]
+    for (kind, reason), count in rest.items():
+        kept.append(NotRead(kind=kind, reason=reason, count=count))
+    return kept + counted
 
 
 def describe_notes(notes: Sequence[NotRead]) -> list[str]:
@@ -213,15 +212,16 @@ def _rank_note(note: NotRead) -> int:
 
 def _describe_foreign(note: NotRead) -> str:
     owners = OTHER_OWNERS.get(note.kind, "other objects")
-    noun, verb = (note.kind, "was") if note.count == 1 else (f"{note.kind}s", "were")
+    verb = "was" if note.count == 1 else "were"
     place = f" of the list{note.place}" if note.batch_id else ""
-    return f"{note.count:,} {noun} of {owners} {verb} left out{place}."
+    return f"{pluralize(note.count or 0, note.kind)} of {owners} {verb} left out{place}."
 
 
 def _describe_missing(note: NotRead) -> str:
     if note.cause is None:
-        noun, verb = (note.kind, "is") if note.count == 1 else (f"{note.kind}s", "are")
-        return f"{note.count:,} {noun}{note.place} {verb} in the API's total, but not in its list."
+        verb = "is" if note.count == 1 else "are"
+        missing = pluralize(note.count or 0, note.kind)
+        return f"{missing}{note.place} {verb} in the API's total, but not in its list."
     if note.count is None or note.total is None:
         return f"The list of {note.kind}s{note.place} was not read to its end: {note.cause}."
     listed = f"{note.total - note.count:,} of {note.total:,} {note.kind}s{note.place}"

@@ -57,6 +57,19 @@ def build_runner(folder: Path, url: str, agent_id: str) -> Run:
     return run
 
 
+def start_suite(folder: Path, url: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a command that the test interrupts."""
+    variables = environment(SIGMAMIND_BASE_URL=url, SIGMAMIND_API_KEY=SANDBOX_KEY)
+    return subprocess.Popen(
+        [*COMMAND, "suite", *arguments],
+        cwd=folder,
+        env={**variables, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
 @pytest.fixture
 def suite(tmp_path: Path, sandbox: str) -> Run:
     return build_runner(tmp_path, sandbox, AGENT_ID)
@@ -206,17 +219,7 @@ def test_interrupted_apply_says_so_and_is_completed(tmp_path: Path, fake_api: Fa
     fake_api.stalled = "POST"
     fake_api.stall.clear()
     (tmp_path / "suite.yaml").write_text(f"suite: 1\ncases:{NEW_CASE}", encoding="utf-8")
-    process = subprocess.Popen(
-        [*COMMAND, "suite", "apply", "--yes", "--agent", agent_id],
-        cwd=tmp_path,
-        env={
-            **environment(SIGMAMIND_BASE_URL=fake_api.url, SIGMAMIND_API_KEY=SANDBOX_KEY),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    process = start_suite(tmp_path, fake_api.url, "apply", "--yes", "--agent", agent_id)
     assert process.stdout
     for line in process.stdout:
         if line.startswith("Plan:"):

@@ -1,10 +1,8 @@
 """`sigmamind-mcp suite run`, as a process against the sandbox on a port: the gate."""
 
 import json
-import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +12,8 @@ import pytest
 
 from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.commands.test_report import read_data
-from tests.commands.test_suite import Run, build_runner, edit, send
-from tests.support.processes import COMMAND, environment, serving
+from tests.commands.test_suite import Run, build_runner, edit, send, start_suite
+from tests.support.processes import serving
 
 AGENT_ID = "agent_IqmljBh8eSEGAqKd"
 BUDGET = "96"
@@ -227,17 +225,8 @@ def test_batch_run_of_other_cases_is_not_resumed(suite: Run, sandbox: str) -> No
 def test_interrupted_run_says_how_to_continue(tmp_path: Path) -> None:
     with serving("sandbox", "--pace", "1") as url:
         assert build_runner(tmp_path, url, AGENT_ID)("pull").returncode == 0
-        process = subprocess.Popen(
-            [*COMMAND, "suite", "run", "--max-attempts", "24", "--agent", AGENT_ID],
-            cwd=tmp_path,
-            env={
-                **environment(SIGMAMIND_BASE_URL=url, SIGMAMIND_API_KEY=SANDBOX_KEY),
-                "PYTHONPATH": os.pathsep.join(sys.path),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        )
+        arguments = ("run", "--max-attempts", "24", "--agent", AGENT_ID)
+        process = start_suite(tmp_path, url, *arguments)
         assert process.stdout
         batch_id = ""
         for line in process.stdout:

@@ -33,6 +33,22 @@ def just_created(**changes: Any) -> dict[str, Any]:
     return {**BATCH, "createdDate": datetime.now(UTC).isoformat(), **changes}
 
 
+async def list_all_ids(mcp: Client, first_call: dict[str, Any], *, most: int) -> list[str]:
+    """Follow the calls that continue a list of batch runs; return the ids in their order."""
+    seen: list[str] = []
+    call: dict[str, Any] | None = first_call
+    while call is not None:
+        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
+        seen += [row["batchId"] for row in answer["batchRuns"]]
+        assert len(seen) <= most
+        call = None
+        for next_call in answer.get("nextCalls", []):
+            if next_call["tool"] == "list_batch_runs":
+                call = next_call["arguments"]
+                break
+    return seen
+
+
 async def test_wait_ends_with_the_batch_run_and_tells_its_progress(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
@@ -299,24 +315,9 @@ async def test_walking_the_pages_of_batch_runs_yields_every_one_once(
         return page(part, page=number, size=size, totalCount=130, hasNext=(number + 1) * size < 130)
 
     fake_api.answer("GET", "/v1/batch-runs", one_page)
-    seen: list[str] = []
-    call: dict[str, Any] | None = {
-        "agentId": AGENT,
-        "size": 100,
-        "detail": detail,
-        "labelContains": "PLAY",
-    }
+    call = {"agentId": AGENT, "size": 100, "detail": detail, "labelContains": "PLAY"}
 
-    while call is not None:
-        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
-        seen += [row["batchId"] for row in answer["batchRuns"]]
-        assert len(seen) <= len(batches)
-        going_on = [
-            next_call
-            for next_call in answer.get("nextCalls", [])
-            if next_call["tool"] == "list_batch_runs"
-        ]
-        call = going_on[0]["arguments"] if going_on else None
+    seen = await list_all_ids(mcp, call, most=len(batches))
 
     assert seen == [batch["batchId"] for batch in batches]
 
@@ -383,19 +384,9 @@ async def test_api_that_pages_by_less_than_asked_loses_no_batch_run(
         )
 
     fake_api.answer("GET", "/v1/batch-runs", one_page)
-    seen: list[str] = []
-    call: dict[str, Any] | None = {"agentId": AGENT, "size": 30}
+    call = {"agentId": AGENT, "size": 30}
 
-    while call is not None:
-        answer = (await mcp.call_tool("list_batch_runs", call)).structured_content
-        seen += [row["batchId"] for row in answer["batchRuns"]]
-        assert len(seen) <= len(batches)
-        going_on = [
-            next_call
-            for next_call in answer.get("nextCalls", [])
-            if next_call["tool"] == "list_batch_runs"
-        ]
-        call = going_on[0]["arguments"] if going_on else None
+    seen = await list_all_ids(mcp, call, most=len(batches))
 
     assert seen == [batch["batchId"] for batch in batches]
 
