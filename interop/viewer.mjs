@@ -21,6 +21,8 @@ const WORSE = "agent_mJzLaPEo425lieb9";
 const COMPARED = { agentId: WORSE, baseBatchId: "batch_AytoHxJqRKyAXFzL", candidateBatchId: "batch_0ys2AIVkkpWdoC7P" };
 const DIAGNOSE = { tool: "diagnose_batch_run", args: { agentId: AGENT, batchId: BATCH } };
 const WIDTHS = [320, 700, 1200];
+// Only these axe rules depend on the theme or the width; the others run once for each page.
+const LAYOUT_RULES = ["color-contrast", "target-size"];
 const ALL = { serverTools: {}, updateModelContext: { text: {} } };
 const CSP = [
   "default-src 'none'", "script-src 'self' 'unsafe-inline'", "style-src 'self' 'unsafe-inline'",
@@ -35,8 +37,14 @@ const HOST = `<!doctype html><html lang="en"><title>Host</title><body style="mar
 <script>
 const outer = document.getElementById("outer");
 outer.src = location.origin.replace("127.0.0.1", "localhost") + "/proxy";
-addEventListener("message", ({ data }) => fromView(data));
 const toView = (message) => outer.contentWindow.postMessage(message, "*");
+// A check with hundreds of calls answers them here, without the bridge.
+let answer;
+addEventListener("message", ({ data }) => {
+  const result = answer?.(data);
+  if (result) toView({ jsonrpc: "2.0", id: data.id, result });
+  else fromView(data);
+});
 </script>`;
 const PROXY = `<!doctype html><html lang="en"><title>Proxy</title><body style="margin:0">
 <iframe id="inner" style="border:0;width:100%;height:500px" sandbox="allow-scripts" src="/view"></iframe>
@@ -44,6 +52,28 @@ const PROXY = `<!doctype html><html lang="en"><title>Proxy</title><body style="m
 const inner = document.getElementById("inner").contentWindow;
 addEventListener("message", ({ source, data }) => (source === inner ? parent : inner).postMessage(data, "*"));
 </script>`;
+
+// In every frame, a timer of a second or more ends only in passTime.
+function fakeTimers() {
+  const timers = [];
+  const { setTimeout } = window;
+  let now = 0;
+  window.setTimeout = (run, wait = 0) => (wait < 1000 ? setTimeout(run, wait) : timers.push({ run, at: now + wait }));
+  window.passTime = async (seconds) => {
+    const end = now + seconds * 1000;
+    const isOver = () => /stopped|chat/.test(document.getElementById("status").textContent);
+    for (;;) {
+      timers.sort((one, other) => one.at - other.at);
+      if (!(timers[0]?.at <= end)) break;
+      const { run, at } = timers.shift();
+      now = at;
+      run();
+      // The next pause begins when the answer is shown.
+      while (!timers.length && !isOver()) await new Promise((resolve) => setTimeout(resolve));
+    }
+    now = end;
+  };
+}
 
 let isFailed = false;
 
@@ -89,7 +119,8 @@ class View {
     view.page.on("dialog", (dialog) => view.problems.push(`dialog ${dialog.message()}`) && dialog.dismiss());
     view.page.on("pageerror", (error) => view.problems.push(error.message));
     view.page.on("request", (request) => /\/(host|proxy|view)$/.test(request.url()) || view.problems.push(request.url()));
-    if (hasClock) await view.page.clock.install({ time: 0 });
+    view.page.setDefaultTimeout(15000);
+    if (hasClock) await view.page.addInitScript(fakeTimers);
     const hostContext = { theme: "light", styles: STYLES, ...(toolInfo && { toolInfo: { tool: { name: tool, inputSchema: { type: "object" } } } }) };
     const bridge = new AppBridge(null, { name: "host", version: "1" }, capabilities, { hostContext });
     view.bridge = bridge;
@@ -117,13 +148,18 @@ class View {
     if (result) await this.bridge.sendToolResult(result);
   }
 
-  locator(selector) {
-    return this.frame.locator(selector);
+  locator(selector, options) {
+    return this.frame.locator(selector, options);
+  }
+
+  passTime(seconds) {
+    return this.frame.evaluate((each) => passTime(each), seconds);
   }
 
   // Look at the loaded page in both themes and all widths.
   async inspect() {
     await this.frame.evaluate(AXE);
+    let runOnly;
     for (const theme of ["light", "dark"]) {
       this.context = { ...this.context, theme };
       this.bridge.setHostContext(this.context);
@@ -131,15 +167,16 @@ class View {
       await this.frame.waitForFunction((wanted) => document.querySelector("main").style.colorScheme === wanted, theme);
       for (const width of WIDTHS) {
         await this.page.setViewportSize({ width, height: 600 });
-        const seen = await this.frame.evaluate(async (colour) => {
+        const seen = await this.frame.evaluate(async ({ colour, rules }) => {
           // axe cannot see the host's background through the frame.
           document.body.style.background = colour;
-          const { violations } = await axe.run(document, { iframes: false, preload: false, resultTypes: ["violations"] });
+          const { violations } = await axe.run(document, { iframes: false, preload: false, resultTypes: ["violations"], ...rules });
           return {
             violations: violations.map(({ id, nodes }) => `${id}: ${nodes[0].html} ${nodes[0].failureSummary}`),
             isTooWide: document.documentElement.scrollWidth > innerWidth,
           };
-        }, BACKGROUND[theme]);
+        }, { colour: BACKGROUND[theme], rules: runOnly && { runOnly } });
+        runOnly = LAYOUT_RULES;
         assert.deepEqual(seen.violations, [], `${theme} ${width}`);
         assert.equal(seen.isTooWide, false, `${theme}: wider than ${width}`);
       }
@@ -175,6 +212,10 @@ function conditions(browser, origin, client) {
       assert.match(view.contexts[0], /^The user is looking at test run job_\w+ of batch run batch_\w+\.$/);
       await view.inspect();
       assert.deepEqual(view.calls, ["get_test_run"]);
+      assert.equal(await view.page.evaluate(() => new Promise((resolve) => {
+        answer = ({ id, error }) => id === "unknown" && resolve(error?.code) && {};
+        toView({ jsonrpc: "2.0", id: "unknown", method: "ui/unknown" });
+      })), -32601);
       await view.locator("#run button").click();
       assert.equal(await view.locator(".cell:focus").getAttribute("aria-current"), "true");
       await view.close();
@@ -197,11 +238,10 @@ function conditions(browser, origin, client) {
     },
     "nothing delivered": async () => {
       const view = await open({ tool: DIAGNOSE.tool, capabilities: {}, toolInfo: false, hasClock: true });
-      await view.page.clock.pauseAt(9999);
+      await view.passTime(9.9);
       assert.match(await view.locator("#status").innerText(), /Loading/);
-      await view.page.clock.runFor(10000);
-      assert.match(await view.locator("#status").innerText(), /answer in the chat says the same/);
-      await view.page.clock.resume();
+      await view.passTime(0.2);
+      assert.match(await view.locator("#status").innerText(), /answer in the chat says all/);
       await view.inspect();
       await view.close();
     },
@@ -280,15 +320,21 @@ const PAYLOADS = [
 
 async function checkPoison(browser, origin) {
   const poison = (number) => `${PAYLOADS[number % PAYLOADS.length]}${PAYLOADS[(number * 7 + 3) % PAYLOADS.length]}`;
-  let number = 0;
-  const call = ({ arguments: { jobId } }) => {
-    number += 1;
+  const makeRun = (jobId, number) => {
     const turn = { turn: 1, role: poison(number), content: poison(number + 1), toolName: poison(number + 2), toolCalls: [poison(number + 3)], otherFields: poison(number) };
     const run = { jobId, remarks: poison(number), hint: poison(number + 5), conversation: [turn, { ...turn, turn: poison(4), content: { onclick: "alert(1)" } }] };
-    return { content: [], structuredContent: run };
+    return { content: [], structuredContent: { ...run, notRead: [{ id: poison(number) }], cut: [{ field: poison(number) }] } };
   };
-  const view = await View.open(browser, origin, { tool: DIAGNOSE.tool, call });
+  const view = await View.open(browser, origin, { tool: DIAGNOSE.tool });
   const result = makeDiagnosis(10, 50, poison);
+  const jobIds = result._meta[MATRIX].flatMap(([, , runs]) => runs.map(([jobId]) => jobId));
+  await view.page.evaluate((runs) => {
+    window.contexts = [];
+    answer = ({ method, params }) => {
+      if (method === "tools/call") return runs[params.arguments.jobId];
+      return method === "ui/update-model-context" && contexts.push(params.content[0].text) && {};
+    };
+  }, Object.fromEntries(jobIds.map((jobId, number) => [jobId, makeRun(jobId, number)])));
   const found = { kind: poison(1), text: poison(2), why: poison(3), jobId: poison(4), turn: poison(5), p: poison(6) };
   for (const section of ["separates", "groups", "hints", poison(3)]) {
     result.structuredContent.sections.push({ section, state: poison(9), found: poison(2), why: poison(8) });
@@ -308,42 +354,78 @@ async function checkPoison(browser, origin) {
     return count;
   });
   assert.equal(opened, 500);
-  assert.equal(view.contexts.length, 500);
-  for (const words of view.contexts) assert.match(words, /^The user is looking at test run [\w-]+ of batch run [\w-]+\.$/);
+  const contexts = await view.page.evaluate(() => window.contexts);
+  assert.equal(contexts.length, 500);
+  for (const words of contexts) assert.match(words, /^The user is looking at test run [\w-]+ of batch run [\w-]+\.$/);
   await view.close();
   return "500 transcripts opened: 0 elements, 0 requests, 0 dialogs, only ids for the model";
 }
 
-async function checkPolls(browser, origin) {
-  let passed = 0;
-  const call = () => {
-    passed += 1;
-    return { content: [], structuredContent: { batchId: BATCH, agentId: AGENT, state: "running", successfulAttempts: passed, failedAttempts: 0, expectedAttempts: 900 } };
-  };
-  const view = await View.open(browser, origin, { tool: "create_batch_run", call, hasClock: true });
-  const answer = { content: [], structuredContent: { batchId: BATCH, agentId: AGENT, state: "running" } };
-  await view.deliver({ testCases: ["tc_1"] }, answer);
-  const runMinutes = async (minutes) => {
-    const before = view.calls.length;
-    for (let second = 0; second < minutes * 60; second += 10) {
-      await view.page.clock.runFor(10000);
-      // The next pause begins when the answer is shown.
-      while ((await view.frame.evaluate(() => document.querySelector("progress").value)) !== passed);
-    }
-    return view.calls.length - before;
-  };
+async function followBatchRun(browser, origin, failing) {
+  const view = await View.open(browser, origin, { tool: "create_batch_run", hasClock: true });
+  await view.page.evaluate(({ first, last, run }) => {
+    window.polls = 0;
+    answer = ({ method }) => {
+      if (method !== "tools/call") return null;
+      window.polls += 1;
+      if (window.polls >= first && window.polls <= last) return { isError: true, content: [{ type: "text", text: "The API fails." }] };
+      return { content: [], structuredContent: { ...run, successfulAttempts: window.polls, failedAttempts: 0, expectedAttempts: 900 } };
+    };
+  }, { ...failing, run: { batchId: BATCH, agentId: AGENT, state: "running" } });
+  await view.deliver({ testCases: ["tc_1"] }, { content: [], structuredContent: { batchId: BATCH, agentId: AGENT, state: "running" } });
   await view.locator("progress").waitFor();
-  const early = view.calls.length + (await runMinutes(50));
-  await view.page.evaluate(() => { document.getElementById("above").style.height = "5000px"; });
-  while (await view.frame.evaluate(() => isVisible));
-  const hidden = await runMinutes(5);
-  await view.page.evaluate(() => { document.getElementById("above").style.height = "0"; });
-  while (!(await view.frame.evaluate(() => isVisible)));
-  const polls = early + (await runMinutes(10));
+  return view;
+}
+
+const readPolls = (view) => view.page.evaluate(() => window.polls);
+const setVisible = async (view, isShown) => {
+  await view.page.evaluate((height) => { document.getElementById("above").style.height = height; }, isShown ? "0" : "5000px");
+  await view.frame.waitForFunction((wanted) => isVisible === wanted, isShown);
+};
+
+async function checkPolls(browser, origin) {
+  const view = await followBatchRun(browser, origin, { first: 20, last: 23 });
+  await view.passTime(50 * 60);
+  assert.match(await view.locator("#status").innerText(), /^\d{3} of 900 decided/);
+  await setVisible(view, false);
+  const early = await readPolls(view);
+  await view.passTime(5 * 60);
+  const hidden = (await readPolls(view)) - early;
+  await setVisible(view, true);
+  await view.passTime(10 * 60);
+  const polls = await readPolls(view);
   assert.ok(polls > 300 && polls <= 400, `${polls} polls`);
   assert.equal(hidden, 0, `${hidden} polls while hidden`);
+  await view.passTime(15 * 60);
+  assert.equal(await readPolls(view), 400);
+  assert.match(await view.locator("#status").innerText(), /has stopped reading/);
   await view.close();
-  return `${polls} polls in 60 minutes, ${hidden} in 5 minutes of being hidden`;
+  const failing = await followBatchRun(browser, origin, { first: 3, last: 400 });
+  await failing.passTime(60);
+  assert.equal(await readPolls(failing), 7);
+  assert.match(await failing.locator("#status").innerText(), /^The API fails\. The answer in the chat/);
+  await failing.close();
+  return `${polls} polls in 60 minutes, ${hidden} in 5 minutes of being hidden; ends after 400, or 5 failures in a row`;
+}
+
+async function checkLongConversation(browser, origin) {
+  const asked = [];
+  const call = async ({ arguments: { fromTurn } }) => {
+    asked.push(fromTurn);
+    const turn = { turn: fromTurn, role: "user", content: "word ".repeat(20000) };
+    return { content: [], structuredContent: { conversation: [turn], ...(fromTurn < 3 && { nextFromTurn: fromTurn + 1 }) } };
+  };
+  const view = await View.open(browser, origin, { tool: DIAGNOSE.tool, call });
+  await view.deliver(DIAGNOSE.args, makeDiagnosis(1, 3));
+  await view.locator(".cell").first().click();
+  for (const turn of [2, 3]) await view.locator("#run button", { hasText: `from turn ${turn}` }).click();
+  await view.locator('#run li[value="3"] summary', { hasText: "100000 characters" }).waitFor();
+  assert.equal(await view.locator("#run button").count(), 1);
+  assert.deepEqual(asked, [1, 2, 3]);
+  assert.equal(await view.locator("#run li .text").isVisible(), false);
+  await view.inspect();
+  await view.close();
+  return "3 ranges, 3 turns of 100 kB folded";
 }
 
 async function checkThousand(browser, origin) {
@@ -382,6 +464,12 @@ async function checkOddData(browser, origin) {
   const running = makeDiagnosis(1, 1);
   running.structuredContent.state = "running";
   odd["a running batch run"] = [running, "the figures will change"];
+  const gaps = makeDiagnosis(1, 1);
+  gaps.structuredContent.notRead = [{ kind: "test run", reason: "unreadable", id: "job_1" }];
+  gaps.structuredContent.cut = [{ field: "remarks", shown: 9, of: 99 }];
+  odd["what was not read"] = [gaps, "Missing: kind test run, reason unreadable, id job_1.Missing: field remarks, shown 9, of 99."];
+  const compared = { levels: {}, baseBatchId: BATCH, candidateBatchId: BATCH, counts: { "not tested": 1 }, undecided: { base: 2, candidate: 1 }, couldProve: false, testCases: [] };
+  odd["too few attempts"] = [{ content: [], structuredContent: compared }, /undecided base 2, candidate 1.*Too few attempts to prove a change/];
   const view = await View.open(browser, origin, { tool: DIAGNOSE.tool });
   await view.page.setViewportSize({ width: 320, height: 600 });
   for (const [name, [result, words]] of Object.entries(odd)) {
@@ -403,15 +491,25 @@ async function checkReport(browser, origin, client) {
   page.on("request", (request) => requests.push(request.url()));
   await page.goto(pathToFileURL(setup.report).href);
   await page.evaluate(AXE);
+  assert.ok(await page.getByText("Created 2026-06-09T13:05").isVisible());
+  // Folded on a screen, but not on paper.
+  const turns = page.locator("details li[value]").last();
+  assert.equal(await turns.isVisible(), false);
+  await page.emulateMedia({ media: "print" });
+  assert.equal(await turns.isVisible(), true);
+  await page.emulateMedia({ media: "screen" });
+  await page.evaluate(() => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
+  let rules;
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 900 });
-      const seen = await page.evaluate(async () => {
+      const seen = await page.evaluate(async (runOnly) => {
         document.body.style.background = "Canvas"; // axe takes the window to be white
-        const { violations } = await axe.run({ preload: false, resultTypes: ["violations"] });
+        const { violations } = await axe.run({ preload: false, resultTypes: ["violations"], ...(runOnly && { runOnly }) });
         return [...violations.map(({ id, nodes }) => `${id}: ${nodes[0].html} ${nodes[0].failureSummary}`), document.documentElement.scrollWidth > innerWidth];
-      });
+      }, rules);
+      rules = LAYOUT_RULES;
       assert.deepEqual(seen, [false], `${colorScheme} ${width}`);
     }
   }
@@ -452,7 +550,7 @@ try {
   }));
   // Alone, since it prints a time.
   await check("1,000 attempts", () => checkThousand(browser, origin));
-  const others = { "poisoned answers": checkPoison, "a running batch run": checkPolls, "odd data": checkOddData };
+  const others = { "poisoned answers": checkPoison, "a running batch run": checkPolls, "long conversation": checkLongConversation, "odd data": checkOddData };
   await Promise.all([
     check("report", () => checkReport(browser, origin, client)),
     ...Object.entries(others).map(([name, run]) => check(name, () => run(browser, origin))),
