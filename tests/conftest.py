@@ -17,7 +17,7 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.commands.backend import select_api
 from sigmamind_mcp.protocol.server import open_server
-from sigmamind_mcp.settings import Settings, check_key
+from sigmamind_mcp.settings import Settings, check_base_url, check_key
 from tests.support.all_transports import TRANSPORTS, Connection, open_all_transports
 from tests.support.fake_api import FakeAPI, running_fake_api
 from tests.support.loop_watchdog import MOST_CPU_SECONDS, LoopWatchdog
@@ -187,6 +187,8 @@ def connected(
     *, mode: str = "auto", elicitation_callback: Any = None, **settings: Any
 ) -> AbstractAsyncContextManager[Client]:
     """Connect an MCP client, in memory, to a server with these settings."""
+    if "base_url" in settings:
+        settings["base_url"] = check_base_url(settings["base_url"])
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Client]:

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from sigmamind_mcp.api.batch_run_pages import MAX_PAGE_REQUESTS, mark_batch_run
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.listings import Page
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.api.run_reading import (
     BatchRunStatus,
@@ -45,7 +44,7 @@ from sigmamind_mcp.tools.arguments import (
 )
 from sigmamind_mcp.tools.call_context import CallContext, ProgressReport
 from sigmamind_mcp.tools.cases import TestCaseRow
-from sigmamind_mcp.tools.list_pages import PageSlice, add_next_page
+from sigmamind_mcp.tools.list_pages import PageSlice, add_next_page, explain_other_page
 from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
 from sigmamind_mcp.uris import uri_of
 
@@ -246,7 +245,7 @@ async def list_batch_runs(args: ListBatchRuns, api: SigmaMindClient) -> BatchRun
     notes = note_listing("batch run", page, lambda batch_run: batch_run.batch_id, start=start)
     answer = await fit_items(len(left.items), build, notes)
     if is_other_page:
-        answer.hint = _explain_other_page(page, asked=asked_page)
+        answer.hint = explain_other_page(page, asked=asked_page)
     elif repeated:
         hints = filter(None, [REPEATED_HINT.format(count=repeated), answer.hint])
         answer.hint = " ".join(hints)
@@ -261,15 +260,6 @@ def _count_repeated(items: Sequence[BatchRun], last_mark: int) -> int:
     if not last_mark or last_mark not in marks:
         return 0
     return marks.index(last_mark) + 1
-
-
-def _explain_other_page(page: Page[BatchRun], *, asked: int) -> str:
-    size = page.size or 1
-    total = page.total or 0
-    if not page.has_next and asked * size >= total > 0:
-        last = (total - 1) // size
-        return f"Page {asked} is past the end; the last one is {last}."
-    return f"The API answered with page {page.number}, whatever page is asked for."
 
 
 async def get_batch_run(args: GetBatchRun, api: SigmaMindClient) -> BatchRunAnswer:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from sigmamind_mcp.api.listings import Page
 from sigmamind_mcp.tools.answers import Answer, Cut, NextCall
 from sigmamind_mcp.tools.arguments import ListPlace, Paged
 
@@ -64,3 +65,13 @@ def add_next_page(
 def _continue_at(place: ListPlace, tool: str, args: Paged) -> NextCall:
     further = args.continue_at(page=place.page, skip=place.skip, last=place.last_mark)
     return NextCall(tool=tool, arguments=further)
+
+
+def explain_other_page(page: Page[Any], *, asked: int) -> str:
+    """Say that the API answered with another page than was asked for."""
+    size = page.size or 1
+    total = page.total or 0
+    if not page.has_next and asked * size >= total > 0:
+        last = (total - 1) // size
+        return f"Page {asked} is past the end; the last one is {last}."
+    return f"The API answered with page {page.number}, whatever page is asked for."

@@ -100,13 +100,20 @@ class Opening:
 
     def _answer(self, line: Line) -> bool:
         with self._lock:
-            answer = None if self._is_over else self._answers.answer(line)
+            answer = None if self._is_over else self._find_answer(line)
             if answer is None:
                 return False
             self._answered_lines.append(line)
         self._written.put(answer)
         self._quiet_since = monotonic()
         return True
+
+    def _find_answer(self, line: Line) -> bytes | None:
+        try:
+            return self._answers.answer(line)
+        except Exception:
+            # The server answers what the opening cannot. Without this thread nobody answers.
+            return None
 
     def _write(self) -> None:
         try:

@@ -86,6 +86,22 @@ def test_client_that_only_lists_never_loads_the_server() -> None:
         assert server.left() == (0, [], "never loaded\n")
 
 
+BROKEN_OPENING = """
+from sigmamind_mcp.transports.early_answers import EarlyAnswers
+EarlyAnswers.answer = lambda self, line: 1 / 0
+"""
+
+
+def test_server_answers_what_breaks_the_opening() -> None:
+    with opened(script(more=BROKEN_OPENING)) as server:
+        server.write(*HELLO, request(1))
+        ids = [server.answer()["id"] for _ in range(2)]
+        server.end("end of input")
+
+        assert ids == ["initialize", 1]
+        assert server.left()[0] == 0
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("revision", "quiet"),
