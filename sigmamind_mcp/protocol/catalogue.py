@@ -32,7 +32,6 @@ from sigmamind_mcp.tools.arguments import Arguments
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.schemas import input_schema, output_schema, tidy_schema
 
-SHARED_FIELDS = frozenset(info.alias or name for name, info in Answer.model_fields.items())
 CALL_SECONDS = 30.0
 """Many clients give up after 60 s (the SDK for TypeScript among them)."""
 LONG_CALL_SECONDS = 45.0
@@ -98,7 +97,7 @@ class Tool:
             title=self.title,
             description=self.description,
             input_schema=input_schema(self.arguments, default_agent_id=settings.agent_id),
-            output_schema=output_schema(self.answer_schema, shared=SHARED_FIELDS),
+            output_schema=output_schema(self.answer_schema),
             annotations=mcp.ToolAnnotations(
                 title=self.title,
                 read_only_hint=not self.writes,

@@ -3,7 +3,6 @@
 There is no `$ref`, no pattern and no null, since some clients reject them.
 """
 
-from collections.abc import Container
 from typing import Any
 
 from sigmamind_mcp.ids import ID_PATTERN
@@ -33,24 +32,16 @@ def _forgive_empty_options(schema: JSONObject) -> None:
         _forgive_empty_options(argument.get("items", {}))
 
 
-def output_schema(answer: JSONObject, *, shared: Container[str]) -> JSONObject:
-    """Return what tools/list shows of an answer's schema: its own fields, without trees in them.
-
-    `shared` are the fields that the answers of all tools have; they get no type.
-    """
-    # A client for TypeScript compiles all tools before its first call. Nested fields and checks
-    # that repeat for each tool were four fifths of that time.
-    shown = {}
-    for name, field in answer["properties"].items():
-        shown[name] = _outline_field(field, with_type=name not in shared)
+def output_schema(answer: JSONObject) -> JSONObject:
+    """Return what tools/list shows of an answer's schema: its own fields, without trees in them."""
+    # A client for TypeScript compiles all tools before its first call. Nested fields were most of
+    # that time.
+    shown = {name: _outline_field(field) for name, field in answer["properties"].items()}
     return {**answer, "properties": shown}
 
 
-def _outline_field(field: JSONObject, *, with_type: bool) -> JSONObject:
-    outline: JSONObject = {}
-    for key in ("type", "enum"):
-        if with_type and key in field:
-            outline[key] = field[key]
+def _outline_field(field: JSONObject) -> JSONObject:
+    outline: JSONObject = {key: field[key] for key in ("type", "enum") if key in field}
     sentences = filter(None, [field.get("description"), _name_fields(field)])
     description = " ".join(sentences)
     if description:

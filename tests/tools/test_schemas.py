@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sigmamind_mcp.protocol.catalogue import SHARED_FIELDS, TOOLS, Tool
+from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.schemas import input_schema
 from tests.test_hostile_input import CALLS, LIMITS
@@ -83,7 +83,7 @@ def test_listed_output_has_each_field_and_names_what_its_rows_have(tool: Tool) -
     for name, field in whole["properties"].items():
         shown = listed["properties"][name]
         assert not {"properties", "items", "anyOf"} & set(shown)
-        assert shown.get("type") == (None if name in SHARED_FIELDS else field["type"])
+        assert shown.get("type") == field.get("type")
         assert field.get("description", "") in shown.get("description", "")
         rows = field.get("items", field).get("properties", {})
         assert all(inner in shown["description"] for inner in rows)
