@@ -165,14 +165,14 @@ async def test_answer_over_the_size_cap_is_refused(mcp: Client, fake_api: FakeAP
     assert "larger than 8 MiB" in text_of(await mcp.call_tool("get_test_run", IN_RUN))
 
 
-async def test_refused_connection_names_the_host_and_the_setting() -> None:
+async def test_refused_connection_names_the_address_with_its_port_and_the_setting() -> None:
     async with connected(base_url="http://127.0.0.1:9", api_key=KEY) as mcp:
         result = await mcp.call_tool("create_batch_run", {"agentId": AGENT, "testCases": ["tc_1"]})
 
     assert result.is_error
-    assert "No connection to the API at 127.0.0.1" in text_of(
-        result
-    ) and "SIGMAMIND_BASE_URL" in text_of(result)
+    text = text_of(result)
+    assert "No connection to the API at http://127.0.0.1:9." in text
+    assert "SIGMAMIND_BASE_URL" in text
 
 
 async def test_slow_answer_ends_at_the_deadline(

@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from sigmamind_mcp.cli import ENVIRONMENT
 from sigmamind_mcp.protocol.resources import list_guides
 from sigmamind_mcp.protocol.skills import SKILLS
 from tests.checks import plugin
-from tests.checks.bundle import FILES_OUTSIDE_PACKAGE, ROOT, pack
+from tests.checks.pack_bundle import BUNDLE, FILES_OUTSIDE_PACKAGE, ROOT, pack
+from tests.support.processes import environment
 from tests.test_docs import MANIFEST, README
 
 SERVER = json.loads((ROOT / "server.json").read_text(encoding="utf-8"))
@@ -65,6 +67,29 @@ def test_bundle_has_the_package_its_texts_and_seven_other_files(tmp_path: Path) 
     )
     data = {f"sigmamind_mcp/{name}" for name in names}
     assert set(names_in(tmp_path / "a.mcpb")) == outside | modules | guides | skills | data
+
+
+def test_script_sets_up_nothing_and_says_what_to_open(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    for name in ("scripts/bundle", "scripts/environment.py", "tests/__init__.py",
+                 "tests/checks/__init__.py", "tests/checks/pack_bundle.py"):  # fmt: skip
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+
+    packed = subprocess.run(
+        [sys.executable, project / "scripts" / "bundle"],
+        env=environment(PATH=""),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    bundle = project / BUNDLE.relative_to(ROOT)
+    assert (packed.returncode, packed.stderr) == (0, "")
+    assert packed.stdout.startswith(f"Open {bundle}\n")
+    pack(ROOT, tmp_path / "a.mcpb")
+    assert bundle.read_bytes() == (tmp_path / "a.mcpb").read_bytes()
+    assert not list(project.glob(".venv*"))
 
 
 def test_stray_files_do_not_change_the_bundle(tmp_path: Path) -> None:

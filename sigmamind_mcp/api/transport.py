@@ -144,6 +144,11 @@ class APITransport:
     def host(self) -> str:
         return urlsplit(self.base_url).hostname or ""
 
+    @property
+    def _origin(self) -> str:
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
     async def get(
         self,
         *path: str,
@@ -243,7 +248,7 @@ class APITransport:
                     raw = await _receive_body(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise errors.ConnectionFailed(
-                f"No connection to the API at {self.host}."
+                f"No connection to the API at {self._origin}."
                 " Check the network and SIGMAMIND_BASE_URL.",
                 sent=False,
             ) from None

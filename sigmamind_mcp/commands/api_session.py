@@ -8,7 +8,13 @@ from typing import Any
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.commands.backend import select_api
-from sigmamind_mcp.errors import ConfigurationError, NotAllowed, NotFound, SigmaMindError
+from sigmamind_mcp.errors import (
+    ConfigurationError,
+    ConnectionFailed,
+    NotAllowed,
+    NotFound,
+    SigmaMindError,
+)
 from sigmamind_mcp.heavy_work import HeavyWork
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.settings import Settings
@@ -16,6 +22,11 @@ from sigmamind_mcp.suites.applying import expect_full_pages
 from sigmamind_mcp.tools.call_context import CallContext, Confirmation, ProgressReport
 from sigmamind_mcp.tools.started_attempts import StartedAttempts
 from sigmamind_mcp.tools.suggestions import explain_missing_id
+
+NEW_SANDBOX = (
+    "This sandbox is new: each command with --sandbox starts its own, with the sample data only."
+    " To share one, start 'sigmamind-mcp sandbox --db sandbox.db' and use its address."
+)
 
 
 def read_place(options: argparse.Namespace, settings: Settings) -> dict[str, str]:
@@ -61,7 +72,13 @@ async def open_client(
             yield api
         except (NotFound, NotAllowed) as exc:
             hint = await explain_missing_id(asked, api)
+            if settings.sandbox:
+                hint = f"{hint} {NEW_SANDBOX}"
             raise SigmaMindError(f"{exc} {hint}".strip()) from exc
+        except ConnectionFailed as exc:
+            if exc.sent:
+                raise
+            raise SigmaMindError(f"{exc} 'sigmamind-mcp doctor' names the cause.") from exc
         except SigmaMindError as exc:
             exc.upstream = api.mask_key(dict(exc.upstream))
             raise

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sigmamind_mcp.commands.install_links import build_module_command
 from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.strict_json import JSONObject
+from sigmamind_mcp.tools.diagnosis_answer import describe_group, describe_item
 
 AGENT_ID = "agent_SPIlVscbB0kkXBvZ"
 WORSE_AGENT_ID = "agent_mJzLaPEo425lieb9"
@@ -183,19 +184,17 @@ async def _show_diagnosis(session: DemoSession, batch: JSONObject) -> None:
     session.print_indented(
         "So few attempts say little about the agent. Of many attempts, between"
         f" {rate['low']:.0%} and {rate['high']:.0%} would pass ({rate['passed']} of"
-        f" {rate['decided']} passed; 95 % interval)."
+        f" {rate['decided']} passed; 95% interval)."
     )
     for row in answer.get("separates", []):
         certainty = "too few attempts to tell" if row.get("tooFew") else f"p {row['p']:.2g}"
         session.print_indented(
-            f'{row["kind"]} "{row["text"]}": in {row["failed"]} of {row["failedOf"]} failed,'
-            f" {row['passed']} of {row['passedOf']} passed ({certainty})."
+            f"{describe_item(row['kind'], row['text'])}: in {row['failed']} of {row['failedOf']}"
+            f" failed, {row['passed']} of {row['passedOf']} passed ({certainty})."
         )
     for group in answer.get("groups", [])[:GROUPS_PRINTED]:
-        about = group.get("about", "nothing in common")
-        session.print_indented(
-            f"{group['failed']} of {group['failedOf']} failed: {group['basis']}, {about}"
-        )
+        about = describe_group(group["basis"], group.get("about"))
+        session.print_indented(f"{group['failed']} of {group['failedOf']} failed: {about}")
     for quote in answer.get("turnsWorthReading", [])[:QUOTES_PRINTED]:
         session.print_indented(f"{quote['jobId']} turn {quote['turn']} ({quote['why']})")
         session.print_indented(f"{quote['role']}: {quote['content']}", indent="    ")

@@ -6,6 +6,7 @@ from typing import Any
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.github_output import escape_markdown, join_to_limit
+from sigmamind_mcp.tools.diagnosis_answer import describe_group
 from sigmamind_mcp.tools.parts import format_percent
 
 SIGNS = {"p": "✓", "f": "✗", "u": "·"}
@@ -63,7 +64,7 @@ def _write_groups(diagnosis: JSONObject) -> Iterator[str]:
         return
     yield "\n**What failed attempts share**\n\n"
     for group in groups:
-        about = group.get("about") or group["basis"]
+        about = describe_group(group["basis"], group.get("about"))
         jobs = ", ".join(map(_write_code, group["jobIds"]))
         yield f"- {group['failed']} of {group['failedOf']}: {_write_text(about)} ({jobs})\n"
 
@@ -73,15 +74,16 @@ def _write_comparison(comparison: JSONObject) -> Iterator[str]:
     base = base or comparison.get("baseBatchIds", [])
     yield f"\n**Compared with {', '.join(map(_write_code, base))}**\n"
     if "base" in comparison and "candidate" in comparison:
-        before, after = _show_rate(comparison["base"]), _show_rate(comparison["candidate"])
+        sides = comparison["base"], comparison["candidate"]
+        before, after = (_show_rate(side, by="by cases ") for side in sides)
         yield f"\nAll test cases: {before}; then {after}.\n"
     yield _write_table_head("Test case", "Before", "After", "Change", "Edited")
     for row in comparison["testCases"]:
-        sides = [_write_counts(row.get(side)) for side in ("base", "candidate")]
+        counts = [_write_counts(row.get(side)) for side in ("base", "candidate")]
         change = row.get("obstacle") or row["change"]
         level = f", {row['level']}" if "p" in row else ""
         edited = ", ".join(row["differs"])
-        yield _write_table_row(_write_text(row["label"]), *sides, f"{change}{level}", edited)
+        yield _write_table_row(_write_text(row["label"]), *counts, f"{change}{level}", edited)
 
 
 def _write_history(history: JSONObject) -> Iterator[str]:
@@ -140,12 +142,12 @@ def _write_definitions(definitions: Sequence[JSONObject]) -> Iterator[str]:
         yield "\n</details>\n"
 
 
-def _show_rate(rate: JSONObject) -> str:
+def _show_rate(rate: JSONObject, *, by: str = "") -> str:
     if not rate["decided"]:
         return "no attempt decided"
     share = format_percent(rate["passed"] / rate["decided"])
     interval = f"{format_percent(rate['low'])} to {format_percent(rate['high'])}"
-    return f"{rate['passed']} of {rate['decided']} passed ({share}, 95 % interval {interval})"
+    return f"{rate['passed']} of {rate['decided']} passed ({share}, 95% interval {by}{interval})"
 
 
 def _write_counts(side: JSONObject | None) -> str:

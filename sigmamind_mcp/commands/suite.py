@@ -133,15 +133,29 @@ async def _run_apply(options: argparse.Namespace, settings: Settings) -> int:
         for line in list_plan_lines(state.plan):
             _print_line(line)
         _require_no_drift(state.plan, choices)
-        if _is_written(state.plan, choices):
+        is_written = _is_written(state.plan, choices)
+        if is_written:
             if settings.read_only:
                 raise ConfigurationError("SIGMAMIND_READ_ONLY is set, so nothing was written.")
             if not await _agrees_to_apply(options):
                 _print_line("Nothing was written.")
                 return FOUND
         await apply_plan(suite, state.lock, state.plan, api, options=choices, report=_print_line)
-    _print_line(f"Done. Commit {suite.path} and {state.lock.path}.")
+    if is_written and settings.sandbox:
+        _warn_of_lost_sandbox(state.lock)
+    else:
+        _print_line(f"Done. Commit {suite.path} and {state.lock.path}.")
     return DONE
+
+
+def _warn_of_lost_sandbox(lock: Lock) -> None:
+    print_error(
+        SigmaMindError(
+            "warning: this sandbox ends with the command, and what was stored is lost."
+            f" {lock.path} now names test cases that no later command finds; do not commit it. To"
+            " keep them, start 'sigmamind-mcp sandbox --db sandbox.db' and use its address."
+        )
+    )
 
 
 async def _run_suite_gate(options: argparse.Namespace, settings: Settings) -> int:
@@ -155,6 +169,8 @@ async def _run_suite_gate(options: argparse.Namespace, settings: Settings) -> in
         state = await _read_state(suite, agent_id, options, api)
         if not state.plan.is_empty:
             state = await _apply_before_run(state, options, api)
+            if settings.sandbox:
+                _warn_of_lost_sandbox(state.lock)
         gate = Gate(suite, state.lock, _map_stored(state.plan))
         return await run_gate(options, gate, api)
 

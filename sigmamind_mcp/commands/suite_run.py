@@ -124,6 +124,7 @@ async def _judge_run(
         run.limits.attempts,
         baseline.batch_ids,
         run.broken,
+        baseline.unfinished_ids,
     )
 
 
@@ -192,6 +193,9 @@ def _list_cost_lines(run: SuiteRun, baseline: SuiteBaseline) -> Iterator[str]:
     if baseline.unread:
         unread = pluralize(baseline.unread, "earlier batch run")
         yield f"{unread} could not be read for the baseline."
+    if ids := baseline.unfinished_ids:
+        unfinished = pluralize(len(ids), "unfinished batch run")
+        yield f"Not in the baseline: {unfinished} ({', '.join(ids)})."
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from sigmamind_mcp.commands.terminal import (
 )
 from sigmamind_mcp.errors import ConnectionFailed, ServerFault, SigmaMindError, TooManyRequests
 from sigmamind_mcp.settings import Settings
+from sigmamind_mcp.suites.shown_text import disarm
 from sigmamind_mcp.tools.batch_runs import (
     STATES_EXPLAINED,
     WaitedBatchRun,
@@ -56,7 +57,7 @@ async def _watch(options: argparse.Namespace, settings: Settings) -> int:
     async with open_client(settings, place) as api:
         batch_run = await watch_batch_run(place, api)
         _print_lines(_describe_end(batch_run), api)
-        await _print_summary(place, api)
+        await _print_summary(place, api, in_sandbox=settings.sandbox)
     return DONE if batch_run.state == "finished" else FOUND
 
 
@@ -96,7 +97,7 @@ def _describe_end(batch_run: WaitedBatchRun) -> Iterator[str]:
         yield explained
 
 
-async def _print_summary(place: dict[str, str], api: SigmaMindClient) -> None:
+async def _print_summary(place: dict[str, str], api: SigmaMindClient, *, in_sandbox: bool) -> None:
     """Print what failed; the end is known without it, so a failure is no error."""
     args = DiagnoseBatchRun.model_validate(place)
     try:
@@ -106,6 +107,8 @@ async def _print_summary(place: dict[str, str], api: SigmaMindClient) -> None:
         print_error(SigmaMindError(f"There is no summary: {exc}"))
         return
     _print_lines(_summarize(diagnosis), api)
+    # Not wrapped: a line break inside a command is an error in a shell.
+    print(disarm(write_report_command(place, in_sandbox=in_sandbox)), flush=True)
 
 
 def _summarize(diagnosis: DiagnosedBatchRun) -> Iterator[str]:
@@ -114,7 +117,14 @@ def _summarize(diagnosis: DiagnosedBatchRun) -> Iterator[str]:
     yield from _list_rows("What failed attempts share:", diagnosis.groups)
     yield from describe_notes(diagnosis.not_read)
     yield "To read or share it as a page:"
-    yield f"  sigmamind-mcp report {diagnosis.batch_id} --agent {diagnosis.agent_id} > report.html"
+
+
+def write_report_command(place: dict[str, str], *, in_sandbox: bool) -> str:
+    """Return the command that writes this batch run as a page."""
+    options = f"--agent {place['agentId']}"
+    if in_sandbox:
+        options += " --sandbox"
+    return f"  sigmamind-mcp report {place['batchId']} {options} > report.html"
 
 
 def _list_rows(title: str, rows: Sequence[CaseRow | GroupRow]) -> Iterator[str]:

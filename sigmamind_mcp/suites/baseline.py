@@ -31,11 +31,15 @@ MOST_READ = 30
 
 
 class SuiteBaseline(NamedTuple):
-    """The pooled counts by test case id, and how many batch runs could not be read."""
+    """The pooled counts by test case id, and how many batch runs could not be read.
+
+    `unfinished_ids` are the batch runs that still run: they are left out.
+    """
 
     counts: dict[str, Counts]
     batch_ids: list[str]
     unread: int
+    unfinished_ids: list[str]
 
 
 async def read_baseline(
@@ -49,19 +53,27 @@ async def read_baseline(
 ) -> SuiteBaseline:
     """Pool the batch runs before a time, by default now; only the `chosen` ones, if any.
 
-    `without` are never pooled. If none are chosen, batch runs after a drop are not pooled either.
+    Only batch runs that have ended are pooled, and none of `without`. If none are chosen, batch
+    runs after a drop are not pooled either.
     """
     listed, unread, now = await _list_candidates(agent_id, api, chosen)
     listed = [run for run in listed if run.batch_id not in without]
     # The API's clock, in its Date header, has whole seconds.
     before = before or now + timedelta(seconds=1)
-    candidates = _select_batch_runs(listed, cases, before)
+    ran_a_case = _select_batch_runs(listed, cases, before, now=now)
+    candidates = [run for run in ran_a_case if run.state(now) != "running"]
+    unfinished = [run.batch_id or "" for run in ran_a_case if run.state(now) == "running"]
     read = partial(list_complete_runs, agent_id=agent_id, api=api, keep=drop_conversation)
     listings = await gather_errors([partial(read, run.batch_id or "") for run in candidates])
     known: defaultdict[str, list[KnownRun]] = defaultdict(list)
     for batch_run, listing in zip(candidates, listings, strict=True):
         if isinstance(listing, SigmaMindError):
             unread += 1
+            continue
+        # One that seems stalled may still run: its attempts may end late.
+        ends = [run.completed_date for run in listing.items if run.completed_date]
+        if batch_run.state(now, max(ends, default=None)) == "running":
+            unfinished.append(batch_run.batch_id or "")
             continue
         for case in cases:
             run = _read_known_run(batch_run, listing, case)
@@ -74,7 +86,7 @@ async def read_baseline(
         baseline = pool(runs, before=before)
         counts[case_id] = baseline.counts
         pooled.update(run.batch_id for run in baseline.pooled)
-    return SuiteBaseline(counts, sorted(pooled), unread)
+    return SuiteBaseline(counts, sorted(pooled), unread, sorted(unfinished))
 
 
 def pool_before_drop(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
@@ -105,9 +117,16 @@ async def _list_candidates(
 
 
 def _select_batch_runs(
-    batch_runs: Sequence[BatchRun], cases: Sequence[TestCase], before: datetime
+    batch_runs: Sequence[BatchRun],
+    cases: Sequence[TestCase],
+    before: datetime,
+    *,
+    now: datetime,
 ) -> list[BatchRun]:
-    """Return the newest batch runs that may count, until each case has enough attempts."""
+    """Return the newest batch runs of the cases, until each case has enough attempts.
+
+    Those that still run are among them, and count for nothing.
+    """
     missing = {case.test_case_id: MAX_POOLED_ATTEMPTS for case in cases}
     selected: list[BatchRun] = []
     for run in batch_runs:
@@ -119,6 +138,8 @@ def _select_batch_runs(
         needed = [case for case in run.test_cases if missing.get(case.test_case_id, 0) > 0]
         if needed and len(selected) < MOST_READ:
             selected.append(run)
+        if run.state(now) == "running":
+            continue
         for case in needed:
             missing[case.test_case_id] -= case.attempt or 1
     return selected

@@ -48,7 +48,7 @@ def write_summary(result: RunResult) -> str:
     batch_ids = ", ".join(result.batch_ids) or "none"
     parts = [
         f"## {html.escape(result.write_verdict(), quote=False)}\n\n",
-        "| Case | Result | Passed | 95 % interval | Baseline |\n| --- | --- | --- | --- | --- |\n",
+        "| Case | Result | Passed | 95% interval | Baseline |\n| --- | --- | --- | --- | --- |\n",
         *map(_write_row, result.rows),
         f"\n{describe_cost(result)} Batch runs: {batch_ids}.\n",
     ]

@@ -67,6 +67,8 @@ class RunResult(NamedTuple):
     budget: int
     baseline_ids: list[str]
     broken: str | None = None
+    unfinished_ids: Sequence[str] = ()
+    """Batch runs that still ran when the baseline was read, and are not in it."""
 
     def list_keys(self, *words: str) -> list[str]:
         """Return the keys of the cases with these words that count."""
@@ -103,6 +105,9 @@ class RunResult(NamedTuple):
 
     def to_json(self) -> JSONObject:
         """Return the result for programs."""
+        left_out: JSONObject = {}
+        if self.unfinished_ids:
+            left_out["baselineUnfinishedIds"] = list(self.unfinished_ids)
         return {
             "status": self.status,
             "result": STATUS_WORDS[self.status],
@@ -111,6 +116,7 @@ class RunResult(NamedTuple):
             "agentId": self.agent_id,
             "batchIds": self.batch_ids,
             "baselineBatchIds": self.baseline_ids,
+            **left_out,
             "looks": self.looks,
             "plannedLooks": self.planned,
             "attempts": self.used,

@@ -80,7 +80,7 @@ ITEM_WORDS = {
 }
 GROUP_WORDS = {
     "judge error": "the judge itself failed",
-    "clause": "unmet: {}",
+    "clause": "{}",
     "ending": "ended: {}",
     "separates": "{}",
     "never said": "{}",
@@ -182,7 +182,7 @@ class SeparatingRow(AnswerPart):
     def line(self) -> str:
         counts = _count_sharing(self.failed, self.failed_of, self.passed, self.passed_of)
         certainty = "too few to tell" if self.too_few else f"p {self.p:.2g}"
-        words = ITEM_WORDS[self.kind].format(self.text)
+        words = describe_item(self.kind, self.text)
         return f"{words}: {counts} ({certainty}). {_name_place(self.job_id, self.turn)}"
 
 
@@ -204,8 +204,11 @@ class GroupRow(AnswerPart):
         for run in group.runs:
             cases[valid_id(get_case_id(run)) or "-"] += 1
         about = truncate_line(group.about, ASKED_CHARACTERS) or None
+        if about and group.basis == "clause":
+            # Without its verdict, a clause that is not met reads as if it were.
+            about = f"not met: {about}"
         if group.item:
-            about = ITEM_WORDS[group.item.kind].format(about)
+            about = describe_item(group.item.kind, about)
         knows_passed = group.in_passed is not None
         return cls(
             basis=group.basis,
@@ -227,7 +230,7 @@ class GroupRow(AnswerPart):
         cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
         if self.more_test_cases:
             cases += f" and {pluralize(self.more_test_cases, 'more test case')}"
-        words = GROUP_WORDS[self.basis].format(self.about or "")
+        words = describe_group(self.basis, self.about)
         jobs = ", ".join(self.job_ids)
         if self.failed > len(self.job_ids):
             jobs += f" and {self.failed - len(self.job_ids)} more"
@@ -393,6 +396,16 @@ class DiagnosedBatchRun(Answer):
             line += f": {low} passed if all of them failed, {high} if all passed"
         cases = ", ".join(f"{name} x{count}" for name, count in self.undecided_in.items())
         return f"{line}. They belong to {cases}." if cases else f"{line}."
+
+
+def describe_item(kind: str, text: str | None) -> str:
+    """Return what attempts have in common, in a few words."""
+    return ITEM_WORDS[kind].format(text)
+
+
+def describe_group(basis: str, about: str | None) -> str:
+    """Return what the attempts of a group share, in a few words."""
+    return GROUP_WORDS[basis].format(about or "")
 
 
 def list_quotes(

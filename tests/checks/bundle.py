@@ -1,14 +1,13 @@
-"""Pack the bundle for desktop hosts and check it; `python -m tests.checks.bundle NODE LINTER` exits 1 on a failure.
+"""Check the bundle for desktop hosts; `python -m tests.checks.bundle NODE LINTER` exits 1 on a failure.
 
-This packs dist/sigmamind-mcp.mcpb itself: archives of mcpb contain the time of packing. Then mcpb validates and unpacks
-it and fills in settings as a host does, the Inspector starts the result with `uv run`, and skillsaw lints server.json.
+This packs dist/sigmamind-mcp.mcpb. Then mcpb validates and unpacks it and fills in settings as a host does, the Inspector starts the result with `uv run`, and skillsaw lints server.json.
 """
 
 import json
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,24 +16,10 @@ from tempfile import TemporaryDirectory
 from sigmamind_mcp import __version__
 from sigmamind_mcp.protocol.catalogue import TOOLS
 from tests.checks.interop import INTEROP, CheckFailed, NodeChecks, print_verdict
+from tests.checks.pack_bundle import BUNDLE, ROOT, pack
 from tests.support.processes import environment
 
-ROOT = Path(__file__).parents[2]
-BUNDLE = ROOT / "dist" / "sigmamind-mcp.mcpb"
 MCPB = INTEROP / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
-
-FILES_OUTSIDE_PACKAGE = (
-    "CHANGELOG.md",
-    "LICENSE",
-    "README.md",
-    "hatch_build.py",
-    "icon.png",
-    "manifest.json",
-    "pyproject.toml",
-)
-SUFFIXES = {".html", ".json", ".md", ".png", ".py", ".typed"}
-OLDEST = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip archive can hold. Every file gets it."""
 
 OPTIONAL = ("agent_id", "read_only", "confirm_attempts", "viewer")
 SETTINGS: dict[str, dict[str, object]] = {
@@ -48,28 +33,6 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
 }
 """Settings as hosts pass them, with several forms of an empty field."""
-
-
-def pack(project: Path, bundle: Path) -> None:
-    """Write the bundle: the same files give the same bytes on every machine."""
-    bundle.parent.mkdir(exist_ok=True)
-    with zipfile.ZipFile(bundle, "w") as archive:
-        for name in sorted(_list_files(project)):
-            entry = zipfile.ZipInfo(name, OLDEST)
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16
-            archive.writestr(entry, (project / name).read_bytes())
-
-
-def _list_files(project: Path) -> Iterator[str]:
-    yield from FILES_OUTSIDE_PACKAGE
-    for path in (project / "sigmamind_mcp").rglob("*"):
-        name = path.relative_to(project)
-        is_hidden = any(part == "__pycache__" or part.startswith(".") for part in name.parts)
-        if path.is_dir() or is_hidden:
-            continue
-        if path.suffix not in SUFFIXES:
-            sys.exit(f"{name} has an unknown suffix; tests/checks/bundle.py lists those to pack.")
-        yield name.as_posix()
 
 
 class BundleChecks(NodeChecks):

@@ -26,8 +26,10 @@ def test_demo_shows_the_whole_loop_legibly_in_a_pipe(encoding: str) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "\x1b" not in shown.stdout
     for step in (*STEPS, "get_batch_run: 6 of 6 decided"):
-        assert step in shown.stdout
+        assert step in " ".join(shown.stdout.split())
     assert "remarks: Scripted sandbox judge:" in shown.stdout and "1 user:" in shown.stdout
+    assert "failed: not met: confirms the refund" in shown.stdout
+    assert "clause" not in shown.stdout.split("diagnose_batch_run")[1]
     assert all(len(line) <= 80 for line in shown.stdout.splitlines())
 
 
@@ -56,7 +58,7 @@ def test_demo_fits_a_terminal_of_any_width(columns: int) -> None:
 def test_each_figure_of_the_comparison_is_explained_in_words_first() -> None:
     shown = " ".join(run("demo", env=environment()).stdout.split())
 
-    assert "between 19% and 81% would pass (3 of 6 passed; 95 % interval)" in shown
+    assert "between 19% and 81% would pass (3 of 6 passed; 95% interval)" in shown
     assert (
         "New appointment: worse, and not by chance. 10 of 10 passed before, 3 of 10 now (p" in shown
     )

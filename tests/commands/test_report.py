@@ -97,6 +97,15 @@ def test_embedded_sandbox_needs_no_key(report: Report) -> None:
     assert (shown.returncode, read_data(shown.stdout)["batchId"]) == (0, LATER)
 
 
+def test_unknown_id_in_an_embedded_sandbox_says_that_the_sandbox_is_new(report: Report) -> None:
+    embedded = report("--sandbox", "batch_gone", SIGMAMIND_BASE_URL="", SIGMAMIND_API_KEY="")
+    served = report("batch_gone")
+
+    assert (embedded.returncode, embedded.stdout) == (2, b"")
+    assert b"This sandbox is new" in embedded.stderr and b"sandbox --db" in embedded.stderr
+    assert b"This sandbox is new" not in served.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables", "says"),
     [
@@ -109,7 +118,8 @@ def test_embedded_sandbox_needs_no_key(report: Report) -> None:
         ((LATER,), {"SIGMAMIND_API_KEY": ""}, "No SigmaMind API key is set"),
         ((LATER, "--against", "batch_gone"), {}, "--against batch_gone"),
         ((LATER, "--against", LATER), {}, "another batch run"),
-        ((LATER,), {"SIGMAMIND_BASE_URL": "http://127.0.0.1:9"}, "sigmamind-mcp: "),
+        ((LATER,), {"SIGMAMIND_BASE_URL": "http://127.0.0.1:9"}, "http://127.0.0.1:9. Check the"),
+        ((LATER,), {"SIGMAMIND_BASE_URL": "http://127.0.0.1:9"}, "'sigmamind-mcp doctor' names"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_no_half_page(

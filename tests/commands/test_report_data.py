@@ -9,9 +9,13 @@ import pytest
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.commands.report_data import ReadReport, WantedReport, read_report
-from sigmamind_mcp.commands.report_markdown import write_markdown
+from sigmamind_mcp.commands.report_markdown import (
+    _write_groups,
+    write_markdown,
+)
 from sigmamind_mcp.commands.terminal import ignore_progress
 from sigmamind_mcp.errors import ConfigurationError, NotFound, SigmaMindError
+from sigmamind_mcp.tools.diagnosis_answer import GroupRow
 from sigmamind_mcp.viewer.page import embed_report
 from tests.conftest import KEY
 from tests.support.fake_api import ERROR, FakeAPI, page
@@ -367,3 +371,58 @@ async def test_api_that_lists_no_test_runs_is_an_error_that_says_what_to_do(
 
     with pytest.raises(SigmaMindError, match="The dashboard shows them"):
         await read(client)
+
+
+async def test_clause_that_is_not_met_says_so_everywhere(
+    fake_api: FakeAPI, client: SigmaMindClient
+) -> None:
+    batch = make_sample_batch("batch_1", [(1, 3)])
+    remarks = 'Failed. "Confirms the refund": not met. "Stays polite": met at turn 1.'
+    for run in batch.runs:
+        if run["isSuccessful"] is False:
+            run["remarks"] = remarks
+    serve_batches(fake_api, batch)
+
+    report = await read(client)
+
+    (group,) = report.data["diagnosis"]["groups"]
+    assert (group["basis"], group["about"]) == ("clause", "not met: Confirms the refund")
+    assert r": not met\: Confirms the refund (" in write_markdown(report.data)
+
+
+@pytest.mark.parametrize(
+    ("basis", "about", "words"),
+    [
+        ("clause", "not met: asks for the name", "not met: asks for the name"),
+        ("ending", "the user left", "ended: the user left"),
+        ("separates", "the agent says 14 days", "the agent says 14 days"),
+        ("judge error", None, "the judge itself failed"),
+        ("test case", None, "of one test case, nothing else in common found"),
+        ("nothing", None, "of different test cases, nothing in common found"),
+    ],
+)
+def test_group_is_described_as_in_the_answer_of_the_tool(
+    basis: str, about: str | None, words: str
+) -> None:
+    row = GroupRow(
+        basis=basis, about=about, failed=2, failed_of=3, test_cases={"tc_1": 2}, job_ids=["job_1"]
+    )
+    data = row.model_dump(by_alias=True, exclude_none=True)
+
+    (_, line) = _write_groups({"groups": [data]})
+
+    assert line.replace("\\", "") == f"- 2 of 3: {words} (`job_1`)\n"
+    assert f": {words} (" in row.line()
+
+
+async def test_interval_of_several_cases_has_another_name_than_that_of_attempts(
+    fake_api: FakeAPI, client: SigmaMindClient
+) -> None:
+    """The same counts have two intervals, so each must say what it is."""
+    serve_two(fake_api)
+
+    text = write_markdown((await read(client, against=["batch_0"])).data)
+
+    head, compared = text.split("**Compared with")
+    assert head.count("95% interval ") == 1 and "by cases" not in head
+    assert compared.count("95% interval by cases ") == 2

@@ -210,6 +210,26 @@ def test_output_survives_any_encoding_and_commands_of_others(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("apply", "--yes"), ("run", "--apply", "--max-attempts", "60")]
+)
+def test_storing_in_an_embedded_sandbox_warns_that_it_is_lost(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    suite = build_runner(tmp_path, "", AGENT_ID)
+    suite("pull", "--sandbox")
+    with (tmp_path / "suite.yaml").open("a", encoding="utf-8") as file:
+        file.write(NEW_CASE)
+
+    stored = suite(*command, "--sandbox")
+    again = suite("run", "--sandbox")
+
+    assert "warning: this sandbox ends with the command" in stored.stderr, stored
+    assert "Commit" not in stored.stdout
+    assert again.returncode == 2 and "does not exist any more" in again.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child alone")
 def test_interrupted_apply_says_so_and_is_completed(tmp_path: Path, fake_api: FakeAPI) -> None:
     agent_id = CASE["agent"]["agentId"]

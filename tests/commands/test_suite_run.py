@@ -282,3 +282,18 @@ def test_blessed_baseline_keeps_a_broken_agent_red(
     assert statuses == [1, 1, 1]
     assert json.loads((tmp_path / "suite.lock.json").read_text(encoding="utf-8")) == lock
     assert suite("plan", "--exit-code").returncode == 0
+
+
+@pytest.mark.slow
+def test_interrupted_run_is_named_and_not_in_the_baseline(tmp_path: Path) -> None:
+    with serving("sandbox", "--pace", "1000") as url:
+        suite = build_runner(tmp_path, url, AGENT_ID)
+        assert suite("pull").returncode == 0
+        cases = send(url, "GET", f"/v1/test-cases?agentId={AGENT_ID}")["data"]
+        asked = {"agentId": AGENT_ID, "testCases": [case["testCaseId"] for case in cases]}
+        started = send(url, "POST", "/v1/batch-runs", asked)
+
+        again = suite("run", "--dry-run", "--max-attempts", "24")
+
+    assert again.returncode == 0
+    assert f"Not in the baseline: 1 unfinished batch run ({started['batchId']})." in again.stdout

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.commands.watch import watch_batch_run
+from sigmamind_mcp.commands.watch import watch_batch_run, write_report_command
 from sigmamind_mcp.errors import ServerFault
 from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.commands.test_suite import send
@@ -65,7 +65,7 @@ def test_batch_run_is_followed_to_its_end_with_a_line_for_each_change(sandbox: s
     assert progress[-1] == "  20 of 20 decided"
     assert lines[len(progress)].startswith(f"Batch run {batch_id}: finished, ")
     assert "Test cases that did not pass, worst first:" in lines
-    assert f"  sigmamind-mcp report {batch_id}" in shown.stdout
+    assert lines[-1] == f"  sigmamind-mcp report {batch_id} --agent {AGENT_ID} > report.html"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
@@ -79,9 +79,23 @@ def test_it_fits_a_terminal_of_any_width(columns: int, sandbox: str) -> None:
 
     status, lines = run_in_terminal("watch", batch_id, columns=columns, **ours)
 
+    command = f"  sigmamind-mcp report {batch_id} --agent {AGENT_ID} > report.html"
+    assert command in lines  # whole, so that it can be pasted
+    lines.remove(command)
     assert (status, max(map(len, lines)) <= columns) == (0, True)
     assert any("decided" in line for line in lines)
     assert any(line.startswith(f"Batch run {batch_id}") for line in lines)
+
+
+def test_its_last_line_works_in_the_embedded_sandbox_too() -> None:
+    shown = watch("", FINISHED, "--sandbox", SIGMAMIND_API_KEY="", SIGMAMIND_AGENT_ID=AGENT_ID)
+
+    place = {"agentId": AGENT_ID, "batchId": FINISHED}
+    command = write_report_command(place, in_sandbox=True)
+    assert (shown.returncode, shown.stdout.splitlines()[-1]) == (0, command)
+    arguments = command.removesuffix(" > report.html").split()[1:]
+    report = subprocess.run([*COMMAND, *arguments], env=environment(), capture_output=True)
+    assert report.stdout.startswith(b"<!doctype html>"), report.stderr
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])

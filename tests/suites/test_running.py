@@ -1,5 +1,7 @@
 """Starting and following the batch runs of a suite, against a fake API."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from sigmamind_mcp.api.client import SigmaMindClient
@@ -122,3 +124,53 @@ async def test_baseline_has_only_the_same_definition_before_the_run(
 
     assert baseline.counts == {CASE["testCaseId"]: (5, 5)}
     assert (baseline.batch_ids, baseline.unread) == ([BATCH_ID], 0)
+
+
+@pytest.mark.parametrize(
+    ("created_ago", "passed", "last_end_ago", "is_pooled"),
+    [
+        (5, 5, 1, True),
+        (5, 3, 1, False),
+        (5, 0, None, False),
+        (40, 3, 2, False),
+        (40, 3, 30, True),
+        (40, 5, 2, True),
+    ],
+    ids=["finished", "running", "just started", "slow", "stalled", "finished slowly"],
+)
+@pytest.mark.parametrize("is_chosen", [False, True])
+async def test_unfinished_batch_run_is_not_in_the_baseline(
+    created_ago: int,
+    passed: int,
+    last_end_ago: int | None,
+    is_pooled: bool,
+    is_chosen: bool,
+    fake_api: FakeAPI,
+    client: SigmaMindClient,
+) -> None:
+    def write_time(minutes: int) -> str:
+        return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
+
+    batch_run = {
+        **BATCH,
+        "createdDate": write_time(created_ago),
+        "testCases": [{**CASE, "attempt": 5}],
+        "successfulAttempts": passed,
+        "failedAttempts": 0,
+        "totalAttempts": passed,
+    }
+    runs = []
+    for number in range(passed):
+        run = {**RUN, "jobId": f"job_{number}", "completedDate": write_time(last_end_ago or 0)}
+        runs.append(run)
+    fake_api.answer("GET", "/v1/batch-runs", page([batch_run]))
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", batch_run)
+    fake_api.answer("GET", "/v1/test-runs", page(runs))
+    chosen = [BATCH_ID] if is_chosen else []
+
+    cases = [TestCase.read({**CASE, "attempt": 5})]
+    baseline = await read_baseline(AGENT_ID, cases, client, chosen=chosen)
+
+    pooled = [BATCH_ID] if is_pooled else []
+    left_out = [] if is_pooled else [BATCH_ID]
+    assert (baseline.batch_ids, baseline.unfinished_ids) == (pooled, left_out)
