@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sigmamind_mcp import __version__
+from sigmamind_mcp.commands.help_text import WrappedLines
 from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.settings import LOG_LEVELS, Settings
 
@@ -67,7 +68,9 @@ def _execute(options: argparse.Namespace) -> int:
         status: int | None = options.execute(options)
         return status or 0
     except SigmaMindError as exc:
-        print(f"sigmamind-mcp: {exc}", file=sys.stderr)
+        from sigmamind_mcp.commands.terminal import print_error
+
+        print_error(exc)
         return 2
     except BrokenPipeError:  # the reader closed the pipe, as in `doctor | head`
         return _discard_output(options)
@@ -121,7 +124,7 @@ def build_parser(*, with_all_options: bool = True) -> argparse.ArgumentParser:
         description="MCP server for simulations of SigmaMind agents. Without a command it serves\n"
         "MCP over stdio, for desktop clients and editors.",
         epilog=ENVIRONMENT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=WrappedLines,
         parents=[common],
     )
     parser.add_argument("--version", action="version", version=f"sigmamind-mcp {__version__}")
@@ -198,7 +201,7 @@ def _add_doctor(commands: "Subparsers", common: argparse.ArgumentParser) -> None
         description="Check the settings, the key, the API, the clock and the start of the server,\n"
         "and print one line for each. Sends at most two requests, both reads; prints no\n"
         "key. Exit status: 0 without problems, 1 with problems.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=WrappedLines,
     )
     doctor.set_defaults(execute=_execute_doctor, serves=False)
 

@@ -163,6 +163,25 @@ def test_suite_of_the_page_is_valid() -> None:
     jsonschema.validate(yaml.safe_load(text), build_schema())
 
 
+@pytest.mark.slow
+def test_suite_of_the_page_passes_its_own_check(tmp_path: Path) -> None:
+    (text,) = (body for kind, body in BLOCKS if kind == "yaml" and body.startswith("suite: 1"))
+    (tmp_path / "suite.yaml").write_text(text, encoding="utf-8")
+
+    checked = subprocess.run(
+        [sys.executable, "-m", "sigmamind_mcp", "suite", "check", "--sandbox"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout == "1 case: 0 problems, 0 pieces of advice.\n"
+
+
 def test_workflow_of_the_page_uses_inputs_that_the_action_has() -> None:
     workflows = [yaml.safe_load(body) for kind, body in BLOCKS if kind == "yaml"]
     uses = [
@@ -205,13 +224,22 @@ def test_page_explains_every_exit_status() -> None:
 def test_commands_of_the_page_work_against_the_sandbox(tmp_path: Path) -> None:
     (script,) = (body for kind, body in BLOCKS if "sigmamind-mcp sandbox" in body)
     with serving("sandbox", "--pace", "0") as url:
-        lines = [line for line in script.splitlines() if not line.endswith("sandbox.db &")]
-        script = "\n".join(lines).replace("http://127.0.0.1:8766", url)
-        script = f'sigmamind-mcp() {{ "{sys.executable}" -m sigmamind_mcp "$@"; }}\n{script}'
+        # A free port of this test, and a process in the place of the sandbox for `kill`.
+        script = script.replace("sigmamind-mcp sandbox --db sandbox.db &", "sleep 600 &")
+        script = script.replace("http://127.0.0.1:8766", url)
+        command = f'"{sys.executable}" -m sigmamind_mcp "$@"'
+        script = (
+            f'sigmamind-mcp() {{ {command}; echo "status $?"; }}\n{script}\n'
+            'wait; echo "left: $(jobs)$SIGMAMIND_BASE_URL$SIGMAMIND_API_KEY."'
+        )
         finished = subprocess.run(
             ["bash", "-c", script],
             cwd=tmp_path,
-            env={**environment(), "PYTHONPATH": str(ROOT), "PATH": os.defpath},
+            env={
+                **environment(TMPDIR=str(tmp_path)),
+                "PYTHONPATH": str(ROOT),
+                "PATH": os.defpath,
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -219,6 +247,9 @@ def test_commands_of_the_page_work_against_the_sandbox(tmp_path: Path) -> None:
             check=False,
         )
 
-    assert finished.returncode == 1, finished.stderr
+    assert re.findall(r"^status (\d)$", finished.stdout, re.M) == ["0", "0", "1"], finished.stderr
     assert "FAILED: proven worse than the baseline" in finished.stdout
-    assert json.loads((tmp_path / "suite.lock.json").read_text(encoding="utf-8"))["baseline"]
+    assert finished.stdout.endswith("left: .\n")
+    (lock,) = tmp_path.glob("*/suite.lock.json")
+    assert json.loads(lock.read_text(encoding="utf-8"))["baseline"]
+    assert [path.is_dir() for path in tmp_path.iterdir()] == [True]

@@ -245,3 +245,13 @@ def test_help_hides_the_options_for_tests_which_still_work() -> None:
         assert hidden[0] not in shown
         with serving("sandbox", *hidden) as url:
             assert url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("command", ["", "suite", "suite run", "report", "watch"])
+def test_descriptions_of_the_help_fit_50_columns(command: str) -> None:
+    shown = run(*command.split(), "--help", env=environment(COLUMNS="50"))
+
+    # argparse does not break a long option of the usage.
+    _, _, text = shown.stdout.partition("\n\n")
+    assert shown.returncode == 0 and text
+    assert [line for line in text.splitlines() if len(line) > 50] == []

@@ -140,7 +140,9 @@ def test_help_names_every_setting() -> None:
 def test_uv_is_told_to_compile_bytecode() -> None:
     uv = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]
 
-    assert uv["compile-bytecode"] is True  # for the bundle; scripts/bundle --check checks the result
+    assert (
+        uv["compile-bytecode"] is True
+    )  # for the bundle; scripts/bundle --check checks the result
     pages = [README, *(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))]
     commands = re.findall(r"(?:uv tool install|uvx|uv pip) [^`\n]+", "\n".join(pages))
     assert commands and all("--compile-bytecode" in command for command in commands)

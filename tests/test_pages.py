@@ -316,3 +316,12 @@ def test_two_commands_of_the_readme_start_it() -> None:
 
     assert len(first) == 2 and (ROOT / first[0]).exists()
     assert first[1].startswith("claude mcp add ")  # scripts/plugin --hosts runs it
+
+
+def test_results_of_the_tutorial_are_written_from_one_run() -> None:
+    page = "```console\n$ a\nat 1\n```\n```call\nb {}\n```\n\n```text\nat 2\n```\n"
+    outcomes = [(step, "at 3\n") for step in tutorial.list_steps(page)]
+
+    assert tutorial.write_results(page, outcomes) == page.replace("at 1", "at 3").replace(
+        "at 2", "at 3"
+    )

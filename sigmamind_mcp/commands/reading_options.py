@@ -2,6 +2,8 @@
 
 import argparse
 
+from sigmamind_mcp.commands.help_text import WrappedLines
+
 REPORT_DESCRIPTION = """\
 Write a batch run as one offline page, to attach, mail or print:
   sigmamind-mcp report batch_123 > report.html
@@ -62,6 +64,6 @@ def add_watch_options(watch: argparse.ArgumentParser) -> None:
 def _add_batch_run(command: argparse.ArgumentParser, description: str, statuses: str) -> None:
     command.description = description
     command.epilog = statuses
-    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.formatter_class = WrappedLines
     command.add_argument("batch", metavar="BATCH", help="the id of the batch run")
     command.add_argument("--agent", metavar="ID", help="the agent, instead of SIGMAMIND_AGENT_ID")

@@ -74,8 +74,8 @@ def _write_comparison(comparison: JSONObject) -> Iterator[str]:
     base = base or comparison.get("baseBatchIds", [])
     yield f"\n**Compared with {', '.join(map(_write_code, base))}**\n"
     if "base" in comparison and "candidate" in comparison:
-        sides = comparison["base"], comparison["candidate"]
-        before, after = (_show_rate(side, by="by cases ") for side in sides)
+        before = _show_rate(comparison["base"], by="by cases ")
+        after = _show_rate(comparison["candidate"], by="by cases ")
         yield f"\nAll test cases: {before}; then {after}.\n"
     yield _write_table_head("Test case", "Before", "After", "Change", "Edited")
     for row in comparison["testCases"]:

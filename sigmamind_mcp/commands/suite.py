@@ -19,6 +19,7 @@ from sigmamind_mcp.commands.terminal import (
     ask_for_yes,
     is_person_there,
     print_error,
+    print_line,
     print_wrapped,
     tolerate_encodings,
 )
@@ -37,7 +38,7 @@ from sigmamind_mcp.suites.lock_file import Lock, load_lock, name_lock
 from sigmamind_mcp.suites.plan import Plan, make_plan
 from sigmamind_mcp.suites.plan_text import list_plan_lines
 from sigmamind_mcp.suites.pulling import EditsRefused, pull_cases, start_suite
-from sigmamind_mcp.suites.shown_text import disarm, show_text
+from sigmamind_mcp.suites.shown_text import show_text
 from sigmamind_mcp.suites.suite_file import Suite, build_schema, load_suite, parse_suite
 from sigmamind_mcp.suites.yaml_text import Writable, write_member
 from sigmamind_mcp.suites.yaml_tree import BadFile, write_text_file
@@ -92,10 +93,6 @@ def _run_command(options: argparse.Namespace, settings: Settings) -> int:
             return anyio.run(_run_apply, options, settings)
 
 
-def _print_line(line: str) -> None:
-    print(disarm(line))
-
-
 def _choose_agent(options: argparse.Namespace, settings: Settings, in_file: str | None) -> str:
     agent_id: str | None = options.agent or in_file or settings.agent_id
     if agent_id is None:
@@ -120,7 +117,7 @@ async def _run_plan(options: argparse.Namespace, settings: Settings) -> int:
     async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
     for line in list_plan_lines(state.plan):
-        _print_line(line)
+        print_line(line)
     return FOUND if options.exit_code and state.plan.has_changes else DONE
 
 
@@ -131,20 +128,20 @@ async def _run_apply(options: argparse.Namespace, settings: Settings) -> int:
     async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
         for line in list_plan_lines(state.plan):
-            _print_line(line)
+            print_line(line)
         _require_no_drift(state.plan, choices)
         is_written = _is_written(state.plan, choices)
         if is_written:
             if settings.read_only:
                 raise ConfigurationError("SIGMAMIND_READ_ONLY is set, so nothing was written.")
             if not await _agrees_to_apply(options):
-                _print_line("Nothing was written.")
+                print_line("Nothing was written.")
                 return FOUND
-        await apply_plan(suite, state.lock, state.plan, api, options=choices, report=_print_line)
+        await apply_plan(suite, state.lock, state.plan, api, options=choices, report=print_line)
     if is_written and settings.sandbox:
         _warn_of_lost_sandbox(state.lock)
     else:
-        _print_line(f"Done. Commit {suite.path} and {state.lock.path}.")
+        print_line(f"Done. Commit {suite.path} and {state.lock.path}.")
     return DONE
 
 
@@ -193,8 +190,13 @@ async def _apply_before_run(
         ConfigurationError: the run may not apply.
     """
     for line in list_plan_lines(state.plan):
-        _print_line(line)
-    if not options.apply or options.dry_run:
+        print_line(line)
+    if options.dry_run:
+        raise ConfigurationError(
+            "The stored cases are not those of the file, and --dry-run stores nothing, also with"
+            " --apply. Run 'suite apply' first: --dry-run shows the cost of the stored cases."
+        )
+    if not options.apply:
         raise ConfigurationError(
             "The stored cases are not those of the file. Apply it first, or run with --apply."
             " Nothing was started."
@@ -202,7 +204,7 @@ async def _apply_before_run(
     choices = ApplyOptions()
     _require_no_drift(state.plan, choices)
     suite, lock = state.suite, state.lock
-    await apply_plan(suite, lock, state.plan, api, options=choices, report=_print_line)
+    await apply_plan(suite, lock, state.plan, api, options=choices, report=print_line)
     return await _read_state(suite, lock.agent_id, options, api)
 
 
@@ -248,7 +250,7 @@ async def _run_pull(options: argparse.Namespace, settings: Settings) -> int:
         write_text_file(path, pulled.text)
     state.lock.save()
     for name in pulled.left_out:
-        _print_line(f"left out, since the file cannot hold it: {name}")
+        print_line(f"left out, since the file cannot hold it: {name}")
     added = pluralize(len(pulled.added), "case")
     print_wrapped(
         f"{path}: {added} added, {len(pulled.changed)} changed. Commit it with {state.lock.path}."
@@ -287,10 +289,10 @@ async def _run_check(options: argparse.Namespace, settings: Settings) -> int:
 
 def _print_finding(placed: "PlacedFinding") -> None:
     finding = placed.finding
-    _print_line(f"{placed.place}: {finding.severity}, {placed.key}: {finding.reason}")
-    _print_line(f"    {finding.suggestion}")
+    print_line(f"{placed.place}: {finding.severity}, {placed.key}: {finding.reason}")
+    print_line(f"    {finding.suggestion}")
     for words in finding.quotes:
-        _print_line(f"    the words: {show_text(words)}")
+        print_line(f"    the words: {show_text(words)}")
 
 
 def _run_import(options: argparse.Namespace) -> int:
@@ -310,7 +312,7 @@ def _run_import(options: argparse.Namespace) -> int:
     parse_suite(text, output)
     write_text_file(output, text)
     for line in describe_left_out(left_out):
-        _print_line(line)
+        print_line(line)
     print_wrapped(
         f"{output}: {pluralize(len(cases), 'case')}. Check the file with"
         " 'sigmamind-mcp suite check'."

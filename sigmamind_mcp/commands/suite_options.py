@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sigmamind_mcp.commands.help_text import WrappedLines
+
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -29,7 +31,7 @@ exit status:
   0    passed: no case is proven worse than its baseline or below its bar
   1    a case is proven worse, or proven below its bar
   2    it could not start
-  3    a case is still open, or only suspect, when the budget ends
+  3    a case is still open, or only suspect, after the last look
   4    broken: stalled, undecided attempts, or the timeout
   130  interrupted; --resume continues
 """
@@ -53,7 +55,7 @@ def add_suite_commands(suite: argparse.ArgumentParser, common: argparse.Argument
     """Add the commands of `suite`; each stores its name as `suite_command`."""
     suite.description = DESCRIPTION
     suite.epilog = STATUSES
-    suite.formatter_class = argparse.RawDescriptionHelpFormatter
+    suite.formatter_class = WrappedLines
     commands = suite.add_subparsers(
         title="commands", metavar="COMMAND", dest="suite_command", required=True
     )
@@ -154,7 +156,7 @@ def _add_gate(commands: "Subparsers", shared: argparse.ArgumentParser) -> None:
         "definition, and run those again that are open, in up to 4 looks within the\n"
         "budget.",
         epilog=RUN_STATUSES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=WrappedLines,
     )
     run.add_argument(
         "--max-attempts",

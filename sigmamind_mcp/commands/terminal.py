@@ -40,13 +40,24 @@ def print_wrapped(text: str) -> None:
         print(disarm(line), flush=True)
 
 
+def print_line(text: str, *, to_stderr: bool = False) -> None:
+    """Print a line, broken at the width of a terminal, and whole into a pipe or a log."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    lines = [text]
+    if stream.isatty():
+        lines = wrap_line(text, shutil.get_terminal_size().columns)
+    for line in lines:
+        print(disarm(line), file=stream, flush=True)
+
+
 def print_error(exc: SigmaMindError) -> None:
     """Print an error to stderr, with what the API says in quotation marks."""
     for line in str(exc).splitlines():
-        print(disarm(f"sigmamind-mcp: {line}"), file=sys.stderr)
+        print_line(f"sigmamind-mcp: {line}", to_stderr=True)
     if isinstance(exc, InvalidRequest | OutcomeUnknown):
         for name, reason in exc.upstream.items():
-            print(f"  the API says {show_text(name)}: {show_text(reason)}", file=sys.stderr)
+            says = f"  the API says {show_text(name)}: {show_text(reason)}"
+            print_line(says, to_stderr=True)
 
 
 def is_person_there() -> bool:

@@ -108,7 +108,8 @@ async def _print_summary(place: dict[str, str], api: SigmaMindClient, *, in_sand
         return
     _print_lines(_summarize(diagnosis), api)
     # Not wrapped: a line break inside a command is an error in a shell.
-    print(disarm(write_report_command(place, in_sandbox=in_sandbox)), flush=True)
+    command = write_report_command(place, in_sandbox=in_sandbox)
+    print(disarm(api.mask_key(command)), flush=True)
 
 
 def _summarize(diagnosis: DiagnosedBatchRun) -> Iterator[str]:

@@ -15,7 +15,7 @@ Word = Literal[
 ]
 """What became of a case; 'passed' means that nothing speaks against it.
 
-'open' means that the budget ended before the last look, 'not shown' that all looks were made and
+'open' means that the budget allowed no further look of it, 'not shown' that all looks were made and
 could not call a case that looked worse: without a change, 3 of 10 p values look so.
 """
 

@@ -7,6 +7,7 @@ from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.endings import find_ending
+from sigmamind_mcp.insight.error_rates import MAX_LOOKS
 from sigmamind_mcp.insight.key_turns import choose_key_turns
 from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
 from sigmamind_mcp.nouns import pluralize
@@ -90,7 +91,7 @@ class RunResult(NamedTuple):
             "worse": "proven worse than the baseline",
             "below its bar": "proven below the bar",
             "suspect": "suspect: probably worse, not proven",
-            "open": "still open when the budget ended",
+            "open": f"still open after {pluralize(self.looks, 'look')}",
         }
         for word, sentence in sentences.items():
             if keys := self.list_keys(word):
@@ -98,7 +99,9 @@ class RunResult(NamedTuple):
         if self.status == PASSED and not reasons:
             reasons.append("no case is proven worse than its baseline or below its bar.")
         if keys := self.list_keys("not shown"):
-            reasons.append(f"looked worse, but 4 looks could not show it: {', '.join(keys)}.")
+            reasons.append(
+                f"looked worse, but {MAX_LOOKS} looks cannot prove it: {', '.join(keys)}."
+            )
         if self.rows and len(self.list_keys("no baseline")) == len(self.rows):
             reasons.append("There is no baseline yet; this run becomes a part of it.")
         return reasons

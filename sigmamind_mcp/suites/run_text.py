@@ -3,10 +3,16 @@
 import textwrap
 from collections.abc import Iterator
 
+from sigmamind_mcp.insight.attempts_needed import BarVerdict
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.suites.run_result import RowResult, RunResult, format_counts
 
 NARROWEST = 40
+BAR_WORDS: dict[BarVerdict, str] = {
+    "passed": "passed",
+    "failed": "failed",
+    "continue": "not decided",
+}
 
 
 def list_result_lines(result: RunResult, width: int) -> Iterator[str]:
@@ -29,15 +35,17 @@ def list_result_lines(result: RunResult, width: int) -> Iterator[str]:
 def describe_row(row: RowResult) -> str:
     """Return a case on one line: word, counts, interval, baseline, p and bar."""
     outcome = row.outcome
-    parts = [f"{format_counts(outcome.counts)} passed"]
+    passed = f"{format_counts(outcome.counts)} passed"
     if outcome.counts.decided:
-        parts.append(f"({row.interval.low:.0%} to {row.interval.high:.0%})")
+        passed += f" ({row.interval.low:.0%} to {row.interval.high:.0%})"
+    parts = [passed]
     if outcome.case.baseline.decided:
         parts.append(f"baseline {format_counts(outcome.case.baseline)}")
     if outcome.decision and outcome.decision.p is not None:
         parts.append(f"p {outcome.decision.p:.2g}")
     if outcome.case.bar is not None:
-        parts.append(f"bar {outcome.case.bar:g} {outcome.bar_verdict}")
+        verdict = BAR_WORDS[outcome.bar_verdict or "continue"]
+        parts.append(f"bar {outcome.case.bar:g}: {verdict}")
     if outcome.undecided:
         parts.append(f"{outcome.undecided} undecided")
     word = f"{outcome.word}, in quarantine" if outcome.case.quarantine else outcome.word

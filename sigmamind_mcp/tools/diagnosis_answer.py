@@ -326,7 +326,9 @@ class SectionCount(AnswerPart):
         why = f" ({self.why})" if self.why else ""
         if self.state != "found":
             return f"{name}: {self.state}.{why}"
-        return f"{name} ({self.shown} of {self.found}):{why}"
+        # A test run has several turns: these are counted by test run.
+        unit = " test runs" if self.section == "turnsWorthReading" else ""
+        return f"{name} ({self.shown} of {self.found}{unit}):{why}"
 
 
 Row = CaseRow | ProblemRow | SeparatingRow | GroupRow | QuoteRow | DoubtRow | TallyRow

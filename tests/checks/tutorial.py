@@ -115,21 +115,27 @@ def _replace_varying(text: str) -> str:
 
 
 def main() -> int:
-    """Write changed results to the page; with `--check`, name the first and return 1."""
+    """Write the results to the page if one has changed; with `--check`, name the first and return 1."""
     page = PAGE.read_text(encoding="utf-8")
-    outcomes = zip(list_steps(page), anyio.run(repeat_steps, page), strict=True)
-    changed = [(step, text) for step, text in outcomes if not is_same_result(step.result, text)]
+    outcomes = list(zip(list_steps(page), anyio.run(repeat_steps, page), strict=True))
+    changed = [step for step, text in outcomes if not is_same_result(step.result, text)]
     if "--check" in sys.argv[1:]:
         if changed:
-            step, _ = changed[0]
+            step = changed[0]
             sys.stderr.write(
                 f"docs/tutorial.md: the result has changed, run scripts/tutorial: {step}\n"
             )
         return 1 if changed else 0
-    for step, text in reversed(changed):
-        page = page[: step.start] + text + page[step.end :]
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    if changed:
+        PAGE.write_text(write_results(page, outcomes), encoding="utf-8", newline="\n")
     return 0
+
+
+def write_results(page: str, outcomes: list[tuple[Step, str]]) -> str:
+    """Return the page with all results of one run, so that its times agree."""
+    for step, text in reversed(outcomes):
+        page = page[: step.start] + text + page[step.end :]
+    return page
 
 
 if __name__ == "__main__":

@@ -317,3 +317,24 @@ def test_terminal_asks_for_a_yes(
 
     assert "Store this? Only 'yes' does: " in finished.stdout
     assert (finished.returncode, len(fake_api.posts)) == (status, stored)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+@pytest.mark.parametrize("columns", [50, 80])
+def test_plan_check_and_errors_fit_a_terminal(
+    columns: int, tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    from tests.support.terminals import run_in_terminal
+
+    assert suite("pull").returncode == 0
+    path = tmp_path / "suite.yaml"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(NEW_CASE)
+    settings = {"SIGMAMIND_BASE_URL": sandbox, "SIGMAMIND_API_KEY": SANDBOX_KEY}
+    missing = str(tmp_path / "no-such-suite.yaml")
+    for command, named in (("plan", str(path)), ("check", str(path)), ("plan", missing)):
+        _, lines = run_in_terminal("suite", command, named, columns=columns, **settings)
+
+        long = [line for line in lines if len(line) > columns and str(tmp_path) not in line]
+        assert (len(lines) > 1, long) == (True, [])

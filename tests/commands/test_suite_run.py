@@ -297,3 +297,17 @@ def test_interrupted_run_is_named_and_not_in_the_baseline(tmp_path: Path) -> Non
 
     assert again.returncode == 0
     assert f"Not in the baseline: 1 unfinished batch run ({started['batchId']})." in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--apply",)])
+def test_dry_run_of_a_file_that_is_not_stored_says_what_to_run_first(
+    options: tuple[str, ...], tmp_path: Path, suite: Run
+) -> None:
+    edit(tmp_path / "suite.yaml", "attempts: 8", "attempts: 9")
+
+    shown = suite("run", "--dry-run", *options)
+
+    errors = " ".join(shown.stderr.split())
+    assert shown.returncode == 2 and "--dry-run stores nothing" in errors
+    assert "or run with --apply" not in errors and "Run 'suite apply' first" in errors

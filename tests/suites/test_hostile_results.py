@@ -12,7 +12,7 @@ from sigmamind_mcp.suites.gate import GateCase, Look, choose_status, judge_cases
 from sigmamind_mcp.suites.github_output import LARGEST_SUMMARY, list_annotations, write_summary
 from sigmamind_mcp.suites.junit import write_junit
 from sigmamind_mcp.suites.run_result import RowResult, RunResult, build_failures
-from sigmamind_mcp.suites.run_text import list_result_lines
+from sigmamind_mcp.suites.run_text import describe_row, list_result_lines
 from sigmamind_mcp.suites.shown_text import disarm
 from sigmamind_mcp.suites.yaml_tree import FilePlace
 
@@ -162,3 +162,26 @@ def test_summary_stays_below_60_kb() -> None:
 )
 def test_disarmed_line_is_no_command(line: str) -> None:
     assert find_commands(disarm(line)) == [] and find_commands(line) != []
+
+
+@pytest.mark.parametrize(
+    ("passed", "looks", "verdict"),
+    [
+        (8, 1, "NOT SETTLED: still open after 1 look: a."),
+        (8, 4, "NOT SETTLED: still open after 4 looks: a."),
+        (10, 4, "PASSED: no case is proven worse than its baseline or below its bar."),
+    ],
+)
+def test_looks_that_a_case_had_are_named(passed: int, looks: int, verdict: str) -> None:
+    case = GateCase("a", 10, Counts(0, 0), bar=0.9)
+    made = [Look({"a": Counts(passed, 10)}, {"a": 0})] * looks
+    outcomes = judge_cases([case], made, planned=4)
+    rows = [RowResult(outcome, FilePlace(1, 1), []) for outcome in outcomes]
+    status = choose_status(outcomes)
+    result = RunResult(status, "suite.yaml", "agent_1", rows, [], looks, 4, 10 * looks, 100, [])
+
+    assert result.write_verdict() == verdict
+    shown = describe_row(rows[0])
+    bar = "passed" if "PASSED" in verdict else "not decided"
+    assert shown.endswith(f"%), bar 0.9: {bar}")
+    assert shown.startswith(f"a: {outcomes[0].word} - {passed * looks}/{10 * looks} passed (")

@@ -495,3 +495,19 @@ async def test_words_of_transcripts_are_forgotten_after_the_call(
     await mcp.call_tool("diagnose_batch_run", HERE)
 
     assert [cache.cache_info().currsize for cache in TEXT_CACHES] == [0] * len(TEXT_CACHES)
+
+
+async def test_turns_worth_reading_are_counted_by_test_run(mcp: Client, fake_api: FakeAPI) -> None:
+    serve_batches(fake_api, red_batch())
+
+    answer = await mcp.call_tool("diagnose_batch_run", HERE)
+
+    section = next(
+        one
+        for one in answer.structured_content["sections"]
+        if one["section"] == "turnsWorthReading"
+    )
+    rows = answer.structured_content["turnsWorthReading"]
+    assert section["shown"] == len({row["jobId"] for row in rows})
+    heading = f"Turns worth reading ({section['shown']} of {section['found']} test runs):"
+    assert heading in text_of(answer)
