@@ -7,8 +7,8 @@ from sigmamind_mcp.commands.help_text import WrappedLines
 REPORT_DESCRIPTION = """\
 Write a batch run as one offline page, to attach, mail or print:
   sigmamind-mcp report batch_123 > report.html
-It shows prompts, criteria, remarks and the ids of all test runs. What was said,
-and the mock data, are personal at times: only --transcripts adds them.
+It shows prompts, criteria, remarks and the ids of all test runs. Conversations
+and mock data can be personal: only --transcripts adds them.
 """
 REPORT_STATUSES = """\
 exit status:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 
 import anyio
 
@@ -10,12 +11,10 @@ from sigmamind_mcp.commands.report_data import WantedReport, read_report
 from sigmamind_mcp.commands.report_markdown import write_markdown
 from sigmamind_mcp.commands.terminal import (
     DONE,
-    FAILED,
     FOUND,
-    INTERRUPTED,
     print_error,
+    run_to_status,
     show_reading,
-    tolerate_encodings,
 )
 from sigmamind_mcp.errors import ConfigurationError, SigmaMindError
 from sigmamind_mcp.settings import Settings
@@ -24,14 +23,7 @@ from sigmamind_mcp.viewer.page import embed_report
 
 def run_report(options: argparse.Namespace, settings: Settings) -> int:
     """Write the report to stdout, and return the exit status."""
-    tolerate_encodings()
-    try:
-        return anyio.run(_write_report, options, settings)
-    except SigmaMindError as exc:
-        print_error(exc)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return run_to_status(partial(anyio.run, _write_report, options, settings))
 
 
 async def _write_report(options: argparse.Namespace, settings: Settings) -> int:

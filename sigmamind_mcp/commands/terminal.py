@@ -33,6 +33,18 @@ def tolerate_encodings() -> None:
             stream.reconfigure(errors="replace")
 
 
+def run_to_status(command: Callable[[], int]) -> int:
+    """Run a command, print its error, and return the exit status."""
+    tolerate_encodings()
+    try:
+        return command()
+    except SigmaMindError as exc:
+        print_error(exc)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
 def print_wrapped(text: str) -> None:
     """Print a sentence, no line of it longer than the terminal is wide."""
     width = shutil.get_terminal_size().columns

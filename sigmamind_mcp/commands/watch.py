@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import anyio
 
@@ -10,14 +11,12 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.commands.api_session import build_call_context, open_client, read_place
 from sigmamind_mcp.commands.terminal import (
     DONE,
-    FAILED,
     FOUND,
-    INTERRUPTED,
     print_error,
     print_wrapped,
+    run_to_status,
     show_decided_attempts,
     show_reading,
-    tolerate_encodings,
 )
 from sigmamind_mcp.errors import ConnectionFailed, ServerFault, SigmaMindError, TooManyRequests
 from sigmamind_mcp.settings import Settings
@@ -42,14 +41,7 @@ ROWS_SHOWN = 10
 
 def run_watch(options: argparse.Namespace, settings: Settings) -> int:
     """Follow the batch run, and return the exit status."""
-    tolerate_encodings()
-    try:
-        return anyio.run(_watch, options, settings)
-    except SigmaMindError as exc:
-        print_error(exc)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return run_to_status(partial(anyio.run, _watch, options, settings))
 
 
 async def _watch(options: argparse.Namespace, settings: Settings) -> int:
