@@ -17,7 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sigmamind_mcp.protocol.apps import APP_MIME_TYPE
 from sigmamind_mcp.protocol.catalogue import TOOLS
+from sigmamind_mcp.viewer import VIEWER_URI
 from tests.support.processes import COMMAND, serving
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +129,11 @@ class NodeChecks:
             != TEST_CASE["testCaseId"]
         ):
             raise CheckFailed(json.dumps(called))
-        return f"{len(names)} tools without a warning, one call"
+        asked = ("--app-info", "--method", "tools/call", "--tool-name", "diagnose_batch_run")
+        page = self._inspect(*asked, *server).get("appInfo", {})
+        if page.get("resourceUri") != VIEWER_URI or page.get("resourceMimeType") != APP_MIME_TYPE:
+            raise CheckFailed(json.dumps(page))
+        return f"{len(names)} tools without a warning, one call, the page of an app"
 
     def _inspect(self, *arguments: str) -> dict[str, Any]:
         process = self._run(INSPECTOR, "--cli", "--format", "json", "--quiet", *arguments)
