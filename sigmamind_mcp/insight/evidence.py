@@ -11,7 +11,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
-from sigmamind_mcp.insight.alike_turns import PassedTurns
 from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contrast_items
 from sigmamind_mcp.insight.diagnosis import Quote, get_case_id, interleave, round_robin
 from sigmamind_mcp.insight.endings import Ending, find_endings
@@ -26,6 +25,7 @@ from sigmamind_mcp.insight.said_items import (
     list_run_items,
 )
 from sigmamind_mcp.insight.simulator_faults import Fault, find_faults
+from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
 
 FoundT = TypeVar("FoundT", Fault, Hint)
@@ -75,12 +75,11 @@ class RunToRead:
     run: TestRun
     ending: Ending
     items: Sequence[Item]
-    passed: PassedTurns
+    ranking: ExchangeRanking
 
     @cached_property
     def quotes(self) -> list[Quote]:
-        unlike = self.passed.measure_unlike(self.run)
-        return choose_key_turns(self.run, self.ending, self.items, unlike=unlike)
+        return choose_key_turns(self.run, self.ending, self.items, self.ranking.rank(self.run))
 
 
 class Evidence(NamedTuple):
@@ -133,7 +132,7 @@ def collect_evidence(
         separating=separating,
         endings=_count_endings(decided),
         groups=groups,
-        worth_reading=_order_for_reading(groups, traits, PassedTurns(decided_runs)),
+        worth_reading=_order_for_reading(groups, traits, ExchangeRanking(decided_runs)),
         doubtful=[run for run in decided_runs if is_judge_error(run.remarks or "")],
         faults=_tally(readings, lambda reading: reading.faults),
         hints=_tally(readings, lambda reading: reading.hints),
@@ -231,7 +230,7 @@ def _count_endings(decided: Sequence[_RunFindings]) -> list[tuple[Ending, int, i
 
 
 def _order_for_reading(
-    groups: Iterable[FailureGroup], traits: Iterable[RunTraits], passed: PassedTurns
+    groups: Iterable[FailureGroup], traits: Iterable[RunTraits], ranking: ExchangeRanking
 ) -> list[RunToRead]:
     """Order the failed runs for reading: the first of each group, then the second of each, …"""
     by_run = {id(one.run): one for one in traits}
@@ -239,7 +238,7 @@ def _order_for_reading(
     for run in interleave([group.runs for group in groups]):
         if any(turn.content.strip() for turn in run.conversation or []):
             one = by_run[id(run)]
-            ordered.setdefault(id(run), RunToRead(run, one.ending, one.speaking, passed))
+            ordered.setdefault(id(run), RunToRead(run, one.ending, one.speaking, ranking))
     return list(ordered.values())
 
 

@@ -2,13 +2,10 @@
 
 On real conversations, the wrong action stands next to one of the user's last go-aheads more often
 than next to any other turn that was tried: the last turns, the turns most like the remarks, and the
-first turn that differs from passed attempts. Where the user agrees to no action, the turn that is
-least like those of passed attempts tells most.
+first turn that differs from passed attempts. Next come the exchanges that tell most.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Literal
 
 from sigmamind_mcp.api.conversations import Turn
@@ -17,17 +14,16 @@ from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.endings import Ending, closes, find_go_aheads, is_agent
 from sigmamind_mcp.insight.said_items import Item, list_items, vocabulary_of
-from sigmamind_mcp.insight.spoken_values import find_values, read_values
-from sigmamind_mcp.insight.words import find_phrase, split_stems
+from sigmamind_mcp.insight.spoken_values import find_values
+from sigmamind_mcp.insight.telling_exchanges import Exchange
+from sigmamind_mcp.insight.words import find_phrase
 
 Reason = Literal[
     "before the end",
     "agent, after a go-ahead",
     "agent, before a go-ahead",
     "has what separates",
-    "unlike passed attempts",
-    "subject of remarks and criteria",
-    "longest of the agent",
+    "tells most",
 ]
 
 CUT_OFF: tuple[Ending, ...] = ("handed over", "agent silent", "action promised", "limit reached")
@@ -36,39 +32,33 @@ MAX_KEY_TURNS = 4
 
 
 def choose_key_turns(
-    run: TestRun,
-    ending: Ending,
-    separating: Sequence[Item] = (),
-    *,
-    unlike: Mapping[int, float] | None = None,
+    run: TestRun, ending: Ending, separating: Sequence[Item], ranked: Sequence[Exchange]
 ) -> list[Quote]:
     """Return the turns of a run that are worth reading, the best first.
 
-    `unlike` says of turns how unlike those of passed runs they are, from 0 to 1.
+    `ranked` has its exchanges, the most telling first.
     """
     turns = run.conversation or []
     found: dict[int, Reason] = {}
     last = _find_agent_turn(turns, range(len(turns) - 1, -1, -1), skip_closing=True)
     if last and ending in CUT_OFF:
         found[last] = "before the end"
-    for number in reversed(_choose_go_aheads(turns)):
-        after = _find_agent_turn(turns, range(number, len(turns)), skip_closing=True)
+    telling = [exchange.agent for exchange in ranked[:MAX_KEY_TURNS]]
+    for go_ahead in reversed(_choose_go_aheads(turns)):
+        after = _find_agent_turn(turns, range(go_ahead, len(turns)), skip_closing=True)
         if after:
             found.setdefault(after, "agent, after a go-ahead")
-        before = _find_agent_turn(turns, range(number - 2, -1, -1))
+        if telling:
+            found.setdefault(telling.pop(0), "tells most")
+        before = _find_agent_turn(turns, range(go_ahead - 2, -1, -1))
         if before:
             found.setdefault(before, "agent, before a go-ahead")
     for item in separating:
         example = find_item(run, item)
         if example:
             found.setdefault(example, "has what separates")
-    subject = _find_subject(run, unlike)
-    if subject:
-        why: Reason = "unlike passed attempts" if unlike else "subject of remarks and criteria"
-        found.setdefault(subject, why)
-    longest = _find_longest_turn(turns)
-    if longest and not found:
-        found[longest] = "longest of the agent"
+    for number in telling:
+        found.setdefault(number, "tells most")
     quotes = [Quote(number, turns[number - 1], why) for number, why in found.items()]
     return quotes[:MAX_KEY_TURNS]
 
@@ -111,40 +101,3 @@ def _find_agent_turn(
         if is_agent(turn) and not (skip_closing and closes(turn)):
             return place + 1
     return None
-
-
-def _find_longest_turn(turns: Sequence[Turn]) -> int | None:
-    by_agent = [number for number, turn in enumerate(turns, start=1) if is_agent(turn)]
-    return max(by_agent, key=lambda number: len(turns[number - 1].content), default=None)
-
-
-def _find_subject(run: TestRun, unlike: Mapping[int, float] | None) -> int | None:
-    """Return the agent's turn most `unlike` others, or else closest to remarks and criteria."""
-    scores = _score_subject(run)
-    if unlike:
-        return max(scores, key=lambda number: unlike.get(number, 0.0), default=None)
-    best = max(scores, key=lambda number: (scores[number], number), default=None)
-    return best if best and scores[best] else None
-
-
-def _score_subject(run: TestRun) -> dict[int, float]:
-    """Score the agent's turns by the words and values they share with remarks and criteria.
-
-    A word or value counts less if more turns have it, and half if only the criteria have it.
-    """
-    remarks = _read_words(run.remarks or "")
-    criteria = _read_words((run.test_case and run.test_case.success_criteria) or "")
-    shared: dict[int, set[str]] = {}
-    for number, turn in enumerate(run.conversation or [], start=1):
-        if is_agent(turn) and not closes(turn):
-            shared[number] = (remarks | criteria) & _read_words(turn.content)
-    frequency = Counter(chain.from_iterable(shared.values()))
-    scores: dict[int, float] = {}
-    for number, words in shared.items():
-        weights = [(1 if word in remarks else 0.5) / frequency[word] for word in words]
-        scores[number] = sum(weights)
-    return scores
-
-
-def _read_words(text: str) -> set[str]:
-    return {*split_stems(text), *read_values(text)} - {""}

@@ -10,6 +10,7 @@ from sigmamind_mcp.insight.endings import find_ending
 from sigmamind_mcp.insight.error_rates import MAX_LOOKS
 from sigmamind_mcp.insight.key_turns import choose_key_turns
 from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
+from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.gate import BROKEN, PASSED, UNSETTLED, WORSE, CaseOutcome
@@ -175,12 +176,13 @@ def list_figures(row: RowResult) -> JSONObject:
 
 def build_failures(runs: Sequence[TestRun], *, mask: Callable[[str], str]) -> list[ShownFailure]:
     """Return what is shown of failed test runs, masked, with the turns worth reading."""
+    ranking = ExchangeRanking(runs)
     failures = []
     for run in runs:
         job_id = valid_id(run.job_id) or "(no usable id)"
         remarks = mask(_shorten(run.remarks or "", REMARKS_SHOWN))
         turns = []
-        for quote in _choose_turns(run):
+        for quote in _choose_turns(run, ranking):
             role = _shorten(quote.turn.role or "", 20)
             content = mask(_shorten(quote.turn.content or "", TURN_SHOWN))
             turns.append(QuotedTurn(quote.number, role, content))
@@ -188,8 +190,9 @@ def build_failures(runs: Sequence[TestRun], *, mask: Callable[[str], str]) -> li
     return failures
 
 
-def _choose_turns(run: TestRun) -> list[Quote]:
-    quotes = choose_key_turns(run, find_ending(run.conversation or []))
+def _choose_turns(run: TestRun, ranking: ExchangeRanking) -> list[Quote]:
+    ending = find_ending(run.conversation or [])
+    quotes = choose_key_turns(run, ending, [], ranking.rank(run))
     return sorted(quotes, key=lambda quote: quote.number)
 
 

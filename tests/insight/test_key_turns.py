@@ -2,42 +2,39 @@
 
 import pytest
 
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.diagnosis import Quote
+from sigmamind_mcp.insight.endings import Ending
 from sigmamind_mcp.insight.key_turns import choose_key_turns, find_item, quote_item
 from sigmamind_mcp.insight.said_items import Item
+from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 from tests.insight.conversations import make_run
 
 DEAL = ["Cancel.", "Which one?", "4411", "Cancel 4411 for 40 CHF, shall I?", "Yes, please.", "Done.",
         "Thanks, bye.", "You are welcome, have a nice day!"]  # fmt: skip
 
 
-def test_turns_around_the_last_go_ahead_come_first() -> None:
-    quotes = choose_key_turns(make_run(*DEAL), "closed")
+def choose(run: TestRun, ending: Ending = "closed", *items: Item) -> list[Quote]:
+    return choose_key_turns(run, ending, items, ExchangeRanking([run]).rank(run))
 
-    assert [(quote.number, quote.why) for quote in quotes[:2]] == [
-        (6, "agent, after a go-ahead"),
-        (4, "agent, before a go-ahead"),
-    ]
+
+def test_turns_around_the_last_go_ahead_come_first() -> None:
+    quotes = choose(make_run(*DEAL))
+
+    assert (quotes[0].number, quotes[0].why) == (6, "agent, after a go-ahead")
+    assert {quote.number for quote in quotes} == {2, 4, 6}
 
 
 def test_no_goodbye_is_quoted() -> None:
     for remarks in ("", "The agent was welcome and had a nice day."):
         run = make_run(*DEAL, remarks=remarks)
-        assert 8 not in [quote.number for quote in choose_key_turns(run, "closed")]
-
-
-def test_without_a_go_ahead_the_subject_of_remarks_and_criteria_is_quoted() -> None:
-    run = make_run(
-        "Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Ok.", "Anything else?",
-        remarks="A wrong late fee was stated.",
-    )  # fmt: skip
-
-    assert choose_key_turns(run, "closed")[0].number == 4
+        assert 8 not in [quote.number for quote in choose(run)]
 
 
 def test_before_silence_the_last_turn_of_the_agent_is_quoted_first() -> None:
     run = make_run("Hi.", "Let me look into it.", "Hello?", "user|Are you there?")
 
-    quote, *_ = choose_key_turns(run, "agent silent")
+    quote, *_ = choose(run, "agent silent")
     assert (quote.number, quote.why) == (2, "before the end")
 
 
@@ -46,7 +43,7 @@ def test_turn_with_what_separates_is_found_and_quoted() -> None:
 
     assert find_item(run, Item("value", "14 day")) == 4
     assert find_item(run, Item("ending", "closed")) is None
-    assert 4 in [q.number for q in choose_key_turns(run, "closed", [Item("value", "14 day")])]
+    assert 4 in [q.number for q in choose(run, "closed", Item("value", "14 day"))]
 
 
 @pytest.mark.parametrize(
@@ -65,16 +62,13 @@ def test_item_is_quoted_as_it_is_written(item: Item, words: str) -> None:
 
 
 def test_empty_conversation_has_no_turns() -> None:
-    assert choose_key_turns(make_run(), "no transcript") == []
+    assert choose(make_run(), "no transcript") == []
 
 
-def test_without_a_go_ahead_the_turn_most_unlike_passed_runs_is_quoted() -> None:
-    run = make_run(
-        "Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Hm.", "You can keep it.",
-        remarks="A wrong late fee was stated.",
-    )  # fmt: skip
+def test_what_tells_most_is_quoted_second_and_without_a_go_ahead_first() -> None:
+    fee = ["Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Hm.", "You can keep it."]
+    run = make_run(*fee, remarks="A wrong late fee was stated.")
+    agreed = make_run(*fee, "user|Cancel it.", "Shall I?", "Yes, please.", "Done.")
 
-    (quote,) = choose_key_turns(run, "closed", unlike={2: 0.1, 4: 0.4, 6: 0.9})
-    assert (quote.number, quote.why) == (6, "unlike passed attempts")
-    first = choose_key_turns(make_run(*DEAL), "closed", unlike={4: 0.1, 6: 0.1})[0]
-    assert first.why == "agent, after a go-ahead"
+    assert (choose(run)[0].number, choose(run)[0].why) == (4, "tells most")
+    assert [quote.why for quote in choose(agreed)[:2]] == ["agent, after a go-ahead", "tells most"]

@@ -1,0 +1,93 @@
+"""The exchanges that tell most come first: unlike passed runs, and about the test case."""
+
+import pytest
+
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.telling_exchanges import MAX_COMPARED, ExchangeRanking
+from tests.insight.conversations import make_run
+
+GREETING = "May I have your name and the place that you gave us?"
+POOL = "There is a pool downstairs, open till ten."
+REFUND = "Your refund of 40 CHF is on its way to you now."
+
+
+def passed(*said: str, case: str = "tc_1", **more: str) -> TestRun:
+    return make_run(*said, passed=True, case=case, mock_data=more)
+
+
+def rank(run: TestRun, *others: TestRun) -> list[int]:
+    return [exchange.agent for exchange in ExchangeRanking([*others, run]).rank(run)]
+
+
+def test_what_passed_runs_say_too_comes_last() -> None:
+    run = make_run("Hi!", GREETING, "Pool?", POOL, "Late?", "Yes, and nobody will charge you.")
+
+    assert rank(run, passed("Hi!", GREETING), passed("A pool?", POOL, case="tc_2"))[0] == 6
+
+
+def test_exchange_about_the_test_case_comes_before_other_talk() -> None:
+    run = make_run(
+        "Is it far?", "A few minutes on foot.",
+        "And the deposit?", "Nothing today.",
+        "Teachers pay less?", "Not at present.",
+        criteria="The agent names the deposit.",
+    )  # fmt: skip
+
+    assert rank(run, passed("Hi!", GREETING), passed("A pool?", POOL))[0] == 4
+
+
+def test_passed_run_shows_what_its_own_test_case_is_about() -> None:
+    runs = [
+        passed("Hi!", GREETING, "My money?", REFUND),
+        passed("Hey!", GREETING, "Money?", REFUND),
+        passed("Hello!", GREETING, "A pool?", POOL, case="tc_2"),
+    ]
+
+    assert [rank(run, *runs)[0] for run in runs] == [4, 4, 4]
+
+
+def test_exchange_has_the_numbers_of_both_turns_and_goodbyes_are_none() -> None:
+    run = make_run(
+        "Gone!", "Where did you last use it?", "system|timer", "assistant|Blocked.", "Thanks, bye!",
+        "Thank you, have a nice day!",
+    )  # fmt: skip
+
+    exchanges = ExchangeRanking([run]).rank(run)
+    assert sorted((one.user, one.agent) for one in exchanges if one.user) == [(1, 2)]
+    assert {one.agent for one in exchanges} == {2, 4}
+
+
+@pytest.mark.parametrize(("number", "is_new"), [(99321, False), (99231, True)])
+def test_own_mock_values_are_no_difference_and_other_values_are_one(
+    number: int, is_new: bool
+) -> None:
+    says = "The dispute is open, its number is DSP-{}, and the team looks into it."
+    run = make_run("Well?", says.format(number), mock_data={"ref": "DSP-99321"})
+    known = passed("Well?", says.format(70418), ref="DSP-70418")
+
+    (exchange,) = ExchangeRanking([known, run]).rank(run)
+    assert (exchange.score > 0) is is_new
+
+
+def test_without_passed_runs_the_subject_alone_decides() -> None:
+    run = make_run(
+        "Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Ok.", "Anything else?",
+        remarks="A wrong late fee was stated.",
+    )  # fmt: skip
+
+    assert rank(run)[0] == 4
+
+
+def test_as_many_passed_runs_are_compared_as_take_bounded_time() -> None:
+    run = make_run("Hey.", GREETING, "And?", REFUND)
+    many = [passed("Hi!", GREETING)] * MAX_COMPARED
+
+    assert [one.score > 0 for one in ExchangeRanking([*many, passed("Hi!", REFUND)]).rank(run)] == [
+        True,
+        False,
+    ]
+
+
+def test_empty_and_undecided_runs_have_a_ranking() -> None:
+    assert rank(make_run()) == []
+    assert rank(make_run("Hi!", "Hello."), make_run()) == [2]
