@@ -196,8 +196,9 @@ async def _show_diagnosis(session: DemoSession, batch: JSONObject) -> None:
         about = describe_group(group["basis"], group.get("about"))
         session.print_indented(f"{group['failed']} of {group['failedOf']} failed: {about}")
     for quote in answer.get("turnsWorthReading", [])[:QUOTES_PRINTED]:
-        session.print_indented(f"{quote['jobId']} turn {quote['turn']} ({quote['why']})")
-        session.print_indented(f"{quote['role']}: {quote['content']}", indent="    ")
+        verdict = "failed" if "group" in quote else "passed"
+        session.print_indented(f"{quote['jobId']} turn {quote['turn']}, {verdict}")
+        session.print_indented(f"agent: {quote['content']}", indent="    ")
 
 
 async def _show_comparison(session: DemoSession) -> None:

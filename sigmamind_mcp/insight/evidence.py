@@ -4,7 +4,7 @@ Nothing here is a cause. Everything can be traced to a job id and a turn.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
@@ -30,6 +30,7 @@ from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
 
 FoundT = TypeVar("FoundT", Fault, Hint)
 
+PASSED_COMPARED = 5
 READING_SHARE = 0.7
 """The share of the time for reading transcripts; the rest is for comparing them."""
 
@@ -70,16 +71,31 @@ class Tally(NamedTuple, Generic[FoundT]):
 
 @dataclass(frozen=True, eq=False)
 class RunToRead:
-    """A failed run, and the items that separate it from passed ones."""
+    """A failed run, the items that separate it, and the first passed runs of its test case.
+
+    `group` is the place of its first group, from 1.
+    """
 
     run: TestRun
     ending: Ending
     items: Sequence[Item]
+    group: int
+    passed: Sequence[TestRun]
     ranking: ExchangeRanking
 
     @cached_property
     def quotes(self) -> list[Quote]:
         return choose_key_turns(self.run, self.ending, self.items, self.ranking.rank(self.run))
+
+    def find_passed_turn(self) -> TurnOfRun | None:
+        """Return what a passed run of the test case says and failed ones do not."""
+        best: TurnOfRun | None = None
+        highest = -1.0
+        for run in self.passed:
+            for exchange in self.ranking.rank_unlike_failed(run)[:1]:
+                if exchange.score > highest:
+                    best, highest = TurnOfRun(run, exchange.agent), exchange.score
+        return best
 
 
 class Evidence(NamedTuple):
@@ -230,15 +246,26 @@ def _count_endings(decided: Sequence[_RunFindings]) -> list[tuple[Ending, int, i
 
 
 def _order_for_reading(
-    groups: Iterable[FailureGroup], traits: Iterable[RunTraits], ranking: ExchangeRanking
+    groups: Sequence[FailureGroup], traits: Sequence[RunTraits], ranking: ExchangeRanking
 ) -> list[RunToRead]:
     """Order the failed runs for reading: the first of each group, then the second of each, …"""
     by_run = {id(one.run): one for one in traits}
+    passed: dict[str, list[TestRun]] = defaultdict(list)
+    for one in traits:
+        if one.run.verdict == "passed":
+            passed[get_case_id(one.run)].append(one.run)
+    places: dict[int, int] = {}
+    for place, group in enumerate(groups, start=1):
+        for run in group.runs:
+            places.setdefault(id(run), place)
     ordered: dict[int, RunToRead] = {}
     for run in interleave([group.runs for group in groups]):
         if any(turn.content.strip() for turn in run.conversation or []):
             one = by_run[id(run)]
-            ordered.setdefault(id(run), RunToRead(run, one.ending, one.speaking, ranking))
+            its_passed = passed[get_case_id(run)][:PASSED_COMPARED]
+            place = places[id(run)]
+            to_read = RunToRead(run, one.ending, one.speaking, place, its_passed, ranking)
+            ordered.setdefault(id(run), to_read)
     return list(ordered.values())
 
 

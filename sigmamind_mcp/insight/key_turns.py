@@ -12,7 +12,7 @@ from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.diagnosis import Quote
-from sigmamind_mcp.insight.endings import Ending, closes, find_go_aheads, is_agent
+from sigmamind_mcp.insight.endings import Ending, closes, find_go_aheads, is_agent, is_user
 from sigmamind_mcp.insight.said_items import Item, list_items, vocabulary_of
 from sigmamind_mcp.insight.spoken_values import find_values
 from sigmamind_mcp.insight.telling_exchanges import Exchange
@@ -90,6 +90,16 @@ def quote_item(text: str, item: Item) -> str:
             if item.text in (value.normal, value.bare):
                 return text[value.start : value.end]
     return ""
+
+
+def find_question(turns: Sequence[Turn], number: int) -> int | None:
+    """Return the number of the user's turn that an agent's turn answers."""
+    for before in range(number - 1, 0, -1):
+        if is_user(turns[before - 1]):
+            return before
+        if is_agent(turns[before - 1]):
+            return None
+    return None
 
 
 def _find_agent_turn(

@@ -13,14 +13,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
-from sigmamind_mcp.api.models import TestCase, TestRun
+from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.insight.diagnosis import get_case_id, round_robin
 from sigmamind_mcp.insight.endings import closes, is_agent, is_user
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.words import dice_similarity, extract_words
 
 MAX_COMPARED = 80
-"""As many passed runs as are compared with; each test case has its share."""
+"""As many runs of a verdict as are compared with; each test case has its share."""
+LAST_TURN_WEIGHT = 0.5
+"""The last turn is mostly a goodbye, in words that no list knows."""
 MASK = "*"
 MAX_TURN_TEXT = 4_000
 
@@ -52,46 +54,55 @@ class ExchangeRanking:
         self._count = 0
         self._said_by: Counter[str] = Counter()
         self._is_about: Counter[str] = Counter()
-        passed = [run for run in decided if run.verdict == "passed"]
-        compared = round_robin(passed, get_case_id)[:MAX_COMPARED]
         # Each turn once, with the test cases that have it, so that what is common costs once.
-        self._passed_turns: dict[frozenset[str], Counter[str]] = defaultdict(Counter)
-        for run in compared:
-            for said in _list_exchanges(run):
-                self._passed_turns[said.words][get_case_id(run)] += 1
-        for run in round_robin(decided, get_case_id)[: 2 * MAX_COMPARED]:
-            for said in _list_exchanges(run):
-                self._count += 1
-                self._said_by.update(said.words)
-                self._is_about.update(said.about)
-        self._weights: dict[frozenset[str], float] = {}
-        for words in self._passed_turns:
-            self._weights[words] = self._weigh(words)
+        self._turns: dict[Verdict, dict[frozenset[str], set[str]]] = {
+            "passed": defaultdict(set),
+            "failed": defaultdict(set),
+        }
+        for verdict, turns in self._turns.items():
+            runs_of_verdict = [run for run in decided if run.verdict == verdict]
+            for run in round_robin(runs_of_verdict, get_case_id)[:MAX_COMPARED]:
+                for said in _list_exchanges(run):
+                    turns[said.words].add(get_case_id(run))
+                    self._count += 1
+                    self._said_by.update(said.words)
+                    self._is_about.update(said.about)
 
     def rank(self, run: TestRun) -> list[Exchange]:
         """Return the exchanges of a run, the most telling first; goodbyes are left out.
 
-        A passed run is not compared with its own test case, whose passed runs say the same.
+        They are compared with passed runs; those of a passed run only with other test cases, since
+        its own says the same.
         """
-        left_out = get_case_id(run) if run.verdict == "passed" else None
+        if run.verdict == "passed":
+            return self._rank_unlike(run, self._list_passed_elsewhere(run))
+        return self._rank_unlike(run, list(self._turns["passed"]))
+
+    def rank_unlike_failed(self, run: TestRun) -> list[Exchange]:
+        """Return the exchanges of a passed run, first what failed runs of its test case lack."""
+        case_id = get_case_id(run)
+        failed = [words for words, cases in self._turns["failed"].items() if case_id in cases]
+        return self._rank_unlike(run, failed + self._list_passed_elsewhere(run))
+
+    def _list_passed_elsewhere(self, run: TestRun) -> list[frozenset[str]]:
+        own_case = {get_case_id(run)}
+        return [words for words, cases in self._turns["passed"].items() if cases != own_case]
+
+    def _rank_unlike(self, run: TestRun, others: Sequence[frozenset[str]]) -> list[Exchange]:
         subject = _read_subject(run)
+        last = len(run.conversation or [])
         ranked = []
         for said in _list_exchanges(run):
-            unlike = 1 - self._find_nearest(said.words, left_out)
+            unlike = 1 - max((self._compare(said.words, other) for other in others), default=0.0)
             score = unlike * (1 + self._measure_subject(said.about, subject))
+            if said.agent >= last:
+                score *= LAST_TURN_WEIGHT
             ranked.append(Exchange(said.agent, said.user, score))
         return sorted(ranked, key=lambda one: (-one.score, one.agent))
 
-    def _find_nearest(self, words: frozenset[str], left_out: str | None) -> float:
-        """Return how similar the most similar turn of a passed run is, from 0 to 1."""
-        weight = self._weigh(words)
-        nearest = 0.0
-        for known, case_ids in self._passed_turns.items():
-            if left_out is not None and case_ids.keys() == {left_out}:
-                continue
-            shared = self._weigh(words & known)
-            nearest = max(nearest, dice_similarity(shared, weight, self._weights[known]))
-        return nearest
+    def _compare(self, words: frozenset[str], others: frozenset[str]) -> float:
+        shared = self._weigh(words & others)
+        return dice_similarity(shared, self._weigh(words), self._weigh(others)) if shared else 0.0
 
     def _weigh(self, words: Set[str]) -> float:
         return sum(_measure_rarity(self._said_by[word], self._count) for word in words)
@@ -111,10 +122,11 @@ def _measure_rarity(frequency: int, count: float) -> float:
 
 
 def _read_subject(run: TestRun) -> frozenset[str]:
-    """Return the words of the test case and the remarks, without those of the mock data."""
+    """Return the words of test case and remarks, not those of mock data, and values to state."""
     case = run.test_case or TestCase()
     texts = [case.user_prompt or "", case.success_criteria or "", run.remarks or ""]
-    return extract_words("\n".join(texts)) - extract_words(_join_mock_data(case))
+    words = extract_words("\n".join(texts)) - extract_words(_join_mock_data(case))
+    return words | read_values("\n".join(texts[1:]))
 
 
 def _list_exchanges(run: TestRun) -> list[_Said]:
@@ -135,7 +147,7 @@ def _list_exchanges(run: TestRun) -> list[_Said]:
             words = {MASK if word in masked else word for word in _split(content)}
             words |= {value for value in values - given if " " not in value}
             if words and not closes(turn):
-                about = extract_words(f"{asked}\n{content}") - own_words
+                about = (extract_words(f"{asked}\n{content}") - own_words) | values
                 found.append(_Said(number, user, frozenset(words), about))
             user, asked = None, ""
         given |= values

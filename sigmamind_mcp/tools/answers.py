@@ -125,6 +125,10 @@ class Answer(AnswerPart):
         return self.most_characters if self.raw is None else FULL_CHARACTERS
 
     @property
+    def text_limit(self) -> int:
+        return self.character_limit
+
+    @property
     def links(self) -> list[Link]:
         return self._links
 
@@ -192,7 +196,10 @@ class Answer(AnswerPart):
         # The JSON resources are indented.
         indent = None if self.raw is None else 1
         encoded = json.dumps(forms.structured, ensure_ascii=False, indent=indent)
-        share = max(self._compute_share(encoded), self._compute_share(forms.text))
+        share = max(
+            self._compute_share(encoded, self.character_limit),
+            self._compute_share(forms.text, self.text_limit),
+        )
         return MeasuredAnswer(share, forms)
 
     def truncate(self, limit: int) -> Self:
@@ -220,8 +227,8 @@ class Answer(AnswerPart):
         raw = json.dumps(clean_json(self.raw), ensure_ascii=False, indent=1)
         return f"raw, the API's own object:\n{fence(raw)}"
 
-    def _compute_share(self, form: str) -> float:
-        share = len(form) / self.character_limit
+    def _compute_share(self, form: str, limit: int) -> float:
+        share = len(form) / limit
         if self.raw is None:
             return share
         return max(share, len(form.encode()) / FULL_BYTES)

@@ -1,6 +1,6 @@
 """The answer of diagnose_batch_run: its sections, their caps, and its text."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,6 @@ from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered
 from sigmamind_mcp.tools.parts import (
     LABEL_CHARACTERS,
-    ROLE_CHARACTERS,
     Rate,
     format_percent,
     truncate_line,
@@ -43,7 +42,7 @@ CAPS: dict[Section, int] = {
     "definitionProblems": 8,
     "separates": 11,  # 8, and 3 that are too few to tell
     "groups": 6,
-    "turnsWorthReading": 8,
+    "turnsWorthReading": 24,  # test runs; the size of the answer allows fewer of long turns
     "doubtfulVerdicts": 5,
     "testFaults": 5,
     "hints": 5,
@@ -59,7 +58,8 @@ HEADINGS: dict[Section, str] = {
     "hints": "Hints",
 }
 
-DIAGNOSIS_CHARACTERS = 8_000
+DIAGNOSIS_CHARACTERS = 16_000
+DIAGNOSIS_TEXT_CHARACTERS = 8_000
 SECTION_CHARACTERS = 25_000
 EDIT_CHARACTERS = 120
 ASKED_CHARACTERS = 140
@@ -187,6 +187,7 @@ class SeparatingRow(AnswerPart):
 
 
 class GroupRow(AnswerPart):
+    number: int = Field(description="From 1; turnsWorthReading names it.")
     basis: str
     about: str | None = None
     failed: int
@@ -199,7 +200,7 @@ class GroupRow(AnswerPart):
     remarks: str | None = Field(default=None, description="Of the first of them.")
 
     @classmethod
-    def of(cls, group: "FailureGroup") -> "GroupRow":
+    def of(cls, number: int, group: "FailureGroup") -> "GroupRow":
         cases: Counter[str] = Counter()
         for run in group.runs:
             cases[valid_id(get_case_id(run)) or "-"] += 1
@@ -211,6 +212,7 @@ class GroupRow(AnswerPart):
             about = describe_item(group.item.kind, about)
         knows_passed = group.in_passed is not None
         return cls(
+            number=number,
             basis=group.basis,
             about=None if group.basis in ("test case", "nothing") else about,
             failed=len(group.runs),
@@ -223,43 +225,64 @@ class GroupRow(AnswerPart):
             remarks=truncate_line(group.runs[0].remarks or "", REMARKS_CHARACTERS) or None,
         )
 
-    def line(self) -> str:
-        counts = f"{self.failed} of {self.failed_of} failed"
+    def line(self, *, names_jobs: bool = True) -> str:
+        counts = f"{self.number}) {self.failed} of {self.failed_of} failed"
         if self.passed is not None:
             counts += f", {self.passed} of {self.passed_of} passed"
         cases = ", ".join(f"{name} x{count}" for name, count in self.test_cases.items())
         if self.more_test_cases:
             cases += f" and {pluralize(self.more_test_cases, 'more test case')}"
         words = describe_group(self.basis, self.about)
-        jobs = ", ".join(self.job_ids)
+        jobs = f" {', '.join(self.job_ids)}"
         if self.failed > len(self.job_ids):
             jobs += f" and {self.failed - len(self.job_ids)} more"
+        jobs = f"{jobs}." if names_jobs else ""
         remarks = "" if self.basis == "clause" else f" Remarks: {self.remarks or '(none)'}"
-        return f"{counts}: {words} ({cases}). {jobs}.{remarks}"
+        return f"{counts}: {words} ({cases}).{jobs}{remarks}"
 
 
 class QuoteRow(AnswerPart):
     job_id: str | None = None
-    test_case_id: str | None = None
-    turn: int
-    role: str
+    group: int | None = Field(
+        default=None, description="Its number; absent of a passed run of the last test case."
+    )
+    turn: int = Field(description="Of the agent.")
     why: str
+    user: str | None = Field(default=None, description="What the user said before it.")
     content: str
 
     @classmethod
-    def of(cls, run: TestRun, quote: Quote, characters: int) -> "QuoteRow":
+    def of(cls, run: TestRun, quote: Quote, group: int | None, characters: int) -> "QuoteRow":
+        from sigmamind_mcp.insight.key_turns import find_question  # patterns take time to compile
+
+        turns = run.conversation or []
+        asked = find_question(turns, quote.number)
+        user = truncate_line(turns[asked - 1].content, characters // 2) if asked else None
         return cls(
             job_id=valid_id(run.job_id),
-            test_case_id=valid_id(get_case_id(run)),
+            group=group,
             turn=quote.number,
-            role=truncate_line(quote.turn.role, ROLE_CHARACTERS),
             why=quote.why,
+            user=user,
             content=truncate_line(quote.turn.summarize(), characters),
         )
 
     def line(self) -> str:
-        place = _name_place(self.job_id, self.turn)
-        return f"{place} ({self.why}) {self.role}: {self.content}"
+        user = f"U: {self.user} " if self.user else ""
+        return f"{user}{self.turn} A: {self.content}"
+
+
+def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
+    """Return a line for each test run, with its quotes."""
+    quotes: dict[tuple[str | None, int | None], list[QuoteRow]] = defaultdict(list)
+    for row in rows:
+        quotes[row.job_id, row.group].append(row)
+    lines = []
+    for (job_id, group), its_rows in quotes.items():
+        head = f"{group})" if group else "passed:"
+        said = " | ".join(row.line() for row in its_rows)
+        lines.append(f"{head} {job_id or NO_ID} {said}")
+    return lines
 
 
 class DoubtRow(AnswerPart):
@@ -327,7 +350,9 @@ class SectionCount(AnswerPart):
         if self.state != "found":
             return f"{name}: {self.state}.{why}"
         # A test run has several turns: these are counted by test run.
-        unit = " test runs" if self.section == "turnsWorthReading" else ""
+        unit = ""
+        if self.section == "turnsWorthReading":
+            unit = " test runs, by group; U: user, A: agent"
         return f"{name} ({self.shown} of {self.found}{unit}):{why}"
 
 
@@ -370,8 +395,23 @@ class DiagnosedBatchRun(Answer):
             if data and count.state == "found":
                 data.append("")
             data.append(count.heading())
-            data += [row.line() for row in rows[count.section]]
+            if count.section == "turnsWorthReading":
+                data += render_quotes(self.turns_worth_reading)
+            elif count.section == "groups":
+                data += self._render_groups()
+            else:
+                data += [row.line() for row in rows[count.section]]
         return Rendered(before, data, [f"Resource: {self.uri}"])
+
+    def _render_groups(self) -> list[str]:
+        """Return a line for each group; without job ids if the quotes show all of its runs."""
+        quoted = {(row.group, row.job_id) for row in self.turns_worth_reading}
+        lines = []
+        for group in self.groups:
+            are_quoted = {(group.number, job_id) for job_id in group.job_ids} <= quoted
+            has_all = are_quoted and len(group.job_ids) == group.failed
+            lines.append(group.line(names_jobs=not has_all))
+        return lines
 
     def list_rows(self) -> Mapping[Section, Sequence[Row]]:
         """Return the rows of each section."""
@@ -390,6 +430,11 @@ class DiagnosedBatchRun(Answer):
     def character_limit(self) -> int:
         is_whole = len(self.sections) > 1
         return DIAGNOSIS_CHARACTERS if is_whole else SECTION_CHARACTERS
+
+    @property
+    def text_limit(self) -> int:
+        is_whole = len(self.sections) > 1
+        return DIAGNOSIS_TEXT_CHARACTERS if is_whole else SECTION_CHARACTERS
 
     def _describe_undecided(self) -> str:
         line = f"{pluralize(self.undecided, 'attempt')} undecided"
@@ -411,19 +456,27 @@ def describe_group(basis: str, about: str | None) -> str:
 
 
 def list_quotes(
-    runs: Iterable["RunToRead"], *, per_run: int, characters: int, skip: int = 0, limit: int
+    runs: Sequence["RunToRead"], *, per_run: int, characters: int, skip: int = 0, limit: int
 ) -> list[QuoteRow]:
-    """Return the quotes of the runs from the `skip`-th on, the first few of each run."""
+    """Return the first quotes of `limit` runs by group, and of a passed run of each test case."""
+    shown = sorted(runs[skip : skip + limit], key=lambda one: (one.group, get_case_id(one.run)))
     rows: list[QuoteRow] = []
-    for number, to_read in enumerate(runs):
-        if number < skip:
-            continue
-        quotes = sorted(to_read.quotes[:per_run])
-        # The quotes of a run stand together, so that a later answer begins with a whole run.
-        if rows and len(rows) + len(quotes) > limit:
-            break
-        rows += [QuoteRow.of(to_read.run, quote, characters) for quote in quotes]
+    for place, one in enumerate(shown):
+        for quote in sorted(one.quotes[:per_run]):
+            rows.append(QuoteRow.of(one.run, quote, one.group, characters))
+        case_id = get_case_id(one.run)
+        if case_id not in map(get_case_id, (later.run for later in shown[place + 1 :])):
+            rows += _quote_passed(one, characters)
     return rows
+
+
+def _quote_passed(one: "RunToRead", characters: int) -> list[QuoteRow]:
+    found = one.find_passed_turn()
+    if found is None or found.turn is None:
+        return []
+    turns = found.run.conversation or []
+    quote = Quote(found.turn, turns[found.turn - 1], "tells most")
+    return [QuoteRow.of(found.run, quote, None, characters)]
 
 
 def _count_sharing(failed: int, failed_of: int, passed: int, passed_of: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
@@ -19,6 +20,7 @@ from sigmamind_mcp.tools.diagnosis_answer import (
     DoubtRow,
     GroupRow,
     ProblemRow,
+    QuoteRow,
     Row,
     Section,
     SectionCount,
@@ -39,12 +41,20 @@ if TYPE_CHECKING:
     from sigmamind_mcp.insight.said_items import Item
 
 SECTION_ROWS = 60
-QUOTES_PER_RUN = 2
-QUOTES_PER_RUN_WHOLE = 4
-QUOTE_CHARACTERS = (240, 180, 140)
+QUOTES_WHOLE = 4
+FEW_RUNS = 6
 SHRINK_FIRST: tuple[Section, ...] = ("testCases", "turnsWorthReading", "definitionProblems")
 UNDECIDED_CASES = 5
-PLACES_CALLED = 4
+
+
+class QuoteSize(NamedTuple):
+    """How many turns of a test run are quoted, and how much of each."""
+
+    per_run: int
+    characters: int
+
+
+QUOTE_SIZES = tuple(starmap(QuoteSize, ((3, 240), (2, 240), (2, 180), (2, 140), (1, 140))))
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class _SectionRows(NamedTuple):
     """How many rows a section has, and a function that returns those from one on."""
 
     found: int
-    list_rows: Callable[[int, int, int], Sequence[Row]]
+    list_rows: Callable[[int, int], Sequence[Row]]
     is_looked_at: bool = True
     why: str | None = None
 
@@ -94,13 +104,14 @@ def fit_diagnosis(diagnosis: Diagnosis, start: int, notes: Sequence[NotRead]) ->
     if diagnosis.section:
         return _fit_section(diagnosis, diagnosis.section, start, notes)
     caps = dict(CAPS)
-    for characters in QUOTE_CHARACTERS:
-        answer = _build_diagnosis(diagnosis, caps, start=0, characters=characters, notes=notes)
+    are_few = len(diagnosis.evidence.worth_reading) <= FEW_RUNS
+    for size in QUOTE_SIZES if are_few else QUOTE_SIZES[1:]:
+        answer = _build_diagnosis(diagnosis, caps, start=0, size=size, notes=notes)
         if answer.fits():
             return answer
     while not answer.fits() and max(caps.values()) > 1:
         caps[_choose_longest(caps)] -= 1
-        answer = _build_diagnosis(diagnosis, caps, start=0, characters=characters, notes=notes)
+        answer = _build_diagnosis(diagnosis, caps, start=0, size=size, notes=notes)
     return answer
 
 
@@ -116,17 +127,16 @@ def _fit_section(
     diagnosis: Diagnosis, section: Section, start: int, notes: Sequence[NotRead]
 ) -> DiagnosedBatchRun:
     count = SECTION_ROWS
+    size = QuoteSize(QUOTES_WHOLE, QUOTE_SIZES[0].characters)
     while True:
-        answer = _build_diagnosis(
-            diagnosis, {section: count}, start=start, characters=QUOTE_CHARACTERS[0], notes=notes
-        )
+        answer = _build_diagnosis(diagnosis, {section: count}, start=start, size=size, notes=notes)
         if count == 1 or answer.fits():
             return answer
         count = max(1, count * 3 // 4)
 
 
-def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
-    """Return the rows of each section; each function takes first row, limit and quote size."""
+def _list_sections(diagnosis: Diagnosis, size: QuoteSize) -> dict[Section, _SectionRows]:
+    """Return the rows of each section; each function takes the first row and the limit."""
     evidence = diagnosis.evidence
     failing = [result for result in diagnosis.results if result.outcome != "passing"]
     compared = (evidence.contrast.compared.failed, evidence.contrast.compared.passed)
@@ -137,27 +147,19 @@ def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
     lacks = _explain_contrast(evidence.contrast)
 
     def slice_of(items: Sequence[Any], build: Callable[..., Row]) -> _SectionRows:
-        def list_rows(start: int, limit: int, characters: int) -> list[Row]:
+        def list_rows(start: int, limit: int) -> list[Row]:
             return [build(item) for item in items[start : start + limit]]
 
         return _SectionRows(len(items), list_rows, is_read, why)
 
-    is_whole = diagnosis.section is not None
-    per_run = QUOTES_PER_RUN_WHOLE if is_whole else QUOTES_PER_RUN
-
-    def list_turns(start: int, limit: int, characters: int) -> Sequence[Row]:
-        return list_quotes(
-            evidence.worth_reading,
-            per_run=per_run,
-            characters=characters,
-            skip=start,
-            limit=limit,
-        )
+    def list_turns(start: int, limit: int) -> Sequence[Row]:
+        return list_quotes(evidence.worth_reading, **size._asdict(), skip=start, limit=limit)
 
     def build_tally(tally: "Tally[Any]") -> Row:
         return TallyRow.of(tally, verdicts)
 
     cases = slice_of(failing, CaseRow.of)
+    numbered = list(enumerate(evidence.groups, start=1))
     unknown = diagnosis.definitions.unknown
     missing = ", ".join(unknown)
     problems = slice_of(diagnosis.problems, ProblemRow.of)
@@ -172,7 +174,7 @@ def _list_sections(diagnosis: Diagnosis) -> dict[Section, _SectionRows]:
             is_looked_at=is_read and not lacks,
             why=lacks or why,
         ),
-        "groups": slice_of(evidence.groups, GroupRow.of),
+        "groups": slice_of(numbered, lambda group: GroupRow.of(*group)),
         "turnsWorthReading": _SectionRows(len(evidence.worth_reading), list_turns, is_read, why),
         "doubtfulVerdicts": slice_of(evidence.doubtful, DoubtRow.of),
         "testFaults": slice_of(evidence.faults, build_tally),
@@ -201,17 +203,17 @@ def _build_diagnosis(
     caps: dict[Section, int],
     *,
     start: int,
-    characters: int,
+    size: QuoteSize,
     notes: Sequence[NotRead],
 ) -> DiagnosedBatchRun:
-    sections = _list_sections(diagnosis)
+    sections = _list_sections(diagnosis, size)
     rows: dict[Section, Any] = {}
     counts = []
     past_end = None
     for name, limit in caps.items():
         section = sections[name]
         past_end = explain_past_end(start, section.found, "row")
-        rows[name] = section.list_rows(start, limit, characters)
+        rows[name] = section.list_rows(start, limit)
         counts.append(_count_section(name, section, rows[name]))
     undecided = diagnosis.undecided
     bounds = bound_rate(diagnosis.counts, undecided)
@@ -245,8 +247,9 @@ def _build_diagnosis(
 
 def _count_section(name: Section, section: _SectionRows, rows: Sequence[Row]) -> SectionCount:
     shown = len(rows)
+    quotes = [row for row in rows if isinstance(row, QuoteRow) and row.group]
     if name == "turnsWorthReading":
-        shown = len({getattr(row, "job_id", None) for row in rows})
+        shown = len({row.job_id for row in quotes})
     return SectionCount(
         section=name, state=section.state, found=section.found, shown=shown, why=section.why
     )
@@ -297,13 +300,11 @@ def _list_further_calls(
 ) -> list[NextCall]:
     here: CallArguments = {"agentId": answer.agent_id, "batchId": answer.batch_id}
     calls = []
-    places = _list_quoted_turns(answer)
-    has_many = len(diagnosis.evidence.worth_reading) > PLACES_CALLED
-    if has_many and not diagnosis.is_of_job_ids:
-        failed: CallArguments = {**here, "verdict": "failed", "side": "agent"}
+    quoted = [count for count in answer.sections if count.section == "turnsWorthReading"]
+    is_left = quoted and quoted[0].shown < quoted[0].found
+    if is_left and len(answer.sections) > 1 and not diagnosis.is_of_job_ids:
+        failed: CallArguments = {**here, "verdict": "failed"}
         calls.append(NextCall(tool="read_test_runs", arguments=failed))
-    elif places:
-        calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": places}))
     spoken = _find_proven_words(answer)
     if spoken:
         search: CallArguments = {"agentId": answer.agent_id, "text": spoken}
@@ -340,12 +341,3 @@ def _continue_sections(
         if diagnosis.is_of_job_ids:
             break  # a hundred ids in each call would take the place of the rows
     return calls
-
-
-def _list_quoted_turns(answer: DiagnosedBatchRun) -> list[dict[str, str | int]]:
-    """Return the quoted turns, one for each run."""
-    places: dict[str, dict[str, str | int]] = {}
-    for row in answer.turns_worth_reading:
-        if row.job_id:
-            places.setdefault(row.job_id, {"jobId": row.job_id, "turn": row.turn})
-    return list(places.values())[:PLACES_CALLED]
