@@ -14,7 +14,11 @@ from sigmamind_mcp.insight.words import split_stems
 from sigmamind_mcp.protocol.catalogue import Tool
 from sigmamind_mcp.remembered_texts import TEXT_CACHES
 from sigmamind_mcp.tools import diagnose
-from sigmamind_mcp.tools.diagnosis_answer import CAPS, DIAGNOSIS_CHARACTERS
+from sigmamind_mcp.tools.diagnosis_answer import (
+    CAPS,
+    DIAGNOSIS_CHARACTERS,
+    DIAGNOSIS_TEXT_CHARACTERS,
+)
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, BATCH, ERROR, RUN, FakeAPI, page
 from tests.support.sample_batches import (
@@ -208,10 +212,11 @@ async def test_fifty_cases_of_four_attempts_fit_8000_characters(
 
     result = await diagnose_red(mcp)
     answer = result.structured_content
-    longest = max(len(text_of(result)), len(json.dumps(answer, ensure_ascii=False)))
+    text = text_of(result)
 
-    figures.append(f"diagnosis of 50 cases x 4 attempts: {longest:,} characters")
-    assert longest <= DIAGNOSIS_CHARACTERS
+    figures.append(f"diagnosis of 50 cases x 4 attempts: {len(text):,} characters")
+    assert len(text) <= DIAGNOSIS_TEXT_CHARACTERS == 8_000
+    assert len(json.dumps(answer, ensure_ascii=False)) <= DIAGNOSIS_CHARACTERS
     assert len(answer["testCases"]) >= 10 and len(answer["turnsWorthReading"]) >= 4
 
 
@@ -228,7 +233,8 @@ async def test_each_section_is_returned_whole_over_its_cursor(
             answer = result.structured_content
             assert [one["section"] for one in answer["sections"]] == [section]
             key = "testCaseId" if section == "testCases" else "jobId"
-            seen += dict.fromkeys(row[key] for row in answer[section])
+            rows = [row for row in answer[section] if section == "testCases" or "group" in row]
+            seen += dict.fromkeys(row[key] for row in rows)
             call = next(
                 (one for one in answer.get("nextCalls", []) if "section" in one["arguments"]), None
             )
@@ -265,7 +271,7 @@ async def test_cursor_of_another_tool_is_refused(mcp: Client, fake_api: FakeAPI)
     assert result.is_error and "cursor" in text_of(result)
 
 
-async def test_next_calls_read_the_quoted_turns_and_search_what_separates(
+async def test_next_calls_search_what_separates_and_read_what_is_not_quoted(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     serve_batches(fake_api, red_batch())
@@ -273,8 +279,13 @@ async def test_next_calls_read_the_quoted_turns_and_search_what_separates(
     answer = (await diagnose_red(mcp)).structured_content
 
     calls = {call["tool"]: call["arguments"] for call in answer["nextCalls"]}
-    assert calls["read_test_runs"] == {**HERE, "verdict": "failed", "side": "agent"}
     assert calls["search_test_runs"]["text"] == answer["separates"][0]["text"]
+    assert "read_test_runs" not in calls
+
+    serve_batches(fake_api, large_batch(50, 4))
+    answer = (await diagnose_red(mcp)).structured_content
+    read = {"tool": "read_test_runs", "arguments": {**HERE, "verdict": "failed"}}
+    assert read in answer["nextCalls"]
 
 
 async def test_transcript_that_cannot_be_read_is_counted_and_named(
@@ -508,6 +519,41 @@ async def test_turns_worth_reading_are_counted_by_test_run(mcp: Client, fake_api
         if one["section"] == "turnsWorthReading"
     )
     rows = answer.structured_content["turnsWorthReading"]
-    assert section["shown"] == len({row["jobId"] for row in rows})
-    heading = f"Turns worth reading ({section['shown']} of {section['found']} test runs):"
+    assert section["shown"] == len({row["jobId"] for row in rows if "group" in row})
+    heading = f"Turns worth reading ({section['shown']} of {section['found']} test runs, by group;"
     assert heading in text_of(answer)
+
+
+async def test_failed_runs_are_quoted_by_group_and_then_a_passed_run_of_their_test_case(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(0, 0), (0, 0)])
+    fee, late = sample.batch["testCases"]
+    for case, wrong, right in (
+        (fee, "There is no fee at all.", "The fee is 46 CHF for a move."),
+        (late, "You may stay all day long.", "You may stay until eleven."),
+    ):
+        case["successCriteria"] = f"The agent says: {right}"
+        for number in range(4):
+            said = ["Hi!", "Hello there!", "And now?", wrong if number % 2 else right, "Ok, bye!"]
+            sample.add(case, number % 2 == 0, "It is wrong.", said)
+    sample.batch.update(successfulAttempts=4, failedAttempts=4, totalAttempts=8)
+    serve_batches(fake_api, sample)
+
+    answer = await mcp.call_tool("diagnose_batch_run", HERE)
+
+    rows = answer.structured_content["turnsWorthReading"]
+    said = [(row.get("group"), row["user"], row["turn"], row["content"]) for row in rows]
+    assert said == [
+        (1, "And now?", 4, "There is no fee at all."),
+        (1, "And now?", 4, "There is no fee at all."),
+        (None, "And now?", 4, "The fee is 46 CHF for a move."),
+        (1, "And now?", 4, "You may stay all day long."),
+        (1, "And now?", 4, "You may stay all day long."),
+        (None, "And now?", 4, "You may stay until eleven."),
+    ]
+    groups = answer.structured_content["groups"]
+    text = text_of(answer)
+    assert [group["number"] for group in groups] == [1]
+    assert all(text.count(job_id) == 1 for group in groups for job_id in group["jobIds"])
+    assert "U: And now? 4 A: There is no fee at all." in text
