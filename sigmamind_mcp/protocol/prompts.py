@@ -74,10 +74,10 @@ Find out why attempts failed in batch run {args.batch_id} of the SigmaMind agent
 
 1. diagnose_batch_run. If it is still running, wait_for_batch_run first. Follow its next calls while
    they can still change the answer.
-2. Definition problems first: they are facts. Then read_test_runs around the turns worth reading and
-   the turns of what separates, with a passed run of the same case. "Too few to tell" is a place to
-   look, no finding. Check faults of the test in their turns; a doubtful verdict says nothing of the
-   agent. get_agent shows the agent's instructions; search_test_runs, in which other runs it does
+2. Definition problems first: they are facts. Then the quotes: each failed run, and a passed one of
+   its case. Only where they leave it open, read_test_runs with jobIds. "Too few to tell" is a place
+   to look, no finding. Check faults of the test in their turns; a doubtful verdict says nothing of
+   the agent. get_agent shows the agent's instructions; search_test_runs, in which other runs it does
    the same.
 3. Say for each group: what happened, with job id and turn; the cause (the agent, the test case with
    its criteria, persona or mock data, the judge, or not known); and how sure you are. What

@@ -64,9 +64,9 @@ async def diagnose_batch_run(
 ) -> DiagnosedBatchRun:
     """Explain a batch run: what separates failed from passed attempts, over all transcripts.
 
-    Also edits and missing variables, groups of failures, turns worth reading, doubtful verdicts,
-    faults of the test. Use it first when attempts failed; for conversations read_test_runs, for two
-    batch runs compare_batch_runs. Reads only, no model calls.
+    Also edits and missing variables, groups of failures, the turns of each failed run that tell
+    most, and of passed ones; doubtful verdicts, faults of the test. Use it first when attempts
+    failed; for two batch runs compare_batch_runs. Reads only, no model calls.
     """
     known = await read_known_batch_run(args, api, context.report_progress)
     clock = WorkClock(WORK_SECONDS)

@@ -555,5 +555,6 @@ async def test_failed_runs_are_quoted_by_group_and_then_a_passed_run_of_their_te
     groups = answer.structured_content["groups"]
     text = text_of(answer)
     assert [group["number"] for group in groups] == [1]
-    assert all(text.count(job_id) == 1 for group in groups for job_id in group["jobIds"])
+    listed = [line for line in text.splitlines() if line.startswith("1) 4 of 4 failed")]
+    assert len(listed) == 1 and "job_" not in listed[0]
     assert "U: And now? 4 A: There is no fee at all." in text
