@@ -15,8 +15,8 @@ SPOKEN_KINDS = ("value", "phrase")
 """Items whose text is what an agent said."""
 OUR_WORDS = frozenset(
     "attemptsNeeded basis cause change compared completedDate counts createdDate date"
-    " definitionsFrom direction field hint kind level levels obstacle outcome pooling problem"
-    " question reason role says section state tool verdict why".split()
+    " definitionsFrom direction field hint kind level levels method obstacle outcome pooling"
+    " problem question reason role says section state tool verdict why".split()
 )
 """Fields that hold words or figures of this server, or times."""
 

@@ -18,7 +18,6 @@ from sigmamind_mcp.tools.answers import (
     Answer,
     AnswerPart,
     Cut,
-    NextCall,
     Rendered,
     field_lines,
     fit_items,
@@ -111,7 +110,6 @@ class AgentAnswer(Answer):
             tool_names=_list_tool_names(agent.tools),
             tool_count=len(agent.tools) if shows_field(agent, "tools") else None,
             webhook_count=len(settings.webhooks) if shows_field(settings, "webhooks") else None,
-            next_calls=[NextCall(tool="list_test_cases", arguments={"agentId": agent_id})],
         )
 
     def render(self) -> Rendered:

@@ -83,7 +83,7 @@ class TestCaseAnswer(Answer):
     attempt: int | None = Field(default=None, description="Runs of this case in each batch run.")
     user_prompt: str | None = None
     success_criteria: str | None = None
-    mock_data: list[MockShown] = []
+    mock_data: list[MockShown] | None = None
     uri: str | None = Field(default=None, description="Resource with every field.")
 
     @classmethod
@@ -118,7 +118,9 @@ class TestCaseAnswer(Answer):
             ("userPrompt", self.user_prompt),
             ("successCriteria", self.success_criteria),
         )
-        data += [f"mockData {mock.variable_name} = {mock.value}" for mock in self.mock_data]
+        if self.mock_data:
+            data.append("mockData:")
+            data += [f"  {mock.variable_name} = {mock.value}" for mock in self.mock_data]
         name = self.test_case_id or NO_ID
         head = f"Test case {name} of agent {self.agent_id}, {attempts}."
         return Rendered([head], data, [f"Resource: {self.uri}"] if self.uri else [])
@@ -148,16 +150,34 @@ class CheckedWrite(Answer):
 
 
 class CreatedTestCase(TestCaseAnswer, CheckedWrite):
-    """The test case as it was stored."""
+    """The test case as it was stored, without the long fields that were sent like that."""
 
+    as_sent: list[str] = Field(
+        default=[], description="Fields that are stored as they were sent, and not repeated here."
+    )
     repeated: bool | None = Field(
         default=None, description="True when this is the result of the same call before."
     )
 
+    def omit_sent(self, stored: TestCase, sent: TestCase) -> None:
+        """Leave out the long fields that are stored as they were sent."""
+        if stored.user_prompt and stored.user_prompt == sent.user_prompt:
+            self.user_prompt = None
+            self.as_sent.append("userPrompt")
+        if stored.success_criteria and stored.success_criteria == sent.success_criteria:
+            self.success_criteria = None
+            self.as_sent.append("successCriteria")
+        if stored.mock_data and stored.raw.get("mockData") == sent.raw.get("mockData"):
+            self.mock_data = None
+            self.as_sent.append("mockData")
+
     def render(self) -> Rendered:
         case = self.add_findings(super().render())
         created = "Not created again" if self.repeated else "Created"
-        return case._replace(before=[f"{created}. {case.before[0]}", *case.before[1:]])
+        before = [f"{created}. {case.before[0]}", *case.before[1:]]
+        if self.as_sent:
+            before.append(f"Stored as sent: {', '.join(self.as_sent)}.")
+        return case._replace(before=before)
 
 
 class TestCaseRow(AnswerPart):
@@ -223,6 +243,8 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
         args.agent_id, fields, allow_duplicate=args.allow_duplicate
     )
     answer = CreatedTestCase.of(written.record or draft, args.agent_id)
+    if written.record:
+        answer.omit_sent(written.record, draft)
     check = check_written(Draft(draft))
     answer.add_check(check)
     hints = [] if written.record else [SHOWN_AS_SENT]

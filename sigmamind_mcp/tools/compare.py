@@ -25,6 +25,7 @@ from sigmamind_mcp.tools.comparison_answer import (
     define_levels,
     group_left_out,
     keep_counts,
+    name_case_test,
     name_change,
     round_p,
 )
@@ -37,6 +38,8 @@ from sigmamind_mcp.tools.comparison_reading import (
     read_comparison,
 )
 from sigmamind_mcp.tools.parts import SuiteRate, name_run
+
+MAX_CALLS = 2
 
 
 async def compare_batch_runs(
@@ -65,6 +68,7 @@ def build_comparison(
     base_ids = _list_batch_ids(bases)
     candidate_ids = _list_batch_ids(candidates)
     is_pooled = len(bases) + len(candidates) > 2 or read.base.is_recent
+    levels = define_levels(comparison) if overall.separates_mix else {}
     answer = ComparedBatchRuns(
         base_batch_id=base_ids[0] if len(base_ids) == 1 else None,
         base_batch_ids=base_ids if len(base_ids) != 1 else [],
@@ -78,7 +82,8 @@ def build_comparison(
         look=comparison.look,
         looks=comparison.looks,
         alpha=float(f"{comparison.alpha:.3g}"),
-        levels=define_levels(comparison) if comparison.overall.separates_mix else {},
+        levels=levels,
+        method=name_case_test(comparison) if levels else None,
         p=round_p(overall.p),
         p_is_approximate=None if overall.is_exact else True,
         separates_mix=overall.separates_mix,
@@ -203,34 +208,42 @@ def _write_open_hint(comparison: Comparison) -> str | None:
             " to candidateBatchIds, and the same base, question and looks."
         )
     return (
-        "This was the last planned look. If the open cases are run again, compare the new batch"
-        " run alone: added here, it would exceed the stated error rates."
+        "Last planned look: compare a new batch run of the open cases alone; added here, it would"
+        " exceed these error rates."
     )
 
 
 def _list_comparison_calls(
     args: CompareBatchRuns, compared: ReadComparison, case_count: int
 ) -> list[NextCall]:
+    """Return the most useful calls: what is cut, then what is open, then the words."""
     comparison = compared.comparison
-    here: CallArguments = {"agentId": args.agent_id}
     calls = []
-    pair = pick_pair_to_read(comparison.changes)
-    if pair:
-        read: CallArguments = {**here, "turns": list(map(name_run, pair)), "side": "agent"}
-        calls.append(NextCall(tool="read_test_runs", arguments=read))
-    said = compared.says.list_turns() if compared.says else []
-    if said:
-        calls.append(NextCall(tool="read_test_runs", arguments={**here, "turns": said}))
-    again = _run_open_again(args, compared)
-    if again:
-        calls.append(again)
-    newest = compared.read.candidates[-1].batch_id
-    calls.append(NextCall(tool="diagnose_batch_run", arguments={**here, "batchId": newest}))
     seen = compared.start + case_count
     if seen < len(comparison.changes):
         further = args.continue_at(testCase=seen)
         calls.append(NextCall(tool="compare_batch_runs", arguments=further))
-    return calls
+    again = _run_open_again(args, compared)
+    if again:
+        calls.append(again)
+    calls += _call_for_words(args.agent_id, compared)
+    if not calls:
+        newest = compared.read.candidates[-1].batch_id
+        diagnose: CallArguments = {"agentId": args.agent_id, "batchId": newest}
+        calls.append(NextCall(tool="diagnose_batch_run", arguments=diagnose))
+    return calls[:MAX_CALLS]
+
+
+def _call_for_words(agent_id: str, compared: ReadComparison) -> list[NextCall]:
+    """Make the call that reads what the agent says more often, or else a run of each side."""
+    said = compared.says.list_turns() if compared.says else []
+    pair = pick_pair_to_read(compared.comparison.changes)
+    read: CallArguments = {"agentId": agent_id}
+    if said and (not pair or (compared.says and compared.says.is_proven)):
+        read["turns"] = said
+    elif pair:
+        read |= {"turns": list(map(name_run, pair)), "side": "agent"}
+    return [NextCall(tool="read_test_runs", arguments=read)] if "turns" in read else []
 
 
 def _run_open_again(args: CompareBatchRuns, compared: ReadComparison) -> NextCall | None:

@@ -14,6 +14,7 @@ from sigmamind_mcp.insight.case_definitions import DefinitionEdit
 from sigmamind_mcp.insight.comparison import CaseChange, Comparison, Direction
 from sigmamind_mcp.insight.decisions import OPEN_BELOW, PROOF_SHARE, Level, RateChange
 from sigmamind_mcp.insight.error_rates import Question
+from sigmamind_mcp.insight.exact_tests import MAX_BOSCHLOO_SIZE
 from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, Time, format_time
@@ -130,7 +131,8 @@ class CaseChangeRow(AnswerPart):
         if self.smallest_drop is not None:
             points = f"{self.smallest_drop * 100:.0f}"
             parts.append(f"a drop of {points} points would have been proven")
-        if self.differs:
+        edited = {edit.field for edit in self.edits}
+        if not edited.issuperset(self.differs):
             parts.append(f"differs in {', '.join(self.differs)}")
         return f"{'; '.join(parts)}."
 
@@ -172,7 +174,8 @@ class ComparedBatchRuns(Answer):
     look: int = Field(description="Which of the planned looks this is.")
     looks: int
     alpha: float = Field(description="The level of this look, and of one direction.")
-    levels: dict[Level, str] = Field(description="What the levels of the rows mean.")
+    levels: dict[Level, str] = Field(description="What the levels that occur mean.")
+    method: str | None = Field(default=None, description="The test that the levels rest on.")
     base: SuiteRate | None = Field(
         default=None, description="All compared test cases together; absent when there is none."
     )
@@ -245,15 +248,19 @@ class ComparedBatchRuns(Answer):
         data = []
         for row in self.test_cases:
             data += row.lines(base_ids, candidate_ids)
-        data += [row.line() for row in self.agent_says or []]
-        sides = self.definitions_from.items()
-        sources = "; ".join(f"{side} from the {source}" for side, source in sides)
+        data += [row.line(base_ids, candidate_ids) for row in self.agent_says or []]
         after = [f"{level}: {meaning}" for level, meaning in self.levels.items()]
         after.append(
-            f"Definitions were read: {sources}. Whether the agent itself was edited cannot be seen:"
-            " the API does not version agents."
+            f"Definitions are from {self._name_sources()}. The API does not version agents:"
+            " edits of the agent cannot be seen."
         )
         return Rendered(before, data, after)
+
+    def _name_sources(self) -> str:
+        sources = self.definitions_from
+        if len(set(sources.values())) == 1:
+            return f"the {next(iter(sources.values()))}"
+        return ", ".join(f"the {source} ({side})" for side, source in sources.items())
 
     def _list_ids(self) -> tuple[list[str], list[str]]:
         base = [self.base_batch_id] if self.base_batch_id else self.base_batch_ids
@@ -278,10 +285,9 @@ class ComparedBatchRuns(Answer):
         return lines
 
     def _plan_line(self) -> str:
-        return (
-            f"Question: {self.question}; look {self.look} of {self.looks}, at level"
-            f" {self.alpha:.3g} one-sided."
-        )
+        look = f"look {self.look} of {self.looks}, " if self.looks > 1 else ""
+        method = f"; {self.method}" if self.method else ""
+        return f"Question: {self.question}; {look}one-sided at level {self.alpha:.3g}{method}."
 
     def _limits_lines(self) -> list[str]:
         if self.separates_mix and not self.compared:
@@ -310,12 +316,12 @@ class ComparedBatchRuns(Answer):
         exact = "approximate" if self.p_is_approximate else "exact"
         scope, test = "everything", f"{exact} Fisher test of the totals"
         if self.separates_mix:
-            scope = pluralize(self.compared, "compared test case")
+            scope = f"{self.compared} compared"
             test = f"{exact} Cochran-Mantel-Haenszel test"
         if self.look > 1:
             scope += " at the first look"
         result = self.direction if self.p <= ALPHA else "not proven to have changed"
-        rates = f"{self.base}, then {self.candidate}"
+        rates = f"{self.base}, then {self.candidate.describe_again()}"
         lines = [f"Overall, {scope}: {rates}; p {self.p:.3g}, two-sided {test}: {result}."]
         for name, rate in (("Base", self.base), ("Candidate", self.candidate)):
             bounds = rate.describe_bounds()
@@ -355,23 +361,34 @@ class ComparedBatchRuns(Answer):
 
 
 def define_levels(comparison: Comparison) -> dict[Level, str]:
-    """Say what each level means, with the error rates that hold."""
+    """Say what each level that occurs means, with the error rates that hold."""
     alpha = format_percent(ALPHA)
-    scope = "all test cases"
-    if comparison.looks > 1:
-        scope += " and looks"
-    if comparison.question == "both":
-        scope += ", half for each direction"
+    scope = "test cases and looks" if comparison.looks > 1 else "test cases"
     proof = comparison.alpha * PROOF_SHARE
-    return {
-        "proven": f"a chance of at most {alpha} of any false call among {scope} (Holm at"
-        f" {proof:.3g}; one-sided, Boschloo's test up to 200 attempts a side, then Fisher's, above"
-        " 10,000 outcomes an approximation)",
-        "suspect": f"of these calls at most {alpha} are false on average (Benjamini-Hochberg at"
+    meanings: dict[Level, str] = {
+        "proven": f"chance of any false call among all {scope} at most {alpha} (Holm at"
+        f" {proof:.3g})",
+        "suspect": f"at most {alpha} of these calls are false on average (Benjamini-Hochberg at"
         f" {comparison.alpha:.3g})",
-        "open": f"looks changed, p below {OPEN_BELOW}, and is not called: more attempts can tell",
+        "open": f"p below {OPEN_BELOW}, not called; more attempts can tell",
         "not shown": "neither; a small change can be missed",
     }
+    occurring = {change.level for change in comparison.changes if change.p is not None}
+    return {level: meaning for level, meaning in meanings.items() if level in occurring}
+
+
+def name_case_test(comparison: Comparison) -> str:
+    """Name the test of the cases, and the one of those with many attempts."""
+    most = 0
+    for change in comparison.changes:
+        for side in filter(None, (change.base, change.candidate)):
+            most = max(most, side.counts.decided)
+    if most <= MAX_BOSCHLOO_SIZE:
+        return "Boschloo's test"
+    return (
+        f"Boschloo's test, above {MAX_BOSCHLOO_SIZE} attempts a side Fisher's, above 10,000"
+        " outcomes approximate"
+    )
 
 
 def group_left_out(left_out: Sequence[LeftOut]) -> list[NotPooledRow]:
@@ -405,11 +422,8 @@ def _describe_needed(needed: AttemptsNeeded) -> str:
     attempts = "more than 10,000" if needed.attempts is None else f"{needed.attempts:,}"
     rates = f"{format_percent(needed.higher_rate)} and {format_percent(needed.lower_rate)}"
     about = "" if needed.test == "Boschloo" else "about "
-    return (
-        f"{about}{attempts} attempts a side prove it with {format_percent(needed.power)} power,"
-        f" if the true rates are {rates} ({needed.test}'s test, one-sided at {needed.alpha:.2g}:"
-        f" {pluralize(needed.cases, 'test')})"
-    )
+    power = format_percent(needed.power)
+    return f"{about}{attempts} attempts a side prove rates of {rates} with {power} power"
 
 
 def _show_batches(batch_ids: Sequence[str], created: datetime | None, which: str) -> str:

@@ -60,8 +60,10 @@ SUMMARY_SECONDS = 20.0
 
 CASE_LABEL_CHARACTERS = 40
 CHANGE_LIMIT = 0.05
-MAX_FAILED_OF_RUN = 8
+MAX_FAILED_OF_RUN = 3
 MAX_FAILED_SHOWN = 60
+SHOWN_K = (1, 2, 4, 8)
+"""The k of pass^k that answers have."""
 
 
 class GetTestCaseHistory(Continued, ForAgent):
@@ -260,7 +262,8 @@ class _SuiteAnswer:
         undecided = sum(map(_count_without_verdict, self.traces.values()))
         answer.pooled = SuiteRate.of(history.pooled, history.interval)
         answer.pooled.add_bounds(undecided)
-        answer.pass_k = list(map(PassKShown.of, history.pass_k))
+        shown = [estimate for estimate in history.pass_k if estimate.k in SHOWN_K]
+        answer.pass_k = list(map(PassKShown.of, shown))
         answer.consistency = ConsistencyShown.of(history.consistency)
         answer.test_cases = list(map(self._build_row, self.ranked[:count]))
         first = self.ranked[0] if self.ranked else None
@@ -349,7 +352,8 @@ def _answer_for_suite(reading: _ReadHistory) -> _CaseAnswer | _SuiteAnswer:
 def _show_pass_k(history: CaseHistory) -> list[PassKShown]:
     shown = []
     for k, rate in history.pass_k.items():
-        shown.append(PassKShown(k=k, rate=round(rate, 3), cases=1))
+        if k in SHOWN_K:
+            shown.append(PassKShown(k=k, rate=round(rate, 3), cases=1))
     return shown
 
 

@@ -1,5 +1,6 @@
 """The answer of get_test_case_history, and its text."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -7,7 +8,7 @@ from pydantic import Field
 from sigmamind_mcp.insight.pass_k import Consistency, PassK
 from sigmamind_mcp.insight.rate_series import TrendDirection
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, group_by, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 from sigmamind_mcp.tools.parts import BoundedRate, EditShown, format_percent
 
@@ -43,7 +44,9 @@ class HistoryRun(AnswerPart):
         if self.edited:
             parts.append(f"edited {', '.join(self.edited)}")
         if self.failed_job_ids:
-            parts.append(f"failed {' '.join(self.failed_job_ids)}")
+            failed = (self.decided or 0) - (self.passed or 0)
+            first = "first failed" if len(self.failed_job_ids) < failed else "failed"
+            parts.append(f"{first} {' '.join(self.failed_job_ids)}")
         return f"{name} {', '.join(parts)}"
 
 
@@ -97,7 +100,17 @@ class PassKShown(AnswerPart):
         shown = f"k={self.k} {format_percent(self.rate)}"
         if self.low is not None and self.high is not None:
             shown += f" ({format_percent(self.low)} to {format_percent(self.high)})"
-        return f"{shown} of {self.cases:,} cases" if self.cases > 1 else shown
+        return shown
+
+
+def describe_pass_k(estimates: Sequence[PassKShown]) -> str:
+    """Write the estimates; those of the same number of cases name it once."""
+    by_cases = group_by(estimates, lambda one: one.cases)
+    parts = []
+    for cases, group in by_cases.items():
+        shown = ", ".join(map(str, group))
+        parts.append(f"{shown} of {cases:,} cases" if cases > 1 else shown)
+    return "; ".join(parts)
 
 
 class RunEdits(AnswerPart):
@@ -149,7 +162,7 @@ class ConsistencyShown(AnswerPart):
         return cls(always=counted.always, sometimes=counted.sometimes, never=counted.never)
 
     def __str__(self) -> str:
-        return f"{self.always} always, {self.sometimes} sometimes, {self.never} never"
+        return f"{self.always} pass always, {self.sometimes} sometimes, {self.never} never"
 
 
 class TestCaseHistory(Answer):
@@ -211,9 +224,9 @@ class TestCaseHistory(Answer):
         if self.change_point:
             lines.append(f"Most likely change{across}: {self.change_point}.")
         if self.pass_k:
-            lines.append(f"pass^k: {'; '.join(map(str, self.pass_k))}.")
-        if self.consistency:
-            lines.append(f"Test cases that pass: {self.consistency}.")
+            lines.append(f"pass^k: {describe_pass_k(self.pass_k)}.")
         if self.test_case_count is not None:
-            lines.append(f"{pluralize(self.test_case_count, 'test case')}, largest change first.")
+            passing = f"; {self.consistency}" if self.consistency else ""
+            cases = pluralize(self.test_case_count, "test case")
+            lines.append(f"{cases}, largest change first{passing}.")
         return lines

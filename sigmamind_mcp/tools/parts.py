@@ -49,11 +49,19 @@ class Rate(AnswerPart):
         )
 
     def __str__(self) -> str:
+        return self._describe("passed", f"{self.interval_name} ")
+
+    def describe_again(self) -> str:
+        """Write the rate after another one, without the words that both have."""
+        return self._describe()
+
+    def _describe(self, passed: str = "", interval_name: str = "") -> str:
         if self.decided == 0:
             return "none decided"
         share = format_percent(self.passed / self.decided)
-        interval = f"{format_percent(self.low)} to {format_percent(self.high)}"
-        return f"{self.passed} of {self.decided} passed ({share}, {self.interval_name} {interval})"
+        interval = f"{interval_name}{format_percent(self.low)} to {format_percent(self.high)}"
+        counts = f"{self.passed} of {self.decided} {passed}".strip()
+        return f"{counts} ({share}, {interval})"
 
 
 class BoundedRate(Rate):

@@ -133,7 +133,7 @@ class TestRunList(Answer):
         place = f"of batch run {self.batch_id} of agent {self.agent_id}"
         page = f"(page {self.page}, size {self.size})"
         counts = f"{self.passed} passed, {self.failed} failed, {self.undecided} undecided"
-        after = f"Conversations: read_test_runs. Transcripts: {self.transcript_uri}"
+        after = f"Transcripts: {self.transcript_uri}"
         return Rendered(
             [f"{shown} {place} {page}. Of the runs that were read: {counts}."],
             self._list_rows(),

@@ -68,13 +68,19 @@ class AgentSaysRow(AnswerPart):
             turn=found.turn,
         )
 
-    def line(self) -> str:
+    def line(self, base_ids: Sequence[str], candidate_ids: Sequence[str]) -> str:
+        """Write the row; the example's batch run is its side's, if that has only one."""
         certainty = "too few to tell" if self.p is None else f"p {self.p:.2g}"
         turn = f" turn {self.turn}" if self.turn else ""
         cases = ", ".join(self.test_case_ids)
         words = ITEM_WORDS[self.kind].format(self.item)
         counts = f"in {self.base} base, {self.candidate} candidate"
-        example = f"{self.job_id}{turn} of {self.batch_id}"
+        place = self.batch_id
+        if list(base_ids) == [place]:
+            place = "base"
+        elif list(candidate_ids) == [place]:
+            place = "candidate"
+        example = f"{self.job_id}{turn} of {place}"
         return f"{cases}: {words}: {counts} ({certainty}; {example})"
 
 
@@ -96,6 +102,10 @@ class AgentSays(NamedTuple):
 
     state: SaidState
     rows: list[AgentSaysRow] | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        return any(row.p is not None for row in self.rows or [])
 
     def list_turns(self) -> list[dict[str, str | int]]:
         """Return the turns of the first rows, one for each run."""

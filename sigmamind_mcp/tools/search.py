@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from heapq import nsmallest
 from itertools import chain
 from typing import Annotated, Literal, NamedTuple, TypedDict
 
@@ -39,6 +38,7 @@ from sigmamind_mcp.tools.search_hits import (
     SearchMatch,
     count_first_hits,
     iterate_matches,
+    rank_matches,
     show_hit,
     show_place,
 )
@@ -56,8 +56,10 @@ CASES_SHOWN = 5
 CASE_CHARACTERS = 40
 TURNS_TO_READ = 3
 MAX_ITEMS = 120
-FIRST_HITS = 12
+FIRST_HITS = 8
 """The first answer counts all, so it shows examples; those that continue it are full."""
+MAX_RUNS_BY_ALTERNATIVE = 12
+"""With more batch runs, each alternative has its total alone."""
 MAX_LEFT_OVER = 20
 """As many ids as leave room for the rest of the answer."""
 VERDICTS: tuple[Literal["failed", "passed", "undecided"], ...] = ("failed", "passed", "undecided")
@@ -214,8 +216,7 @@ def _collect_result(
 ) -> _Result:
     attempts = list(chain.from_iterable(run.attempts for run in searched))
     start = max(0, position.shown - len(searched))
-    # There can be a hundred thousand matches, and an answer shows a few dozen.
-    ranked = nsmallest(start + MAX_ITEMS, iterate_matches(searched))
+    ranked = rank_matches(iterate_matches(searched), start + MAX_ITEMS)
     return _Result(
         args=args,
         scope=scope,
@@ -265,21 +266,35 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
 def _count_alternatives(result: _Result) -> list[AlternativeCount] | None:
     """Count the attempts with each alternative; of one that none has, those with its words."""
     query = result.search.query
+    by_run = list(map(_count_in_run, result.searched))
     counts = Counter[int]()
     words = Counter[str]()
+    for in_run in by_run:
+        counts.update(in_run)
     for attempt in result.attempts:
-        counts.update(attempt.list_alternatives())
         words.update(attempt.words)
     if len(query.texts) == 1 and counts[0]:
         return None
     rows = []
     for number, text in enumerate(query.texts):
         row = AlternativeCount(text=text, attempts=counts[number])
+        if counts[number] and 1 < len(by_run) <= MAX_RUNS_BY_ALTERNATIVE:
+            cells = zip(result.searched, by_run, strict=True)
+            shown = [str(in_run[number]) if run.is_searched else "?" for run, in_run in cells]
+            row.by_batch_run = " ".join(shown)
         its_words = [word for word in text.replace('"', " ").split() if word in query.words]
         if not counts[number] and its_words:
             row.words = {word: words[word] for word in its_words}
         rows.append(row)
     return rows
+
+
+def _count_in_run(run: SearchedBatchRun) -> Counter[int]:
+    """Count the attempts of a batch run by the alternatives that they have."""
+    counts = Counter[int]()
+    for attempt in run.attempts:
+        counts.update(attempt.list_alternatives())
+    return counts
 
 
 def _show_row(run: SearchedBatchRun) -> SearchedRow:
@@ -370,11 +385,13 @@ def _explain_earlier(result: _Result) -> str:
 
 
 def _list_next_calls(result: _Result, answer: FoundTestRuns, end: int) -> Iterator[NextCall]:
+    """Yield the calls that read the rest, at most two; the turns around hits if all is shown."""
     args = result.args
     here: CallArguments = args.repeat()
-    if answer.hits:
+    has_rest = end < len(result.searched) + result.match_count
+    if answer.hits and not has_rest:
         yield _call_to_read(answer)
-    if end < len(result.searched) + result.match_count:
+    if has_rest:
         further = args.continue_at(shown=end, runs=result.scope.total or 0)
         yield NextCall(tool="search_test_runs", arguments=further)
     if result.left_over_ids:

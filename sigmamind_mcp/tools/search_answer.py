@@ -79,16 +79,19 @@ class AlternativeCount(AnswerPart):
 
     text: str
     attempts: int
+    by_batch_run: str | None = Field(
+        default=None, description="Of each batch run, oldest first; ? where not searched."
+    )
     words: dict[str, int] | None = Field(
         default=None, description="If no turn has it: attempts with each of its words."
     )
 
     def describe(self) -> str:
-        line = f"{self.text}: {self.attempts}"
-        if not self.words:
-            return line
-        words = ", ".join(f"{word}: {count}" for word, count in self.words.items())
-        return f"{line} ({words})"
+        line = f"{self.text}: {self.attempts}" if self.attempts else self.text
+        details = [f"{word}: {count}" for word, count in (self.words or {}).items()]
+        if self.by_batch_run:
+            details = [self.by_batch_run]
+        return f"{line} ({', '.join(details)})" if details else line
 
 
 class FoundPlace(AnswerPart):
@@ -159,10 +162,8 @@ class FoundTestRuns(VerdictShares, Answer):
     hits: list[Hit]
 
     def render(self) -> Rendered:
-        data = []
-        if self.alternatives:
-            counts = " | ".join(one.describe() for one in self.alternatives)
-            data.append(one_line(f"attempts by alternative: {counts}"))
+        data: list[str] = []
+        data += self._list_alternatives()
         if self.test_cases:
             cases = "; ".join(case.describe() for case in self.test_cases)
             more = f"; and {self.more_test_cases} more" if self.more_test_cases else ""
@@ -170,7 +171,17 @@ class FoundTestRuns(VerdictShares, Answer):
         data += self._list_hits()
         shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
         after = [shown] if self.hit_count else []
-        return Rendered([*self._describe_totals(), *self._list_rows()], data, after)
+        return Rendered([self._describe_totals(), *self._list_rows()], data, after)
+
+    def _list_alternatives(self) -> Iterable[str]:
+        found = [one for one in self.alternatives or [] if one.attempts]
+        missing = [one for one in self.alternatives or [] if not one.attempts]
+        if found:
+            runs = " (by batch run, oldest first)" if found[0].by_batch_run else ""
+            counts = " | ".join(one.describe() for one in found)
+            yield one_line(f"attempts by alternative{runs}: {counts}")
+        if missing:
+            yield one_line(f"in none: {' | '.join(one.describe() for one in missing)}")
 
     def _list_hits(self) -> Iterable[str]:
         batch_id = ""
@@ -183,21 +194,21 @@ class FoundTestRuns(VerdictShares, Answer):
                 places = "; ".join(other.describe() for other in alike)
                 yield f"    alike: {places}"
 
-    def _describe_totals(self) -> list[str]:
+    def _describe_totals(self) -> str:
         total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"
         scope = f"{self.searched_batch_runs}{total} batch runs of agent {self.agent_id}"
-        lines = [f"Searched {scope}. Matching attempts: {self.describe_shares()}."]
-        if self.first_match:
-            first = self.first_match
-            lines.append(
-                f"First match: batch run {first.batch_id}, {first.job_id}, turn {first.turn}."
-                f" Batch runs with a match: {self.matching_batch_runs}."
-            )
-        return lines
+        line = f"Searched {scope}. Matching attempts: {self.describe_shares()}."
+        if not self.first_match:
+            return line
+        first = self.first_match
+        place = f"{first.job_id}, turn {first.turn}"
+        if first.batch_id not in {row.batch_id for row in self.batch_runs}:
+            place = f"batch run {first.batch_id}, {place}"
+        return f"{line} Batch runs with a match: {self.matching_batch_runs}; first match: {place}."
 
     def _list_rows(self) -> Iterable[str]:
         if self.batch_runs:
-            yield "Matching attempts of all, by batch run, oldest first:"
+            yield "By batch run, oldest first:"
         first_id = self.first_match.batch_id if self.first_match else None
         for row in self.batch_runs:
             mark = " <- first match" if row.batch_id == first_id else ""

@@ -1,6 +1,8 @@
 """Order the turns that a search found, and show them."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 from typing import NamedTuple
 
 from sigmamind_mcp.tools.search_answer import FoundPlace, Hit, group_alike
@@ -27,6 +29,32 @@ def iterate_matches(searched: Sequence[SearchedBatchRun]) -> Iterator[SearchMatc
         for number, attempt in enumerate(matching):
             for turn_number, turn in enumerate(attempt.found or ()):
                 yield SearchMatch((turn_number, number, run_number), run.batch_id, attempt, turn)
+
+
+def rank_matches(matches: Iterable[SearchMatch], most: int) -> list[SearchMatch]:
+    """Return the first matches to show: one of each alternative, then those that rank first."""
+    # There can be a hundred thousand matches, and an answer shows a few dozen.
+    known = list(matches)
+    leading = _pick_examples(known)
+    return nsmallest(most, known, key=lambda match: (match.rank not in leading, match.rank))
+
+
+def _pick_examples(matches: Sequence[SearchMatch]) -> set[tuple[int, int, int]]:
+    """Pick a match for each alternative, the rarest alternative first; few matches show all."""
+    counts = Counter[int]()
+    examples: dict[int, SearchMatch] = {}
+    for match in matches:
+        counts.update(match.turn.alternatives)
+        for number in match.turn.alternatives:
+            known = examples.get(number, match)
+            examples[number] = min(match, known, key=lambda one: one.rank)
+    picked: set[tuple[int, int, int]] = set()
+    shown: set[int] = set()
+    for number in sorted(counts, key=lambda number: (counts[number], number)):
+        if number not in shown:
+            picked.add(examples[number].rank)
+            shown.update(examples[number].turn.alternatives)
+    return picked
 
 
 def show_place(match: SearchMatch) -> FoundPlace:

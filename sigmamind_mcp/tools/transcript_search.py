@@ -32,7 +32,7 @@ from sigmamind_mcp.tools.unread_notes import (
 MATCHING_SECONDS = 2.0
 MAX_READ_SINGLY = 300
 SHORT_TURN_CHARACTERS = 40
-PREVIOUS_CHARACTERS = 120
+PREVIOUS_CHARACTERS = 70
 
 
 class SearchFilters(NamedTuple):
@@ -45,7 +45,7 @@ class SearchFilters(NamedTuple):
 
 
 class FoundTurn(NamedTuple):
-    """A turn that matches, its alternatives, the terms of the first, and the turn before.
+    """A turn that matches, its alternatives, their terms, and the turn before.
 
     `side` is that of the text that has them: tool for calls and results, whoever made them.
     """
@@ -194,7 +194,9 @@ class TranscriptSearch:
             match = self.query.match(text)
             words.update(match.words)
             if match.alternatives:
-                terms = self.query.alternatives[match.alternatives[0]]
+                terms: list[Term] = []
+                for place in match.alternatives:
+                    terms += self.query.alternatives[place]
                 return FoundTurn(number, side, text, match.alternatives, terms, previous)
         return None
 

@@ -68,11 +68,27 @@ async def test_sandbox_agent_that_got_worse_is_called(sandbox_mcp: Client) -> No
 
     assert answer["counts"] == {"regressed": 2, "unchanged": 1} and answer["p"] < 0.001
     assert "does not version agents" in text_of(result) and "worse" in text_of(result)
-    follow = answer["nextCalls"][0]
+    (follow,) = answer["nextCalls"]
     assert follow["tool"] == "read_test_runs"
-    read = (await sandbox_mcp.call_tool(follow["tool"], follow["arguments"])).structured_content
+    said = answer["agentSays"][0]
+    place = {name: said[name] for name in ("batchId", "jobId", "turn")}
+    assert follow["arguments"]["turns"][0] == place
+    read = await sandbox_mcp.call_tool(follow["tool"], follow["arguments"])
+    assert said["jobId"] in text_of(read)
+
+
+async def test_next_call_without_words_reads_a_run_of_each_side(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_series(fake_api, [[(20, 0)], [(5, 15)]])
+    call = {"agentId": AGENT_ID, "baseBatchId": "batch_0", "candidateBatchId": "batch_1"}
+
+    answer = (await mcp.call_tool("compare_batch_runs", call)).structured_content
+
+    (follow,) = answer["nextCalls"]
+    read = (await mcp.call_tool(follow["tool"], follow["arguments"])).structured_content
     (case,) = read["testCases"]
-    assert [run["batchId"] for run in case["testRuns"]] == [before, newest]
+    assert [run["batchId"] for run in case["testRuns"]] == ["batch_0", "batch_1"]
     assert [run["verdict"] for run in case["testRuns"]] == ["passed", "failed"]
 
 
@@ -156,10 +172,9 @@ async def test_criteria_edit_is_named_as_what_differs(mcp: Client, fake_api: Fak
 
     (row,) = result.structured_content["testCases"]
     assert row["change"] == "definition changed" and row["differs"] == ["successCriteria"]
-    assert (
-        "differs in successCriteria" in text_of(result)
-        and result.structured_content["compared"] == 0
-    )
+    (edit,) = row["edits"]
+    assert f"successCriteria: {edit['before']} -> {edit['after']}" in text_of(result)
+    assert "differs in" not in text_of(result) and result.structured_content["compared"] == 0
 
 
 async def test_edited_words_are_shown_before_and_after(mcp: Client, fake_api: FakeAPI) -> None:
@@ -523,13 +538,28 @@ async def test_refused_one_of_several_is_named(mcp: Client, fake_api: FakeAPI) -
     assert result.is_error and "batch_1" in text_of(result) and "batch_0" not in text_of(result)
 
 
+async def test_many_attempts_name_both_tests(mcp: Client, fake_api: FakeAPI) -> None:
+    serve_series(fake_api, [[(200, 1), (9, 1)], [(190, 2), (9, 1)]])
+    call = {"agentId": AGENT_ID, "baseBatchId": "batch_0", "candidateBatchId": "batch_1"}
+
+    result = await mcp.call_tool("compare_batch_runs", call)
+
+    method = (
+        "Boschloo's test, above 200 attempts a side Fisher's, above 10,000 outcomes approximate"
+    )
+    assert result.structured_content["method"] == method and method in text_of(result)
+
+
 async def test_rows_and_text_have_the_same_levels(mcp: Client, fake_api: FakeAPI) -> None:
-    serve_series(fake_api, [[(20, 0), (20, 0), (20, 0)], [(5, 15), (17, 3), (20, 0)]])
+    serve_series(fake_api, [[(20, 0), (20, 0), (20, 0)], [(5, 15), (16, 4), (20, 0)]])
     call = {"agentId": AGENT_ID, "baseBatchId": "batch_0", "candidateBatchId": "batch_1"}
 
     result = await mcp.call_tool("compare_batch_runs", call)
 
     text = text_of(result)
+    levels = [row["level"] for row in result.structured_content["testCases"]]
+    assert levels == list(result.structured_content["levels"])
+    assert f"; {result.structured_content['method']}." in text.splitlines()[1]
     for row in result.structured_content["testCases"]:
         assert f"{row['testCaseId']} {row['change']}, {row['level']}" in text
         assert f"p {row['p']:.3g}" in text

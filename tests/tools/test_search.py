@@ -180,7 +180,7 @@ async def test_short_hit_comes_with_the_turn_before(mcp: Client, fake_api: FakeA
     (hit,) = answer["hits"]
     assert hit["sentence"] == "You can."
     assert hit["previousTurn"].startswith("user: May I stay? batch_9: long long")
-    assert "[cut: 120 of" in hit["previousTurn"]
+    assert "[cut: 70 of" in hit["previousTurn"]
     assert f"turn 2 agent: You can.\n    after turn 1 {hit['previousTurn']}\n" in text
 
 
@@ -199,7 +199,7 @@ async def test_list_by_test_case_says_how_many_more_there_are(
     assert re.search(r"matching by test case: .*; and 3 more\n", text)
 
 
-async def test_first_answer_shows_a_dozen_hits_and_its_next_call_the_others(
+async def test_first_answer_shows_eight_hits_and_its_next_call_the_others(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     words = [" ".join(letter * size for size in range(3, 9)) for letter in ascii_letters[:15]]
@@ -207,11 +207,11 @@ async def test_first_answer_shows_a_dozen_hits_and_its_next_call_the_others(
     serve(fake_api, [make_batch(1, [FREE, *others])])
 
     answer, text = await find(mcp)
-    further = answer["nextCalls"][1]["arguments"]
+    (further,) = [call["arguments"] for call in answer["nextCalls"]]
     rest, _ = await find(mcp, **{name: further[name] for name in further if name != "agentId"})
 
-    assert (len(answer["hits"]), answer["hitCount"], answer["passed"]) == (12, 16, "16 of 16")
-    assert "12 matching turns of 16 shown." in text
+    assert (len(answer["hits"]), answer["hitCount"], answer["passed"]) == (8, 16, "16 of 16")
+    assert "8 matching turns of 16 shown." in text
     jobs = [hit["jobId"] for hit in (*answer["hits"], *rest["hits"])]
     assert len(set(jobs)) == len(jobs) == 16 and "nextCalls" in rest
 
@@ -244,8 +244,37 @@ async def test_each_alternative_is_counted_and_words_of_a_missing_one_too(
         {"text": "refund room", "attempts": 0, "words": {"refund": 0, "room": 3}},
         {"text": '"no charge"', "attempts": 1},
     ]
-    assert '"keep the room": 1 | refund room: 0 (refund: 0, room: 3) | "no charge": 1' in text
+    assert 'attempts by alternative: "keep the room": 1 | "no charge": 1\n' in text
+    assert "\nin none: refund room (refund: 0, room: 3)\n" in text
     assert "alternatives" not in single
+
+
+async def test_alternatives_are_counted_in_each_batch_run_and_shown_once(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    rare = ["Number one is gold.", "That depends: some are blue."]
+    plain = [f"{letter * 4} {letter * 5} {letter * 6} room." for letter in ascii_letters[:20]]
+    serve(fake_api, [make_batch(1, plain), make_batch(2, [*plain, *rare]), make_batch(3, ["No."])])
+
+    answer, text = await find(mcp, "room | gold | blue | grey", side="agent")
+
+    counts = [(row["attempts"], row.get("byBatchRun")) for row in answer["alternatives"]]
+    assert counts == [(40, "20 20 0"), (1, "0 1 0"), (1, "0 1 0"), (0, None)]
+    line = "room: 40 (20 20 0) | gold: 1 (0 1 0) | blue: 1 (0 1 0)\nin none: grey\n"
+    assert f"attempts by alternative (by batch run, oldest first): {line}" in text
+    sentences = " ".join(hit["sentence"] for hit in answer["hits"])
+    assert "gold" in sentences and "blue" in sentences and len(answer["hits"]) == 8
+
+
+async def test_quote_has_the_words_of_the_rarest_alternative(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    said = f"You may keep the room. {'So it is. ' * 30}The gold card and the blue room are free."
+    serve(fake_api, [make_batch(1, [said])])
+
+    answer, _ = await find(mcp, '"keep the room" | gold | blue')
+
+    assert "gold card and the blue room" in answer["hits"][0]["sentence"]
 
 
 async def test_tool_calls_are_searched_as_the_tool_side_and_keep_their_number(
@@ -299,7 +328,7 @@ async def test_batch_run_that_starts_between_two_calls_shifts_no_hit(
     first, _ = await find(mcp, batchRuns=3)
     serve(fake_api, [*batches, make_batch(5, [FREE] * 20)])
 
-    arguments = first["nextCalls"][1]["arguments"]
+    arguments = first["nextCalls"][0]["arguments"]
     second, _ = await find(mcp, **arguments)
 
     places = [(hit["batchId"], hit["jobId"]) for hit in first["hits"] + second["hits"]]
@@ -311,7 +340,7 @@ async def test_batch_run_that_starts_between_two_calls_shifts_no_hit(
 async def test_cursor_of_another_search_is_refused(mcp: Client, fake_api: FakeAPI) -> None:
     serve(fake_api, [make_batch(1, [FREE] * 60)])
     answer, _ = await find(mcp)
-    cursor = answer["nextCalls"][1]["arguments"]["cursor"]
+    cursor = answer["nextCalls"][0]["arguments"]["cursor"]
 
     result = await mcp.call_tool(
         "search_test_runs", {"agentId": AGENT_ID, "text": "other", "cursor": cursor}
