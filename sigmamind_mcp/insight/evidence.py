@@ -25,7 +25,7 @@ from sigmamind_mcp.insight.said_items import (
     list_run_items,
 )
 from sigmamind_mcp.insight.simulator_faults import Fault, find_faults
-from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
+from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking, PickedRun
 from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
 
 FoundT = TypeVar("FoundT", Fault, Hint)
@@ -87,15 +87,9 @@ class RunToRead:
     def quotes(self) -> list[Quote]:
         return choose_key_turns(self.run, self.ending, self.items, self.ranking.rank(self.run))
 
-    def find_passed_turn(self) -> TurnOfRun | None:
-        """Return what a passed run of the test case says and failed ones do not."""
-        best: TurnOfRun | None = None
-        highest = -1.0
-        for run in self.passed:
-            for exchange in self.ranking.rank_unlike_failed(run)[:1]:
-                if exchange.score > highest:
-                    best, highest = TurnOfRun(run, exchange.agent), exchange.score
-        return best
+    def pick_passed(self) -> PickedRun | None:
+        """Pick a passed run of the test case, with what failed runs do not say."""
+        return self.ranking.pick_passed(self.passed)
 
 
 class Evidence(NamedTuple):

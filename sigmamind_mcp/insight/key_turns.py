@@ -15,7 +15,7 @@ from sigmamind_mcp.insight.diagnosis import Quote
 from sigmamind_mcp.insight.endings import Ending, closes, find_go_aheads, is_agent, is_user
 from sigmamind_mcp.insight.said_items import Item, list_items, vocabulary_of
 from sigmamind_mcp.insight.spoken_values import find_values
-from sigmamind_mcp.insight.telling_exchanges import Exchange
+from sigmamind_mcp.insight.telling_exchanges import Exchange, keep_telling
 from sigmamind_mcp.insight.words import find_phrase
 
 Reason = Literal[
@@ -29,7 +29,6 @@ Reason = Literal[
 CUT_OFF: tuple[Ending, ...] = ("handed over", "agent silent", "action promised", "limit reached")
 MAX_GO_AHEADS = 2
 MAX_KEY_TURNS = 4
-MIN_TELLING = 0.5
 
 
 def choose_key_turns(
@@ -44,7 +43,7 @@ def choose_key_turns(
     last = _find_agent_turn(turns, range(len(turns) - 1, -1, -1), skip_closing=True)
     if last and ending in CUT_OFF:
         found[last] = "before the end"
-    telling = _list_telling(ranked)
+    telling = [exchange.agent for exchange in keep_telling(ranked)[:MAX_KEY_TURNS]]
     for go_ahead in reversed(_choose_go_aheads(turns)):
         after = _find_agent_turn(turns, range(go_ahead, len(turns)), skip_closing=True)
         if after:
@@ -62,15 +61,6 @@ def choose_key_turns(
         found.setdefault(number, "tells most")
     quotes = [Quote(number, turns[number - 1], why) for number, why in found.items()]
     return quotes[:MAX_KEY_TURNS]
-
-
-def _list_telling(ranked: Sequence[Exchange]) -> list[int]:
-    """Return the agent's turns of the exchanges that tell at least half as much as the first."""
-    numbers = []
-    for exchange in ranked[:MAX_KEY_TURNS]:
-        if exchange.score and exchange.score >= MIN_TELLING * ranked[0].score:
-            numbers.append(exchange.agent)
-    return numbers
 
 
 def _choose_go_aheads(turns: Sequence[Turn]) -> list[int]:

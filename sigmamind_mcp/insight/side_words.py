@@ -98,7 +98,7 @@ def contrast_sides(
     has_time: Callable[[], bool] = lambda: True,
 ) -> SaidOnSides:
     """Contrast what the agent says in the attempts of both sides, in the worst changed cases."""
-    changed = list(filter(_is_changed, changes))
+    changed = list(filter(is_changed, changes))
     places = list(_iterate_places(changed[:MAX_CASES]))
     readings = _read_attempts(places, load, has_time)
     looked_at = _list_cases_of_both_sides(readings)
@@ -121,7 +121,8 @@ def contrast_sides(
     )
 
 
-def _is_changed(change: CaseChange) -> bool:
+def is_changed(change: CaseChange) -> bool:
+    """Return whether a test case of both sides changed, is open or was edited."""
     if not (change.base and change.candidate):
         return False
     return change.change != "unchanged" or change.level == "open"

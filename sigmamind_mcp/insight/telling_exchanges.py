@@ -24,6 +24,8 @@ MAX_COMPARED = 80
 LAST_TURN_WEIGHT = 0.5
 """The last turn is mostly a goodbye, in words that no list knows."""
 MASK = "*"
+MIN_TELLING = 0.5
+PICKED_EXCHANGES = 2
 MAX_TURN_TEXT = 4_000
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -35,6 +37,13 @@ class Exchange(NamedTuple):
     agent: int
     user: int | None
     score: float
+
+
+class PickedRun(NamedTuple):
+    """A test run, and those of its exchanges that tell most."""
+
+    run: TestRun
+    exchanges: list[Exchange]
 
 
 class _Said(NamedTuple):
@@ -78,8 +87,17 @@ class ExchangeRanking:
             return self._rank_unlike(run, self._list_passed_elsewhere(run))
         return self._rank_unlike(run, list(self._turns["passed"]))
 
-    def rank_unlike_failed(self, run: TestRun) -> list[Exchange]:
-        """Return the exchanges of a passed run, first what failed runs of its test case lack."""
+    def pick_passed(self, runs: Iterable[TestRun]) -> "PickedRun | None":
+        """Return the passed run whose first exchanges tell most of what failed runs lack."""
+        picked = []
+        for run in runs:
+            exchanges = keep_telling(self._rank_unlike_failed(run))[:PICKED_EXCHANGES]
+            if exchanges:
+                picked.append(PickedRun(run, exchanges))
+        return max(picked, key=lambda one: sum(each.score for each in one.exchanges), default=None)
+
+    def _rank_unlike_failed(self, run: TestRun) -> list[Exchange]:
+        """Rank the exchanges of a passed run, first what failed runs of its test case lack."""
         case_id = get_case_id(run)
         failed = [words for words, cases in self._turns["failed"].items() if case_id in cases]
         return self._rank_unlike(run, failed + self._list_passed_elsewhere(run))
@@ -115,6 +133,11 @@ class ExchangeRanking:
     def _weigh_subject(self, word: str) -> float:
         # A word in a quarter of all exchanges is the subject of none.
         return max(0.0, _measure_rarity(self._is_about[word], self._count / 4))
+
+
+def keep_telling(ranked: Sequence[Exchange]) -> list[Exchange]:
+    """Return the ranked exchanges that tell at least half as much as the first."""
+    return [one for one in ranked if one.score and one.score >= MIN_TELLING * ranked[0].score]
 
 
 def _measure_rarity(frequency: int, count: float) -> float:

@@ -77,8 +77,8 @@ Find out why attempts failed in batch run {args.batch_id} of the SigmaMind agent
 2. Definition problems first: they are facts. Then the quotes: each failed run, and a passed one of
    its case. Only where they leave it open, read_test_runs with jobIds. "Too few to tell" is a place
    to look, no finding. Check faults of the test in their turns; a doubtful verdict says nothing of
-   the agent. get_agent shows the agent's instructions; search_test_runs, in which other runs it does
-   the same.
+   the agent. get_agent shows the agent's instructions; search_test_runs, in which other runs it
+   does the same.
 3. Say for each group: what happened, with job id and turn; the cause (the agent, the test case with
    its criteria, persona or mock data, the judge, or not known); and how sure you are. What
    separates, groups and hints are no causes until the turns show it.

@@ -107,7 +107,8 @@ def build_comparison(
         test_cases=_build_rows(compared, case_count),
     )
     if compared.says:
-        answer.agent_says_in, answer.agent_says = compared.says
+        answer.agent_says_in, answer.agent_says, quotes = compared.says
+        answer.turns_worth_reading = list(quotes)
     if overall.p is not None:
         answer.base = _show_total(overall.base)
         answer.candidate = _show_total(overall.candidate)
@@ -227,7 +228,8 @@ def _list_comparison_calls(
     if again:
         calls.append(again)
     calls += _call_for_words(args.agent_id, compared)
-    if not calls:
+    is_quoted = compared.says is not None and compared.says.quotes
+    if not calls and not is_quoted:
         newest = compared.read.candidates[-1].batch_id
         diagnose: CallArguments = {"agentId": args.agent_id, "batchId": newest}
         calls.append(NextCall(tool="diagnose_batch_run", arguments=diagnose))
@@ -236,6 +238,8 @@ def _list_comparison_calls(
 
 def _call_for_words(agent_id: str, compared: ReadComparison) -> list[NextCall]:
     """Make the call that reads what the agent says more often, or else a run of each side."""
+    if compared.says and compared.says.quotes:
+        return []
     said = compared.says.list_turns() if compared.says else []
     pair = pick_pair_to_read(compared.comparison.changes)
     read: CallArguments = {"agentId": agent_id}

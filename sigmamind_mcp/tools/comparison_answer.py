@@ -27,7 +27,12 @@ from sigmamind_mcp.tools.parts import (
     format_percent,
     truncate_line,
 )
-from sigmamind_mcp.tools.said_answer import AgentSaysRow, SaidState
+from sigmamind_mcp.tools.said_answer import (
+    AgentSaysRow,
+    SaidState,
+    SideQuoteRow,
+    render_side_quotes,
+)
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 SideName = Literal["base", "candidate"]
@@ -229,6 +234,10 @@ class ComparedBatchRuns(Answer):
     agent_says: list[AgentSaysRow] | None = Field(
         default=None, description="What the agent says more often on one side, worst case first."
     )
+    turns_worth_reading: list[SideQuoteRow] = Field(
+        default=[],
+        description="Failed runs of the worse side of changed test cases, passed of the other.",
+    )
     agent_says_in: SaidState | None = Field(
         default=None, description="What was looked at for agentSays; only in the first answer."
     )
@@ -249,6 +258,9 @@ class ComparedBatchRuns(Answer):
         for row in self.test_cases:
             data += row.lines(base_ids, candidate_ids)
         data += [row.line(base_ids, candidate_ids) for row in self.agent_says or []]
+        if self.turns_worth_reading:
+            data.append("Turns worth reading; U: user, A: agent:")
+        data += render_side_quotes(self.turns_worth_reading, base_ids, candidate_ids)
         after = [f"{level}: {meaning}" for level, meaning in self.levels.items()]
         after.append(
             f"Definitions are from {self._name_sources()}. The API does not version agents:"

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -241,35 +241,50 @@ class GroupRow(AnswerPart):
         return f"{counts}: {words} ({cases}).{jobs}{remarks}"
 
 
-class QuoteRow(AnswerPart):
+class QuotedExchange(AnswerPart):
+    """A turn of the agent, and what the user said before it."""
+
     job_id: str | None = None
-    group: int | None = Field(
-        default=None, description="Its number; absent of a passed run of the last test case."
-    )
     turn: int = Field(description="Of the agent.")
-    why: str
     user: str | None = Field(default=None, description="What the user said before it.")
     content: str
 
+    def line(self) -> str:
+        user = f"U: {self.user} " if self.user else ""
+        return f"{user}{self.turn} A: {self.content}"
+
+
+class ExchangeWords(NamedTuple):
+    """The words of an exchange, shortened."""
+
+    user: str | None
+    content: str
+
     @classmethod
-    def of(cls, run: TestRun, quote: Quote, group: int | None, characters: int) -> "QuoteRow":
+    def of(cls, run: TestRun, quote: Quote, characters: int) -> "ExchangeWords":
         from sigmamind_mcp.insight.key_turns import find_question  # patterns take time to compile
 
         turns = run.conversation or []
         asked = find_question(turns, quote.number)
         user = truncate_line(turns[asked - 1].content, characters // 2) if asked else None
+        return cls(user, truncate_line(quote.turn.summarize(), characters))
+
+
+class QuoteRow(QuotedExchange):
+    group: int | None = Field(
+        default=None, description="Its number; absent of a passed run of the last test case."
+    )
+    why: str
+
+    @classmethod
+    def of(cls, run: TestRun, quote: Quote, group: int | None, characters: int) -> "QuoteRow":
         return cls(
             job_id=valid_id(run.job_id),
             group=group,
             turn=quote.number,
             why=quote.why,
-            user=user,
-            content=truncate_line(quote.turn.summarize(), characters),
+            **ExchangeWords.of(run, quote, characters)._asdict(),
         )
-
-    def line(self) -> str:
-        user = f"U: {self.user} " if self.user else ""
-        return f"{user}{self.turn} A: {self.content}"
 
 
 def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
@@ -471,12 +486,15 @@ def list_quotes(
 
 
 def _quote_passed(one: "RunToRead", characters: int) -> list[QuoteRow]:
-    found = one.find_passed_turn()
-    if found is None or found.turn is None:
+    picked = one.pick_passed()
+    if picked is None:
         return []
-    turns = found.run.conversation or []
-    quote = Quote(found.turn, turns[found.turn - 1], "tells most")
-    return [QuoteRow.of(found.run, quote, None, characters)]
+    turns = picked.run.conversation or []
+    rows = []
+    for exchange in sorted(picked.exchanges):
+        quote = Quote(exchange.agent, turns[exchange.agent - 1], "tells most")
+        rows.append(QuoteRow.of(picked.run, quote, None, characters))
+    return rows
 
 
 def _count_sharing(failed: int, failed_of: int, passed: int, passed_of: int) -> str:

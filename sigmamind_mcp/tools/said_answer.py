@@ -6,21 +6,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
+from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.batch_sides import RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange, Comparison
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart
-from sigmamind_mcp.tools.diagnosis_answer import ITEM_WORDS, SectionState
+from sigmamind_mcp.tools.diagnosis_answer import (
+    ITEM_WORDS,
+    ExchangeWords,
+    QuotedExchange,
+    SectionState,
+)
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, name_run, truncate_line
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
+    from sigmamind_mcp.insight.side_quotes import SideQuote
     from sigmamind_mcp.insight.side_words import SaidDifference, SaidOnSides, Share
 
 PLACES_CALLED = 4
+QUOTE_CHARACTERS = 200
 
 
 class SaidCount(AnswerPart):
@@ -75,11 +83,7 @@ class AgentSaysRow(AnswerPart):
         cases = ", ".join(self.test_case_ids)
         words = ITEM_WORDS[self.kind].format(self.item)
         counts = f"in {self.base} base, {self.candidate} candidate"
-        place = self.batch_id
-        if list(base_ids) == [place]:
-            place = "base"
-        elif list(candidate_ids) == [place]:
-            place = "candidate"
+        place = name_side(self.batch_id, base_ids, candidate_ids)
         example = f"{self.job_id}{turn} of {place}"
         return f"{cases}: {words}: {counts} ({certainty}; {example})"
 
@@ -97,11 +101,43 @@ class SaidState(AnswerPart):
         return f"What the agent says more often on one side: {self.state}{ids}{why}."
 
 
+class SideQuoteRow(QuotedExchange):
+    """What tells of a failed run of a changed test case, or of a passed run of its other side."""
+
+    test_case_id: str | None = None
+    batch_id: str
+    verdict: Verdict
+
+    @classmethod
+    def of_quote(cls, found: "SideQuote") -> "SideQuoteRow":
+        return cls(
+            test_case_id=valid_id(found.change.case.test_case_id),
+            batch_id=found.place.batch_id,
+            job_id=valid_id(found.place.job_id),
+            verdict=found.run.verdict,
+            turn=found.quote.number,
+            **ExchangeWords.of(found.run, found.quote, QUOTE_CHARACTERS)._asdict(),
+        )
+
+
+def render_side_quotes(
+    rows: Sequence[SideQuoteRow], base_ids: Sequence[str], candidate_ids: Sequence[str]
+) -> list[str]:
+    """Return a line for each test run, with its quotes."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        side = name_side(row.batch_id, base_ids, candidate_ids)
+        head = f"{row.test_case_id or NO_ID} {side} {row.verdict} {row.job_id or NO_ID}"
+        said.setdefault(head, []).append(row.line())
+    return [f"{head} {' | '.join(lines)}" for head, lines in said.items()]
+
+
 class AgentSays(NamedTuple):
     """What the agent says more often on one side, if looked at, and where this was looked for."""
 
     state: SaidState
     rows: list[AgentSaysRow] | None = None
+    quotes: Sequence[SideQuoteRow] = ()
 
     @property
     def is_proven(self) -> bool:
@@ -119,7 +155,9 @@ class AgentSays(NamedTuple):
 
 def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkClock) -> AgentSays:
     """Contrast the kept transcripts of the changed cases, as many as the clock allows."""
-    from sigmamind_mcp.insight.side_words import contrast_sides  # patterns take time to compile
+    # Patterns take time to compile.
+    from sigmamind_mcp.insight.side_quotes import quote_sides
+    from sigmamind_mcp.insight.side_words import contrast_sides
 
     started = thread_time()
 
@@ -128,7 +166,16 @@ def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkCl
         return not clock.is_spent
 
     said = contrast_sides(comparison.changes, kept.load, has_time=has_time)
-    return _show_said(said, is_by_case=comparison.overall.separates_mix)
+    quotes = quote_sides(comparison.changes, kept.load, has_time=has_time)
+    says = _show_said(said, is_by_case=comparison.overall.separates_mix)
+    return says._replace(quotes=list(map(SideQuoteRow.of_quote, quotes)))
+
+
+def name_side(batch_id: str, base_ids: Sequence[str], candidate_ids: Sequence[str]) -> str:
+    """Return the side of a batch run, or its id if its side has several."""
+    if list(base_ids) == [batch_id]:
+        return "base"
+    return "candidate" if list(candidate_ids) == [batch_id] else batch_id
 
 
 def _show_said(said: "SaidOnSides", *, is_by_case: bool) -> AgentSays:

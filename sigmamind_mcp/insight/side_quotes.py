@@ -1,0 +1,88 @@
+"""Quote what tells of the failed test runs of one side of a comparison, and of the other's passed.
+
+The side with the lower pass rate has the failed runs. Nothing here is a cause.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.batch_sides import RunPlace
+from sigmamind_mcp.insight.comparison import CaseChange
+from sigmamind_mcp.insight.diagnosis import Quote
+from sigmamind_mcp.insight.endings import find_ending
+from sigmamind_mcp.insight.key_turns import choose_key_turns
+from sigmamind_mcp.insight.side_words import LoadRun, is_changed
+from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
+
+MAX_CASES_QUOTED = 3
+RUNS_COMPARED = 10
+"""As many failed and passed runs of a test case as are compared."""
+FAILED_QUOTED = 2
+TURNS_QUOTED = 2
+
+
+class SideQuote(NamedTuple):
+    """A turn of a test run of a changed test case, failed or passed."""
+
+    change: CaseChange
+    place: RunPlace
+    run: TestRun
+    quote: Quote
+
+
+class _CaseRuns(NamedTuple):
+    """Failed runs of one side of a test case, and passed runs of the other, with their places."""
+
+    change: CaseChange
+    failed: list[TestRun]
+    passed: list[TestRun]
+    places: dict[int, RunPlace]
+
+    def quote(self, run: TestRun, numbers: Iterable[int]) -> Iterator[SideQuote]:
+        turns = run.conversation or []
+        for number in sorted(numbers):
+            quote = Quote(number, turns[number - 1], "tells most")
+            yield SideQuote(self.change, self.places[id(run)], run, quote)
+
+
+def quote_sides(
+    changes: Iterable[CaseChange], load: LoadRun, *, has_time: Callable[[], bool] = lambda: True
+) -> list[SideQuote]:
+    """Quote turns of both sides of the worst changed test cases, as many as the time allows."""
+    cases = []
+    for change in list(filter(is_changed, changes))[:MAX_CASES_QUOTED]:
+        if has_time():
+            cases.append(_load_case(change, load))
+    ranking = ExchangeRanking([run for case in cases for run in case.failed + case.passed])
+    quotes: list[SideQuote] = []
+    for case in cases:
+        for run in case.failed[:FAILED_QUOTED]:
+            ending = find_ending(run.conversation or [])
+            key_turns = choose_key_turns(run, ending, [], ranking.rank(run))[:TURNS_QUOTED]
+            quotes += case.quote(run, [one.number for one in key_turns])
+        picked = ranking.pick_passed(case.passed)
+        if picked:
+            quotes += case.quote(picked.run, [one.agent for one in picked.exchanges])
+    return quotes
+
+
+def _load_case(change: CaseChange, load: LoadRun) -> _CaseRuns:
+    case = _CaseRuns(change, [], [], {})
+    base, candidate = change.base, change.candidate
+    if not (base and candidate):
+        return case
+    worse, better = candidate, base
+    if base.counts.rate < candidate.counts.rate:
+        worse, better = base, candidate
+    passed = [place for place in better.decided_runs if place not in better.failed_runs]
+    for side, places, runs in (
+        (worse, worse.failed_runs, case.failed),
+        (better, passed, case.passed),
+    ):
+        for place in places[:RUNS_COMPARED]:
+            run = load(place)
+            if run and run.conversation:
+                runs.append(run.model_copy(update={"test_case": side.case}))
+                case.places[id(runs[-1])] = place
+    return case
