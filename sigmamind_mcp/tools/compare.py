@@ -227,7 +227,7 @@ def _list_comparison_calls(
     again = _run_open_again(args, compared)
     if again:
         calls.append(again)
-    calls += _call_for_words(args.agent_id, compared)
+    calls += _read_both_sides(args.agent_id, compared)
     is_quoted = compared.says is not None and compared.says.quotes
     if not calls and not is_quoted:
         newest = compared.read.candidates[-1].batch_id
@@ -236,18 +236,13 @@ def _list_comparison_calls(
     return calls[:MAX_CALLS]
 
 
-def _call_for_words(agent_id: str, compared: ReadComparison) -> list[NextCall]:
-    """Make the call that reads what the agent says more often, or else a run of each side."""
-    if compared.says and compared.says.quotes:
-        return []
-    said = compared.says.list_turns() if compared.says else []
+def _read_both_sides(agent_id: str, compared: ReadComparison) -> list[NextCall]:
+    """Make the call that reads a failed and a passed run, if none is quoted."""
     pair = pick_pair_to_read(compared.comparison.changes)
-    read: CallArguments = {"agentId": agent_id}
-    if said and (not pair or (compared.says and compared.says.is_proven)):
-        read["turns"] = said
-    elif pair:
-        read |= {"turns": list(map(name_run, pair)), "side": "agent"}
-    return [NextCall(tool="read_test_runs", arguments=read)] if "turns" in read else []
+    if pair is None or (compared.says and compared.says.quotes):
+        return []
+    read: CallArguments = {"agentId": agent_id, "turns": list(map(name_run, pair))}
+    return [NextCall(tool="read_test_runs", arguments={**read, "side": "agent"})]
 
 
 def _run_open_again(args: CompareBatchRuns, compared: ReadComparison) -> NextCall | None:

@@ -481,17 +481,17 @@ def list_quotes(
             rows.append(QuoteRow.of(one.run, quote, one.group, characters))
         case_id = get_case_id(one.run)
         if case_id not in map(get_case_id, (later.run for later in shown[place + 1 :])):
-            rows += _quote_passed(one, characters)
+            rows += _quote_passed(one, per_run, characters)
     return rows
 
 
-def _quote_passed(one: "RunToRead", characters: int) -> list[QuoteRow]:
+def _quote_passed(one: "RunToRead", per_run: int, characters: int) -> list[QuoteRow]:
     picked = one.pick_passed()
     if picked is None:
         return []
     turns = picked.run.conversation or []
     rows = []
-    for exchange in sorted(picked.exchanges):
+    for exchange in sorted(picked.exchanges[:per_run]):
         quote = Quote(exchange.agent, turns[exchange.agent - 1], "tells most")
         rows.append(QuoteRow.of(picked.run, quote, None, characters))
     return rows

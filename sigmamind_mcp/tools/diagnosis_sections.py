@@ -43,7 +43,12 @@ if TYPE_CHECKING:
 SECTION_ROWS = 60
 QUOTES_WHOLE = 4
 FEW_RUNS = 6
-SHRINK_FIRST: tuple[Section, ...] = ("testCases", "turnsWorthReading", "definitionProblems")
+SHRINK_FIRST: dict[Section, int] = {
+    "testCases": 10,
+    "turnsWorthReading": 6,
+    "definitionProblems": 4,
+}
+"""The sections that lose rows first, in this order, and how many they keep."""
 UNDECIDED_CASES = 5
 
 
@@ -117,8 +122,8 @@ def fit_diagnosis(diagnosis: Diagnosis, start: int, notes: Sequence[NotRead]) ->
 
 def _choose_longest(caps: dict[Section, int]) -> Section:
     """Return the section that loses a row next."""
-    for name in SHRINK_FIRST:
-        if caps[name] > CAPS[name] // 2:
+    for name, least in SHRINK_FIRST.items():
+        if caps[name] > least:
             return name
     return max(caps, key=lambda name: caps[name])
 

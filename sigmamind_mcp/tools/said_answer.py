@@ -9,7 +9,6 @@ from pydantic import Field
 from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.batch_sides import RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange, Comparison
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart
@@ -19,7 +18,7 @@ from sigmamind_mcp.tools.diagnosis_answer import (
     QuotedExchange,
     SectionState,
 )
-from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, name_run, truncate_line
+from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from sigmamind_mcp.insight.side_quotes import SideQuote
     from sigmamind_mcp.insight.side_words import SaidDifference, SaidOnSides, Share
 
-PLACES_CALLED = 4
 QUOTE_CHARACTERS = 200
 
 
@@ -138,19 +136,6 @@ class AgentSays(NamedTuple):
     state: SaidState
     rows: list[AgentSaysRow] | None = None
     quotes: Sequence[SideQuoteRow] = ()
-
-    @property
-    def is_proven(self) -> bool:
-        return any(row.p is not None for row in self.rows or [])
-
-    def list_turns(self) -> list[dict[str, str | int]]:
-        """Return the turns of the first rows, one for each run."""
-        turns: dict[RunPlace, dict[str, str | int]] = {}
-        for row in self.rows or []:
-            if row.turn:
-                run = RunPlace(row.batch_id, row.job_id)
-                turns.setdefault(run, {**name_run(run), "turn": row.turn})
-        return list(turns.values())[:PLACES_CALLED]
 
 
 def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkClock) -> AgentSays:

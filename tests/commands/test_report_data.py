@@ -405,7 +405,13 @@ def test_group_is_described_as_in_the_answer_of_the_tool(
     basis: str, about: str | None, words: str
 ) -> None:
     row = GroupRow(
-        basis=basis, about=about, failed=2, failed_of=3, test_cases={"tc_1": 2}, job_ids=["job_1"]
+        number=1,
+        basis=basis,
+        about=about,
+        failed=2,
+        failed_of=3,
+        test_cases={"tc_1": 2},
+        job_ids=["job_1"],
     )
     data = row.model_dump(by_alias=True, exclude_none=True)
 

@@ -68,13 +68,11 @@ async def test_sandbox_agent_that_got_worse_is_called(sandbox_mcp: Client) -> No
 
     assert answer["counts"] == {"regressed": 2, "unchanged": 1} and answer["p"] < 0.001
     assert "does not version agents" in text_of(result) and "worse" in text_of(result)
-    (follow,) = answer["nextCalls"]
-    assert follow["tool"] == "read_test_runs"
-    said = answer["agentSays"][0]
-    place = {name: said[name] for name in ("batchId", "jobId", "turn")}
-    assert follow["arguments"]["turns"][0] == place
-    read = await sandbox_mcp.call_tool(follow["tool"], follow["arguments"])
-    assert said["jobId"] in text_of(read)
+    assert answer["agentSays"] and "nextCalls" not in answer
+    quoted = {(row["batchId"], row["verdict"]) for row in answer["turnsWorthReading"]}
+    assert quoted == {(newest, "failed"), (before, "passed")}
+    for row in answer["turnsWorthReading"]:
+        assert f"{row['turn']} A: {row['content']}" in text_of(result)
 
 
 async def test_next_call_without_words_reads_a_run_of_each_side(

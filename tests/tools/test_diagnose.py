@@ -543,8 +543,8 @@ async def test_failed_runs_are_quoted_by_group_and_then_a_passed_run_of_their_te
     answer = await mcp.call_tool("diagnose_batch_run", HERE)
 
     rows = answer.structured_content["turnsWorthReading"]
-    said = [(row.get("group"), row["user"], row["turn"], row["content"]) for row in rows]
-    assert said == [
+    quoted = [(row.get("group"), row["user"], row["turn"], row["content"]) for row in rows]
+    assert quoted == [
         (1, "And now?", 4, "There is no fee at all."),
         (1, "And now?", 4, "There is no fee at all."),
         (None, "And now?", 4, "The fee is 46 CHF for a move."),

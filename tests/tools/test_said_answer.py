@@ -64,17 +64,26 @@ async def test_what_only_the_candidate_says_has_counts_and_a_turn(
     assert "one side: found in tc_0." in text
 
 
-async def test_next_call_reads_the_turn_that_has_the_words(mcp: Client, fake_api: FakeAPI) -> None:
-    serve_batches(fake_api, *make_pair("A parcel weighs 14 pounds."))
-    answer, _ = await compare(mcp)
-    (row,) = answer["agentSays"]
+async def test_failed_runs_of_the_worse_side_and_a_passed_run_of_the_other_are_quoted(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    _, new = make_pair("A parcel weighs 14 pounds.")
+    base = make_spoken_batch("batch_base", [(10, 0)], "Crates stay in Oslo on Sundays.")
+    serve_batches(fake_api, base, new)
 
-    (call,) = answer["nextCalls"]
-    read = await mcp.call_tool(call["tool"], call["arguments"])
+    answer, text = await compare(mcp)
 
-    place = {"batchId": "batch_new", "jobId": row["jobId"], "turn": row["turn"]}
-    assert call["arguments"]["turns"] == [place]
-    assert "A parcel weighs 14 pounds." in text_of(read)
+    rows = answer["turnsWorthReading"]
+    failed = [row for row in rows if row["verdict"] == "failed"]
+    passed = [row for row in rows if row["verdict"] == "passed"]
+    assert {row["batchId"] for row in failed} == {"batch_new"} and len(failed) >= 2
+    assert {row["batchId"] for row in passed} == {"batch_base"} and passed
+    assert any("14 pounds" in row["content"] for row in failed)
+    assert any("Oslo" in row["content"] for row in passed)
+    for row in rows:
+        side = "candidate" if row["verdict"] == "failed" else "base"
+        assert f"tc_0 {side} {row['verdict']} {row['jobId']} " in text
+        assert f"{row['turn']} A: {row['content']}" in text
 
 
 async def test_words_of_the_agent_stay_in_the_fence(mcp: Client, fake_api: FakeAPI) -> None:

@@ -1,0 +1,78 @@
+"""Failed runs of the worse side and a passed run of the other are quoted, for few test cases."""
+
+from collections.abc import Sequence
+
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
+from sigmamind_mcp.insight.comparison import CaseChange
+from sigmamind_mcp.insight.decisions import RateChange
+from sigmamind_mcp.insight.side_quotes import MAX_CASES_QUOTED, SideQuote, quote_sides
+from sigmamind_mcp.insight.statistics import Counts
+from tests.insight.conversations import make_run
+
+WRONG, RIGHT = "There is no fee at all.", "It costs 46 CHF to move the dates."
+
+
+class Transcripts(dict[RunPlace, TestRun]):
+    """Test runs by their places."""
+
+    def add_side(self, case: str, batch_id: str, said: Sequence[str]) -> CaseSide:
+        places = []
+        for text in said:
+            place = RunPlace(batch_id, f"job_{len(self)}")
+            run = make_run("Hi!", "Hello there!", "And now?", text, passed=text == RIGHT, case=case)
+            self[place] = run
+            places.append(place)
+        failed = tuple(place for place in places if self[place].verdict == "failed")
+        counts = Counts(len(places) - len(failed), len(places))
+        test_case = self[places[0]].test_case
+        assert test_case
+        return CaseSide(test_case, counts, decided_runs=tuple(places), failed_runs=failed)
+
+    def change(
+        self,
+        base: Sequence[str],
+        candidate: Sequence[str],
+        change: RateChange = "regressed",
+        case: str = "tc_1",
+    ) -> CaseChange:
+        sides = self.add_side(case, "base", base), self.add_side(case, "candidate", candidate)
+        return CaseChange(change, "proven", *sides)
+
+
+def describe(quotes: Sequence[SideQuote]) -> list[tuple[str, str, str]]:
+    return [(one.place.batch_id, one.run.verdict, one.quote.turn.content) for one in quotes]
+
+
+def test_worse_side_shows_failed_runs_and_the_other_a_passed_one() -> None:
+    runs = Transcripts()
+    fell = runs.change([RIGHT] * 4, [WRONG] * 4)
+    rose = runs.change([WRONG] * 4, [RIGHT] * 4, "improved")
+
+    for change, worse, better in ((fell, "candidate", "base"), (rose, "base", "candidate")):
+        quotes = describe(quote_sides([change], runs.get))
+        assert quotes == [
+            (worse, "failed", WRONG),
+            (worse, "failed", WRONG),
+            (better, "passed", RIGHT),
+        ]
+
+
+def test_only_the_worst_changed_test_cases_are_quoted() -> None:
+    runs = Transcripts()
+    same = runs.change([RIGHT, WRONG], [RIGHT, WRONG], "unchanged", case="tc_same")
+    same = CaseChange("unchanged", "not shown", same.base, same.candidate)
+    changes = [runs.change([RIGHT] * 2, [WRONG] * 2, case=f"tc_{number}") for number in range(5)]
+
+    quotes = quote_sides([same, *changes], runs.get)
+
+    quoted = list(dict.fromkeys(quote.change.case.test_case_id for quote in quotes))
+    assert quoted == [f"tc_{number}" for number in range(MAX_CASES_QUOTED)]
+
+
+def test_run_without_a_transcript_is_not_quoted_and_no_time_quotes_none() -> None:
+    runs = Transcripts()
+    change = runs.change([RIGHT] * 2, [WRONG] * 2)
+
+    assert quote_sides([change], lambda place: None) == []
+    assert quote_sides([change], runs.get, has_time=lambda: False) == []
