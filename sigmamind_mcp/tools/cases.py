@@ -167,7 +167,7 @@ class CreatedTestCase(TestCaseAnswer, CheckedWrite):
         if stored.success_criteria and stored.success_criteria == sent.success_criteria:
             self.success_criteria = None
             self.as_sent.append("successCriteria")
-        if stored.mock_data and stored.raw.get("mockData") == sent.raw.get("mockData"):
+        if stored.mock_data and stored.mock_data == sent.mock_data:
             self.mock_data = None
             self.as_sent.append("mockData")
 

@@ -252,7 +252,7 @@ class ComparedBatchRuns(Answer):
             *self._caveat_lines(),
         ]
         if self.agent_says_in:
-            before.append(str(self.agent_says_in))
+            before.append(self.agent_says_in.describe(self.agent_says or []))
         base_ids, candidate_ids = self._list_ids()
         data = []
         for row in self.test_cases:
@@ -383,7 +383,7 @@ def define_levels(comparison: Comparison) -> dict[Level, str]:
         "suspect": f"at most {alpha} of these calls are false on average (Benjamini-Hochberg at"
         f" {comparison.alpha:.3g})",
         "open": f"p below {OPEN_BELOW}, not called; more attempts can tell",
-        "not shown": "neither; a small change can be missed",
+        "not shown": "no change called; a small one can be missed",
     }
     occurring = {change.level for change in comparison.changes if change.p is not None}
     return {level: meaning for level, meaning in meanings.items() if level in occurring}

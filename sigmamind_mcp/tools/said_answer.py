@@ -93,9 +93,12 @@ class SaidState(AnswerPart):
     why: str | None = Field(default=None, description="Why it was not looked at, or not all.")
     test_case_ids: list[str] = Field(default=[], description="The test cases looked at.")
 
-    def __str__(self) -> str:
+    def describe(self, rows: Sequence[AgentSaysRow]) -> str:
+        """Write the state; the test cases looked at, unless the rows name all of them."""
         why = f" ({self.why})" if self.why else ""
-        ids = f" in {', '.join(self.test_case_ids)}" if self.test_case_ids else ""
+        named = {case_id for row in rows for case_id in row.test_case_ids}
+        is_named = named == set(self.test_case_ids)
+        ids = "" if is_named else f" in {', '.join(self.test_case_ids)}"
         return f"What the agent says more often on one side: {self.state}{ids}{why}."
 
 

@@ -54,7 +54,7 @@ SEARCH_SECONDS = 40.0
 MAX_BATCH_RUNS = 50
 CASES_SHOWN = 5
 CASE_CHARACTERS = 40
-TURNS_TO_READ = 3
+TURNS_TO_READ = 2
 MAX_ITEMS = 120
 FIRST_HITS = 8
 """The first answer counts all, so it shows examples; those that continue it are full."""

@@ -120,6 +120,12 @@ class Hit(FoundPlace):
     def describe(self) -> str:
         return f"{self.job_id} {self.verdict}, turn {self.turn}"
 
+    def describe_unlike(self, hit: "Hit") -> str:
+        """Describe the place; the verdict only if it is not that of the other hit."""
+        if self.verdict == hit.verdict:
+            return f"{self.job_id} turn {self.turn}"
+        return self.describe()
+
 
 def group_alike(hits: Iterable[Hit]) -> list[list[Hit]]:
     """Group the hits of a batch run and a side whose sentences are much alike, in order."""
@@ -191,24 +197,34 @@ class FoundTestRuns(VerdictShares, Answer):
                 yield f"{batch_id}:"
             yield from hit.lines()
             if alike:
-                places = "; ".join(other.describe() for other in alike)
+                places = "; ".join(other.describe_unlike(hit) for other in alike)
                 yield f"    alike: {places}"
 
     def _describe_totals(self) -> str:
         total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"
         scope = f"{self.searched_batch_runs}{total} batch runs of agent {self.agent_id}"
-        line = f"Searched {scope}. Matching attempts: {self.describe_shares()}."
-        if not self.first_match:
-            return line
+        line = f"Searched {scope}."
+        if not self.searched_batch_runs == len(self.batch_runs) == 1:
+            line += f" Matching attempts: {self.describe_shares()}."
+        if self.first_match:
+            line += f" Batch runs with a match: {self.matching_batch_runs}{self._name_first()}."
+        return line
+
+    def _name_first(self) -> str:
+        """Name the place of the first match, unless it is that of the first hit."""
         first = self.first_match
+        hit = self.hits[0] if self.hits else None
+        shown = (hit.batch_id, hit.job_id, hit.turn) if hit else None
+        if not first or shown == (first.batch_id, first.job_id, first.turn):
+            return ""
         place = f"{first.job_id}, turn {first.turn}"
         if first.batch_id not in {row.batch_id for row in self.batch_runs}:
             place = f"batch run {first.batch_id}, {place}"
-        return f"{line} Batch runs with a match: {self.matching_batch_runs}; first match: {place}."
+        return f"; first match: {place}"
 
     def _list_rows(self) -> Iterable[str]:
         if self.batch_runs:
-            yield "By batch run, oldest first:"
+            yield "Matching attempts by batch run, oldest first:"
         first_id = self.first_match.batch_id if self.first_match else None
         for row in self.batch_runs:
             mark = " <- first match" if row.batch_id == first_id else ""

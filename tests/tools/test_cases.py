@@ -465,6 +465,38 @@ async def test_suggested_run_is_not_refused(
     assert not started.is_error, text_of(started)
 
 
+@pytest.mark.parametrize(
+    ("name", "stored_value"),
+    [
+        ("userPrompt", "You are Ana."),
+        ("successCriteria", "The agent confirms."),
+        ("mockData", [{"variableName": "name", "value": "Ben"}]),
+        ("userPrompt", None),
+    ],
+)
+async def test_created_case_shows_only_long_fields_that_differ_from_those_sent(
+    mcp: Client, fake_api: FakeAPI, name: str, stored_value: Any
+) -> None:
+    new = {
+        "agentId": AGENT,
+        "userPrompt": "You are Ana and want a refund.",
+        "successCriteria": "The agent confirms the refund.",
+        "mockData": [{"variableName": "name", "value": "Ana"}],
+        "attempt": 2,
+    }
+    fake_api.answer("POST", "/v1/test-cases", {**new, "testCaseId": "tc_1", name: stored_value})
+
+    result = await mcp.call_tool("create_test_case", new)
+
+    answer, text = result.structured_content, text_of(result)
+    same = [one for one in ("userPrompt", "successCriteria", "mockData") if one != name]
+    assert answer["asSent"] == same and f"Stored as sent: {', '.join(same)}.\n" in text
+    assert answer.get(name) == stored_value and not set(same) & set(answer)
+    assert "  name = Ana" not in text
+    assert str(stored_value) in text or name == "mockData" or stored_value is None
+    assert ("mockData:\n  name = Ben" in text) is (name == "mockData")
+
+
 async def test_repeated_create_suggests_a_run_that_is_not_refused(
     mcp: Client, fake_api: FakeAPI
 ) -> None:

@@ -264,6 +264,29 @@ async def test_alternatives_are_counted_in_each_batch_run_and_shown_once(
     assert f"attempts by alternative (by batch run, oldest first): {line}" in text
     sentences = " ".join(hit["sentence"] for hit in answer["hits"])
     assert "gold" in sentences and "blue" in sentences and len(answer["hits"]) == 8
+    assert "Batch runs with a match: 2.\n" in text
+
+
+async def test_first_match_is_named_where_the_first_hit_is_another(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    plain = [f"{letter * 4} {letter * 5} {letter * 6} room." for letter in ascii_letters[:20]]
+    serve(fake_api, [make_batch(1, plain)])
+
+    first, _ = await find(mcp, "room")
+    rest, text = await find(mcp, **first["nextCalls"][0]["arguments"])
+
+    place = rest["firstMatch"]
+    named = f"first match: batch run batch_1, {place['jobId']}, turn {place['turn']}."
+    assert place == first["firstMatch"] and named in text
+
+
+async def test_counts_of_a_single_batch_run_stand_once(mcp: Client, fake_api: FakeAPI) -> None:
+    serve(fake_api, [make_batch(1, [FREE], ["No."])])
+
+    _, text = await find(mcp)
+
+    assert text.count("1 of 1 passed") == 1 and "Searched 1 of 1 batch runs" in text
 
 
 async def test_quote_has_the_words_of_the_rarest_alternative(
