@@ -48,7 +48,7 @@ from sigmamind_mcp.tools.history_answer import (
     TestCaseHistory,
     TrendShown,
 )
-from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, name_run, truncate_line
+from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, truncate_line
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
 from sigmamind_mcp.tools.side_reading import ReadSide, SideReader
 from sigmamind_mcp.tools.unread_notes import NotRead
@@ -215,7 +215,10 @@ class _CaseAnswer:
         if history.change_point:
             answer.change_point = _show_change(history.change_point, trace)
         answer.pass_k = _show_pass_k(history)
-        answer.next_calls = [*_read_change(reading.args, history, trace), *answer.next_calls]
+        change = history.change_point
+        if change and change.p <= CHANGE_LIMIT:
+            compare = _compare_around(reading.args.agent_id, change, trace)
+            answer.next_calls = [*compare, *answer.next_calls]
         return answer
 
     def _iterate_case_runs(self, case_id: str) -> Iterator[HistoryRun]:
@@ -311,10 +314,10 @@ class _SuiteAnswer:
         return " ".join(cells)
 
     def _call_for_case(self, ranked: RankedCase) -> list[NextCall]:
-        newest = self._get_trace(ranked).runs[-1].case
-        case_id = valid_id(newest.test_case_id)
-        if not case_id:
-            return []
+        trace = self._get_trace(ranked)
+        case_id = valid_id(trace.runs[-1].case.test_case_id)
+        if ranked.change_point or not case_id:
+            return _compare_around(self.reading.args.agent_id, ranked.change_point, trace)
         here: CallArguments = {**self.reading.args.repeat(), "testCaseId": case_id}
         return [NextCall(tool="get_test_case_history", arguments=here)]
 
@@ -395,24 +398,18 @@ def _show_counts(counts: Counts) -> str:
     return f"{counts.passed}/{counts.decided}"
 
 
-def _read_change(
-    args: GetTestCaseHistory, history: CaseHistory, trace: CaseTrace
-) -> list[NextCall]:
-    """Make the call that reads a test run from before a change, and one from after it."""
-    change = history.change_point
-    if change is None or change.p > CHANGE_LIMIT:
+def _compare_around(agent_id: str, change: ChangePoint | None, trace: CaseTrace) -> list[NextCall]:
+    """Make the call that compares the batch runs before and after a change."""
+    if change is None or change.place < 1:
         return []
-    before = trace.runs[change.place - 1].examples
-    after = trace.runs[change.place].examples
-    if change.after.rate < change.before.rate:
-        places = [before.get("passed"), after.get("failed")]
-    else:
-        places = [before.get("failed"), after.get("passed")]
-    turns = list(map(name_run, filter(None, places)))
-    if len(turns) < len(places):
-        return []
-    read: CallArguments = {"agentId": args.agent_id, "turns": turns, "side": "agent"}
-    return [NextCall(tool="read_test_runs", arguments=read)]
+    call: CallArguments = {
+        "agentId": agent_id,
+        "baseBatchId": trace.runs[change.place - 1].batch_ids[0],
+        "candidateBatchId": trace.runs[change.place].batch_ids[0],
+    }
+    if change.after.rate > change.before.rate:
+        call["question"] = "improvement"
+    return [NextCall(tool="compare_batch_runs", arguments=call)]
 
 
 def _explain_unknown(test_case_id: str) -> str:

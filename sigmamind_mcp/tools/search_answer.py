@@ -120,11 +120,14 @@ class Hit(FoundPlace):
     def describe(self) -> str:
         return f"{self.job_id} {self.verdict}, turn {self.turn}"
 
-    def describe_unlike(self, hit: "Hit") -> str:
-        """Describe the place; the verdict only if it is not that of the other hit."""
-        if self.verdict == hit.verdict:
-            return f"{self.job_id} turn {self.turn}"
-        return self.describe()
+
+def _list_places(alike: Iterable[Hit], hit: Hit) -> str:
+    """List hits by test run; with the verdict only if it is not that of the other hit."""
+    turns: dict[str, list[str]] = {}
+    for one in alike:
+        verdict = "" if one.verdict == hit.verdict else f" {one.verdict},"
+        turns.setdefault(f"{one.job_id}{verdict} turn", []).append(str(one.turn))
+    return "; ".join(f"{place} {', '.join(numbers)}" for place, numbers in turns.items())
 
 
 def group_alike(hits: Iterable[Hit]) -> list[list[Hit]]:
@@ -197,8 +200,7 @@ class FoundTestRuns(VerdictShares, Answer):
                 yield f"{batch_id}:"
             yield from hit.lines()
             if alike:
-                places = "; ".join(other.describe_unlike(hit) for other in alike)
-                yield f"    alike: {places}"
+                yield f"    alike: {_list_places(alike, hit)}"
 
     def _describe_totals(self) -> str:
         total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"

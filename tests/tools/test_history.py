@@ -48,9 +48,22 @@ async def test_drop_is_located_in_the_first_batch_run_after_it(
     assert (answer["changePoint"]["before"], answer["changePoint"]["after"]) == ("36/40", "9/30")
     assert (answer["pooled"]["passed"], answer["pooled"]["decided"]) == (45, 70)
     assert "2026-03-05 batch_4: 3/10" in text and "Most likely change: batch_4" in text
-    (read,) = answer["nextCalls"]
-    places = [turn["batchId"] for turn in read["arguments"]["turns"]]
-    assert read["tool"] == "read_test_runs" and places == ["batch_3", "batch_4"]
+    (compare,) = answer["nextCalls"]
+    around = {**HERE, "baseBatchId": "batch_3", "candidateBatchId": "batch_4"}
+    assert compare == {"tool": "compare_batch_runs", "arguments": around}
+    compared = await mcp.call_tool(compare["tool"], compare["arguments"])
+    assert compared.structured_content["testCases"][0]["change"] == "regressed"
+
+
+async def test_rise_leads_to_a_comparison_that_asks_for_improvements(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_series(fake_api, [[(2, 8)]] * 3 + [[(9, 1)]] * 3)
+
+    answer = (await mcp.call_tool("get_test_case_history", CASE)).structured_content
+
+    (compare,) = answer["nextCalls"]
+    assert compare["arguments"]["question"] == "improvement"
 
 
 async def test_decay_is_a_falling_trend(mcp: Client, fake_api: FakeAPI) -> None:
@@ -133,7 +146,8 @@ async def test_table_has_the_largest_change_first(mcp: Client, fake_api: FakeAPI
     assert {one["k"]: one["cases"] for one in answer["passK"]}[8] == 3
     assert all(one["low"] <= one["rate"] <= one["high"] for one in answer["passK"])
     assert "tc_1 9/10 9/10 9/10 2/10 2/10; change at batch_3" in text_of(result)
-    assert answer["nextCalls"][0]["arguments"]["testCaseId"] == "tc_1"
+    compare = {**HERE, "baseBatchId": "batch_2", "candidateBatchId": "batch_3"}
+    assert answer["nextCalls"][0] == {"tool": "compare_batch_runs", "arguments": compare}
 
 
 async def test_batch_ids_narrow_the_history(mcp: Client, fake_api: FakeAPI) -> None:
