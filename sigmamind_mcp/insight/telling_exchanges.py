@@ -63,6 +63,8 @@ class ExchangeRanking:
         self._count = 0
         self._said_by: Counter[str] = Counter()
         self._is_about: Counter[str] = Counter()
+        self._weights: dict[frozenset[str], float] = {}
+        self._word_weights: dict[str, float] = {}
         # Each turn once, with the test cases that have it, so that what is common costs once.
         self._turns: dict[Verdict, dict[frozenset[str], set[str]]] = {
             "passed": defaultdict(set),
@@ -119,11 +121,22 @@ class ExchangeRanking:
         return sorted(ranked, key=lambda one: (-one.score, one.agent))
 
     def _compare(self, words: frozenset[str], others: frozenset[str]) -> float:
-        shared = self._weigh(words & others)
-        return dice_similarity(shared, self._weigh(words), self._weigh(others)) if shared else 0.0
+        shared = words & others
+        if not shared:
+            return 0.0
+        weight = sum(map(self._weigh_word, shared))
+        return dice_similarity(weight, self._weigh(words), self._weigh(others))
 
-    def _weigh(self, words: Set[str]) -> float:
-        return sum(_measure_rarity(self._said_by[word], self._count) for word in words)
+    def _weigh(self, words: frozenset[str]) -> float:
+        # Each turn is compared with many, so its weight is kept.
+        if words not in self._weights:
+            self._weights[words] = sum(map(self._weigh_word, words))
+        return self._weights[words]
+
+    def _weigh_word(self, word: str) -> float:
+        if word not in self._word_weights:
+            self._word_weights[word] = _measure_rarity(self._said_by[word], self._count)
+        return self._word_weights[word]
 
     def _measure_subject(self, words: Set[str], subject: Set[str]) -> float:
         """Return how much of what an exchange is about is the subject of its test case."""
@@ -172,7 +185,8 @@ def _list_exchanges(run: TestRun) -> list[_Said]:
             if words and not closes(turn):
                 about = (extract_words(f"{asked}\n{content}") - own_words) | values
                 found.append(_Said(number, user, frozenset(words), about))
-            user, asked = None, ""
+            if words:  # a turn that only calls tools answers nothing yet
+                user, asked = None, ""
         given |= values
     return found
 

@@ -32,6 +32,9 @@ from sigmamind_mcp.tools.unread_notes import NO_ID
 
 READ_CHARACTERS = 16_000
 """An answer that its reader can stop after: about 8,000 characters of text with short turns."""
+TURN_CHARACTERS = 600
+"""What a turn may have in runs of a selection, which are not named."""
+HEAD_CHARACTERS = 6
 REMARKS_READ_CHARACTERS = 4_000
 REMARKS_LEGEND = "After each verdict: the judge's remarks."
 DEFINITION_CHARACTERS = 6_000
@@ -54,21 +57,24 @@ class WantedRun(NamedTuple):
 class ReadRun(NamedTuple):
     """A test run and its turns to show; `run` is None if there is nothing to show of it.
 
-    `differs` says that it has another verdict or test case than asked for; `left_out` counts its
-    turns that passed runs have much alike. A turn is cut at `turn_characters`.
+    `differs` says that it has another verdict or test case than asked for. A turn is cut at
+    `turn_characters`.
     """
 
     wanted: WantedRun
     run: TestRun | None
     turns: list[NumberedTurn]
     differs: bool = False
-    left_out: int = 0
     turn_characters: int | None = None
 
     def skip_to(self, turn: int) -> "ReadRun":
         """Leave out the turns before this one, which an earlier answer has shown."""
         rest = [numbered for numbered in self.turns if numbered.number >= turn]
         return self._replace(turns=rest)
+
+    def count_characters(self) -> int:
+        """Return about how many characters its turns have in the text."""
+        return count_characters(self.turns, self.turn_characters)
 
 
 class ConversationShown(AnswerPart):
@@ -95,11 +101,18 @@ class ConversationShown(AnswerPart):
             conversation=[_show_turn(turn, read.turn_characters) for turn in turns],
         )
 
-    def lines(self, *, has_gaps: bool = False) -> list[str]:
-        """Return the lines of the run; with `has_gaps`, turns are missing everywhere."""
+    def lines(
+        self, *, has_gaps: bool = False, is_excerpt: bool = False, remarks_above: str | None = None
+    ) -> list[str]:
+        """Return the lines of the run; with `has_gaps`, turns are missing everywhere.
+
+        With `is_excerpt`, the numbers of its turns alone show which are missing.
+        """
         place = f" of batch run {self.batch_id}" if self.batch_id else ""
         remarks = f": {self.remarks}" if self.remarks else ""
-        turns = self._describe_turns(has_gaps)
+        if self.remarks and self.remarks == remarks_above:
+            remarks = ", remarks as above"
+        turns = "" if is_excerpt and self.conversation else self._describe_turns(has_gaps)
         lines = [f"## {self.job_id or NO_ID}{place} {self.verdict}{turns}{remarks}"]
         if self.note:
             lines.append(self.note)
@@ -159,8 +172,8 @@ class DefinitionShown(AnswerPart):
         """Return it without what tells how it runs, for an answer with several test cases."""
         return self.model_copy(update={"user_prompt": None, "mock_data": None, "llm_model": None})
 
-    def lines(self, *, has_gaps: bool = False) -> list[str]:
-        """Return the lines of the definition and of its runs."""
+    def lines(self) -> list[str]:
+        """Return the lines of the definition, without its runs."""
         mock_data = self.mock_data or []
         mock_lines = [one_line(f"{mock.variable_name} = {mock.value}") for mock in mock_data]
         lines = [f"# {self.test_case_id or NO_ID} {self.label or ''}".rstrip()]
@@ -170,8 +183,6 @@ class DefinitionShown(AnswerPart):
             ("mockData", " | ".join(mock_lines)),
             ("llmModel", self.llm_model),
         )
-        for run in self.test_runs:
-            lines += run.lines(has_gaps=has_gaps)
         return lines
 
 
@@ -189,8 +200,8 @@ class ReadConversations(Answer):
     left_characters: int | None = Field(
         default=None, description="About how much text is left to read."
     )
-    left_out: int | None = Field(
-        default=None, description="Turns much like those of passed runs; jobIds shows them."
+    exchanges: int | None = Field(
+        default=None, description="Most shown of a run, those that tell most; jobIds shows all."
     )
     test_cases: list[DefinitionShown] = Field(
         description="Each definition once; of several test cases, the criteria."
@@ -204,24 +215,45 @@ class ReadConversations(Answer):
             runs = f"Test run {self.first} of {self.total_count}"
         if self.last > self.first:
             runs = f"Test runs {self.first} to {self.last} of {self.total_count}"
-        data: list[str] = []
-        for case in self.test_cases:
-            data += case.lines(has_gaps=bool(self.side or self.left_out))
-        side = f" Only turns of the {self.side} side." if self.side else ""
+        head = [f"{runs}, {batch_run}agent {self.agent_id}.", *self._describe_turns()]
         return Rendered(
-            [f"{runs}, {batch_run}agent {self.agent_id}.{side} {SHORT_ROLES} {REMARKS_LEGEND}"],
-            data,
+            [" ".join([*head, SHORT_ROLES, REMARKS_LEGEND])],
+            self._render_runs(),
             [f"Transcripts: {self.transcript_uri}", *self._describe_rest()],
         )
 
+    def _render_runs(self) -> list[str]:
+        lines: list[str] = []
+        is_excerpt = self.exchanges is not None
+        has_gaps = is_excerpt or self.side is not None
+        remarks = None
+        for case in self.test_cases:
+            lines += case.lines()
+            for run in case.test_runs:
+                lines += run.lines(has_gaps=has_gaps, is_excerpt=is_excerpt, remarks_above=remarks)
+                remarks = run.remarks
+        return lines
+
+    def _describe_turns(self) -> Iterator[str]:
+        if self.exchanges is not None:
+            most = pluralize(self.exchanges, "exchange")
+            yield f"At most {most} of each run, those that tell most; jobIds shows runs whole."
+        if self.side:
+            yield f"Only turns of the {self.side} side."
+
     def _describe_rest(self) -> Iterator[str]:
-        if self.left_out:
-            turns = pluralize(self.left_out, "turn")
-            yield f"Left out: {turns} much like those of passed runs. jobIds shows runs whole."
         if self.left_characters is None:
             return
         runs = pluralize(self.total_count - self.last, "further test run")
         yield f"Left: {runs}, about {self.left_characters:,} characters of text."
+
+
+def count_characters(turns: Sequence[NumberedTurn], limit: int | None) -> int:
+    """Return about how many characters turns have in the text, each cut at `limit`."""
+    count = HEAD_CHARACTERS * len(turns)
+    for _, turn in turns:
+        count += len(turn.text[:limit]) + sum(map(len, turn.tool_calls))
+    return count
 
 
 def _show_turn(turn: NumberedTurn, characters: int | None) -> TurnShown:

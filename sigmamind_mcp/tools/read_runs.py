@@ -1,6 +1,6 @@
 """Read the conversations of several test runs in one answer."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -22,11 +22,13 @@ from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import Arguments, Continued, ForAgent, Id
 from sigmamind_mcp.tools.conversations_answer import (
     READ_CHARACTERS,
+    TURN_CHARACTERS,
     ConversationShown,
     DefinitionShown,
     ReadConversations,
     ReadRun,
     WantedRun,
+    count_characters,
 )
 from sigmamind_mcp.tools.parts import JobIds, KeptSide
 from sigmamind_mcp.tools.runs import (
@@ -36,10 +38,7 @@ from sigmamind_mcp.tools.runs import (
     select_runs,
 )
 from sigmamind_mcp.tools.runs_place import RunsPlace, RunsStart, find_start, mark_run
-from sigmamind_mcp.tools.transcripts import (
-    NumberedTurn,
-    number_turns,
-)
+from sigmamind_mcp.tools.transcripts import NumberedTurn, keep_side, number_turns
 from sigmamind_mcp.tools.unread_notes import (
     NO_ID,
     NotRead,
@@ -49,12 +48,12 @@ from sigmamind_mcp.tools.unread_notes import (
 )
 
 if TYPE_CHECKING:
-    from sigmamind_mcp.insight.alike_turns import PassedTurns
+    from sigmamind_mcp.tools.exchange_choice import ExchangeChoice
 
 TURNS_AROUND = 2
-TURN_CHARACTERS = 600
-"""What a turn may have in runs that are chosen by verdict or test case."""
-HEAD_CHARACTERS = 6
+RUN_FORM_CHARACTERS = 80
+TURN_FORM_CHARACTERS = 35
+"""What the names of fields add to a run and a turn in structured content, at least."""
 _MISSING_BATCH = "batchId is missing. From list_batch_runs."
 
 
@@ -87,18 +86,21 @@ class ReadTestRuns(Continued, ForAgent):
 async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConversations:
     """Read conversations: remarks and numbered turns, each definition once.
 
-    By verdict and testCaseId without routine turns, by jobIds whole, by turns two before and after
-    each. For verdicts use list_test_runs, for causes diagnose_batch_run. Reads only.
+    By verdict and testCaseId what tells most, by jobIds whole, by turns two before and after each.
+    For verdicts use list_test_runs, for causes diagnose_batch_run. Reads only.
     """
     place = RunsPlace(**args.position)
-    wanted, passed, notes = await _list_wanted_runs(args, api)
-    start = find_start(place, list(map(mark_run, wanted)))
-    reading = await _read_ahead(wanted[start.first :], passed, args, api)
-    shown = _Shown(reading.runs, start, wanted)
+    chosen = await _list_wanted_runs(args, api)
+    start = find_start(place, list(map(mark_run, chosen.wanted)))
+    # A run that continues inside goes on in the form in which it began.
+    total = place.total if start.turn else len(chosen.wanted)
+    chooser = _TurnChooser(chosen, args, total)
+    reading = await _read_ahead(chosen.wanted[start.first :], chooser, args, api)
+    shown = _Shown(reading.runs, start, chosen.wanted, reading.exchanges)
     if shown.runs:
         shown.runs[0] = shown.runs[0].skip_to(start.turn)
 
-    notes += reading.notes
+    notes = [*chosen.notes, *reading.notes]
     answer = await fit_items(len(shown.runs), partial(_build_conversations, args, shown), notes)
     if answer.fits():
         return answer
@@ -107,49 +109,45 @@ async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConver
     return await fit_items(len(shown.runs[0].turns), build_part, notes)
 
 
+class _ChosenRuns(NamedTuple):
+    """The runs that the arguments choose, and what could not be read of their list.
+
+    `listed` has all runs of the batch run; of runs that are named, there is no list.
+    """
+
+    wanted: list[WantedRun]
+    listed: Sequence[TestRun] = ()
+    notes: Sequence[NotRead] = ()
+
+
 @dataclass
 class _RunsRead:
     """The first of the wanted runs, as many as can be shown, and what could not be read."""
 
     runs: list[ReadRun] = field(default_factory=list)
     notes: list[NotRead] = field(default_factory=list)
-    characters: int = 0
+    exchanges: int | None = None
 
-    def add(
-        self,
-        wanted: WantedRun,
-        outcome: TestRun | SigmaMindError,
-        args: ReadTestRuns,
-        alike: Collection[int],
-    ) -> None:
-        """Add what came of reading a run, without the turns that are `alike`."""
-        run: TestRun | None
-        if isinstance(outcome, SigmaMindError):
-            run = wanted.listed
-            self.notes.append(note_failed_read("transcript of test run", wanted.job_id or NO_ID))
-        else:
-            run = outcome
-            if wanted.listed is None:
-                self.notes += note_record("test run", outcome, wanted.job_id)
-
-        differs = run is not None and not select_runs([run], args.verdict, args.test_case_id)
-        if differs:
-            run = None
-        chosen = _select_turns(run, wanted.turns, args.side) if run else []
-        turns = [turn for turn in chosen if turn.number not in alike]
-        for turn in turns:
-            self.characters += len(turn.turn.content)
-        left_out = len(chosen) - len(turns)
-        limit = None if args.names_runs else TURN_CHARACTERS
-        self.runs.append(ReadRun(wanted, run, turns, differs, left_out, limit))
+    @property
+    def characters(self) -> int:
+        """How many characters the structured content of the runs has at least."""
+        count = 0
+        for read in self.runs:
+            forms = RUN_FORM_CHARACTERS + TURN_FORM_CHARACTERS * len(read.turns)
+            count += read.count_characters() + forms
+        return count
 
 
 class _Shown(NamedTuple):
-    """The runs for this answer, read from `start` on, and all that the arguments choose."""
+    """The runs for this answer, read from `start` on, and all that the arguments choose.
+
+    `exchanges` is how many of each run are shown, if not all.
+    """
 
     runs: list[ReadRun]
     start: RunsStart
     wanted: Sequence[WantedRun]
+    exchanges: int | None = None
 
     def find_place(self, count: int, turn: int) -> RunsPlace:
         """Return the place behind the first `count` runs, or at a turn of the last of them."""
@@ -158,14 +156,10 @@ class _Shown(NamedTuple):
         return RunsPlace.behind(marks, shown, turn=turn)
 
 
-async def _list_wanted_runs(
-    args: ReadTestRuns, api: SigmaMindClient
-) -> tuple[list[WantedRun], "PassedTurns | None", list[NotRead]]:
-    """Return the runs to read; turns like those of passed runs are left out of a selection."""
-    from sigmamind_mcp.insight.alike_turns import PassedTurns  # patterns take time to compile
-
+async def _list_wanted_runs(args: ReadTestRuns, api: SigmaMindClient) -> _ChosenRuns:
+    """Return the runs to read: those that are named, or a selection of a batch run."""
     if args.names_runs:
-        return _list_named_runs(args), None, []
+        return _ChosenRuns(_list_named_runs(args))
     if not args.batch_id:
         raise InvalidArguments(_MISSING_BATCH)
     listing = await list_complete_runs(args.batch_id, args.agent_id, api)
@@ -175,8 +169,8 @@ async def _list_wanted_runs(
     # id, so that no run that comes or goes moves a test case to the other side of a cursor.
     for run in sorted(runs, key=_get_definition_id):
         wanted.append(WantedRun(args.batch_id, valid_id(run.job_id), [], run))
-    passed = await anyio.to_thread.run_sync(PassedTurns, listing.items, abandon_on_cancel=True)
-    return wanted, passed, note_listing("test run", listing, lambda run: run.job_id)
+    notes = note_listing("test run", listing, lambda run: run.job_id)
+    return _ChosenRuns(wanted, listing.items, notes)
 
 
 def _get_definition_id(run: TestRun) -> str:
@@ -203,7 +197,7 @@ def _list_named_runs(args: ReadTestRuns) -> list[WantedRun]:
 
 async def _read_ahead(
     wanted: Sequence[WantedRun],
-    passed: "PassedTurns | None",
+    chooser: "_TurnChooser",
     args: ReadTestRuns,
     api: SigmaMindClient,
 ) -> _RunsRead:
@@ -216,12 +210,12 @@ async def _read_ahead(
             calls = [partial(_read_run, item, args.agent_id, api) for item in chunk]
             outcomes = await gather_errors(calls)
             _require_known_runs(chunk, outcomes)
-            alike = await anyio.to_thread.run_sync(
-                _find_alike, passed, outcomes, abandon_on_cancel=True
+            read, notes = _check_outcomes(chunk, outcomes, args)
+            runs, exchanges = await anyio.to_thread.run_sync(
+                chooser.choose, [*reading.runs, *read], abandon_on_cancel=True
             )
-            for item, outcome, its_alike in zip(chunk, outcomes, alike, strict=True):
-                reading.add(item, outcome, args, its_alike)
-            if not any(read.run for read in reading.runs):
+            reading = _RunsRead(runs, reading.notes + notes, exchanges)
+            if not any(one.run for one in runs):
                 require_results(outcomes)
     if wanted and not reading.runs:
         raise ConnectionFailed(
@@ -230,17 +224,77 @@ async def _read_ahead(
     return reading
 
 
-def _find_alike(
-    passed: "PassedTurns | None", outcomes: Sequence[TestRun | SigmaMindError]
-) -> list[set[int]]:
-    """Return for each run the turns that a passed one has much alike; none without `passed`."""
-    alike = []
-    for outcome in outcomes:
-        numbers: set[int] = set()
-        if passed and isinstance(outcome, TestRun):
-            numbers = passed.find_alike(outcome)
-        alike.append(numbers)
-    return alike
+def _check_outcomes(
+    wanted: Sequence[WantedRun],
+    outcomes: Sequence[TestRun | SigmaMindError],
+    args: ReadTestRuns,
+) -> tuple[list[ReadRun], list[NotRead]]:
+    """Return what came of reading each run, still without its turns, and what was not read."""
+    read: list[ReadRun] = []
+    notes: list[NotRead] = []
+    for item, outcome in zip(wanted, outcomes, strict=True):
+        run: TestRun | None
+        if isinstance(outcome, SigmaMindError):
+            run = item.listed
+            notes.append(note_failed_read("transcript of test run", item.job_id or NO_ID))
+        else:
+            run = outcome
+            if item.listed is None:
+                notes += note_record("test run", outcome, item.job_id)
+        differs = run is not None and not select_runs([run], args.verdict, args.test_case_id)
+        limit = None if args.names_runs else TURN_CHARACTERS
+        read.append(ReadRun(item, None if differs else run, [], differs, limit))
+    return read, notes
+
+
+class _TurnChooser:
+    """Chooses the turns to show: of a selection the exchanges that tell most."""
+
+    def __init__(self, chosen: _ChosenRuns, args: ReadTestRuns, total: int) -> None:
+        """Choose as of a selection of `total` runs."""
+        self._chosen = chosen
+        self._total = total
+        self._args = args
+        self._choice: ExchangeChoice | None = None
+        self._known_count = 0
+
+    def choose(self, read: Sequence[ReadRun]) -> tuple[list[ReadRun], int | None]:
+        """Return the runs with their turns, and how many exchanges of each, if not all.
+
+        Runs that the API's list has no conversations of count as far as they are read.
+        """
+        if self._args.names_runs:
+            return [self._select_named(one) for one in read], None
+        fresh = [one.run for one in read if one.run and one.run is not one.wanted.listed]
+        if self._choice is None or len(fresh) > self._known_count:
+            self._known_count = len(fresh)
+            self._choice = self._rank(fresh)
+        runs = []
+        for one in read:
+            turns = self._choice.choose_turns(one.run) if one.run else []
+            runs.append(one._replace(turns=turns))
+        return runs, self._choice.count
+
+    def _rank(self, fresh: Sequence[TestRun]) -> "ExchangeChoice":
+        from sigmamind_mcp.tools.exchange_choice import (  # patterns take time to compile
+            ExchangeChoice,
+        )
+
+        wanted = self._chosen.wanted
+        listed = [
+            one.listed for one in wanted if one.listed and one.listed.conversation is not None
+        ]
+        return ExchangeChoice(
+            [*self._chosen.listed, *fresh],
+            [*listed, *fresh],
+            total=self._total,
+            side=self._args.side,
+        )
+
+    def _select_named(self, read: ReadRun) -> ReadRun:
+        if read.run is None:
+            return read
+        return read._replace(turns=_select_turns(read.run, read.wanted.turns, self._args.side))
 
 
 async def _read_run(wanted: WantedRun, agent_id: str, api: SigmaMindClient) -> TestRun:
@@ -269,9 +323,7 @@ def _require_known_runs(
 
 def _select_turns(run: TestRun, asked: Sequence[int], side: Side | None) -> list[NumberedTurn]:
     """Return the turns around those asked for, all if none is; with `side`, only its turns."""
-    turns = number_turns(run.conversation)
-    if side:
-        turns = [turn for turn in turns if turn.turn.side == side]
+    turns = keep_side(number_turns(run.conversation), side)
     if not asked:
         return turns
     return [turn for turn in turns if _is_near(turn.number, asked)]
@@ -296,7 +348,7 @@ def _build_conversations(
         last=shown.start.first + len(reads),
         total_count=len(shown.wanted),
         side=args.side,
-        left_out=sum(read.left_out for read in reads) or None,
+        exchanges=shown.exchanges,
         test_cases=_show_definitions(reads, turn_count, batch_id, cuts),
         transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
         hint=_explain_what_is_missing(shown, reads),
@@ -322,15 +374,10 @@ def _find_only_batch(reads: Sequence[ReadRun], asked_id: str) -> str | None:
 
 def _estimate_rest(reads: Sequence[ReadRun], rest: Sequence[NumberedTurn], run_count: int) -> int:
     """Estimate the characters of `rest`, and of further runs as long as those read on average."""
-    read = sum(_count_characters(run.turns) for run in reads)
-    average = read / max(1, len(reads))
-    left = _count_characters(rest) + average * run_count
+    average = sum(read.count_characters() for read in reads) / max(1, len(reads))
+    limit = reads[0].turn_characters if reads else None
+    left = count_characters(rest, limit) + average * run_count
     return max(100, round(left / 100) * 100)
-
-
-def _count_characters(turns: Sequence[NumberedTurn]) -> int:
-    contents = sum(len(numbered.turn.content) for numbered in turns)
-    return contents + HEAD_CHARACTERS * len(turns)
 
 
 def _build_first_turns(args: ReadTestRuns, shown: _Shown, turn_count: int) -> ReadConversations:

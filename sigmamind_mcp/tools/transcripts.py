@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sigmamind_mcp.api.conversations import Turn
+from sigmamind_mcp.api.conversations import Side, Turn
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools.answers import one_line
 from sigmamind_mcp.untrusted_text import clean
@@ -28,6 +28,11 @@ def number_turns(conversation: Sequence[Turn] | None, *, from_turn: int = 1) -> 
     """Return the turns from `from_turn` to the end; turns count from 1."""
     rest = (conversation or [])[from_turn - 1 :]
     return [NumberedTurn(number, turn) for number, turn in enumerate(rest, start=from_turn)]
+
+
+def keep_side(turns: Sequence[NumberedTurn], side: Side | None) -> list[NumberedTurn]:
+    """Return the turns of a side; all of them if it is None."""
+    return [turn for turn in turns if side is None or turn.turn.side == side]
 
 
 class TurnText(NamedTuple):

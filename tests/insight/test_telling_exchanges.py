@@ -57,6 +57,16 @@ def test_exchange_has_the_numbers_of_both_turns_and_goodbyes_are_none() -> None:
     assert {one.agent for one in exchanges} == {2, 4}
 
 
+def test_answer_after_turns_that_only_call_tools_belongs_to_the_user_before_them() -> None:
+    run = make_run(
+        "Hi.", GREETING, "My money?", "assistant|", "tool|ok", "assistant|", "tool|ok",
+        f"assistant|{REFUND}", f"assistant|{POOL}",
+    )  # fmt: skip
+
+    exchanges = ExchangeRanking([run]).rank(run)
+    assert sorted((one.agent, one.user) for one in exchanges) == [(2, 1), (8, 3), (9, None)]
+
+
 @pytest.mark.parametrize(("number", "is_new"), [(99321, False), (99231, True)])
 def test_own_mock_values_are_no_difference_and_other_values_are_one(
     number: int, is_new: bool

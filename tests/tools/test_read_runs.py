@@ -1,6 +1,7 @@
 """Several conversations in one answer: which runs, which turns, each definition once."""
 
 import json
+import random
 import re
 from collections.abc import Callable
 from typing import Any
@@ -235,51 +236,185 @@ async def test_several_test_cases_come_with_their_criteria_and_one_with_its_whol
     first, second = single.structured_content["testCases"]
     assert first["mockData"] == second["mockData"] == mock_data
     assert (first["userPrompt"], second["llmModel"]) == (CASE["userPrompt"], "other-model")
-    assert re.search(r"^## j1 passed, 1 of 12 turns: Why j1\.$", text_of(single), re.MULTILINE)
+    assert re.search(r"^## j1 passed: Why j1\.$", text_of(single), re.MULTILINE)
 
 
-def say(job_id: str, *texts: str, passed: bool = True, **more: Any) -> dict[str, Any]:
-    run = make_run(job_id, passed=passed, **more)
-    roles = ("user", "assistant")
-    run["conversation"] = [
-        {"role": roles[number % 2], "content": text} for number, text in enumerate(texts)
+REFUSAL = "This rate has no money back at all, and nobody can move the dates either."
+TALK = [
+    ("Is there a sauna?", "There is a sauna downstairs and it is open all day."),
+    ("And parking?", "Each house has a small garage, no need to reserve a bay."),
+    ("Is it quiet?", "Most of our rooms face the garden, away from the street."),
+    ("Breakfast?", "Breakfast is served from seven to eleven in the dining room."),
+]
+EXCERPT = "those that tell most; jobIds shows runs whole."
+
+
+def make_talk(job_id: str, *, passed: bool = False, place: int = 2, **more: Any) -> dict[str, Any]:
+    """Make a run of four exchanges and a goodbye; in failed ones, the one at `place` decides."""
+    pairs = [*TALK]
+    if not passed:
+        pairs[place] = ("My money?", REFUSAL)
+    said = [*(text for pair in pairs for text in pair), "Thanks, bye!"]
+    conversation = [
+        {
+            "role": ("user", "assistant")[number % 2],
+            "content": f"{job_id} says {number + 1}. {text}",
+        }
+        for number, text in enumerate(said)
     ]
-    return run
+    return make_run(job_id, passed=passed, **{"conversation": conversation, **more})
 
 
-GREETING = "To open your booking I need the code and the surname, please."
-ROUTINE = "There is a sauna downstairs and it is open all day."
+@pytest.mark.parametrize(
+    ("count", "exchanges"), [(1, None), (2, None), (8, None), (12, 3), (16, 2), (25, 2), (60, 2)]
+)
+async def test_few_selected_runs_are_whole_and_of_many_come_the_exchanges_that_tell_most(
+    mcp: Client, fake_api: FakeAPI, count: int, exchanges: int | None
+) -> None:
+    runs = [make_talk(f"j{number}", place=number % 4) for number in range(count)]
+    serve(fake_api, *runs, make_talk("p1", passed=True))
+
+    result = await read(mcp, verdict="failed")
+
+    text, answer = text_of(result), result.structured_content
+    assert answer.get("exchanges") == exchanges
+    assert (EXCERPT in text.partition("\n")[0]) is (exchanges is not None)
+    assert text.count("At most") == text.count(
+        f"At most {exchanges} exchanges of each run, {EXCERPT}"
+    )
+    for job_id, turns in shown(result).items():
+        decisive = 2 * (int(job_id[1:]) % 4) + 1
+        assert {decisive, decisive + 1} <= set(turns)
+        assert turns == list(range(1, 10)) if exchanges is None else len(turns) <= 2 * exchanges
+    assert " of 9" not in text
+    if count <= 25:
+        assert answer["last"] == count and len(text) <= 6_500
 
 
-async def test_turns_much_like_those_of_passed_runs_are_left_out_of_a_selection(
+async def test_named_runs_are_whole_and_long_turns_of_a_selection_are_cut(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    refusal = "This rate has no money back, but I can move the dates for 46 CHF."
-    refund = "Of course, you get all of it back within a week."
-    serve(
-        fake_api,
-        say("j1", "Hi.", GREETING, "Refund?", refusal),
-        say("j2", "Hello.", GREETING, "Money back?", refusal, "Sauna?", ROUTINE),
-        say("j3", "Good day!", GREETING, "Cash?", refund, "Spa?", ROUTINE, passed=False),
-        say("j4", "Yes?", GREETING, "Now?", LONG * 40, testCase=OTHER_CASE),
-    )
+    runs = [make_talk(f"j{number}") for number in range(30)]
+    runs[0]["conversation"][5]["content"] += LONG * 40
+    serve(fake_api, *runs, make_talk("p1", passed=True))
 
-    chosen = await read(mcp, side="agent")
-    failed = await read(mcp, verdict="failed", side="agent")
-    whole = await read(mcp, jobIds=["j3"], side="agent")
+    chosen = await read(mcp, side="agent", verdict="failed")
+    whole = await read(mcp, jobIds=["j0", "j29"])
 
-    def numbers(result: Any) -> dict[str, list[int]]:
-        cases = result.structured_content["testCases"]
-        runs = [run for case in cases for run in case["testRuns"]]
-        return {run["jobId"]: [turn["turn"] for turn in run["conversation"]] for run in runs}
+    assert chosen.structured_content["exchanges"] == 2 and EXCERPT in text_of(chosen)
+    assert all(set(turns) <= {2, 4, 6, 8} and 6 in turns for turns in shown(chosen).values())
+    assert "[cut: 600 of 1,7" in text_of(chosen) and "[cut:" not in text_of(whole)
+    assert shown(whole) == {job: list(range(1, 10)) for job in ("j0", "j29")}
+    assert "exchanges" not in whole.structured_content and EXCERPT not in text_of(whole)
 
-    # The first passed run of a test case shows what all of them have in common.
-    assert numbers(chosen) == {"j1": [4], "j2": [6], "j3": [4], "j4": [4]}
-    assert chosen.structured_content["leftOut"] == 6
-    assert "Left out: 6 turns much like those of passed runs. jobIds shows" in text_of(chosen)
-    assert "[cut: 600 of 1,640 characters]" in text_of(chosen)
-    assert numbers(failed) == {"j3": [4]} and refund in text_of(failed)
-    assert numbers(whole) == {"j3": [2, 4, 6]} and "leftOut" not in whole.structured_content
+
+@pytest.mark.parametrize("more", [{}, {"side": "agent"}, {"verdict": "failed"}], ids=repr)
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "read singly"])
+@pytest.mark.parametrize("seed", range(2))
+async def test_walk_over_a_large_selection_shows_each_run_once_in_its_exchanges(
+    mcp: Client, fake_api: FakeAPI, more: dict[str, Any], listed: bool, seed: int
+) -> None:
+    dice = random.Random(seed)
+    runs = []
+    for number in range(100):
+        run = make_run(
+            f"j{number}",
+            passed=dice.random() < 0.5,
+            turns=dice.choice([0, 1, 2, 3, 12, 40]),
+            testCase=dice.choice([CASE, OTHER_CASE]),
+        )
+        for turn in run["conversation"]:
+            turn["content"] += f" {dice.random()}" * dice.choice([0, 1, 5, 60])
+        runs.append({**run, **(OPEN if dice.random() < 0.1 else {})})
+    serve(fake_api, *runs, listed=dict if listed else drop_conversation)
+    call: dict[str, Any] | None = more
+    seen: list[str] = []
+
+    while call is not None:
+        result = await read(mcp, **call)
+        answer = result.structured_content
+        assert answer.get("exchanges") == 2 and "hint" not in answer
+        assert max(len(text_of(result)), len(json.dumps(answer, ensure_ascii=False))) <= 16_000
+        assert answer["first"] == len(seen) + 1
+        for job_id, turns in shown(result).items():
+            assert len(turns) <= 4
+            seen.append(job_id)
+        call = answer["nextCalls"][0]["arguments"] if "nextCalls" in answer else None
+
+    wanted = [run for run in runs if "verdict" not in more or run["isSuccessful"] is False]
+    wanted.sort(key=lambda run: str(run["testCase"]["testCaseId"]))
+    assert seen == [run["jobId"] for run in wanted]
+
+
+async def test_runs_read_singly_are_ranked_by_all_that_were_read(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    failed = [make_talk(f"j{number}", place=number % 4) for number in range(10)]
+    runs = [*failed, *(make_talk(f"p{number}", passed=True) for number in range(10))]
+
+    serve(fake_api, *runs)
+    listed = await read_plain(mcp)
+    serve(fake_api, *runs, listed=drop_conversation)
+    singly = await read_plain(mcp)
+
+    assert singly["exchanges"] == listed["exchanges"] == 2 and singly["last"] == 20
+    assert singly["testCases"] == listed["testCases"]
+
+
+async def test_undecided_runs_show_how_far_they_came(mcp: Client, fake_api: FakeAPI) -> None:
+    alone = make_talk("j0", **OPEN)
+    alone["conversation"] = [turn for turn in alone["conversation"] if turn["role"] == "user"]
+    runs = [make_talk(f"j{number}", **OPEN) for number in range(1, 30)]
+    serve(fake_api, alone, make_run("none", conversation=None, **OPEN), *runs)
+    fake_api.answer("GET", "/v1/test-runs/none", ERROR, 400)
+
+    result = await read(mcp, verdict="undecided")
+
+    answer = result.structured_content
+    assert answer["exchanges"] == 2 and answer["totalCount"] == 31
+    first, second, *rest = answer["testCases"][0]["testRuns"]
+    assert [turn["turn"] for turn in first["conversation"]] == [2, 3, 4, 5]
+    assert second["conversation"] == [] and "has no conversation" in second["note"]
+    assert [note["id"] for note in answer["notRead"]] == ["none"]
+    assert all(run["verdict"] == "undecided" and run["conversation"] for run in rest)
+
+
+@pytest.mark.parametrize(
+    ("remarks", "repeats"),
+    [
+        (["A.", "A.", "A."], [False, True, True]),
+        (["A.", "B.", "A."], [False, False, False]),
+        (["A.", " A.\n", "A. "], [False, True, True]),
+        (["A.", None, "A."], [False, False, False]),
+        ([None, None, ""], [False, False, False]),
+        (["a.", "A.", "remarks as above"], [False, False, False]),
+    ],
+    ids=repr,
+)
+async def test_remarks_of_the_run_before_are_said_once_in_text(
+    mcp: Client, fake_api: FakeAPI, remarks: list[str | None], repeats: list[bool]
+) -> None:
+    cases = (CASE, CASE, OTHER_CASE)
+    runs = [
+        make_run(f"j{number}", passed=False, turns=2, remarks=said, testCase=cases[number])
+        for number, said in enumerate(remarks)
+    ]
+    serve(fake_api, *runs)
+
+    for arguments in ({}, {"jobIds": [run["jobId"] for run in runs]}):
+        result = await read(mcp, **arguments)
+
+        shown_runs = [
+            run for case in result.structured_content["testCases"] for run in case["testRuns"]
+        ]
+        kept = [" ".join((said or "").split()) or None for said in remarks]
+        assert [run.get("remarks") for run in shown_runs] == kept
+        heads = [line for line in text_of(result).splitlines() if line.startswith("## ")]
+        assert [head.endswith(", remarks as above") for head in heads] == repeats
+
+
+def drop_conversation(run: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in run.items() if name != "conversation"}
 
 
 async def test_runs_of_a_batch_run_come_by_test_case(mcp: Client, fake_api: FakeAPI) -> None:
@@ -314,11 +449,20 @@ async def test_turns_may_name_runs_of_several_batch_runs(mcp: Client, fake_api: 
     assert "/batch-runs/{batchId}/test-runs/{jobId}/transcript" in text_of(result)
 
 
-@pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize(
-    "sizes",
-    [[(4, 1)] * 40, [(400, 2), (3, 1), (900, 1), (2, 1)], [(1, 0)], [(3, 150), (3, 150)]],
-    ids=["many", "long", "one", "long turns"],
+    ("named", "sizes"),
+    [
+        (True, [(4, 1)] * 40),
+        (True, [(400, 2), (3, 1), (900, 1), (2, 1)]),
+        (True, [(3, 150), (3, 150)]),
+        (True, [(1, 0)]),
+        (False, [(4, 1)] * 12),
+        (False, [(4, 150), (3, 1)]),
+        (False, [(1, 0)]),
+        (False, [(900, 2)]),
+        (False, [(900, 50)]),
+    ],
+    ids=str,
 )
 async def test_next_calls_reach_every_turn_of_every_run_once(
     mcp: Client, fake_api: FakeAPI, sizes: list[tuple[int, int]], named: bool
@@ -370,11 +514,8 @@ async def test_definition_larger_than_an_answer_is_cut_and_loses_no_turn(
 async def test_runs_listed_without_conversations_are_read_one_by_one(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    def drop(run: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in run.items() if name != "conversation"}
-
     runs = [make_run(f"j{number}", length=12) for number in range(50)]
-    serve(fake_api, *runs, listed=drop)
+    serve(fake_api, *runs, listed=drop_conversation)
 
     result = await read(mcp)
 
@@ -454,12 +595,14 @@ async def test_wrong_arguments_are_refused_with_the_way_out(
 
 
 FINISHED = {"isSuccessful": True}
-OPEN = {"isSuccessful": None, "completedDate": None}
+OPEN: dict[str, Any] = {"isSuccessful": None, "completedDate": None}
 
 
 def make_open_run(number: int, **more: Any) -> dict[str, Any]:
     """Make a run of which two fill an answer."""
-    return make_run(f"j{number:02}", turns=16, length=8, **{**OPEN, **more})
+    job_id = f"j{number:02}"
+    remarks = f"{job_id}: {LONG * 94}"
+    return make_run(job_id, turns=16, length=12, **{**OPEN, "remarks": remarks, **more})
 
 
 async def walk(
@@ -556,20 +699,49 @@ async def test_run_that_takes_the_place_of_a_shown_one_is_said_to_be_missing(
     assert "it had 2 test runs, now 2. New ones among them" in "".join(hints)
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "read singly"])
+async def test_exchanges_too_large_for_an_answer_continue_inside(
+    mcp: Client, fake_api: FakeAPI, listed: bool
+) -> None:
+    runs = []
+    for number in range(3):
+        run = make_talk(f"j{number}")
+        asked = {"role": "user", "content": f"j{number} says 1. Why?"}
+        called = [{"role": "tool", "content": f"{n} {LONG * 20}"} for n in range(60)]
+        answered = {"role": "assistant", "content": f"j{number} says 62. {REFUSAL}"}
+        runs.append({**run, "conversation": [asked, *called, answered]})
+    serve(fake_api, *runs, listed=dict if listed else drop_conversation)
+    call: dict[str, Any] | None = {}
+    seen: list[tuple[str, int]] = []
+
+    while call is not None:
+        answer = await read_plain(mcp, **call)
+        assert answer["exchanges"] == 2 and "cut" not in answer
+        for run in answer["testCases"][0]["testRuns"]:
+            seen += [(run["jobId"], turn["turn"]) for turn in run["conversation"]]
+        call = answer["nextCalls"][0]["arguments"] if "nextCalls" in answer else None
+
+    assert seen == [(f"j{number}", turn) for number in range(3) for turn in range(1, 63)]
+
+
 async def test_change_within_a_long_run_keeps_its_turn(mcp: Client, fake_api: FakeAPI) -> None:
     runs = [make_run("j1", turns=400, length=2), make_run("j2")]
-    serve(fake_api, *runs)
+    serve(fake_api, runs[0])
     first = await read(mcp)
     further = first.structured_content["nextCalls"][0]["arguments"]
     next_turn = shown(first)["j1"][-1] + 1
 
+    going_on = await read(mcp, **further)
     serve(fake_api, make_run("j0"), *runs)
     moved = await read(mcp, **further)
     serve(fake_api, runs[1])
     lost = await read(mcp, **further)
 
-    assert shown(moved)["j1"][0] == next_turn and "now 2. New ones" in text_of(moved)
-    assert shown(lost) == {"j2": list(range(1, 13))} and "2 were chosen, now 1" in text_of(lost)
+    assert shown(going_on)["j1"][0] == next_turn and "hint" not in going_on.structured_content
+    count = len(shown(moved)["j1"])
+    assert shown(moved)["j1"] == shown(going_on)["j1"][:count] and count > 50
+    assert "now 2. New ones" in text_of(moved) and "exchanges" not in moved.structured_content
+    assert shown(lost) == {"j2": list(range(1, 13))} and "1 were chosen, now 1" in text_of(lost)
 
 
 @pytest.mark.parametrize("change", ["first finishes", "one in front"])
