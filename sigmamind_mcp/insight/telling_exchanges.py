@@ -24,7 +24,7 @@ MAX_COMPARED = 80
 LAST_TURN_WEIGHT = 0.5
 """The last turn is mostly a goodbye, in words that no list knows."""
 MASK = "*"
-MIN_TELLING = 0.5
+MIN_TELLING = 0.6
 PICKED_EXCHANGES = 2
 MAX_TURN_TEXT = 4_000
 
@@ -149,7 +149,7 @@ class ExchangeRanking:
 
 
 def keep_telling(ranked: Sequence[Exchange]) -> list[Exchange]:
-    """Return the ranked exchanges that tell at least half as much as the first."""
+    """Return the ranked exchanges that tell not far less than the first."""
     return [one for one in ranked if one.score and one.score >= MIN_TELLING * ranked[0].score]
 
 

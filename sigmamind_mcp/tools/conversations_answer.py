@@ -32,7 +32,7 @@ from sigmamind_mcp.tools.unread_notes import NO_ID
 
 READ_CHARACTERS = 16_000
 """An answer that its reader can stop after: about 8,000 characters of text with short turns."""
-TURN_CHARACTERS = 600
+TURN_CHARACTERS = 400
 """What a turn may have in runs of a selection, which are not named."""
 HEAD_CHARACTERS = 6
 REMARKS_READ_CHARACTERS = 4_000

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 
 from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestRun
-from sigmamind_mcp.insight.telling_exchanges import Exchange, ExchangeRanking
+from sigmamind_mcp.insight.telling_exchanges import Exchange, ExchangeRanking, keep_telling
 from sigmamind_mcp.tools.conversations_answer import TURN_CHARACTERS, count_characters
 from sigmamind_mcp.tools.transcripts import NumberedTurn, keep_side, number_turns
 
-SELECTION_CHARACTERS = 5_000
+SELECTION_CHARACTERS = 4_000
 RUN_HEAD_CHARACTERS = 40
 MIN_EXCHANGES = 2
-MIN_TELLING = 0.6
-"""How much the second exchange tells at least, compared with the first, where few have room."""
 MAX_MEASURED = 50
 """More runs than this do not fit with more than MIN_EXCHANGES of each."""
 
@@ -68,6 +66,8 @@ class ExchangeChoice:
         if count is not None:
             ranked = self._rank(run)
             numbers = _list_numbers(_keep_first(ranked, count))
+            if turns and turns[-1].turn.side == "user":
+                numbers.add(turns[-1].number)  # nobody answered it
             # Where the agent says nothing, the end tells what happened.
             last = turns[-2 * count :]
             turns = [turn for turn in turns if turn.number in numbers] if ranked else last
@@ -92,10 +92,7 @@ def _measure_heads(runs: Sequence[TestRun]) -> int:
 
 def _keep_first(ranked: Sequence[Exchange], count: int) -> Sequence[Exchange]:
     """Return the first of the ranked exchanges; of MIN_EXCHANGES, none that tells far less."""
-    first = ranked[:count]
-    if count > MIN_EXCHANGES:
-        return first
-    return [exchange for exchange in first if exchange.score >= MIN_TELLING * first[0].score]
+    return ranked[:count] if count > MIN_EXCHANGES else keep_telling(ranked)[:count]
 
 
 def _list_numbers(exchanges: Sequence[Exchange]) -> set[int]:
