@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.endings import closes, is_user
 from sigmamind_mcp.insight.telling_exchanges import Exchange, ExchangeRanking, keep_telling
 from sigmamind_mcp.tools.conversations_answer import TURN_CHARACTERS, count_characters
 from sigmamind_mcp.tools.transcripts import NumberedTurn, keep_side, number_turns
@@ -66,7 +67,7 @@ class ExchangeChoice:
         if count is not None:
             ranked = self._rank(run)
             numbers = _list_numbers(_keep_first(ranked, count))
-            if turns and turns[-1].turn.side == "user":
+            if turns and is_user(turns[-1].turn) and not closes(turns[-1].turn):
                 numbers.add(turns[-1].number)  # nobody answered it
             # Where the agent says nothing, the end tells what happened.
             last = turns[-2 * count :]

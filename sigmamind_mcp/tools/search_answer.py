@@ -121,7 +121,7 @@ class Hit(FoundPlace):
         return f"{self.job_id} {self.verdict}, turn {self.turn}"
 
 
-def _list_places(alike: Iterable[Hit], hit: Hit) -> str:
+def _name_places(alike: Iterable[Hit], hit: Hit) -> str:
     """List hits by test run; with the verdict only if it is not that of the other hit."""
     turns: dict[str, list[str]] = {}
     for one in alike:
@@ -200,7 +200,7 @@ class FoundTestRuns(VerdictShares, Answer):
                 yield f"{batch_id}:"
             yield from hit.lines()
             if alike:
-                yield f"    alike: {_list_places(alike, hit)}"
+                yield f"    alike: {_name_places(alike, hit)}"
 
     def _describe_totals(self) -> str:
         total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"

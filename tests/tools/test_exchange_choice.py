@@ -44,7 +44,7 @@ def choose(runs: Sequence[TestRun], **more: Any) -> tuple[int | None, list[list[
 
 
 @pytest.mark.parametrize(
-    ("runs", "count"), [(1, None), (8, None), (10, 5), (14, 3), (25, 2), (50, 2), (200, 2)]
+    ("runs", "count"), [(1, None), (6, None), (8, 5), (10, 4), (25, 2), (50, 2), (200, 2)]
 )
 def test_more_runs_show_fewer_exchanges_of_each(runs: int, count: int | None) -> None:
     found, numbers = choose([make_long_run(number) for number in range(runs)])
@@ -79,7 +79,8 @@ def test_selection_fits_or_shows_the_fewest_exchanges(seed: int) -> None:
     assert size <= SELECTION_CHARACTERS or choice.count == MIN_EXCHANGES
     for run, shown in zip(runs, turns, strict=True):
         whole = [turn for turn in run.conversation or [] if side in (None, turn.side)]
-        most = len(whole) if choice.count is None else 2 * choice.count
+        # One more turn, of a user whom nobody answered.
+        most = len(whole) if choice.count is None else 2 * choice.count + 1
         assert len(shown) <= most and (shown or not whole or choice.count)
 
 
@@ -102,6 +103,17 @@ def test_second_exchange_that_tells_far_less_is_left_out_where_room_is_short() -
     _, numbers = choose([*runs, both])
 
     assert numbers[0] == [7, 8] and numbers[-1] == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize(("last", "is_shown"), [("Hello? Anybody?", True), ("Bye!", False)])
+def test_user_whom_nobody_answered_is_shown_and_a_goodbye_is_not(last: str, is_shown: bool) -> None:
+    runs = [make_long_run(number) for number in range(25)]
+    said = [text for pair in ROUTINE for text in pair]
+    silent = make_run(*said, last, criteria=CRITERIA)
+
+    _, numbers = choose([*runs, silent])
+
+    assert (len(said) + 1 in numbers[-1]) is is_shown
 
 
 def test_exchange_has_what_tools_say_between_its_turns() -> None:

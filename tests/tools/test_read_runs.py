@@ -266,7 +266,7 @@ def make_talk(job_id: str, *, passed: bool = False, place: int = 2, **more: Any)
 
 
 @pytest.mark.parametrize(
-    ("count", "exchanges"), [(1, None), (2, None), (8, None), (12, 3), (16, 2), (25, 2), (60, 2)]
+    ("count", "exchanges"), [(1, None), (2, None), (6, None), (10, 3), (13, 2), (25, 2), (60, 2)]
 )
 async def test_few_selected_runs_are_whole_and_of_many_come_the_exchanges_that_tell_most(
     mcp: Client, fake_api: FakeAPI, count: int, exchanges: int | None
@@ -303,7 +303,7 @@ async def test_named_runs_are_whole_and_long_turns_of_a_selection_are_cut(
 
     assert chosen.structured_content["exchanges"] == 2 and EXCERPT in text_of(chosen)
     assert all(set(turns) <= {2, 4, 6, 8} and 6 in turns for turns in shown(chosen).values())
-    assert "[cut: 600 of 1,7" in text_of(chosen) and "[cut:" not in text_of(whole)
+    assert "[cut: 400 of 1,7" in text_of(chosen) and "[cut:" not in text_of(whole)
     assert shown(whole) == {job: list(range(1, 10)) for job in ("j0", "j29")}
     assert "exchanges" not in whole.structured_content and EXCERPT not in text_of(whole)
 
