@@ -1,9 +1,4 @@
-"""Choose the turns of a test run that are worth reading: where the agent acts, never goodbyes.
-
-On real conversations, the wrong action stands next to one of the user's last go-aheads more often
-than next to any other turn that was tried: the last turns, the turns most like the remarks, and the
-first turn that differs from passed attempts. Next come the exchanges that tell most.
-"""
+"""Choose the turns of a test run that are worth reading: what tells most, never goodbyes."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,7 +7,7 @@ from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.diagnosis import Quote
-from sigmamind_mcp.insight.endings import Ending, closes, find_go_aheads, is_agent, is_user
+from sigmamind_mcp.insight.endings import Ending, closes, is_agent, is_user
 from sigmamind_mcp.insight.said_items import Item, list_items, vocabulary_of
 from sigmamind_mcp.insight.spoken_values import find_values
 from sigmamind_mcp.insight.telling_exchanges import Exchange, keep_telling
@@ -20,14 +15,11 @@ from sigmamind_mcp.insight.words import find_phrase
 
 Reason = Literal[
     "before the end",
-    "agent, after a go-ahead",
-    "agent, before a go-ahead",
     "has what separates",
     "tells most",
 ]
 
 CUT_OFF: tuple[Ending, ...] = ("handed over", "agent silent", "action promised", "limit reached")
-MAX_GO_AHEADS = 2
 MAX_KEY_TURNS = 4
 
 
@@ -43,30 +35,17 @@ def choose_key_turns(
     last = _find_agent_turn(turns, range(len(turns) - 1, -1, -1), skip_closing=True)
     if last and ending in CUT_OFF:
         found[last] = "before the end"
-    telling = [exchange.agent for exchange in keep_telling(ranked)[:MAX_KEY_TURNS]]
-    for go_ahead in reversed(_choose_go_aheads(turns)):
-        after = _find_agent_turn(turns, range(go_ahead, len(turns)), skip_closing=True)
-        if after:
-            found.setdefault(after, "agent, after a go-ahead")
-        if telling:
-            found.setdefault(telling.pop(0), "tells most")
-        before = _find_agent_turn(turns, range(go_ahead - 2, -1, -1))
-        if before:
-            found.setdefault(before, "agent, before a go-ahead")
+    telling = [exchange.agent for exchange in keep_telling(ranked)]
+    for number in telling[:1]:
+        found.setdefault(number, "tells most")
     for item in separating:
         example = find_item(run, item)
         if example:
             found.setdefault(example, "has what separates")
-    for number in telling:
+    for number in telling[1:]:
         found.setdefault(number, "tells most")
     quotes = [Quote(number, turns[number - 1], why) for number, why in found.items()]
     return quotes[:MAX_KEY_TURNS]
-
-
-def _choose_go_aheads(turns: Sequence[Turn]) -> list[int]:
-    """Return the last turns in which the user agrees to an action; if none, to anything."""
-    to_action = find_go_aheads(turns, only_actions=True)
-    return (to_action or find_go_aheads(turns))[-MAX_GO_AHEADS:]
 
 
 def find_item(run: TestRun, item: Item) -> int | None:

@@ -1,10 +1,10 @@
 """Rank the exchanges of a test run by how much they tell about its verdict.
 
 An exchange is a turn of the agent and the user's turn before it. It tells more the less it is like
-what passed test runs say, and the more it is about the subject of the test case. Greetings, routine
-and talk beside the subject come last. Words and values of a run's own mock data are masked, so that
-the same sentence to another customer is alike. Words count by their inverse document frequency
-(Spärck Jones 1972).
+what passed test runs say, the more it is about the subject of the test case, and if it follows the
+user's last go-ahead. Greetings, routine and other talk come last. Words and values of a run's own
+mock data are masked, so that the same sentence to another customer is alike. Words count by their
+inverse document frequency (Spärck Jones 1972).
 """
 
 import math
@@ -15,16 +15,18 @@ from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.insight.diagnosis import get_case_id, round_robin
-from sigmamind_mcp.insight.endings import closes, is_agent, is_user
+from sigmamind_mcp.insight.endings import closes, find_go_aheads, is_agent, is_user
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.words import dice_similarity, extract_words
 
 MAX_COMPARED = 80
 """As many runs of a verdict as are compared with; each test case has its share."""
+GO_AHEAD_WEIGHT = 1.6
+"""What the agent does after the user's last go-ahead is often the wrong action."""
 LAST_TURN_WEIGHT = 0.5
 """The last turn is mostly a goodbye, in words that no list knows."""
 MASK = "*"
-MIN_TELLING = 0.6
+MIN_TELLING = 0.5
 PICKED_EXCHANGES = 2
 MAX_TURN_TEXT = 4_000
 
@@ -111,12 +113,15 @@ class ExchangeRanking:
     def _rank_unlike(self, run: TestRun, others: Sequence[frozenset[str]]) -> list[Exchange]:
         subject = _read_subject(run)
         last = len(run.conversation or [])
+        go_ahead = (find_go_aheads(run.conversation or [], only_actions=True) or [0])[-1]
         ranked = []
         for said in _list_exchanges(run):
             unlike = 1 - max((self._compare(said.words, other) for other in others), default=0.0)
             score = unlike * (1 + self._measure_subject(said.about, subject))
             if said.agent >= last:
                 score *= LAST_TURN_WEIGHT
+            elif said.user == go_ahead:
+                score *= GO_AHEAD_WEIGHT
             ranked.append(Exchange(said.agent, said.user, score))
         return sorted(ranked, key=lambda one: (-one.score, one.agent))
 
@@ -149,7 +154,7 @@ class ExchangeRanking:
 
 
 def keep_telling(ranked: Sequence[Exchange]) -> list[Exchange]:
-    """Return the ranked exchanges that tell not far less than the first."""
+    """Return the ranked exchanges that tell at least half as much as the first."""
     return [one for one in ranked if one.score and one.score >= MIN_TELLING * ranked[0].score]
 
 

@@ -237,7 +237,10 @@ class ReadConversations(Answer):
     def _describe_turns(self) -> Iterator[str]:
         if self.exchanges is not None:
             most = pluralize(self.exchanges, "exchange")
-            yield f"At most {most} of each run, those that tell most; jobIds shows runs whole."
+            yield (
+                f"Of each run at most {most}: least like those of passed runs, most about the test"
+                " case."
+            )
         if self.side:
             yield f"Only turns of the {self.side} side."
 

@@ -12,6 +12,7 @@ import anyio.to_thread
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.insight.text_search import parse_search
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
@@ -58,8 +59,10 @@ TURNS_TO_READ = 2
 MAX_ITEMS = 120
 FIRST_HITS = 8
 """The first answer counts all, so it shows examples; those that continue it are full."""
-MAX_RUNS_BY_ALTERNATIVE = 12
-"""With more batch runs, each alternative has its total alone."""
+MOST_NOT_QUOTED = 40
+"""As many job ids without a hit as the first answer lists."""
+MAX_RUNS_IN_DETAIL = 12
+"""With more batch runs, alternatives have their totals alone, and no other job ids are listed."""
 MAX_LEFT_OVER = 20
 """As many ids as leave room for the rest of the answer."""
 VERDICTS: tuple[Literal["failed", "passed", "undecided"], ...] = ("failed", "passed", "undecided")
@@ -259,8 +262,27 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         hint=_write_search_hint(result),
         **_count_shares(result.attempts, unsearched),
     )
+    if not args.cursor and len(searched) <= MAX_RUNS_IN_DETAIL:
+        _list_not_quoted(answer, searched)
     answer.next_calls = list(_list_next_calls(result, answer, end))
     return answer
+
+
+def _list_not_quoted(answer: FoundTestRuns, searched: Sequence[SearchedBatchRun]) -> None:
+    """Add to the rows the job ids of matching attempts without a hit, as many as have room."""
+    quoted = {(hit.batch_id, hit.job_id) for hit in answer.hits}
+    room = MOST_NOT_QUOTED
+    for row, run in zip(answer.batch_runs, searched, strict=False):
+        left = []
+        for attempt in run.attempts:
+            if attempt.found and attempt.job_id and (run.batch_id, attempt.job_id) not in quoted:
+                left.append(attempt)
+        ids: dict[Verdict, list[str]] = {}
+        for attempt in left[:room]:
+            ids.setdefault(attempt.verdict, []).append(attempt.job_id or "")
+        row.not_quoted = ids or None
+        row.not_listed = len(left[room:]) or None
+        room -= len(left[:room])
 
 
 def _count_alternatives(result: _Result) -> list[AlternativeCount] | None:
@@ -278,7 +300,7 @@ def _count_alternatives(result: _Result) -> list[AlternativeCount] | None:
     rows = []
     for number, text in enumerate(query.texts):
         row = AlternativeCount(text=text, attempts=counts[number])
-        if counts[number] and 1 < len(by_run) <= MAX_RUNS_BY_ALTERNATIVE:
+        if counts[number] and 1 < len(by_run) <= MAX_RUNS_IN_DETAIL:
             cells = zip(result.searched, by_run, strict=True)
             shown = [str(in_run[number]) if run.is_searched else "?" for run, in_run in cells]
             row.by_batch_run = " ".join(shown)

@@ -61,8 +61,25 @@ class SearchedRow(VerdictShares):
         default=None, description="Why nothing is known about this batch run."
     )
 
+    not_quoted: dict[Verdict, list[str]] | None = Field(
+        default=None, description="Job ids that match and have no hit in this answer."
+    )
+
+    not_listed: int | None = Field(
+        default=None, description="How many more match and are neither quoted nor listed."
+    )
+
     def line(self) -> str:
         return f"{self.date or 'undated'} {self.batch_id}: {self.problem or self.describe_shares()}"
+
+    def list_not_quoted(self) -> str:
+        """List the job ids that match and are not quoted, by verdict; "" if there are none."""
+        parts = []
+        for verdict, job_ids in (self.not_quoted or {}).items():
+            parts.append(f"{verdict} {', '.join(job_ids)}")
+        if self.not_listed:
+            parts.append(f"{self.not_listed} more")
+        return f"; not quoted: {'; '.join(parts)}" if parts else ""
 
 
 class MatchingCase(AnswerPart):
@@ -230,4 +247,4 @@ class FoundTestRuns(VerdictShares, Answer):
         first_id = self.first_match.batch_id if self.first_match else None
         for row in self.batch_runs:
             mark = " <- first match" if row.batch_id == first_id else ""
-            yield row.line() + mark
+            yield row.line() + mark + row.list_not_quoted()

@@ -18,11 +18,10 @@ def choose(run: TestRun, ending: Ending = "closed", *items: Item) -> list[Quote]
     return choose_key_turns(run, ending, items, ExchangeRanking([run]).rank(run))
 
 
-def test_turns_around_the_last_go_ahead_come_first() -> None:
+def test_what_follows_the_last_go_ahead_comes_first() -> None:
     quotes = choose(make_run(*DEAL))
 
-    assert (quotes[0].number, quotes[0].why) == (6, "agent, after a go-ahead")
-    assert {quote.number for quote in quotes} == {2, 4, 6}
+    assert (quotes[0].number, quotes[0].why) == (6, "tells most")
 
 
 def test_no_goodbye_is_quoted() -> None:
@@ -65,10 +64,12 @@ def test_empty_conversation_has_no_turns() -> None:
     assert choose(make_run(), "no transcript") == []
 
 
-def test_what_tells_most_is_quoted_second_and_without_a_go_ahead_first() -> None:
+def test_what_tells_most_is_quoted_first_and_what_tells_nothing_is_not() -> None:
     fee = ["Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Hm.", "You can keep it."]
     run = make_run(*fee, remarks="A wrong late fee was stated.")
-    agreed = make_run(*fee, "user|Cancel it.", "Shall I?", "Yes, please.", "Done.")
+    passed = make_run("Hi.", "Hello there.", passed=True)
 
-    assert (choose(run)[0].number, choose(run)[0].why) == (4, "tells most")
-    assert [quote.why for quote in choose(agreed)[:2]] == ["agent, after a go-ahead", "tells most"]
+    quotes = choose_key_turns(run, "closed", [], ExchangeRanking([passed, run]).rank(run))
+
+    assert (quotes[0].number, quotes[0].why) == (4, "tells most")
+    assert 2 not in [quote.number for quote in quotes]

@@ -79,6 +79,22 @@ def test_own_mock_values_are_no_difference_and_other_values_are_one(
     assert (exchange.score > 0) is is_new
 
 
+def test_what_follows_the_last_go_ahead_to_an_action_comes_before_its_like() -> None:
+    said = [
+        "Cancel.",
+        "Which one?",
+        "4411",
+        "Cancel 4411, shall I?",
+        "Yes, please.",
+        "Done.",
+        "Hm.",
+    ]
+    told = [*said[:4], "No, leave it.", "Done.", "Hm."]
+
+    assert rank(make_run(*said, criteria="-", prompt="-"))[0] == 6
+    assert rank(make_run(*told, criteria="-", prompt="-"))[0] != 6
+
+
 def test_without_passed_runs_the_subject_alone_decides() -> None:
     run = make_run(
         "Hi.", "Hello there.", "My bill?", "The late fee is 12 CHF.", "Ok.", "Anything else?",

@@ -246,7 +246,7 @@ TALK = [
     ("Is it quiet?", "Most of our rooms face the garden, away from the street."),
     ("Breakfast?", "Breakfast is served from seven to eleven in the dining room."),
 ]
-EXCERPT = "those that tell most; jobIds shows runs whole."
+EXCERPT = "least like those of passed runs, most about the test case."
 
 
 def make_talk(job_id: str, *, passed: bool = False, place: int = 2, **more: Any) -> dict[str, Any]:
@@ -279,8 +279,8 @@ async def test_few_selected_runs_are_whole_and_of_many_come_the_exchanges_that_t
     text, answer = text_of(result), result.structured_content
     assert answer.get("exchanges") == exchanges
     assert (EXCERPT in text.partition("\n")[0]) is (exchanges is not None)
-    assert text.count("At most") == text.count(
-        f"At most {exchanges} exchanges of each run, {EXCERPT}"
+    assert text.count("Of each run") == text.count(
+        f"Of each run at most {exchanges} exchanges: {EXCERPT}"
     )
     for job_id, turns in shown(result).items():
         decisive = 2 * (int(job_id[1:]) % 4) + 1

@@ -216,6 +216,24 @@ async def test_first_answer_shows_eight_hits_and_its_next_call_the_others(
     assert len(set(jobs)) == len(jobs) == 16 and "nextCalls" in rest
 
 
+@pytest.mark.parametrize("matching", [3, 20, 60])
+async def test_first_answer_names_each_matching_attempt_quoted_or_not(
+    mcp: Client, fake_api: FakeAPI, matching: int
+) -> None:
+    others = [f"Please keep the room, guest {number * 'x'}!" for number in range(matching)]
+    serve(fake_api, [make_batch(1, others, ["Keep the room? No, not at all, we are full."])])
+
+    answer, text = await find(mcp)
+
+    (row,) = answer["batchRuns"]
+    quoted = {hit["jobId"] for hit in answer["hits"]}
+    named = [job_id for job_ids in row.get("notQuoted", {}).values() for job_id in job_ids]
+    assert quoted.isdisjoint(named) and len(set(named)) == len(named) <= 40
+    assert len(quoted) + len(named) + row.get("notListed", 0) == matching + 1
+    assert all(job_id in text for job_id in named)
+    assert (f"{row.get('notListed')} more" in text) is ("notListed" in row)
+
+
 async def test_hits_that_are_alike_stand_together_and_take_no_place(
     mcp: Client, fake_api: FakeAPI
 ) -> None:

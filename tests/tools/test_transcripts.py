@@ -173,9 +173,9 @@ async def test_quotes_show_tool_calls_media_and_the_same_numbers(
 
     diagnosis = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
-    quote = 'agent: Your refund is late. [tool call look_up {"order": "A-1"}]'
+    quote = '4 A: Your refund is late. [tool call look_up {"order": "A-1"}]'
     assert quote in text_of(diagnosis)
-    assert "turn 2 (" not in text_of(diagnosis)
+    assert [row["turn"] for row in diagnosis.structured_content["turnsWorthReading"]] == [4]
 
 
 FORGED = "The refund of {{customer_name}} is sent . Is it null ?"
@@ -225,5 +225,5 @@ async def test_signal_of_any_agent_role_has_the_number_that_every_view_has(
     result = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
 
     group = result.structured_content["turnsWorthReading"]
-    assert f'"turn": 5, "role": "{agent}"' in json.dumps(group)
+    assert '"turn": 5' in json.dumps(group)
     assert "**5 " + agent + ":** Hello {{customer_name}}." in (await read_texts(mcp))[0]
