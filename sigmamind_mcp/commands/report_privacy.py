@@ -35,7 +35,7 @@ def hide_conversations(data: JSONObject) -> JSONObject:
 def _hide_in_diagnosis(diagnosis: JSONObject) -> JSONObject:
     hidden = dict(diagnosis)
     rewrites: dict[str, Callable[[JSONObject], JSONObject]] = {
-        "turnsWorthReading": lambda row: {**row, "content": LEFT_OUT},
+        "turnsWorthReading": _hide_quote,
         "separates": _hide_item,
         "groups": _hide_group,
         "definitionProblems": _hide_edit,
@@ -44,6 +44,10 @@ def _hide_in_diagnosis(diagnosis: JSONObject) -> JSONObject:
         if section in hidden:
             hidden[section] = list(map(rewrite, hidden[section]))
     return hidden
+
+
+def _hide_quote(row: JSONObject) -> JSONObject:
+    return {**_drop(row, "user"), "content": LEFT_OUT}
 
 
 def _hide_item(row: JSONObject) -> JSONObject:
@@ -59,6 +63,8 @@ def _hide_in_comparison(comparison: JSONObject) -> JSONObject:
     hidden["testCases"] = [_hide_edits(row) for row in comparison["testCases"]]
     if "agentSays" in comparison:
         hidden["agentSays"] = [{**row, "item": LEFT_OUT} for row in comparison["agentSays"]]
+    if "turnsWorthReading" in comparison:
+        hidden["turnsWorthReading"] = list(map(_hide_quote, comparison["turnsWorthReading"]))
     return hidden
 
 

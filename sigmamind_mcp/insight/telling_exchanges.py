@@ -4,7 +4,7 @@ An exchange is a turn of the agent and the user's turn before it. It tells more 
 what passed test runs say, the more it is about the subject of the test case, and if it follows the
 user's last go-ahead. Greetings, routine and other talk come last. Words and values of a run's own
 mock data are masked, so that the same sentence to another customer is alike. Words count by their
-inverse document frequency (Spärck Jones 1972).
+inverse document frequency (Spärck Jones 1972). Sums are exact, since sets have no order.
 """
 
 import math
@@ -98,7 +98,7 @@ class ExchangeRanking:
             exchanges = keep_telling(self._rank_unlike_failed(run))[:PICKED_EXCHANGES]
             if exchanges:
                 picked.append(PickedRun(run, exchanges))
-        return max(picked, key=lambda one: sum(each.score for each in one.exchanges), default=None)
+        return max(picked, key=lambda one: math.fsum(each.score for each in one.exchanges), default=None)
 
     def _rank_unlike_failed(self, run: TestRun) -> list[Exchange]:
         """Rank the exchanges of a passed run, first what failed runs of its test case lack."""
@@ -129,13 +129,13 @@ class ExchangeRanking:
         shared = words & others
         if not shared:
             return 0.0
-        weight = sum(map(self._weigh_word, shared))
+        weight = math.fsum(map(self._weigh_word, shared))
         return dice_similarity(weight, self._weigh(words), self._weigh(others))
 
     def _weigh(self, words: frozenset[str]) -> float:
         # Each turn is compared with many, so its weight is kept.
         if words not in self._weights:
-            self._weights[words] = sum(map(self._weigh_word, words))
+            self._weights[words] = math.fsum(map(self._weigh_word, words))
         return self._weights[words]
 
     def _weigh_word(self, word: str) -> float:
@@ -145,8 +145,8 @@ class ExchangeRanking:
 
     def _measure_subject(self, words: Set[str], subject: Set[str]) -> float:
         """Return how much of what an exchange is about is the subject of its test case."""
-        shared = sum(map(self._weigh_subject, words & subject))
-        return shared / (2 + math.sqrt(sum(map(self._weigh_subject, words))))
+        shared = math.fsum(map(self._weigh_subject, words & subject))
+        return shared / (2 + math.sqrt(math.fsum(map(self._weigh_subject, words))))
 
     def _weigh_subject(self, word: str) -> float:
         # A word in a quarter of all exchanges is the subject of none.
