@@ -121,6 +121,10 @@ class Agent(AgentRef):
     )
     tools: OptionalList[Any] = []
 
+    def list_prompts(self) -> list[str | None]:
+        """Return its texts: what it is told, and what it says first."""
+        return [self.instructions, self.agent_settings.global_prompt, self.welcome_message]
+
 
 class MockVariable(Record):
     variable_name: Text = ""

@@ -36,6 +36,7 @@ def _hide_in_diagnosis(diagnosis: JSONObject) -> JSONObject:
     hidden = dict(diagnosis)
     rewrites: dict[str, Callable[[JSONObject], JSONObject]] = {
         "turnsWorthReading": _hide_quote,
+        "valuesNotGiven": lambda row: {**row, "value": LEFT_OUT},
         "separates": _hide_item,
         "groups": _hide_group,
         "definitionProblems": _hide_edit,

@@ -29,9 +29,7 @@ class _VariableMatch(NamedTuple):
 
 def lint_variables(draft: TestCase, agent: Agent) -> list[Finding]:
     """Return findings on variables without a value, and on values without a variable."""
-    settings = agent.agent_settings
-    texts = [agent.instructions, agent.welcome_message, settings.global_prompt]
-    prompts = "\n".join(filter(None, texts))
+    prompts = "\n".join(filter(None, agent.list_prompts()))
     if not prompts:
         return []
     match = _match_variables(draft.mock_data, agent, list_variables(prompts))

@@ -47,6 +47,10 @@ class PickedRun(NamedTuple):
     run: TestRun
     exchanges: list[Exchange]
 
+    @property
+    def score(self) -> float:
+        return math.fsum(exchange.score for exchange in self.exchanges)
+
 
 class _Said(NamedTuple):
     """An exchange with the words that it is compared by; `about` has those of both turns."""
@@ -98,7 +102,7 @@ class ExchangeRanking:
             exchanges = keep_telling(self._rank_unlike_failed(run))[:PICKED_EXCHANGES]
             if exchanges:
                 picked.append(PickedRun(run, exchanges))
-        return max(picked, key=lambda one: math.fsum(each.score for each in one.exchanges), default=None)
+        return max(picked, key=lambda one: one.score, default=None)
 
     def _rank_unlike_failed(self, run: TestRun) -> list[Exchange]:
         """Rank the exchanges of a passed run, first what failed runs of its test case lack."""

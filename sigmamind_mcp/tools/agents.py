@@ -153,7 +153,7 @@ async def get_agent(args: GetAgent, api: SigmaMindClient) -> AgentAnswer:
     """
     agent = await api.get_agent(args.agent_id)
     masked = await anyio.to_thread.run_sync(_mask_agent, agent, abandon_on_cancel=True)
-    prompts = (masked.instructions, masked.welcome_message, masked.agent_settings.global_prompt)
+    prompts = masked.list_prompts()
     text = "\n".join(filter(None, prompts))
     variables = await run_if_large(len(text), list_variables, text)
     answer = AgentAnswer.of(masked, args.agent_id, variables)

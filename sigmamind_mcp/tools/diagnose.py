@@ -117,7 +117,9 @@ def make_diagnosis(
     args: DiagnoseBatchRun, known: KnownBatchRun, clock: WorkClock
 ) -> DiagnosedBatchRun:
     """Work on what was read until the clock is spent, and build the answer."""
-    from sigmamind_mcp.insight.evidence import collect_evidence  # patterns take time to compile
+    # Patterns take time to compile.
+    from sigmamind_mcp.insight.evidence import collect_evidence
+    from sigmamind_mcp.insight.values_not_given import find_values_not_given
 
     has_time = clock.start_counting()
     batch_run = known.batch_run
@@ -125,6 +127,12 @@ def make_diagnosis(
     results = known.list_results(is_of_job_ids=bool(args.job_ids))
     problems = find_problems(known.definitions, has_time=lambda: has_time(PROBLEMS_SHARE))
     transcripts = [run for run in runs if run.conversation is not None]
+    evidence = collect_evidence(transcripts, has_time=has_time)
+    agent = known.definitions.agent
+    values = None
+    if agent is not None:
+        prompt = "\n".join(filter(None, agent.list_prompts()))
+        values = find_values_not_given(transcripts, prompt, has_time=lambda: has_time(1.0))
     diagnosis = Diagnosis(
         args=args,
         agent_id=args.agent_id,
@@ -138,7 +146,8 @@ def make_diagnosis(
         run_count=len(runs),
         problems=problems,
         definitions=known.definitions,
-        evidence=collect_evidence(transcripts, has_time=has_time),
+        evidence=evidence,
+        values=values,
     )
     notes = note_record("batch run", batch_run, args.batch_id)
     notes += note_listing("test run", known.listing, lambda run: run.job_id)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sigmamind_mcp.insight.definition_problems import DefinitionProblem
     from sigmamind_mcp.insight.evidence import RunToRead, SeparatingItem, Tally, TurnOfRun
     from sigmamind_mcp.insight.failure_groups import FailureGroup
+    from sigmamind_mcp.insight.values_not_given import ValueNotGiven
 
 Section = Literal[
     "testCases",
@@ -67,6 +68,7 @@ REMARKS_CHARACTERS = 100
 CASES_NAMED = 3
 JOBS_NAMED = 12
 PLACES_NAMED = 2
+MOST_VALUES = 8
 
 ITEM_WORDS = {
     "ending": "ended: {}",
@@ -352,6 +354,27 @@ class TallyRow(AnswerPart):
         return f"{self.kind}: {counts}. {_name_place(self.job_id, self.turn)}{others}"
 
 
+class ValueRow(AnswerPart):
+    """A value that the agent says in one attempt only, and that nobody gave it."""
+
+    value: str
+    verdict: Verdict
+    job_id: str | None = None
+    turn: int
+
+    @classmethod
+    def of(cls, found: "ValueNotGiven") -> "ValueRow":
+        return cls(
+            value=truncate_line(found.value, LABEL_CHARACTERS),
+            verdict=found.run.verdict,
+            job_id=valid_id(found.run.job_id),
+            turn=found.turn,
+        )
+
+    def describe(self) -> str:
+        return f"{self.value} in {self.verdict} {_name_place(self.job_id, self.turn)}"
+
+
 class SectionCount(AnswerPart):
     section: Section
     state: SectionState
@@ -396,6 +419,14 @@ class DiagnosedBatchRun(Answer):
     doubtful_verdicts: list[DoubtRow] = []
     test_faults: list[TallyRow] = []
     hints: list[TallyRow] = []
+    values_not_given: list[ValueRow] = Field(
+        default=[],
+        description="Numbers and ids that the agent says in one attempt, and neither its prompt,"
+        " test case, tool nor user gave.",
+    )
+    values_not_given_count: int | None = Field(
+        default=None, description=f"Absent if not looked at; above {MOST_VALUES}, none is listed."
+    )
     uri: str
 
     def render(self) -> Rendered:
@@ -416,6 +447,8 @@ class DiagnosedBatchRun(Answer):
                 data += self._render_groups()
             else:
                 data += [row.line() for row in rows[count.section]]
+        if len(self.sections) > 1:
+            data.append(f"Values said in one attempt that nobody gave: {self._describe_values()}.")
         return Rendered(before, data, [f"Resource: {self.uri}"])
 
     def _render_groups(self) -> list[str]:
@@ -427,6 +460,14 @@ class DiagnosedBatchRun(Answer):
             has_all = are_quoted and len(group.job_ids) == group.failed
             lines.append(group.line(names_jobs=not has_all))
         return lines
+
+    def _describe_values(self) -> str:
+        count = self.values_not_given_count
+        if count is None:
+            return "not looked at"
+        if count > MOST_VALUES:
+            return f"{count}, not listed: the agent has its data from elsewhere"
+        return "; ".join(row.describe() for row in self.values_not_given) or "none found"
 
     def list_rows(self) -> Mapping[Section, Sequence[Row]]:
         """Return the rows of each section."""

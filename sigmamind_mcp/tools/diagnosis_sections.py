@@ -15,6 +15,7 @@ from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_p
 from sigmamind_mcp.tools.arguments import Continued
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
+    MOST_VALUES,
     CaseRow,
     DiagnosedBatchRun,
     DoubtRow,
@@ -27,6 +28,7 @@ from sigmamind_mcp.tools.diagnosis_answer import (
     SectionState,
     SeparatingRow,
     TallyRow,
+    ValueRow,
     list_quotes,
 )
 from sigmamind_mcp.tools.known_definitions import KnownDefinitions
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from sigmamind_mcp.insight.definition_problems import DefinitionProblem
     from sigmamind_mcp.insight.evidence import Evidence, Tally
     from sigmamind_mcp.insight.said_items import Item
+    from sigmamind_mcp.insight.values_not_given import ValueNotGiven
 
 SECTION_ROWS = 60
 QUOTES_WHOLE = 4
@@ -79,6 +82,7 @@ class Diagnosis:
     problems: list["DefinitionProblem"]
     definitions: KnownDefinitions
     evidence: "Evidence"
+    values: list["ValueNotGiven"] | None
 
     @property
     def undecided(self) -> int:
@@ -242,12 +246,22 @@ def _build_diagnosis(
         doubtful_verdicts=rows.get("doubtfulVerdicts", []),
         test_faults=rows.get("testFaults", []),
         hints=rows.get("hints", []),
+        **_list_values(diagnosis),
         uri=uri_of("batch-run", agentId=diagnosis.agent_id, batchId=diagnosis.batch_id),
         hint=past_end or _compare_counters(diagnosis),
     )
     answer.next_calls = _list_further_calls(answer, diagnosis, start)
     answer.add_notes(notes)
     return answer.add_links(Link(answer.uri, f"Batch run {diagnosis.batch_id}", "application/json"))
+
+
+def _list_values(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return the fields for values that nobody gave; none of many, and none for one section."""
+    if diagnosis.section or diagnosis.values is None:
+        return {}
+    count = len(diagnosis.values)
+    rows = list(map(ValueRow.of, diagnosis.values)) if count <= MOST_VALUES else []
+    return {"values_not_given": rows, "values_not_given_count": count}
 
 
 def _count_section(name: Section, section: _SectionRows, rows: Sequence[Row]) -> SectionCount:

@@ -311,7 +311,7 @@ def _check_with_others(draft: Draft, agent: object, cases: object) -> Check:
 
 
 def _shows_prompt(agent: Agent) -> bool:
-    prompts = (agent.instructions, agent.welcome_message, agent.agent_settings.global_prompt)
+    prompts = agent.list_prompts()
     return any(prompts)
 
 

@@ -558,3 +558,37 @@ async def test_failed_runs_are_quoted_by_group_and_then_a_passed_run_of_their_te
     listed = [line for line in text.splitlines() if line.startswith("1) 4 of 4 failed")]
     assert len(listed) == 1 and "job_" not in listed[0]
     assert "U: And now? 4 A: There is no fee at all." in text
+
+
+@pytest.mark.parametrize(
+    ("slips", "is_agent_known", "said"),
+    [
+        (2, True, "DSP-70480 in passed job_"),
+        (0, True, "nobody gave: none found."),
+        (12, True, "nobody gave: 12, not listed: the agent has its data from elsewhere."),
+        (2, False, "nobody gave: not looked at."),
+    ],
+)
+async def test_values_that_nobody_gave_are_listed_if_they_are_few(
+    mcp: Client, fake_api: FakeAPI, slips: int, is_agent_known: bool, said: str
+) -> None:
+    sample = make_sample_batch("batch_red", [(0, 0)])
+    (case,) = sample.batch["testCases"]
+    for number in range(12):
+        value = f"DSP-7048{number}" if number < slips else "in the mail"
+        sample.add(case, number % 2 == 0, "", ["Hi!", f"Your case is {value}.", "Ok, bye!"])
+    sample.batch.update(successfulAttempts=6, failedAttempts=6, totalAttempts=12)
+    serve_batches(fake_api, sample)
+    if is_agent_known:
+        agent = {"agentId": AGENT_ID, "instructions": "Help."}
+        fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", agent)
+    else:
+        fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", ERROR, 404)
+
+    answer = await mcp.call_tool("diagnose_batch_run", HERE)
+
+    content = answer.structured_content
+    assert said in text_of(answer)
+    assert content.get("valuesNotGivenCount") == (slips if is_agent_known else None)
+    listed = [row["value"] for row in content.get("valuesNotGiven", [])]
+    assert len(listed) == (slips if is_agent_known and slips <= 8 else 0)
