@@ -57,7 +57,7 @@ def _list_of_run(run: TestRun, prompt_numbers: set[str]) -> Iterator[ValueNotGiv
         numbers = _read_numbers(content)
         if is_agent(turn):
             for written in _find_written(content):
-                if not _is_given(written, given):
+                if not _has_source(written, given):
                     yield ValueNotGiven(written, run, number)
         given |= numbers
 
@@ -67,7 +67,7 @@ def _find_written(text: str) -> Sequence[str]:
     return [one for one in written if sum(map(str.isdigit, one)) >= MIN_DIGITS]
 
 
-def _is_given(written: str, given: set[str]) -> bool:
+def _has_source(written: str, given: set[str]) -> bool:
     """Whether all of its numbers were given, with or without commas in them."""
     forms = (written, written.replace(",", ""))
     return any(all(_is_number_given(one, given) for one in _DIGITS.findall(form)) for form in forms)

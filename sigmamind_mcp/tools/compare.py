@@ -15,17 +15,17 @@ from sigmamind_mcp.insight.comparison import (
     Total,
     pick_pair_to_read,
 )
-from sigmamind_mcp.insight.decisions import LEVELS
+from sigmamind_mcp.insight.decisions import LEVELS, OPEN_BELOW, PROOF_SHARE, Level
+from sigmamind_mcp.insight.exact_tests import MAX_BOSCHLOO_SIZE
+from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.tools.answers import CallArguments, NextCall, explain_past_end, fit_items
 from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.comparison_answer import (
     POOLING_CAVEAT,
     CaseChangeRow,
     ComparedBatchRuns,
-    define_levels,
     group_left_out,
     keep_counts,
-    name_case_test,
     name_change,
     round_p,
 )
@@ -37,7 +37,7 @@ from sigmamind_mcp.tools.comparison_reading import (
     list_dates,
     read_comparison,
 )
-from sigmamind_mcp.tools.parts import SuiteRate, name_run
+from sigmamind_mcp.tools.parts import SuiteRate, format_percent, name_run
 
 MAX_CALLS = 2
 
@@ -68,7 +68,7 @@ def build_comparison(
     base_ids = _list_batch_ids(bases)
     candidate_ids = _list_batch_ids(candidates)
     is_pooled = len(bases) + len(candidates) > 2 or read.base.is_recent
-    levels = define_levels(comparison) if overall.separates_mix else {}
+    levels = _define_levels(comparison) if overall.separates_mix else {}
     answer = ComparedBatchRuns(
         base_batch_id=base_ids[0] if len(base_ids) == 1 else None,
         base_batch_ids=base_ids if len(base_ids) != 1 else [],
@@ -83,7 +83,7 @@ def build_comparison(
         looks=comparison.looks,
         alpha=float(f"{comparison.alpha:.3g}"),
         levels=levels,
-        method=name_case_test(comparison) if levels else None,
+        method=_name_case_test(comparison) if levels else None,
         p=round_p(overall.p),
         p_is_approximate=None if overall.is_exact else True,
         separates_mix=overall.separates_mix,
@@ -117,6 +117,37 @@ def build_comparison(
     answer.hint = past_end or _write_open_hint(comparison)
     answer.next_calls = _list_comparison_calls(args, compared, case_count)
     return answer
+
+
+def _define_levels(comparison: Comparison) -> dict[Level, str]:
+    """Say what each level that occurs means, with the error rates that hold."""
+    alpha = format_percent(ALPHA)
+    scope = "test cases and looks" if comparison.looks > 1 else "test cases"
+    proof = comparison.alpha * PROOF_SHARE
+    meanings: dict[Level, str] = {
+        "proven": f"chance of any false call among all {scope} at most {alpha} (Holm at"
+        f" {proof:.3g})",
+        "suspect": f"at most {alpha} of these calls are false on average (Benjamini-Hochberg at"
+        f" {comparison.alpha:.3g})",
+        "open": f"p below {OPEN_BELOW}, not called; more attempts can tell",
+        "not shown": "no change called; a small one can be missed",
+    }
+    occurring = {change.level for change in comparison.changes if change.p is not None}
+    return {level: meaning for level, meaning in meanings.items() if level in occurring}
+
+
+def _name_case_test(comparison: Comparison) -> str:
+    """Name the test of the cases, and the one of those with many attempts."""
+    most = 0
+    for change in comparison.changes:
+        for side in filter(None, (change.base, change.candidate)):
+            most = max(most, side.counts.decided)
+    if most <= MAX_BOSCHLOO_SIZE:
+        return "Boschloo's test"
+    return (
+        f"Boschloo's test, above {MAX_BOSCHLOO_SIZE} attempts a side Fisher's, above 10,000"
+        " outcomes approximate"
+    )
 
 
 def _find_newest_date(sides: Sequence[Side]) -> datetime | None:

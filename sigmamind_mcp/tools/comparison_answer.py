@@ -11,10 +11,9 @@ from sigmamind_mcp.insight.attempts_needed import AttemptsNeeded
 from sigmamind_mcp.insight.baselines import LeftOut, LeftOutReason, Obstacle
 from sigmamind_mcp.insight.batch_sides import CaseSide
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit
-from sigmamind_mcp.insight.comparison import CaseChange, Comparison, Direction
-from sigmamind_mcp.insight.decisions import OPEN_BELOW, PROOF_SHARE, Level, RateChange
+from sigmamind_mcp.insight.comparison import CaseChange, Direction
+from sigmamind_mcp.insight.decisions import Level, RateChange
 from sigmamind_mcp.insight.error_rates import Question
-from sigmamind_mcp.insight.exact_tests import MAX_BOSCHLOO_SIZE
 from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, Time, format_time
@@ -370,37 +369,6 @@ class ComparedBatchRuns(Answer):
                 " so a change of mix looks like a change of the agent."
             )
         return lines
-
-
-def define_levels(comparison: Comparison) -> dict[Level, str]:
-    """Say what each level that occurs means, with the error rates that hold."""
-    alpha = format_percent(ALPHA)
-    scope = "test cases and looks" if comparison.looks > 1 else "test cases"
-    proof = comparison.alpha * PROOF_SHARE
-    meanings: dict[Level, str] = {
-        "proven": f"chance of any false call among all {scope} at most {alpha} (Holm at"
-        f" {proof:.3g})",
-        "suspect": f"at most {alpha} of these calls are false on average (Benjamini-Hochberg at"
-        f" {comparison.alpha:.3g})",
-        "open": f"p below {OPEN_BELOW}, not called; more attempts can tell",
-        "not shown": "no change called; a small one can be missed",
-    }
-    occurring = {change.level for change in comparison.changes if change.p is not None}
-    return {level: meaning for level, meaning in meanings.items() if level in occurring}
-
-
-def name_case_test(comparison: Comparison) -> str:
-    """Name the test of the cases, and the one of those with many attempts."""
-    most = 0
-    for change in comparison.changes:
-        for side in filter(None, (change.base, change.candidate)):
-            most = max(most, side.counts.decided)
-    if most <= MAX_BOSCHLOO_SIZE:
-        return "Boschloo's test"
-    return (
-        f"Boschloo's test, above {MAX_BOSCHLOO_SIZE} attempts a side Fisher's, above 10,000"
-        " outcomes approximate"
-    )
 
 
 def group_left_out(left_out: Sequence[LeftOut]) -> list[NotPooledRow]:
