@@ -48,6 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_command = has_options or not {"demo", "doctor", "links"}.isdisjoint(words)
     with _exit_on_early_signals(INTERRUPTED if is_command else 0) as leave_signals:
         options = parse_options(words, with_all_options=has_options)
+        if argv is None and options.execute is _execute_serve:
+            from sigmamind_mcp.commands.allocator import restart_with_malloc
+
+            restart_with_malloc(os.environ)  # noqa: TID251 - the new process inherits it
         if not options.serves:
             leave_signals()
         return _execute(options)

@@ -7,10 +7,13 @@ import anyio
 import anyio.to_thread
 
 from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.fair_slots import FairSlots
 
 # Above this size, the work takes longer than the switch to a thread.
 LARGE_BYTES = 128 * 1024
 MAX_CONCURRENT_CALLS = 8
+LARGE_AT_ONCE = 1
+"""Threads share the interpreter: more would not be faster, and would delay small calls."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -28,6 +31,20 @@ async def run_if_large(size: int, work: Callable[[T], U], data: T) -> U:
         # in memory until the garbage collector looks at everything.
         exc.__context__ = None
         raise exc.with_traceback(None) from None
+
+
+class LargeWork:
+    """Runs work on large data, LARGE_AT_ONCE in all; callers take turns."""
+
+    def __init__(self) -> None:
+        self._slots = FairSlots(LARGE_AT_ONCE, LARGE_AT_ONCE)
+
+    async def run(self, size: int, work: Callable[[T], U], data: T, *, caller: str) -> U:
+        """Return `work(data)`; use a thread, in turn, if `size` is at least LARGE_BYTES."""
+        if size < LARGE_BYTES:
+            return work(data)
+        async with self._slots.hold(caller):
+            return await run_if_large(size, work, data)
 
 
 async def gather(

@@ -42,6 +42,8 @@ class FairSlots:
         request = WaitingRequest()
         self._waiting.setdefault(caller, deque()).append(request)
         self._grant_free_slots()
+        if request.has_slot:  # even where the time to wait is over
+            return
         try:
             await request.granted.wait()
         except BaseException:

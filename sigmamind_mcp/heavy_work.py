@@ -5,8 +5,8 @@ and ends by itself when its time is used or its caller has left.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -22,6 +22,11 @@ from sigmamind_mcp.fair_slots import FairSlots
 from sigmamind_mcp.remembered_texts import forgetting_texts
 
 HEAVY_AT_ONCE = 2
+CALLS_AT_ONCE = 16
+CALLS_PER_CALLER = 2
+"""One reads while another works; more would only hold their transcripts while they wait."""
+LEAST_CALL_SECONDS = 10.0
+"""A call that gets its turn with less time than this has too little to read and to work."""
 LONGEST_QUEUE_SECONDS = 45.0
 
 T = TypeVar("T")
@@ -84,6 +89,20 @@ class HeavyWork:
 
     def __init__(self) -> None:
         self._slots = FairSlots(HEAVY_AT_ONCE, per_caller=1)
+        self._calls = FairSlots(CALLS_AT_ONCE, per_caller=CALLS_PER_CALLER)
+
+    @asynccontextmanager
+    async def admit_call(self, caller: str) -> AsyncIterator[None]:
+        """Wait until a call may read the transcripts for its work, which stay in memory.
+
+        Raises:
+            OutOfTime: earlier calls of this caller or of others did not end in time.
+        """
+        await _acquire_in_time(self._calls, caller, spare=LEAST_CALL_SECONDS)
+        try:
+            yield
+        finally:
+            self._calls.release(caller)
 
     async def run(self, caller: str, clock: WorkClock, work: Callable[[], T]) -> T:
         """Return what `work` returns; it must check `clock` between transcripts.
@@ -91,13 +110,7 @@ class HeavyWork:
         Raises:
             OutOfTime: earlier work of this caller or of others did not end in time.
         """
-        with anyio.move_on_after(limit_to_call(LONGEST_QUEUE_SECONDS)) as queue:
-            await self._slots.acquire(caller)
-        if queue.cancelled_caught:
-            raise OutOfTime(
-                "Other calls that read many transcripts are running. Try again when yours have"
-                " ended; make such calls one after the other."
-            )
+        await _acquire_in_time(self._slots, caller)
         release = partial(self._slots.release, caller)
         thread = _Thread(clock, work, release, asyncio.get_running_loop())
         try:
@@ -108,6 +121,16 @@ class HeavyWork:
                 thread.release_once()
             raise
         return thread.results[0]
+
+
+async def _acquire_in_time(slots: FairSlots, caller: str, *, spare: float = 0.0) -> None:
+    with anyio.move_on_after(limit_to_call(LONGEST_QUEUE_SECONDS, spare=spare)) as queue:
+        await slots.acquire(caller)
+    if queue.cancelled_caught:
+        raise OutOfTime(
+            "Other calls that read many transcripts are running. Try again when yours have"
+            " ended; make such calls one after the other."
+        )
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,8 @@ MASK = "(masked)"
 OWN_KEY = "[key]"
 SHORTEST_KEY = 8
 """A shorter key is not masked, since it can be part of any word."""
+PIECE_CHARACTERS = 16_384
+"""A pattern holds the interpreter until its search ends, so a long text is searched in pieces."""
 RUN = 12
 """A part of the key with this many characters is masked too: a text may be cut inside it."""
 
@@ -33,23 +36,53 @@ _SECRET_VALUE = re.compile(
     # The lookbehind keeps this one linear.
     r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
     r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!-{4}))*+(?:-----END [A-Z ]*PRIVATE KEY-----)?"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
     r"|(?<=[?&])(?i:key|token|secret|password|(?:x-amz-)?signature|sig|api[_-]?key|access_token)"
     r"=[^&\s]+",
 )
 
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*+(?:-(?!-{4})[^-]*+)*+"
+    r"(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+)
+# No other secret has a blank, except one after these words.
+_BLANK = re.compile(r"(?<=\S)\s")
+_BEFORE_A_SECRET = ("bearer", "basic")
+_RARE_IN_A_SECRET = re.compile(r"[^A-Za-z0-9+/=._~:@&?%-]")
+
 
 def mask(data: Any) -> Any:
     """Return decoded JSON with secrets masked, found by their names or by their form."""
     if isinstance(data, str):
-        return _SECRET_VALUE.sub(MASK, data)
+        without_blocks = _PRIVATE_KEY.sub(MASK, data)
+        return "".join(_SECRET_VALUE.sub(MASK, piece) for piece in cut_text(without_blocks))
     if isinstance(data, list):
         return [mask(item) for item in data]
     if isinstance(data, dict):
         is_pair = _is_secret_pair(data)
         return {name: _mask_member(name, value, is_pair=is_pair) for name, value in data.items()}
     return data
+
+
+def cut_text(text: str) -> Iterator[str]:
+    """Yield a text in pieces that are cut between secrets; one over 16,000 letters may be cut."""
+    start = 0
+    while len(text) - start > 2 * PIECE_CHARACTERS:
+        end = _find_cut(text, start + PIECE_CHARACTERS)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _find_cut(text: str, start: int) -> int:
+    """Return where a secret hardly goes on, at most PIECE_CHARACTERS after `start`."""
+    end = start + PIECE_CHARACTERS
+    for blank in _BLANK.finditer(text, start, end):
+        word = text[max(0, blank.start() - 6) : blank.start()]
+        if not word.lower().endswith(_BEFORE_A_SECRET):
+            return blank.start()
+    other = _RARE_IN_A_SECRET.search(text, start, end)
+    return other.start() if other else end
 
 
 def _mask_member(name: str, value: Any, *, is_pair: bool) -> Any:

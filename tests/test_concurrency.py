@@ -4,13 +4,13 @@ import gc
 import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
-from threading import get_ident
+from threading import Lock, get_ident
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from sigmamind_mcp.concurrency import LARGE_BYTES, gather, gather_errors, run_if_large
+from sigmamind_mcp.concurrency import LARGE_BYTES, LargeWork, gather, gather_errors, run_if_large
 from sigmamind_mcp.errors import ConfigurationError, InvalidArguments, SigmaMindError
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +114,24 @@ async def test_error_from_a_thread_does_not_keep_the_data() -> None:
         assert kept() is None
     finally:
         gc.enable()
+
+
+async def test_large_data_is_worked_on_one_at_a_time_and_callers_take_turns() -> None:
+    large, order = LargeWork(), list[str]()
+    is_alone = Lock()
+
+    def work(caller: str) -> None:
+        assert is_alone.acquire(blocking=False)
+        order.append(caller)
+        is_alone.release()
+
+    async with anyio.create_task_group() as group:
+        for caller in ["many"] * 6 + ["a", "b"]:
+            group.start_soon(partial(large.run, LARGE_BYTES, work, caller, caller=caller))
+    assert order[:4] == ["many", "many", "a", "b"] or order[:3] == ["many", "a", "b"]
+
+
+async def test_small_data_waits_for_no_large_data() -> None:
+    large = LargeWork()
+    async with large._slots.hold("many"):
+        assert await large.run(LARGE_BYTES - 1, len, "data", caller="a") == 4

@@ -99,3 +99,12 @@ async def test_slot_that_is_given_to_a_request_being_cancelled_goes_to_the_next(
             await anyio.wait_all_tasks_blocked()
         scope.cancel()
     assert office.order[-1] == "next"
+
+
+async def test_free_slot_is_given_even_when_the_time_to_wait_is_over() -> None:
+    slots = FairSlots(1, per_caller=1)
+    with anyio.move_on_after(0) as first:
+        await slots.acquire("first")
+    with anyio.move_on_after(0) as second:
+        await slots.acquire("second")
+    assert (first.cancelled_caught, second.cancelled_caught) == (False, True)

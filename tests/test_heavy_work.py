@@ -10,7 +10,13 @@ import pytest
 
 from sigmamind_mcp import heavy_work as heavy_work_module
 from sigmamind_mcp.errors import OutOfTime
-from sigmamind_mcp.heavy_work import HEAVY_AT_ONCE, HeavyWork, WorkClock
+from sigmamind_mcp.heavy_work import (
+    CALLS_AT_ONCE,
+    CALLS_PER_CALLER,
+    HEAVY_AT_ONCE,
+    HeavyWork,
+    WorkClock,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -144,3 +150,24 @@ def test_clock_is_spent_after_its_cpu_seconds() -> None:
             sum(range(100_000))
         pieces += 1
     assert pieces > 1 and clock.used >= 0.01
+
+
+@pytest.mark.parametrize(
+    ("callers", "running"),
+    [(["a"] * 9, CALLS_PER_CALLER), (list("abcdefghijklmnopqrstuvwxyz"), CALLS_AT_ONCE)],
+)
+async def test_few_calls_hold_transcripts_at_once(callers: list[str], running: int) -> None:
+    heavy, begun = HeavyWork(), 0
+
+    async def call(caller: str) -> None:
+        nonlocal begun
+        async with heavy.admit_call(caller):
+            begun += 1
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as group:
+        for caller in callers:
+            group.start_soon(call, caller)
+        await anyio.wait_all_tasks_blocked()
+        assert begun == running
+        group.cancel_scope.cancel()

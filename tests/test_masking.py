@@ -13,9 +13,10 @@ import httpx2
 import pytest
 from mcp import Client
 
+from sigmamind_mcp import masking
 from sigmamind_mcp.commands.backend import select_api
 from sigmamind_mcp.errors import ConfigurationError
-from sigmamind_mcp.masking import OwnKey
+from sigmamind_mcp.masking import PIECE_CHARACTERS, OwnKey, cut_text, mask
 from sigmamind_mcp.protocol.server import open_server
 from sigmamind_mcp.settings import Settings, check_key
 from tests.conftest import SPIKY_KEY as KEY
@@ -386,3 +387,51 @@ def test_process_wide_key_is_lent_only_when_that_is_asked_for(
     figures.append(
         f"R8 --host 0.0.0.0 {'with' if is_lent else 'without'} --single-user: a call without a key gets {keyless.status_code}"
     )
+
+
+LONG_TEXTS = [
+    "hello there, you " * 6_000,
+    "x" * 100_000,
+    "{{" * 50_000 + "}}" * 50_000,
+    "好的。" * 30_000,
+    " " * 100_000,
+    "Bearer " * 15_000,
+    "sk-" * 30_000,
+    "https://a:" * 9_000,
+    "-----BEGIN PRIVATE KEY-----" * 4_000,
+]
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS, ids=lambda text: text[:12])
+def test_long_text_is_searched_in_pieces(text: str) -> None:
+    """R35: a search of a whole text would stop every other caller until its end."""
+    pieces = list(cut_text(text))
+
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= 2 * PIECE_CHARACTERS
+
+
+SECRETS = [
+    "Bearer abcdefgh12345678",
+    "bearer  \n x1y2z3w4-abcdefgh",
+    "Basic QWxhZGRpbjpvcGVu",
+    "sk-abcdefghijklmnop",
+    "key_abc.def",
+    "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.abc",
+    "AKIAABCDEFGHIJKLMNOP",
+    "-----BEGIN RSA PRIVATE KEY-----\nab cd\nef-gh\n-----END RSA PRIVATE KEY-----",
+    "https://user:pass-word@example.com",
+    "https://example.com/?a=b&api_key=abc.def",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:12])
+def test_secret_is_masked_wherever_a_text_is_cut(
+    monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setattr(masking, "PIECE_CHARACTERS", 100)
+    masked = mask(secret)
+    assert "(masked)" in masked
+    for place in range(300):
+        before, after = ("word " * 100)[:place], " word" * 100
+        assert mask(f"{before} {secret}{after}") == f"{before} {masked}{after}"

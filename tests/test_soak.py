@@ -3,6 +3,7 @@
 Cross-cutting: it runs many tools over HTTP and SSE at once.
 """
 
+import faulthandler
 import json
 import socket
 import threading
@@ -76,6 +77,7 @@ def test_mixed_load_leaves_nothing_behind(
     figures: list[str],
 ) -> None:
     """R40: only injected errors, no leaked descriptors, and the slope of the memory as a figure."""
+    faulthandler.cancel_dump_traceback_later()  # it ends every test after ten minutes
     seconds = rounds(short=3, long=60 * request.config.getoption("--minutes"))
     fake_api.answers = Answers()
     fake_api.answer("GET", "/v1/agents", page([AGENT]))

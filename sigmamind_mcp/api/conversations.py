@@ -6,15 +6,15 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, InstanceOf
 
+from sigmamind_mcp.api.encoded_data import MIN_DATA_CHARACTERS
 from sigmamind_mcp.api.message_parts import (
-    MIN_DATA_CHARACTERS,
     MessagePart,
     PartReader,
     encode_short,
     find_tool_kind,
     parse_encoded_parts,
 )
-from sigmamind_mcp.api.records import join_text
+from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS, join_text, limit_said
 from sigmamind_mcp.strict_json import JSONObject
 
 # Only role and content are documented.
@@ -160,15 +160,15 @@ def _build_turn(message: JSONObject, reader: PartReader) -> Turn:
     parts = _read_said(message, side, reader)
     tools = _list_tools(message, role, parts, reader)
     content = _join_parts(part for part in parts if part.kind == "words")
-    shown = _join_parts(part for part in parts if part.kind != "tool")
+    shown = limit_said(_join_parts(part for part in parts if part.kind != "tool"))
     if side == "tool":
         content = " ".join(content.split())
         shown = " ".join(shown.split())
     return Turn(
         role=role,
-        content=content,
-        text_with_notes=None if shown == content else shown,
-        tool_calls=tools,
+        content=content[:MAX_SAID_CHARACTERS],
+        text_with_notes=None if shown == content[:MAX_SAID_CHARACTERS] else shown,
+        tool_calls=list(map(limit_said, tools)),
         tool_name=reader.find_tool_name(message) if side == "tool" and shown else None,
         other_fields=None if shown.strip() or tools else _encode_rest(message),
     )

@@ -10,19 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
+from sigmamind_mcp.api.encoded_data import DATA_URL, MIN_DATA_CHARACTERS, find_data
 from sigmamind_mcp.strict_json import JSONObject, is_deeper_than, parse_json
 
-MIN_DATA_CHARACTERS = 1_000
 MAX_DEPTH = 50
 
 PartKind = Literal["words", "note", "tool"]
 
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,([\w+/=%-]*)")
-# No language has a word of this length, and all forms of base64 have capital letters.
-_LINES = r"(?:[\w+/-]{60,100}\r?\n){12,}[\w+/-]*"
-_DATA_RUN = re.compile(
-    rf"(?<![\w+/-])(?=[a-z0-9+/_-]*[A-Z])(?:[\w+/-]{{{MIN_DATA_CHARACTERS},}}|{_LINES})=*", re.ASCII
-)
 _DATA_ONLY = re.compile(r"[\w+/\s-]+=*\s*", re.ASCII)
 
 _CALL = re.compile(r"\w*(tool|function|mcp)\w*(call|use|invocation)s?|function|executablecode")
@@ -243,7 +237,7 @@ def _find_media_kind(part: JSONObject, texts: Sequence[str]) -> str:
     mime_types = []
     short_texts = []
     for text in texts:
-        url = _DATA_URL.match(text)
+        url = DATA_URL.match(text)
         if url:
             mime_types.append(url.group(1) or "")
         if len(text) < 40 and _MIME_TYPE.fullmatch(text):
@@ -304,18 +298,12 @@ def _split_data(text: str, *, joined: bool = False) -> list[MessagePart]:
     """Split a text at the encoded files in it."""
     parts: list[MessagePart] = []
     end = 0
-    for match in _find_data(text):
+    for match in find_data(text):
         parts.append(MessagePart("words", text[end : match.start()]))
         parts.append(MessagePart("note", _describe_data(match)))
         end = match.end()
     parts.append(MessagePart("words", text[end:]))
     return [part for part in parts if joined or part.text.strip()]
-
-
-def _find_data(text: str) -> list[re.Match[str]]:
-    if len(text) < MIN_DATA_CHARACTERS and "base64," not in text:
-        return []
-    return list(re.finditer(f"{_DATA_URL.pattern}|{_DATA_RUN.pattern}", text, re.ASCII))
 
 
 def _describe_data(match: re.Match[str]) -> str:
@@ -340,7 +328,7 @@ def _is_encoded(text: str) -> bool:
 def _measure_media(part: JSONObject, texts: list[str]) -> int:
     """Return the size in bytes of what the part encodes or states; 0 if unknown."""
     longest = max(texts, key=len, default="")
-    url = _DATA_URL.match(longest)
+    url = DATA_URL.match(longest)
     if url:
         return _measure_base64(url.group(2))
     if len(longest) >= 64 and _is_encoded(longest):

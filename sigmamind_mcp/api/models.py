@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 from pydantic.alias_generators import to_camel
 
 from sigmamind_mcp.api.conversations import Conversation, Turn
-from sigmamind_mcp.api.records import Record, join_text
+from sigmamind_mcp.api.records import Record, join_text, limit_said
 from sigmamind_mcp.moments import parse_moment
 
 # Models on the newest Create Test Case page. They are examples, not a limit: the list will age.
@@ -76,6 +76,10 @@ def _require_count(number: int | None, *, least: int) -> int | None:
     if number is not None and not least <= number <= LARGEST_COUNT:
         raise ValueError("no count has this value")
     return number
+
+
+def _limit_remarks(remarks: str | None) -> str | None:
+    return None if remarks is None else limit_said(remarks)
 
 
 def _wrap_case_id(value: object) -> object:
@@ -216,7 +220,7 @@ class TestRun(Record):
     is_successful: bool | None = Field(
         default=None, validation_alias=AliasChoices("isSuccessful", "isSuccesful", "is_successful")
     )
-    remarks: OptionalText = None
+    remarks: Annotated[OptionalText, AfterValidator(_limit_remarks)] = None
     conversation: Conversation = Field(
         default=None, validation_alias=AliasChoices("conversation", "messages", "transcript")
     )

@@ -61,6 +61,10 @@ class ConnectionPool:
         """Let one caller hold at most MAX_REQUESTS_PER_CALLER connections."""
         self._slots.per_caller = MAX_REQUESTS_PER_CALLER
 
+    @property
+    def requests_per_caller(self) -> int:
+        return self._slots.per_caller
+
     async def wait_until_ready(self) -> None:
         """Wait for the certificates, which every connection needs."""
         if self._transport is None and not load_certificates().done():

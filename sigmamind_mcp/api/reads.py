@@ -11,7 +11,7 @@ from sigmamind_mcp.api.batch_run_pages import Dated
 from sigmamind_mcp.api.listings import Listing, Page, keep_of_each
 from sigmamind_mcp.api.transport import APITransport, Query, Reply
 from sigmamind_mcp.api.walks import Walk
-from sigmamind_mcp.concurrency import run_if_large
+from sigmamind_mcp.callers import fingerprint
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Reads:
             return keep_of_each(page, keep)
 
         async def read_reply(reply: Reply) -> Page[RecordT]:
-            return await run_if_large(reply.size, read, reply)
+            return await self._run_if_large(read, reply)
 
         send = partial(self._send_query, collection)
         return await Walk(collection, send, read_reply, asked, self._transport.paging).read_all()
@@ -74,5 +74,9 @@ class Reads:
     ) -> Dated[T]:
         """GET this path below /v1 and parse its answer with `read`."""
         reply = await self._transport.get("v1", *path, key=self._key, query=query)
-        value = await run_if_large(reply.size, read, reply)
+        value = await self._run_if_large(read, reply)
         return Dated(value, reply.date)
+
+    async def _run_if_large(self, read: Callable[[Reply], T], reply: Reply) -> T:
+        caller = fingerprint(self._key)
+        return await self._transport.large_work.run(reply.size, read, reply, caller=caller)

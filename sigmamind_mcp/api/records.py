@@ -19,6 +19,9 @@ from pydantic.alias_generators import to_camel
 from sigmamind_mcp.errors import UnexpectedAnswer
 from sigmamind_mcp.strict_json import JSONObject
 
+MAX_SAID_CHARACTERS = 50_000
+"""Each pattern reads a text whole, and holds the interpreter meanwhile: 2.4 s for 1 MB at most."""
+
 # A model's own assignment looks for fields, properties and private attributes first.
 _set_slot = object.__setattr__
 _name_in_json = cache(to_camel)
@@ -177,6 +180,14 @@ def join_text(value: object) -> object:
         parts = [join_text(part) for part in value]
         return "\n".join(str(part) for part in parts if part is not None)
     return json.dumps(value, ensure_ascii=False)
+
+
+def limit_said(text: str) -> str:
+    """Return a text of a conversation, or its first part with a note of how much is left out."""
+    left = len(text) - MAX_SAID_CHARACTERS
+    if left <= 0:
+        return text
+    return f"{text[:MAX_SAID_CHARACTERS]} [{left:,} more characters were not read]"
 
 
 def _drop_empty_choices(data: JSONObject, choices: Sequence[Sequence[str]]) -> JSONObject:

@@ -33,7 +33,7 @@ from sigmamind_mcp.api.retries import (
 from sigmamind_mcp.api.status_errors import build_refusal_error, choose_error
 from sigmamind_mcp.call_deadlines import limit_to_call
 from sigmamind_mcp.callers import fingerprint
-from sigmamind_mcp.concurrency import run_if_large
+from sigmamind_mcp.concurrency import LargeWork
 from sigmamind_mcp.moments import parse_http_date
 from sigmamind_mcp.strict_json import (
     MAX_VALUES,
@@ -117,6 +117,7 @@ class APITransport:
         self._tries = tries
         self._pause = pause
         self._random = random or Random()
+        self.large_work = LargeWork()
         self._pool = ConnectionPool(transport)
 
     @classmethod
@@ -139,6 +140,10 @@ class APITransport:
     def serve_several_callers(self) -> None:
         """Share the connections fairly: one caller may hold a part of them only."""
         self._pool.limit_each_caller()
+
+    @property
+    def requests_per_caller(self) -> int:
+        return self._pool.requests_per_caller
 
     @property
     def host(self) -> str:
@@ -259,7 +264,24 @@ class APITransport:
                 sent=True,
             ) from None
         self.api_date = _parse_date_header(response)
-        return await _read_reply(response, raw)
+        return await self._read_reply(response, raw, key)
+
+    async def _read_reply(self, response: httpx2.Response, raw: bytes, key: SecretStr) -> Reply:
+        """Return the reply of a 2xx answer; raise an error for a refusal and any other status."""
+        status = response.status_code
+        date = _parse_date_header(response) or datetime.now(UTC)
+        if 200 <= status < 300:
+            data = await self.large_work.run(len(raw), _decode, raw, caller=fingerprint(key))
+            if refusal := find_refusal(data):
+                raise build_refusal_error(refusal, status)
+            return Reply(data, date, len(raw), response.headers)
+        if 300 <= status < 400:
+            raise errors.UnexpectedAnswer(
+                f"The API answered with a redirect ({status}), which is never followed."
+                " Check SIGMAMIND_BASE_URL."
+            )
+        reasons = await self.large_work.run(len(raw), _parse_reasons, raw, caller=fingerprint(key))
+        raise choose_error(status, reasons, read_retry_after(response.headers, date))
 
     def _start_span(self, method: str, path: Sequence[str]) -> AbstractContextManager[trace.Span]:
         """Start an OpenTelemetry span inside the call's span."""
@@ -378,24 +400,6 @@ async def _join_chunks(response: httpx2.Response) -> bytes:
                 succeeded=response.is_success,
             )
     return bytes(body)
-
-
-async def _read_reply(response: httpx2.Response, raw: bytes) -> Reply:
-    """Return the reply of a 2xx answer; raise an error for a refusal and any other status."""
-    status = response.status_code
-    date = _parse_date_header(response) or datetime.now(UTC)
-    if 200 <= status < 300:
-        data = await run_if_large(len(raw), _decode, raw)
-        if refusal := find_refusal(data):
-            raise build_refusal_error(refusal, status)
-        return Reply(data, date, len(raw), response.headers)
-    if 300 <= status < 400:
-        raise errors.UnexpectedAnswer(
-            f"The API answered with a redirect ({status}), which is never followed."
-            " Check SIGMAMIND_BASE_URL."
-        )
-    reasons = await run_if_large(len(raw), _parse_reasons, raw)
-    raise choose_error(status, reasons, read_retry_after(response.headers, date))
 
 
 def _decode(raw: bytes) -> Any:

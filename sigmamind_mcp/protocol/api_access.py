@@ -1,5 +1,6 @@
 """Each request reaches the API with its own caller's key."""
 
+from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from typing import Any
 
@@ -8,9 +9,11 @@ from pydantic import SecretStr
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.idempotency import RecentWrites
+from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
 from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.callers import CALLER_KEY, fingerprint
 from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.fair_slots import FairSlots
 from sigmamind_mcp.masking import OwnKey
 from sigmamind_mcp.settings import Settings
 
@@ -24,6 +27,7 @@ class APIAccess:
         self._settings = settings
         self._transport = transport
         self._recent_writes = RecentWrites()
+        self._turns = FairSlots(MAX_CONCURRENT_REQUESTS, transport.requests_per_caller)
 
     def build_client(self, ctx: Request) -> SigmaMindClient:
         """Return a client that uses the caller's key.
@@ -32,6 +36,13 @@ class APIAccess:
             ConfigurationError: the key is missing or malformed.
         """
         return SigmaMindClient(self._transport, self._find_key(ctx), self._recent_writes)
+
+    def take_turn(self, ctx: Request) -> AbstractAsyncContextManager[None]:
+        """Wait until few calls of this caller run, and count this one until the block ends.
+
+        More would only hold what they have read while they wait for a connection to the API.
+        """
+        return self._turns.hold(self.identify_caller(ctx) or "")
 
     def identify_caller(self, ctx: Request, size: int = 16) -> str | None:
         """Return the caller's fingerprint of `size` bytes, or None without a valid key."""

@@ -44,13 +44,15 @@ class Tool:
 
     The function takes the arguments and the API, and with `takes_context` also a CallContext.
     A call ends after `seconds`: reads end shortly before, so that the tool answers with what it
-    has. A call that has no answer by then fails, and says `if_late`.
+    has. A call that has no answer by then fails, and says `if_late`. With `reads_transcripts`, few
+    calls run at once: each holds many transcripts.
     """
 
     function: Callable[..., Awaitable[Answer]]
     title: str
     effect: Literal["reads", "creates", "changes"] = "reads"
     takes_context: bool = False
+    reads_transcripts: bool = False
     seconds: float = CALL_SECONDS
     if_late: str = "Try again. Where it has a size or a page, ask for less at a time."
 
@@ -139,29 +141,33 @@ TOOLS = (
     Tool(batch_runs.wait_for_batch_run, "Wait for a batch run", takes_context=True),
     Tool(runs.list_test_runs, "List test runs"),
     Tool(runs.get_test_run, "Read a test run"),
-    Tool(read_runs.read_test_runs, "Read conversations"),
+    Tool(read_runs.read_test_runs, "Read conversations", reads_transcripts=True),
     Tool(
         search.search_test_runs,
         "Search transcripts",
         takes_context=True,
+        reads_transcripts=True,
         seconds=LONG_CALL_SECONDS,
     ),
     Tool(
         diagnose.diagnose_batch_run,
         "Diagnose a batch run",
         takes_context=True,
+        reads_transcripts=True,
         seconds=LONG_CALL_SECONDS,
     ),
     Tool(
         compare.compare_batch_runs,
         "Compare batch runs",
         takes_context=True,
+        reads_transcripts=True,
         seconds=LONG_CALL_SECONDS,
     ),
     Tool(
         history.get_test_case_history,
         "History of test cases",
         takes_context=True,
+        reads_transcripts=True,
         seconds=LONG_CALL_SECONDS,
     ),
 )

@@ -172,7 +172,8 @@ class ResourceHandlers:
         try:
             address = _parse_uri(uri)
             with limit_call(CALL_SECONDS):
-                contents = await self._read(address, ctx)
+                async with self._access.take_turn(ctx):
+                    contents = await self._read(address, ctx)
         except (InvalidArguments, NotFound) as exc:
             raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc), data=data) from exc
         except SigmaMindError as exc:

@@ -1,6 +1,7 @@
 """tools/list and tools/call."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from difflib import get_close_matches
 from functools import partial
 
@@ -99,7 +100,8 @@ class ToolHandlers:
         with limit_call(seconds) as deadline:
             try:
                 context = self._build_context(ctx, params, deadline)
-                answer = await tool.call(args, api, context)
+                async with self._wait_for_turn(tool, ctx):
+                    answer = await tool.call(args, api, context)
                 fitted = await shorten_to_budget(answer)
                 result = _build_result(fitted, ctx.protocol_version)
                 if self._settings.viewer and answer.matrix:
@@ -109,6 +111,12 @@ class ToolHandlers:
                 arguments = args.model_dump(by_alias=True, exclude_unset=True)
                 raise await add_suggestions(exc, arguments, api) from exc
         raise OutOfTime(f"{tool.name} did not end within {seconds:.0f} s. {tool.if_late}")
+
+    def _wait_for_turn(self, tool: Tool, ctx: Request) -> AbstractAsyncContextManager[None]:
+        if tool.reads_transcripts:
+            return self._heavy_work.admit_call(self._access.identify_caller(ctx) or "")
+        # Other tools with a context wait for a person or a batch run, and would keep their turn.
+        return nullcontext() if tool.takes_context else self._access.take_turn(ctx)
 
     def _build_context(
         self, ctx: Request, params: mcp.CallToolRequestParams, deadline: CallDeadline

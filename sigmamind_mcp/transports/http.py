@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import anyio
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from pydantic import SecretStr
@@ -27,8 +28,14 @@ from sigmamind_mcp.transports.answer_forms import AnswerInAcceptedForm
 from sigmamind_mcp.transports.http_messages import CheckMessage
 from sigmamind_mcp.transports.sse import build_sse_routes
 from sigmamind_mcp.transports.traffic import CallLimiter, SendTimeout, Traffic
+from sigmamind_mcp.transports.unused_memory import keep_returning_memory
 from sigmamind_mcp.transports.uvicorn_server import bind, serve
 
+SWITCH_SECONDS = 0.0005
+"""So long a working thread may keep the event loop waiting after each read and write of a socket.
+
+Python's own value is ten times that.
+"""
 NO_LOGIN = (
     "No usable SigmaMind API key was sent, and this server has no login. Send the key in the"
     " X-API-Key header, or as Authorization: Bearer and the key."
@@ -59,6 +66,7 @@ async def serve_http(
             " --allowed-host mcp.example.com."
         )
     transport.serve_several_callers()
+    sys.setswitchinterval(SWITCH_SECONDS)
     key_for_keyless = _choose_key_for_keyless(settings, host, single_user)
     if key_for_keyless and not is_loopback(host):
         print(
@@ -79,7 +87,10 @@ async def serve_http(
                 key_for_keyless=key_for_keyless,
             )
             _print_urls(settings, host, port, needs_key=not key_for_keyless)
-            await serve(app, bound, before_end=traffic.drain)
+            async with anyio.create_task_group() as group:
+                group.start_soon(keep_returning_memory, traffic)
+                await serve(app, bound, before_end=traffic.drain)
+                group.cancel_scope.cancel()
 
 
 def build_http_app(

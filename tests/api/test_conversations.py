@@ -6,6 +6,7 @@ import pytest
 
 from sigmamind_mcp.api.conversations import Turn, find_side, number_spoken_turns
 from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
 from tests.support.message_forms import FORMS
 
 
@@ -57,3 +58,33 @@ def test_only_words_of_the_user_and_the_agent_are_spoken() -> None:
         2: "b",
         6: "d",
     }
+
+
+LONG = "aé 1.1, " * 100_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": LONG},
+        {"role": "tool", "content": LONG},
+        {"role": "user", "content": [{"type": "text", "text": LONG}]},
+        {"role": "assistant", "content": "", "toolCalls": [{"name": "f", "arguments": LONG}]},
+    ],
+    ids=["agent", "tool", "parts", "tool call"],
+)
+def test_long_text_is_read_in_part_and_says_how_much_is_not(message: dict[str, Any]) -> None:
+    """R35: a pattern that reads a whole text holds the interpreter until its end."""
+    (turn,) = read_turns(message)
+
+    assert len(turn.content) <= MAX_SAID_CHARACTERS
+    assert len(turn.summarize()) < 1.1 * MAX_SAID_CHARACTERS
+    assert "more characters were not read]" in turn.summarize()
+
+
+def test_long_remarks_are_read_in_part_and_raw_keeps_them() -> None:
+    run = TestRun.read({"jobId": "j", "remarks": LONG})
+
+    assert run.remarks and run.remarks.endswith(" more characters were not read]")
+    assert len(run.remarks) < 1.1 * MAX_SAID_CHARACTERS
+    assert run.raw["remarks"] == LONG

@@ -6,6 +6,7 @@ import pytest
 from mcp import Client
 
 from sigmamind_mcp.api import transport as transport_module
+from sigmamind_mcp.heavy_work import CALLS_PER_CALLER
 from sigmamind_mcp.protocol.catalogue import TOOLS, Tool
 from sigmamind_mcp.tools.arguments import Arguments
 from sigmamind_mcp.tools.batch_runs import WaitForBatchRun
@@ -166,3 +167,38 @@ def test_limit_of_a_wait_is_what_its_caller_asks_for() -> None:
     for asked, seconds in [(0, 30), (45, 46), (300, 301)]:
         args = WaitForBatchRun.model_validate({**IN_BATCH, "maxSeconds": asked})
         assert tool.limit_seconds(args) == seconds
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("diagnose_batch_run", {"batchId": "b"}),
+        ("read_test_runs", {"batchId": "b"}),
+        ("search_test_runs", {"text": "x"}),
+        ("compare_batch_runs", {"baseBatchId": "b", "candidateBatchId": "c"}),
+        ("get_test_case_history", {"testCaseId": "t"}),
+    ],
+)
+async def test_few_calls_of_a_caller_read_transcripts_at_once(
+    mcp: Client,
+    fake_api: FakeAPI,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    arguments: dict[str, str],
+) -> None:
+    """R35."""
+    end_calls_after(monkeypatch, 2)  # so short that a call without a slot does not wait for one
+    fake_api.stall.clear()
+    refused = 0
+
+    async def call() -> None:
+        nonlocal refused
+        result = await mcp.call_tool(name, {"agentId": "a", **arguments})
+        refused += "Other calls that read many transcripts" in text_of(result)
+
+    with anyio.fail_after(8):
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(call)
+    assert refused == 6 - CALLS_PER_CALLER

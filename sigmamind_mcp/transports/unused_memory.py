@@ -1,0 +1,72 @@
+"""Give memory that is no longer used back to the system, on a server of many callers.
+
+Calls that are cancelled leave cycles of references, which Python rarely collects (GC_THRESHOLDS),
+and the C library keeps what threads have freed.
+"""
+
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+import anyio
+import anyio.to_thread
+
+from sigmamind_mcp.transports.traffic import Traffic
+
+CHECK_SECONDS = 1.0
+GROWTH_BYTES = 4 * 2**20
+"""So much more than after the last time is worth the pause."""
+PAUSE_SECONDS = 30.0
+"""While calls are in flight, and before it repeats itself, so much time lies between two times."""
+REPEATS = 2
+"""Connections may hold memory for up to 45 s after their calls."""
+_STATM = Path("/proc/self/statm")
+
+
+async def keep_returning_memory(traffic: Traffic) -> None:
+    """Return memory when it has grown and no call is in flight; when busy, only now and then."""
+    if sys.platform != "linux":
+        return
+    least, last, repeats = read_resident_bytes(), monotonic(), 0
+    while True:
+        await anyio.sleep(CHECK_SECONDS)
+        size = read_resident_bytes()
+        least = min(least, size)
+        has_paused = monotonic() >= last + PAUSE_SECONDS
+        if size >= least + GROWTH_BYTES and (has_paused or not traffic.calls):
+            repeats = REPEATS
+        elif repeats and has_paused:
+            repeats -= 1
+        else:
+            continue
+        await return_unused_memory()
+        least, last = read_resident_bytes(), monotonic()
+
+
+async def return_unused_memory() -> None:
+    """Collect cycles of references, and return free memory to the system."""
+    gc.collect()
+    await anyio.to_thread.run_sync(_trim_heaps)
+
+
+def read_resident_bytes() -> int:
+    """Return how much memory of this process is in RAM."""
+    pages = int(_STATM.read_text(encoding="ascii").split()[1])
+    return pages * _read_page_size()
+
+
+def _trim_heaps() -> None:
+    import ctypes
+
+    # Only glibc has it, and only glibc needs it.
+    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
+def _read_page_size() -> int:
+    import resource
+
+    return resource.getpagesize()
