@@ -1,4 +1,7 @@
-"""Find a fault of the test in a transcript: an id that nobody gave to the simulated user."""
+"""Find a fault of the test in a transcript: an id that nobody gave to the simulated user.
+
+An e-mail address is no such id: invented ones did no harm in three of three conversations read.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -68,10 +71,9 @@ def _collect_given_text(case: TestCase) -> str:
 
 
 def _find_identifiers(text: str) -> Iterator[str]:
-    """Yield the e-mail addresses and ids with letters and digits in a text."""
+    """Yield the ids with letters and digits in a text."""
     # Most words have letters alone, and the patterns are slow.
     others = " ".join(word for word in text.split() if not word.isalpha())
-    yield from _EMAIL.findall(others)
     for token in _ID.findall(_EMAIL.sub(" ", others)):
         if len(token) >= MIN_ID_CHARACTERS and not _ORDINARY.fullmatch(token):
             yield token

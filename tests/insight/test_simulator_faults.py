@@ -8,7 +8,7 @@ from tests.insight.conversations import make_run
 
 @pytest.mark.parametrize(
     "text",
-    ["Sure, it is ana.lopez77@example.com.", "The confirmation number is DA-482956."],
+    ["Sure, it is #W2702727.", "The confirmation number is DA-482956."],
 )
 def test_unknown_id_with_its_first_turn(text: str) -> None:
     run = make_run("Hi.", "Hello.", text, "Thanks.", text)
@@ -24,6 +24,7 @@ def test_unknown_id_with_its_first_turn(text: str) -> None:
         ["I need it by 10am, the 14th, in 256gb and 27in."],
         ["That one, I thought it was 240-something."],
         ["Hi.", "Your number is DA-482956."],
+        ["Sure, it is ana.lopez77@example.com."],
     ],
 )
 def test_what_the_user_can_know_is_no_fault(said: list[str]) -> None:
