@@ -13,6 +13,7 @@ from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Verdict
+from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
 from sigmamind_mcp.insight.text_search import parse_search
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
@@ -380,6 +381,11 @@ def _write_search_hint(result: _Result) -> str | None:
         hints.append(f"{unread} could not be read in time, and count nowhere.")
     if result.search.is_exhausted:
         hints.append("The search reached its limit on CPU time; the next call searches the rest.")
+    if result.search.long_turns:
+        turns = pluralize(result.search.long_turns, "turn")
+        hints.append(
+            f"Of {turns}, only the first {MAX_SAID_CHARACTERS:,} characters were searched."
+        )
     if result.may_begin_earlier:
         hints.append(_explain_earlier(result))
     return " ".join(hints) or None

@@ -10,6 +10,7 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.conversations import Side, Turn
 from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
+from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
 from sigmamind_mcp.api.run_parts import RunState, identify_state
 from sigmamind_mcp.api.run_reading import VERDICT_FIELDS
 from sigmamind_mcp.concurrency import gather_errors
@@ -133,7 +134,10 @@ class SearchedBatchRun(NamedTuple):
 
 @dataclass
 class TranscriptSearch:
-    """One search over many batch runs, and what is left of its limits."""
+    """One search over many batch runs, and what is left of its limits.
+
+    `long_turns` counts the turns of which only the first MAX_SAID_CHARACTERS were read.
+    """
 
     query: Query
     filters: SearchFilters
@@ -142,6 +146,7 @@ class TranscriptSearch:
     clock: WorkClock = field(default_factory=lambda: WorkClock(MATCHING_SECONDS))
     reads_left: int = MAX_READ_SINGLY
     sides: set[Side] = field(default_factory=set)
+    long_turns: int = 0
 
     @property
     def is_exhausted(self) -> bool:
@@ -188,6 +193,8 @@ class TranscriptSearch:
         """Return the first text of a turn that matches; add its words of the query to `words`."""
         number, turn = numbered
         self.sides.add(turn.side)
+        longest = max(map(len, (turn.content, *turn.tool_calls)))
+        self.long_turns += longest >= MAX_SAID_CHARACTERS
         if turn.tool_calls:
             self.sides.add("tool")
         for side, text in _list_texts(turn, self.filters.side):

@@ -778,3 +778,15 @@ async def test_unreadable_batch_run_may_be_the_first_match(mcp: Client, fake_api
     answer, _ = await find(mcp)
 
     assert "It may begin earlier" in answer["hint"]
+
+
+async def test_turn_that_is_too_long_to_be_read_whole_is_said(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    long = "So on and so on. " * 4_000
+    serve(fake_api, [make_batch(1, [f"{long} Keep the room.", "Keep the room."])])
+
+    answer, text = await find(mcp)
+
+    assert answer["passed"] == "1 of 2"
+    assert "Of 1 turn, only the first 50,000 characters were searched." in text
