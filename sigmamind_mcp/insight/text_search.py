@@ -23,10 +23,10 @@ MIN_PREFIX_LETTERS = 4
 MAX_MATCHES_WEIGHED = 20
 MAX_WORDS_COUNTED = 12
 MAX_FOLDINGS_KEPT = 20_000
-QUOTED_CHARACTERS = 120
+QUOTED_CHARACTERS = 180
 CLEAR_CHARACTERS = 60
 """A shorter sentence is quoted with those around it."""
-CHARACTERS_BEFORE_MATCH = 40
+CHARACTERS_BEFORE_MATCH = 60
 
 HOW_TO_WRITE = 'Write words (all in one turn), "phrases in order", or alternatives: a | b.'
 

@@ -175,7 +175,7 @@ def test_word_that_only_resembles_an_operator_is_searched(query: str) -> None:
         ('"card guest"', f"{LONG} Here is the card. Guest one.", "…Here is the card. Guest one."),
         ("free", f"{LONG}\nDas Zimmer ist FREE – ja.", "…Das Zimmer ist FREE – ja."),
         ("订单", f"{'好' * 200}。我的订单到了。{'见' * 200}", "…我的订单到了。…"),
-        ("x9", f"{'a ' * 300}x9 {'b ' * 300}", f"…{'a ' * 20}x9 {'b ' * 38}b…"),
+        ("x9", f"{'a ' * 300}x9 {'b ' * 300}", f"…{'a ' * 30}x9 {'b ' * 58}b…"),
     ],
 )
 def test_sentence_with_the_most_terms_is_quoted_with_those_around_it(
