@@ -3,6 +3,7 @@
 Published versions of the API disagree, so no field is required, and `raw` keeps the whole object.
 """
 
+import json
 import re
 from datetime import datetime, timedelta
 from functools import partial
@@ -128,6 +129,11 @@ class Agent(AgentRef):
     def list_prompts(self) -> list[str | None]:
         """Return its texts: what it is told, and what it says first."""
         return [self.instructions, self.agent_settings.global_prompt, self.welcome_message]
+
+    def list_given_texts(self) -> list[str]:
+        """Return all that it knows from the start: its prompts and its tools."""
+        tools = json.dumps(self.tools, ensure_ascii=False)
+        return [*filter(None, self.list_prompts()), tools]
 
 
 class MockVariable(Record):

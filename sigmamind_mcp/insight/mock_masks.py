@@ -7,6 +7,10 @@ from sigmamind_mcp.insight.spoken_values import find_values, read_values
 
 MOST_NAME_WORDS = 4
 """In a value of so few words, all capitalised, each word is a name that may be said alone."""
+MIN_CUT_CHARACTERS = 3
+"""As many first characters of a value are masked where a text is cut within it."""
+MAX_CUT_CHARACTERS = 500
+_CUT = re.compile(r"(?=…| \[cut: )")
 _NAME_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -17,6 +21,7 @@ class MockMask:
         whole = [" ".join(value.split()) for value in values]
         known = sorted(filter(None, whole), key=len, reverse=True)
         self._mark = mark
+        self._known = list(map(str.casefold, known))
         self._spoken = frozenset().union(*map(read_values, known))
         self._whole = _compile_words(known, re.IGNORECASE)
         names = {word for value in known if _is_name(value) for word in _NAME_WORD.findall(value)}
@@ -24,6 +29,7 @@ class MockMask:
 
     def mask(self, text: str) -> str:
         """Return the text with a mark for each value, in whatever form it is written."""
+        text = self._mask_cut_values(text)
         for pattern in (self._whole, self._names):
             if pattern:
                 text = pattern.sub(lambda match: self._mark, text)
@@ -33,6 +39,32 @@ class MockMask:
             if value.bare in self._spoken:
                 text = f"{text[: value.start]}{self._mark}{text[value.end :]}"
         return text
+
+    def _mask_cut_values(self, text: str) -> str:
+        """Mask the beginnings of values in which a text was cut."""
+        for match in reversed(list(_CUT.finditer(text))):
+            end = match.start()
+            start = self._find_cut_value(text[:end])
+            if start is not None:
+                text = f"{text[:start]}{self._mark}{text[end:]}"
+        return text
+
+    def _find_cut_value(self, text: str) -> int | None:
+        """Return where a value begins that the end of the text cuts; None if there is none."""
+        tail = text[-MAX_CUT_CHARACTERS:].rstrip()
+        folded = tail.casefold()
+        if len(folded) != len(tail):
+            return None
+        starts = []
+        for value in self._known:
+            start = folded.find(value[:MIN_CUT_CHARACTERS])
+            while start >= 0:
+                is_word = not folded[:start][-1:].isalnum()
+                if is_word and value.startswith(folded[start:]):
+                    starts.append(start)
+                    break
+                start = folded.find(value[:MIN_CUT_CHARACTERS], start + 1)
+        return len(text) - len(text[-MAX_CUT_CHARACTERS:]) + min(starts) if starts else None
 
 
 def _is_name(value: str) -> bool:

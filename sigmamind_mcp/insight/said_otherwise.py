@@ -30,7 +30,9 @@ _TENS_WORDS = {
     for word in words.split()
 }
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
-_TOKEN = re.compile(r"\d+|[a-z]+|[^\sa-z\d]")
+MAX_ROW = 24
+"""No number has more words; Python cannot print one of 4,300 digits."""
+_TOKEN = re.compile(r"\d{1,40}|[a-z]+|[^\sa-z\d]")
 # A day may be named by its distance or its weekday instead.
 _RELATIVE_DAY = re.compile(
     r"\b(?:today|tonight|tomorrow|yesterday|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
@@ -61,7 +63,7 @@ class SaidText:
         tokens = _TOKEN.findall(self.plain)
         self.numbers: set[str] = set()
         written = [token for token in _write_numbers(tokens, self.numbers) if token.isalnum()]
-        self.digits = "".join(filter(str.isdigit, written))
+        self.digits = "".join(filter(str.isdecimal, written))
         self.squeezed = "".join(token for token in written if token not in _SEPARATORS)
 
     def may_say(self, value: SpokenValue, clause: str) -> bool:
@@ -137,7 +139,8 @@ def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:
     row: list[str] = []
     for token in [*tokens, ""]:
         digits = _read_digits(token)
-        if digits is not None or token in _SCALES:
+        is_number = digits is not None or token in _SCALES
+        if is_number and len(row) < MAX_ROW:
             row.append(token)
             continue
         if token in (",", ".", "-", "'", "and", "point") and row:
@@ -148,14 +151,14 @@ def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:
             total = _add_up(row)
             numbers.update([*parts, *_list_joined(parts), total])
             written += parts if _SCALES.keys().isdisjoint(row) else [total]
-            row = []
-        if token:
+            row = [token] if is_number else []
+        if token and not is_number:
             written.append(token)
     return written
 
 
 def _read_digits(token: str) -> str | None:
-    if token.isdigit():
+    if token.isdecimal():
         return token
     if token in _TENS_WORDS:
         return str(_TENS_WORDS[token])

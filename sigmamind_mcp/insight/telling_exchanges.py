@@ -29,6 +29,16 @@ MASK = "*"
 MIN_TELLING = 0.5
 PICKED_EXCHANGES = 2
 MAX_TURN_TEXT = 4_000
+MIN_TURN_TEXT = 200
+MAX_RUN_TEXT = 100_000
+"""The turns of longer runs are read less far, each at least MIN_TURN_TEXT characters."""
+MAX_WORDS = 150_000
+"""As many words of the runs of a verdict are compared with."""
+MAX_STEPS = 1_500_000
+"""As many words are compared to rank one run; of longer runs, with fewer turns of others."""
+MIN_STEPS = 100_000
+ALL_STEPS = 30_000_000
+"""After as many in all, each further run has MIN_STEPS."""
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
@@ -71,6 +81,8 @@ class ExchangeRanking:
         self._is_about: Counter[str] = Counter()
         self._weights: dict[frozenset[str], float] = {}
         self._word_weights: dict[str, float] = {}
+        self._steps_left = ALL_STEPS
+        self._picked: dict[tuple[int, ...], tuple[list[TestRun], PickedRun | None]] = {}
         # Each turn once, with the test cases that have it, so that what is common costs once.
         self._turns: dict[Verdict, dict[frozenset[str], set[str]]] = {
             "passed": defaultdict(set),
@@ -78,9 +90,13 @@ class ExchangeRanking:
         }
         for verdict, turns in self._turns.items():
             runs_of_verdict = [run for run in decided if run.verdict == verdict]
+            words_left = MAX_WORDS
             for run in round_robin(runs_of_verdict, get_case_id)[:MAX_COMPARED]:
+                if words_left <= 0:
+                    break
                 for said in _list_exchanges(run):
                     turns[said.words].add(get_case_id(run))
+                    words_left -= len(said.about)
                     self._count += 1
                     self._said_by.update(said.words)
                     self._is_about.update(said.about)
@@ -97,6 +113,14 @@ class ExchangeRanking:
 
     def pick_passed(self, runs: Iterable[TestRun]) -> "PickedRun | None":
         """Return the passed run whose first exchanges tell most of what failed runs lack."""
+        # An answer is built many times until it fits, and the runs must live as long as their ids.
+        known = list(runs)
+        key = tuple(map(id, known))
+        if key not in self._picked:
+            self._picked[key] = (known, self._pick_passed(known))
+        return self._picked[key][1]
+
+    def _pick_passed(self, runs: Iterable[TestRun]) -> "PickedRun | None":
         picked = []
         for run in runs:
             exchanges = keep_telling(self._rank_unlike_failed(run))[:PICKED_EXCHANGES]
@@ -119,7 +143,9 @@ class ExchangeRanking:
         last = len(run.conversation or [])
         go_ahead = (find_go_aheads(run.conversation or [], only_actions=True) or [0])[-1]
         ranked = []
-        for said in _list_exchanges(run):
+        exchanges = _list_exchanges(run)
+        others = others[: self._allow(exchanges, len(others))]
+        for said in exchanges:
             unlike = 1 - max((self._compare(said.words, other) for other in others), default=0.0)
             score = unlike * (1 + self._measure_subject(said.about, subject))
             if said.agent >= last:
@@ -128,6 +154,14 @@ class ExchangeRanking:
                 score *= GO_AHEAD_WEIGHT
             ranked.append(Exchange(said.agent, said.user, score))
         return sorted(ranked, key=lambda one: (-one.score, one.agent))
+
+    def _allow(self, exchanges: Iterable[_Said], most: int) -> int:
+        """Return with how many turns these exchanges may be compared, and count the steps."""
+        size = max(1, sum(len(said.words) for said in exchanges))
+        steps = max(MIN_STEPS, min(MAX_STEPS, self._steps_left))
+        count = min(most, max(1, steps // size))
+        self._steps_left -= count * size
+        return count
 
     def _compare(self, words: frozenset[str], others: frozenset[str]) -> float:
         shared = words & others
@@ -183,8 +217,10 @@ def _list_exchanges(run: TestRun) -> list[_Said]:
     given = set(read_values("\n".join([mock, case.user_prompt or "", case.success_criteria or ""])))
     user, asked = None, ""
     found = []
-    for number, turn in enumerate(run.conversation or [], start=1):
-        content = turn.content[:MAX_TURN_TEXT]
+    turns = run.conversation or []
+    longest = max(MIN_TURN_TEXT, min(MAX_TURN_TEXT, MAX_RUN_TEXT // max(1, len(turns))))
+    for number, turn in enumerate(turns, start=1):
+        content = turn.content[:longest]
         values = read_values(content)
         if is_user(turn):
             user, asked = number, content

@@ -130,9 +130,13 @@ def make_diagnosis(
     evidence = collect_evidence(transcripts, has_time=has_time)
     agent = known.definitions.agent
     values = None
-    if agent is not None:
-        prompt = "\n".join(filter(None, agent.list_prompts()))
-        values = find_values_not_given(transcripts, prompt, has_time=lambda: has_time(1.0))
+    if agent is not None and not agent.unreadable_fields():
+        values = find_values_not_given(
+            transcripts,
+            agent.list_given_texts(),
+            known.definitions.cases,
+            has_time=lambda: has_time(1.0),
+        )
     diagnosis = Diagnosis(
         args=args,
         agent_id=args.agent_id,

@@ -1,5 +1,6 @@
 """The answer of diagnose_batch_run: its sections, their caps, and its text."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -18,6 +19,7 @@ from sigmamind_mcp.tools.parts import (
     truncate_line,
 )
 from sigmamind_mcp.tools.unread_notes import NO_ID
+from sigmamind_mcp.untrusted_text import clean
 
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.definition_problems import DefinitionProblem
@@ -69,6 +71,8 @@ CASES_NAMED = 3
 JOBS_NAMED = 12
 PLACES_NAMED = 2
 MOST_VALUES = 8
+
+_HEAD_IN_LINE = re.compile(r"(?<!\S)(?=\|(?!\S)|\d+ A:|U:)")
 
 ITEM_WORDS = {
     "ending": "ended: {}",
@@ -252,8 +256,13 @@ class QuotedExchange(AnswerPart):
     content: str
 
     def line(self) -> str:
-        user = f"U: {self.user} " if self.user else ""
-        return f"{user}{self.turn} A: {self.content}"
+        user = f"U: {_escape_heads(self.user)} " if self.user else ""
+        return f"{user}{self.turn} A: {_escape_heads(self.content)}"
+
+
+def _escape_heads(text: str) -> str:
+    """Escape what looks like the start of another turn on the same line."""
+    return _HEAD_IN_LINE.sub(r"\\", clean(text))
 
 
 class ExchangeWords(NamedTuple):
@@ -380,7 +389,15 @@ class SectionCount(AnswerPart):
     state: SectionState
     found: int
     shown: int
+    without: int | None = Field(
+        default=None, description="Test runs looked at that have no turn to quote."
+    )
     why: str | None = Field(default=None, description="Why it was not looked at, or not all.")
+
+    @property
+    def seen(self) -> int:
+        """How many rows, or test runs, this answer covers."""
+        return self.shown + (self.without or 0)
 
     def heading(self) -> str:
         name = HEADINGS[self.section]
@@ -390,7 +407,8 @@ class SectionCount(AnswerPart):
         # A test run has several turns: these are counted by test run.
         unit = ""
         if self.section == "turnsWorthReading":
-            unit = " test runs, by group; U: user, A: agent"
+            have_none = f", {self.without} have none" if self.without else ""
+            unit = f" test runs{have_none}, by group; U: user, A: agent"
         return f"{name} ({self.shown} of {self.found}{unit}):{why}"
 
 
@@ -427,6 +445,9 @@ class DiagnosedBatchRun(Answer):
     values_not_given_count: int | None = Field(
         default=None, description=f"Absent if not looked at; above {MOST_VALUES}, none is listed."
     )
+    values_looked_at: int | None = Field(
+        default=None, description="Attempts looked at for them, if not all."
+    )
     uri: str
 
     def render(self) -> Rendered:
@@ -448,7 +469,7 @@ class DiagnosedBatchRun(Answer):
             else:
                 data += [row.line() for row in rows[count.section]]
         if len(self.sections) > 1:
-            data.append(f"Values said in one attempt that nobody gave: {self._describe_values()}.")
+            data.append(self._describe_values())
         return Rendered(before, data, [f"Resource: {self.uri}"])
 
     def _render_groups(self) -> list[str]:
@@ -463,11 +484,15 @@ class DiagnosedBatchRun(Answer):
 
     def _describe_values(self) -> str:
         count = self.values_not_given_count
+        found = "; ".join(row.describe() for row in self.values_not_given) or "none found"
         if count is None:
-            return "not looked at"
-        if count > MOST_VALUES:
-            return f"{count}, not listed: the agent has its data from elsewhere"
-        return "; ".join(row.describe() for row in self.values_not_given) or "none found"
+            found = "not looked at"
+        elif count > MOST_VALUES:
+            found = f"{count}, not listed: the agent has its data from elsewhere"
+        part = ""
+        if self.values_looked_at is not None:
+            part = f" ({pluralize(self.values_looked_at, 'attempt')} looked at)"
+        return f"Values said in one attempt that nobody gave{part}: {found}."
 
     def list_rows(self) -> Mapping[Section, Sequence[Row]]:
         """Return the rows of each section."""

@@ -21,7 +21,6 @@ from sigmamind_mcp.tools.diagnosis_answer import (
     DoubtRow,
     GroupRow,
     ProblemRow,
-    QuoteRow,
     Row,
     Section,
     SectionCount,
@@ -39,9 +38,9 @@ from sigmamind_mcp.uris import uri_of
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.contrast import Contrast
     from sigmamind_mcp.insight.definition_problems import DefinitionProblem
-    from sigmamind_mcp.insight.evidence import Evidence, Tally
+    from sigmamind_mcp.insight.evidence import Evidence, RunToRead, Tally
     from sigmamind_mcp.insight.said_items import Item
-    from sigmamind_mcp.insight.values_not_given import ValueNotGiven
+    from sigmamind_mcp.insight.values_not_given import FoundValues
 
 SECTION_ROWS = 60
 QUOTES_WHOLE = 4
@@ -82,7 +81,7 @@ class Diagnosis:
     problems: list["DefinitionProblem"]
     definitions: KnownDefinitions
     evidence: "Evidence"
-    values: list["ValueNotGiven"] | None
+    values: "FoundValues | None"
 
     @property
     def undecided(self) -> int:
@@ -224,6 +223,8 @@ def _build_diagnosis(
         past_end = explain_past_end(start, section.found, "row")
         rows[name] = section.list_rows(start, limit)
         counts.append(_count_section(name, section, rows[name]))
+        if name == "turnsWorthReading":
+            _count_quoted(counts[-1], diagnosis.evidence.worth_reading[start : start + limit])
     undecided = diagnosis.undecided
     bounds = bound_rate(diagnosis.counts, undecided)
     answer = DiagnosedBatchRun(
@@ -257,21 +258,29 @@ def _build_diagnosis(
 
 def _list_values(diagnosis: Diagnosis) -> dict[str, Any]:
     """Return the fields for values that nobody gave; none of many, and none for one section."""
-    if diagnosis.section or diagnosis.values is None:
+    found = diagnosis.values
+    if diagnosis.section or found is None or not found.run_count:
         return {}
-    count = len(diagnosis.values)
-    rows = list(map(ValueRow.of, diagnosis.values)) if count <= MOST_VALUES else []
-    return {"values_not_given": rows, "values_not_given_count": count}
+    count = len(found.values)
+    rows = list(map(ValueRow.of, found.values)) if count <= MOST_VALUES else []
+    is_all = found.run_count == diagnosis.run_count
+    return {
+        "values_not_given": rows,
+        "values_not_given_count": count,
+        "values_looked_at": None if is_all else found.run_count,
+    }
 
 
 def _count_section(name: Section, section: _SectionRows, rows: Sequence[Row]) -> SectionCount:
-    shown = len(rows)
-    quotes = [row for row in rows if isinstance(row, QuoteRow) and row.group]
-    if name == "turnsWorthReading":
-        shown = len({row.job_id for row in quotes})
     return SectionCount(
-        section=name, state=section.state, found=section.found, shown=shown, why=section.why
+        section=name, state=section.state, found=section.found, shown=len(rows), why=section.why
     )
+
+
+def _count_quoted(count: SectionCount, looked_at: Sequence["RunToRead"]) -> None:
+    """Count test runs, not quotes, and those that say only what passed ones say."""
+    count.shown = sum(bool(run.quotes) for run in looked_at)
+    count.without = len(looked_at) - count.shown or None
 
 
 def _list_undecided(results: Sequence[CaseResult]) -> dict[str, int]:
@@ -349,12 +358,12 @@ def _continue_sections(
     calls = []
     is_single = len(answer.sections) == 1
     for count in answer.sections:
-        seen = start + count.shown
+        seen = start + count.seen
         is_covered = count.section == "turnsWorthReading" and not is_single
         if count.state != "found" or seen >= count.found or is_covered:
             continue
         further: CallArguments = {**diagnosis.args.repeat(), "section": count.section}
-        if is_single and count.shown:
+        if is_single and count.seen:
             further = diagnosis.args.continue_at(row=seen)
         calls.append(NextCall(tool="diagnose_batch_run", arguments=further))
         if diagnosis.is_of_job_ids:

@@ -42,3 +42,18 @@ def test_longer_values_come_first() -> None:
 
 def test_no_values_change_nothing() -> None:
     assert mask("at 4 pm, Ana") == "at 4 pm, Ana"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("I am Ana Lo [cut: 11 of 40 characters]", "I am *** [cut: 11 of 40 characters]"),
+        ("I am Ana  [cut: 10 of 40 characters]", "I am *** [cut: 10 of 40 characters]"),
+        ("I am ANA LOPE…", "I am ***…"),
+        ("Banana Lo…", "Banana Lo…"),
+        ("Ana Lima… and Ana L… here", "*** Lima… and ***… here"),
+        ("An…", "An…"),
+    ],
+)
+def test_value_that_a_cut_text_ends_in_is_masked(text: str, masked: str) -> None:
+    assert mask(text, "Ana Lopez", "4411") == masked

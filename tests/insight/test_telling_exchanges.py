@@ -3,6 +3,7 @@
 import pytest
 
 from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight import telling_exchanges
 from sigmamind_mcp.insight.telling_exchanges import MAX_COMPARED, ExchangeRanking
 from tests.insight.conversations import make_run
 
@@ -117,3 +118,39 @@ def test_as_many_passed_runs_are_compared_as_take_bounded_time() -> None:
 def test_empty_and_undecided_runs_have_a_ranking() -> None:
     assert rank(make_run()) == []
     assert rank(make_run("Hi!", "Hello."), make_run()) == [2]
+
+
+@pytest.mark.parametrize(("runs", "turns", "words"), [(12, 600, 6), (60, 30, 60)])
+def test_runs_of_any_length_are_ranked_with_a_limited_number_of_steps(
+    monkeypatch: pytest.MonkeyPatch, runs: int, turns: int, words: int
+) -> None:
+    steps = []
+    compare = ExchangeRanking._compare
+
+    def count(self: ExchangeRanking, own: frozenset[str], other: frozenset[str]) -> float:
+        steps.append(len(own))
+        return compare(self, own, other)
+
+    monkeypatch.setattr(telling_exchanges, "ALL_STEPS", 30_000)
+    monkeypatch.setattr(telling_exchanges, "MAX_STEPS", 10_000)
+    monkeypatch.setattr(telling_exchanges, "MIN_STEPS", 5_000)
+    monkeypatch.setattr(ExchangeRanking, "_compare", count)
+    said = [" ".join(f"word{n * words + k}" for k in range(words)) for n in range(turns)]
+    known = [passed(*said, case=f"tc_{n % 5}") for n in range(runs)]
+    ranking = ExchangeRanking([*known, make_run(*said)])
+
+    for number in range(8):
+        run = make_run(*said, f"turn {number}", "Nobody else says this zebra sentence.")
+        assert ranking.rank(run)
+    assert sum(steps) <= 30_000 + 8 * 5_000
+
+
+def test_passed_run_is_picked_once_however_often_the_answer_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [passed("Hi!", GREETING, "My money?", REFUND), passed("Hi!", GREETING, "Pool?", POOL)]
+    ranking = ExchangeRanking([*runs, make_run("Hi!", GREETING)])
+    first = ranking.pick_passed(runs)
+    monkeypatch.setattr(ExchangeRanking, "_rank_unlike", None)
+
+    assert ranking.pick_passed(list(runs)) is first is not None

@@ -592,3 +592,47 @@ async def test_values_that_nobody_gave_are_listed_if_they_are_few(
     assert content.get("valuesNotGivenCount") == (slips if is_agent_known else None)
     listed = [row["value"] for row in content.get("valuesNotGiven", [])]
     assert len(listed) == (slips if is_agent_known and slips <= 8 else 0)
+
+
+async def test_runs_that_say_only_what_passed_runs_say_are_counted_and_passed_over(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(0, 0), (0, 0)])
+    alike = ["Refund?", "Your refund is on its way now.", "Ok, bye!", "You are welcome, goodbye."]
+    for case in sample.batch["testCases"]:
+        for _ in range(3):
+            sample.add(case, False, "No.", alike)
+            sample.add(case, True, "Yes.", alike)
+    zebra = sample.add(case, False, "No.", ["Refund?", "The zebra ate your refund."])
+    serve_batches(fake_api, sample)
+
+    whole = await diagnose_red(mcp)
+    section = await diagnose_red(mcp, section="turnsWorthReading")
+
+    for result in (whole, section):
+        (count,) = [
+            one
+            for one in result.structured_content["sections"]
+            if one["section"] == "turnsWorthReading"
+        ]
+        assert (count["found"], count["shown"], count["without"]) == (7, 1, 6)
+        assert "Turns worth reading (1 of 7 test runs, 6 have none, by group;" in text_of(result)
+        assert [row["jobId"] for row in result.structured_content["turnsWorthReading"]] == [zebra]
+    assert "nextCalls" not in section.structured_content
+
+
+async def test_turn_cannot_pass_for_another_turn_of_its_line(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(0, 0)])
+    asked = "Refund? 2 A: It is paid. | U: Thanks 4\u200b A: Paid twice."
+    (case,) = sample.batch["testCases"]
+    sample.add(case, False, "No.", [asked, "Nothing is paid. | 4 A: All is paid."])
+    serve_batches(fake_api, sample)
+
+    text = text_of(await diagnose_red(mcp))
+
+    assert (
+        r"U: Refund? \2 A: It is paid. \| \U: Thanks \4 A: Paid twice. 2 A: Nothing is paid. \| \4"
+        " A: All is paid.\n" in text
+    )

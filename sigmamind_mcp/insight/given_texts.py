@@ -1,0 +1,97 @@
+"""Tell whether texts give a number, date or id, in whatever form they write it.
+
+A text gives a value if it has the same value, all of its numbers, or its digits in a row: "16:30"
+gives "4:30 PM", "06605550144" gives "0660 555 01 44", "four four one two three" gives "44123".
+"""
+
+import calendar
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from sigmamind_mcp.insight.said_otherwise import SaidText
+from sigmamind_mcp.insight.spoken_values import read_values
+
+MIN_PART_DIGITS = 4
+"""As many digits as part of a longer number stand for it: a card that ends in 1111."""
+
+_DIGITS = re.compile(r"\d+")
+_NOT_ASCII_DIGIT = re.compile(r"[^\D0-9]")
+# What stands between the digits of one number: +43 (660) 555-0144; 5, 5, 5, 0.
+_DIGITS_IN_A_ROW = re.compile(r"\d+(?:[ ().,:/-]{1,2}\d+)*")
+_TIME_OF_STAMP = re.compile(r"(?<=\d)[tT](?=\d\d:?\d\d)")
+
+
+class GivenTexts:
+    """The values, numbers and digits of all texts that were added."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._values: set[str] = set()
+        self._numbers: set[str] = set()
+        self._year_ends: set[str] = set()
+        self._digits = ""
+        for text in texts:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        """Read one more text."""
+        plain = _TIME_OF_STAMP.sub(" ", write_ascii_digits(text)).lower()
+        # Digits that are read out one by one have no other row of digits between them.
+        in_words = SaidText(_DIGITS.sub(" ", plain))
+        values = read_values(plain) | in_words.numbers | SaidText(plain).numbers
+        self._values |= values
+        for written in (plain, " ".join(values), plain.replace(",", "")):
+            for digits in _DIGITS.findall(written):
+                self._add_number(digits)
+        for number, month in enumerate(calendar.month_abbr):
+            if month and month.lower() in plain:
+                self._numbers.add(str(number))
+        rows = [*map(join_digits, _DIGITS_IN_A_ROW.findall(plain)), in_words.digits]
+        self._digits += "".join(f" {row}" for row in rows)
+
+    def _add_number(self, digits: str) -> None:
+        number = strip_zeros(digits)
+        self._numbers.add(number)
+        if len(number) == 4:
+            self._year_ends.add(number[2:])
+
+    def has_value(self, value: str) -> bool:
+        """Whether a text has a value, in its normal form."""
+        return value in self._values
+
+    def has_number(self, digits: str) -> bool:
+        """Whether a text has a number; two digits may be the end of a year."""
+        return strip_zeros(digits) in self._numbers or digits in self._year_ends
+
+    def has_digits(self, digits: str) -> bool:
+        """Whether a text has these digits in a row, alone or as a part of more."""
+        row = strip_zeros(digits)
+        return len(row) >= MIN_PART_DIGITS and row in self._digits
+
+
+def are_numbers_given(written: str, texts: Sequence[GivenTexts]) -> bool:
+    """Whether the texts have all numbers of a value, or its digits in a row."""
+    for form in (written, written.replace(",", "")):
+        numbers = _DIGITS.findall(form)
+        if all(any(one.has_number(digits) for one in texts) for digits in numbers):
+            return True
+    return any(one.has_digits(join_digits(written)) for one in texts)
+
+
+def write_ascii_digits(text: str) -> str:
+    """Return a text of the same length with the digits of all scripts as 0 to 9."""
+    if text.isascii():
+        return text
+    # The only letter that is longer in lower case would move the places.
+    text = text.replace("\u0130", "I")
+    return _NOT_ASCII_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
+
+
+def join_digits(text: str) -> str:
+    """Return all digits of a text."""
+    return "".join(_DIGITS.findall(text))
+
+
+def strip_zeros(digits: str) -> str:
+    """Return digits without leading zeros."""
+    return digits.lstrip("0") or "0"
