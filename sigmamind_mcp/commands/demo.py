@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sigmamind_mcp.commands.install_links import build_module_command
 from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.tools.diagnosis_answer import describe_group, describe_item
+from sigmamind_mcp.tools.diagnosis_rows import describe_group, describe_item
 
 AGENT_ID = "agent_SPIlVscbB0kkXBvZ"
 WORSE_AGENT_ID = "agent_mJzLaPEo425lieb9"

@@ -6,7 +6,7 @@ from typing import Any
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.github_output import escape_markdown, join_to_limit
-from sigmamind_mcp.tools.diagnosis_answer import describe_group
+from sigmamind_mcp.tools.diagnosis_rows import describe_group
 from sigmamind_mcp.tools.parts import format_percent
 
 SIGNS = {"p": "✓", "f": "✗", "u": "·"}

@@ -28,7 +28,8 @@ from sigmamind_mcp.tools.batch_runs import (
     wait_for_batch_run,
 )
 from sigmamind_mcp.tools.diagnose import DiagnoseBatchRun, diagnose_batch_run
-from sigmamind_mcp.tools.diagnosis_answer import CaseRow, DiagnosedBatchRun, GroupRow
+from sigmamind_mcp.tools.diagnosis_answer import DiagnosedBatchRun
+from sigmamind_mcp.tools.diagnosis_rows import CaseRow, GroupRow
 from sigmamind_mcp.tools.unread_notes import describe_notes
 from sigmamind_mcp.untrusted_text import clean
 

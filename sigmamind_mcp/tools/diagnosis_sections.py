@@ -16,22 +16,24 @@ from sigmamind_mcp.tools.arguments import Continued
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
     MOST_VALUES,
-    CaseRow,
     DiagnosedBatchRun,
-    DoubtRow,
-    GroupRow,
-    ProblemRow,
     Row,
     Section,
     SectionCount,
     SectionState,
+)
+from sigmamind_mcp.tools.diagnosis_rows import (
+    CaseRow,
+    DoubtRow,
+    GroupRow,
+    ProblemRow,
     SeparatingRow,
     TallyRow,
     ValueRow,
-    list_quotes,
 )
 from sigmamind_mcp.tools.known_definitions import KnownDefinitions
 from sigmamind_mcp.tools.parts import Rate
+from sigmamind_mcp.tools.quoted_exchanges import list_quotes
 from sigmamind_mcp.tools.unread_notes import NotRead
 from sigmamind_mcp.uris import uri_of
 

@@ -12,13 +12,10 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.comparison import CaseChange, Comparison
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart
-from sigmamind_mcp.tools.diagnosis_answer import (
-    ITEM_WORDS,
-    ExchangeWords,
-    QuotedExchange,
-    SectionState,
-)
+from sigmamind_mcp.tools.diagnosis_answer import SectionState
+from sigmamind_mcp.tools.diagnosis_rows import ITEM_WORDS
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
+from sigmamind_mcp.tools.quoted_exchanges import ExchangeWords, QuotedExchange
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 

@@ -15,7 +15,7 @@ from sigmamind_mcp.commands.report_markdown import (
 )
 from sigmamind_mcp.commands.terminal import ignore_progress
 from sigmamind_mcp.errors import ConfigurationError, NotFound, SigmaMindError
-from sigmamind_mcp.tools.diagnosis_answer import GroupRow
+from sigmamind_mcp.tools.diagnosis_rows import GroupRow
 from sigmamind_mcp.viewer.page import embed_report
 from tests.conftest import KEY
 from tests.support.fake_api import ERROR, FakeAPI, page

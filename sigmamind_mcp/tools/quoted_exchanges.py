@@ -1,0 +1,112 @@
+"""Quote exchanges of test runs in an answer, with a line for each run."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import Field
+
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.diagnosis import Quote, get_case_id
+from sigmamind_mcp.tools.answers import AnswerPart
+from sigmamind_mcp.tools.parts import truncate_line
+from sigmamind_mcp.tools.unread_notes import NO_ID
+from sigmamind_mcp.untrusted_text import clean
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.insight.evidence import RunToRead
+
+_HEAD_IN_LINE = re.compile(r"(?<!\S)(?=\|(?!\S)|\d+ A:|U:)")
+
+
+class QuotedExchange(AnswerPart):
+    """A turn of the agent, and what the user said before it."""
+
+    job_id: str | None = None
+    turn: int = Field(description="Of the agent.")
+    user: str | None = Field(default=None, description="What the user said before it.")
+    content: str
+
+    def line(self) -> str:
+        user = f"U: {_escape_heads(self.user)} " if self.user else ""
+        return f"{user}{self.turn} A: {_escape_heads(self.content)}"
+
+
+def _escape_heads(text: str) -> str:
+    """Escape what looks like the start of another turn on the same line."""
+    return _HEAD_IN_LINE.sub(r"\\", clean(text))
+
+
+class ExchangeWords(NamedTuple):
+    """The words of an exchange, shortened."""
+
+    user: str | None
+    content: str
+
+    @classmethod
+    def of(cls, run: TestRun, quote: Quote, characters: int) -> "ExchangeWords":
+        from sigmamind_mcp.insight.key_turns import find_question  # patterns take time to compile
+
+        turns = run.conversation or []
+        asked = find_question(turns, quote.number)
+        user = truncate_line(turns[asked - 1].content, characters // 2) if asked else None
+        return cls(user, truncate_line(quote.turn.summarize(), characters))
+
+
+class QuoteRow(QuotedExchange):
+    group: int | None = Field(
+        default=None, description="Its number; absent of a passed run of the last test case."
+    )
+    why: str
+
+    @classmethod
+    def of(cls, run: TestRun, quote: Quote, group: int | None, characters: int) -> "QuoteRow":
+        return cls(
+            job_id=valid_id(run.job_id),
+            group=group,
+            turn=quote.number,
+            why=quote.why,
+            **ExchangeWords.of(run, quote, characters)._asdict(),
+        )
+
+
+def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
+    """Return a line for each test run, with its quotes."""
+    quotes: dict[tuple[str | None, int | None], list[QuoteRow]] = defaultdict(list)
+    for row in rows:
+        quotes[row.job_id, row.group].append(row)
+    lines = []
+    for (job_id, group), its_rows in quotes.items():
+        head = f"{group})" if group else "passed:"
+        said = " | ".join(row.line() for row in its_rows)
+        lines.append(f"{head} {job_id or NO_ID} {said}")
+    return lines
+
+
+def list_quotes(
+    runs: Sequence["RunToRead"], *, per_run: int, characters: int, skip: int = 0, limit: int
+) -> list[QuoteRow]:
+    """Return the first quotes of `limit` runs by group, and of a passed run of each test case."""
+    shown = sorted(runs[skip : skip + limit], key=lambda one: (one.group, get_case_id(one.run)))
+    rows: list[QuoteRow] = []
+    for place, one in enumerate(shown):
+        for quote in sorted(one.quotes[:per_run]):
+            rows.append(QuoteRow.of(one.run, quote, one.group, characters))
+        case_id = get_case_id(one.run)
+        if case_id not in map(get_case_id, (later.run for later in shown[place + 1 :])):
+            rows += _quote_passed(one, per_run, characters)
+    return rows
+
+
+def _quote_passed(one: "RunToRead", per_run: int, characters: int) -> list[QuoteRow]:
+    picked = one.pick_passed()
+    if picked is None:
+        return []
+    turns = picked.run.conversation or []
+    rows = []
+    for exchange in sorted(picked.exchanges[:per_run]):
+        quote = Quote(exchange.agent, turns[exchange.agent - 1], "tells most")
+        rows.append(QuoteRow.of(picked.run, quote, None, characters))
+    return rows
