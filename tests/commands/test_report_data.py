@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
 from sigmamind_mcp.commands.report_data import ReadReport, WantedReport, read_report
 from sigmamind_mcp.commands.report_markdown import (
     _write_groups,
@@ -275,7 +276,12 @@ async def test_odd_batch_run_becomes_a_whole_report(
     assert set(shown) == (set(batch.conversations) if transcripts else set())
     for job_id, run in shown.items():
         turns = [turn["content"].strip() for turn in run["conversation"]]
-        assert turns == [turn["content"].strip() for turn in batch.conversations[job_id]]
+        for shown, turn in zip(turns, batch.conversations[job_id], strict=True):
+            said = turn["content"].strip()
+            left = len(turn["content"]) - MAX_SAID_CHARACTERS
+            is_noted = shown.endswith(f"[{left:,} more characters were not read]")
+            assert is_noted if left > 0 else shown == said
+            assert shown[:MAX_SAID_CHARACTERS].strip() == said[:MAX_SAID_CHARACTERS].strip()
     assert len(write_markdown(data).encode()) <= 60_000
 
 
