@@ -183,11 +183,14 @@ def join_text(value: object) -> object:
 
 
 def limit_said(text: str) -> str:
-    """Return a text of a conversation, or its first part with a note of how much is left out."""
-    left = len(text) - MAX_SAID_CHARACTERS
-    if left <= 0:
+    """Return a text of a conversation, or a note and its first part.
+
+    The note comes first, so that no later cut takes it away.
+    """
+    if len(text) <= MAX_SAID_CHARACTERS:
         return text
-    return f"{text[:MAX_SAID_CHARACTERS]} [{left:,} more characters were not read]"
+    note = f"[read: {MAX_SAID_CHARACTERS:,} of {len(text):,} characters]"
+    return f"{note} {text[:MAX_SAID_CHARACTERS]}"
 
 
 def _drop_empty_choices(data: JSONObject, choices: Sequence[Sequence[str]]) -> JSONObject:

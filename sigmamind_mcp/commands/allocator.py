@@ -4,6 +4,7 @@ Python's gives memory back by the MiB, if no object in it is used; glibc's by si
 """
 
 import os
+import platform
 import sys
 from collections.abc import Mapping
 
@@ -12,13 +13,8 @@ ALLOCATOR = "PYTHONMALLOC"
 
 def restart_with_malloc(environ: Mapping[str, str]) -> None:
     """Start this program again with malloc, in the same process, if the C library is glibc."""
-    if ALLOCATOR in environ or not sys.executable or not _has_glibc():
+    if ALLOCATOR in environ or not sys.executable or platform.libc_ver()[0] != "glibc":
         return
     # Python chooses its allocator before it runs any code.
     arguments = [sys.executable, *sys.orig_argv[1:]]
     os.execve(sys.executable, arguments, {**environ, ALLOCATOR: "malloc"})
-
-
-def _has_glibc() -> bool:
-    names = getattr(os, "confstr_names", {})
-    return "CS_GNU_LIBC_VERSION" in names and bool(os.confstr("CS_GNU_LIBC_VERSION"))

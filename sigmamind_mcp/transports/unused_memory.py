@@ -7,6 +7,7 @@ and the C library keeps what threads have freed.
 import gc
 import sys
 from collections.abc import Callable
+from mmap import PAGESIZE
 from pathlib import Path
 from time import monotonic
 
@@ -54,7 +55,7 @@ async def return_unused_memory() -> None:
 def read_resident_bytes() -> int:
     """Return how much memory of this process is in RAM."""
     pages = int(_STATM.read_text(encoding="ascii").split()[1])
-    return pages * _read_page_size()
+    return pages * PAGESIZE
 
 
 def _trim_heaps() -> None:
@@ -64,9 +65,3 @@ def _trim_heaps() -> None:
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
-
-
-def _read_page_size() -> int:
-    import resource
-
-    return resource.getpagesize()

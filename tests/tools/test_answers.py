@@ -159,13 +159,15 @@ async def test_one_giant_turn_is_shortened_and_says_by_how_much(
     limit = 25_000 if detail == "concise" else 59_999
     assert limit * 0.8 < len(text_of(result).encode()) <= limit
     assert len(json.dumps(result.structured_content, ensure_ascii=False).encode()) <= limit
-    fields = ["conversation[0].content"]
+    note = "[read: 50,000 of 500,000 characters]"
+    sizes = {"conversation[0].content": len(note) + 1 + 50_000}
     if detail == "full":
-        fields.append("raw.conversation[0].content")
+        sizes["raw.conversation[0].content"] = 500_000
     cuts = result.structured_content["cut"]
-    assert [(cut["field"], cut["of"]) for cut in cuts] == [(field, 500_000) for field in fields]
+    assert {cut["field"]: cut["of"] for cut in cuts} == sizes
     for cut in cuts:
-        assert f"Cut: {cut['field']}, {cut['shown']:,} of 500,000 shown." in text_of(result)
+        assert f"Cut: {cut['field']}, {cut['shown']:,} of {cut['of']:,} shown." in text_of(result)
+    assert note in text_of(result)
 
 
 @pytest.mark.slow
