@@ -13,6 +13,7 @@ from sigmamind_mcp.insight.statistics import Counts
 Outcome = Literal["failing", "flaky", "passing", "undecided"]
 
 THIN_BELOW = 5
+MAX_DEFINITION_TEXT = 50_000
 
 
 class CaseResult(NamedTuple):
@@ -119,6 +120,29 @@ def interleave(lists: Iterable[Sequence[ItemT]]) -> list[ItemT]:
     """Return the first item of each list, then the second of each, and so on."""
     rounds = chain.from_iterable(zip_longest(*lists))
     return [item for item in rounds if item is not None]
+
+
+def limit_definition(run: TestRun) -> TestRun:
+    """Return the run with the first part of each very long text of its definition.
+
+    A pattern that reads a text whole holds the interpreter until its end.
+    """
+    case = run.test_case
+    if case is None:
+        return run
+    texts = [case.user_prompt or "", case.success_criteria or ""]
+    texts += [mock.value for mock in case.mock_data]
+    if max(map(len, texts)) <= MAX_DEFINITION_TEXT:
+        return run
+    mocks = []
+    for mock in case.mock_data:
+        mocks.append(mock.model_copy(update={"value": mock.value[:MAX_DEFINITION_TEXT]}))
+    shorter = {
+        "user_prompt": texts[0][:MAX_DEFINITION_TEXT],
+        "success_criteria": texts[1][:MAX_DEFINITION_TEXT],
+        "mock_data": mocks,
+    }
+    return run.model_copy(update={"test_case": case.model_copy(update=shorter)})
 
 
 def get_case_id(run: TestRun) -> str:

@@ -12,7 +12,13 @@ from typing import Generic, NamedTuple, TypeVar
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contrast_items
-from sigmamind_mcp.insight.diagnosis import Quote, get_case_id, interleave, round_robin
+from sigmamind_mcp.insight.diagnosis import (
+    Quote,
+    get_case_id,
+    interleave,
+    limit_definition,
+    round_robin,
+)
 from sigmamind_mcp.insight.endings import Ending, find_endings
 from sigmamind_mcp.insight.failure_groups import FailureGroup, RunTraits, group_failures
 from sigmamind_mcp.insight.judge_errors import is_judge_error
@@ -127,7 +133,8 @@ def collect_evidence(
 
     `has_time` tells whether less than a share of the time is used.
     """
-    readings = _read_in_turn(runs, lambda: has_time(READING_SHARE))
+    limited = list(map(limit_definition, runs))
+    readings = _read_in_turn(limited, lambda: has_time(READING_SHARE))
     decided = [reading for reading in readings if reading.run.verdict != "undecided"]
     decided.sort(key=lambda reading: get_case_id(reading.run))
     contrast = _contrast_readings(decided, lambda: has_time(1.0))

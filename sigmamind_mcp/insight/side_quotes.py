@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.batch_sides import RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange
-from sigmamind_mcp.insight.diagnosis import Quote
+from sigmamind_mcp.insight.diagnosis import Quote, limit_definition
 from sigmamind_mcp.insight.endings import find_ending
 from sigmamind_mcp.insight.key_turns import choose_key_turns
 from sigmamind_mcp.insight.side_words import LoadRun, is_changed
@@ -83,6 +83,7 @@ def _load_case(change: CaseChange, load: LoadRun) -> _CaseRuns:
         for place in places[:RUNS_COMPARED]:
             run = load(place)
             if run and run.conversation:
-                runs.append(run.model_copy(update={"test_case": side.case}))
+                known = run.model_copy(update={"test_case": side.case})
+                runs.append(limit_definition(known))
                 case.places[id(runs[-1])] = place
     return case

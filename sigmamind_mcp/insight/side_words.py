@@ -13,7 +13,7 @@ from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange
 from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contrast_items
-from sigmamind_mcp.insight.diagnosis import round_robin
+from sigmamind_mcp.insight.diagnosis import limit_definition, round_robin
 from sigmamind_mcp.insight.key_turns import find_item, quote_item
 from sigmamind_mcp.insight.said_items import Item, build_vocabulary, list_items
 
@@ -167,7 +167,7 @@ def _load_run(place: _CountedRun, load: LoadRun) -> TestRun | None:
     run = load(place.run)
     if run is None:
         return None
-    return run.model_copy(update={"test_case": place.side.case})
+    return limit_definition(run.model_copy(update={"test_case": place.side.case}))
 
 
 def _list_presence(readings: Sequence[_Reading]) -> Mapping[_CaseItem, int]:

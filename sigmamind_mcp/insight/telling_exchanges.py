@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
-from sigmamind_mcp.insight.diagnosis import get_case_id, round_robin
+from sigmamind_mcp.insight.diagnosis import get_case_id, limit_definition, round_robin
 from sigmamind_mcp.insight.endings import closes, find_go_aheads, is_agent, is_user
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.words import dice_similarity, extract_words
@@ -202,7 +202,7 @@ def _measure_rarity(frequency: int, count: float) -> float:
 
 def _read_subject(run: TestRun) -> frozenset[str]:
     """Return the words of test case and remarks, not those of mock data, and values to state."""
-    case = run.test_case or TestCase()
+    case = limit_definition(run).test_case or TestCase()
     texts = [case.user_prompt or "", case.success_criteria or "", run.remarks or ""]
     words = extract_words("\n".join(texts)) - extract_words(_join_mock_data(case))
     return words | read_values("\n".join(texts[1:]))
@@ -210,7 +210,7 @@ def _read_subject(run: TestRun) -> frozenset[str]:
 
 def _list_exchanges(run: TestRun) -> list[_Said]:
     """Return the exchanges of a run, without its goodbyes and turns that only call tools."""
-    case = run.test_case or TestCase()
+    case = limit_definition(run).test_case or TestCase()
     mock = _join_mock_data(case)
     masked = frozenset(_split(mock))
     own_words = extract_words(mock)

@@ -1,9 +1,19 @@
 """Verdicts are counted and test cases summarized."""
 
 from collections import Counter
+from typing import Any
+
+import pytest
 
 from sigmamind_mcp.api.models import TestCase, TestRun
-from sigmamind_mcp.insight.diagnosis import round_robin, summarize_cases
+from sigmamind_mcp.insight.diagnosis import (
+    MAX_DEFINITION_TEXT,
+    limit_definition,
+    round_robin,
+    summarize_cases,
+)
+from sigmamind_mcp.insight.evidence import collect_evidence
+from tests.insight.conversations import make_run
 from tests.support.fake_api import RUN
 from tests.support.sample_batches import make_sample_case
 
@@ -35,3 +45,19 @@ def test_kinds_take_turns() -> None:
 
     assert words == ["a1", "b1", "c1", "a2", "c2", "a3"]
     assert Counter(words) == Counter(["a1", "a2", "a3", "b1", "c1", "c2"])
+
+
+@pytest.mark.parametrize("field", ["prompt", "criteria", "mock_data"])
+def test_very_long_text_of_a_definition_is_read_in_part_and_others_are_the_same(field: str) -> None:
+    """R35: a pattern that reads 7 MB whole holds the interpreter, and every caller waits."""
+    long = "12 words and so on. " * 350_000
+    given: dict[str, Any] = {field: {"a": long} if field == "mock_data" else long}
+    run = make_run("Hi!", "It is 12.", **given)
+    short = make_run("Hi!", "It is 12.")
+
+    case = limit_definition(run).test_case
+    assert case and case.user_prompt and case.success_criteria
+    texts = [case.user_prompt, case.success_criteria, *(mock.value for mock in case.mock_data)]
+    assert max(map(len, texts)) == MAX_DEFINITION_TEXT
+    assert limit_definition(short) is short
+    assert len(collect_evidence([run, short]).read) == 2
