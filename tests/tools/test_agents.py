@@ -1,7 +1,7 @@
 """Agents, and that nothing that looks like a credential leaves with them."""
 
 import json
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -159,8 +159,8 @@ async def test_credentials_in_running_text_are_masked(text: str) -> None:
 async def test_looking_for_credentials_takes_linear_time(part: str) -> None:
     """R35: no prompt of 1 MB takes longer for what it says."""
     text = part * (1_000_000 // len(part))
-    started = perf_counter()
+    started = thread_time()
 
     mask(text)
 
-    assert perf_counter() - started < 2
+    assert thread_time() - started < 2
