@@ -18,7 +18,6 @@ LABEL_CHARACTERS = 80
 EDIT_CHARACTERS = 160
 CONTEXT_CHARACTERS = 60
 MAX_EDITS = 8
-ROLE_CHARACTERS = 20
 NO_REMARKS = "(no remarks to read)"
 EMPTY_VALUES = {"mockData": "(empty)", "llmModel": "(the agent's)"}
 """How an empty value of these fields reads."""
