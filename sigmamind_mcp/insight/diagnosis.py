@@ -36,6 +36,9 @@ class CaseResult(NamedTuple):
         return self.counts.decided < THIN_BELOW
 
 
+TELLS_MOST = "tells most"
+
+
 class Quote(NamedTuple):
     """A turn worth reading, and the reason."""
 

@@ -32,10 +32,11 @@ def choose_key_turns(
     """
     turns = run.conversation or []
     found: dict[int, Reason] = {}
-    last = _find_agent_turn(turns, range(len(turns) - 1, -1, -1), skip_closing=True)
-    if last and ending in CUT_OFF:
-        found[last] = "before the end"
+    last = _find_last_turn(turns)
     telling = [exchange.agent for exchange in keep_telling(ranked)]
+    # A failed run that says only what passed ones say lacks something: its end shows what.
+    if last and (ending in CUT_OFF or not telling):
+        found[last] = "before the end"
     for number in telling[:1]:
         found.setdefault(number, "tells most")
     for item in separating:
@@ -81,12 +82,10 @@ def find_question(turns: Sequence[Turn], number: int) -> int | None:
     return None
 
 
-def _find_agent_turn(
-    turns: Sequence[Turn], places: range, *, skip_closing: bool = False
-) -> int | None:
-    """Return the number of the first turn of the agent at these places."""
-    for place in places:
-        turn = turns[place]
-        if is_agent(turn) and not (skip_closing and closes(turn)):
-            return place + 1
+def _find_last_turn(turns: Sequence[Turn]) -> int | None:
+    """Return the number of the agent's last turn that is no goodbye."""
+    for number in range(len(turns), 0, -1):
+        turn = turns[number - 1]
+        if is_agent(turn) and not closes(turn):
+            return number
     return None

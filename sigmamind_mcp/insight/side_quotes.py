@@ -39,10 +39,9 @@ class _CaseRuns(NamedTuple):
     passed: list[TestRun]
     places: dict[int, RunPlace]
 
-    def quote(self, run: TestRun, numbers: Iterable[int]) -> Iterator[SideQuote]:
-        turns = run.conversation or []
-        for number in sorted(numbers):
-            quote = Quote(number, turns[number - 1], "tells most")
+    def quote(self, run: TestRun, quotes: Iterable[Quote]) -> Iterator[SideQuote]:
+        """Yield the quotes of one of its runs, in their order."""
+        for quote in sorted(quotes):
             yield SideQuote(self.change, self.places[id(run)], run, quote)
 
 
@@ -59,11 +58,11 @@ def quote_sides(
     for case in cases:
         for run in case.failed[:FAILED_QUOTED]:
             ending = find_ending(run.conversation or [])
-            key_turns = choose_key_turns(run, ending, [], ranking.rank(run))[:TURNS_QUOTED]
-            quotes += case.quote(run, [one.number for one in key_turns])
+            key_turns = choose_key_turns(run, ending, [], ranking.rank(run))
+            quotes += case.quote(run, key_turns[:TURNS_QUOTED])
         picked = ranking.pick_passed(case.passed)
         if picked:
-            quotes += case.quote(picked.run, [one.agent for one in picked.exchanges])
+            quotes += case.quote(picked.run, picked.quotes)
     return quotes
 
 

@@ -14,7 +14,13 @@ from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
-from sigmamind_mcp.insight.diagnosis import get_case_id, limit_definition, round_robin
+from sigmamind_mcp.insight.diagnosis import (
+    TELLS_MOST,
+    Quote,
+    get_case_id,
+    limit_definition,
+    round_robin,
+)
 from sigmamind_mcp.insight.endings import closes, find_go_aheads, is_agent, is_user
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.words import dice_similarity, extract_words
@@ -56,6 +62,13 @@ class PickedRun(NamedTuple):
 
     run: TestRun
     exchanges: list[Exchange]
+
+    @property
+    def quotes(self) -> list[Quote]:
+        """The agent's turns of these exchanges, the most telling first."""
+        turns = self.run.conversation or []
+        numbers = [exchange.agent for exchange in self.exchanges]
+        return [Quote(number, turns[number - 1], TELLS_MOST) for number in numbers]
 
     @property
     def score(self) -> float:

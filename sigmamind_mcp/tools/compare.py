@@ -107,8 +107,7 @@ def build_comparison(
         test_cases=_build_rows(compared, case_count),
     )
     if compared.says:
-        answer.agent_says_in, answer.agent_says, quotes = compared.says
-        answer.turns_worth_reading = list(quotes)
+        answer.agent_says_in, answer.agent_says, answer.turns_worth_reading = compared.says
     if overall.p is not None:
         answer.base = _show_total(overall.base)
         answer.candidate = _show_total(overall.candidate)

@@ -233,9 +233,10 @@ class ComparedBatchRuns(Answer):
     agent_says: list[AgentSaysRow] | None = Field(
         default=None, description="What the agent says more often on one side, worst case first."
     )
-    turns_worth_reading: list[SideQuoteRow] = Field(
-        default=[],
-        description="Failed runs of the worse side of changed test cases, passed of the other.",
+    turns_worth_reading: list[SideQuoteRow] | None = Field(
+        default=None,
+        description="Failed runs of the worse side of changed test cases, passed of the other;"
+        " absent if not looked at.",
     )
     agent_says_in: SaidState | None = Field(
         default=None, description="What was looked at for agentSays; only in the first answer."
@@ -259,7 +260,9 @@ class ComparedBatchRuns(Answer):
         data += [row.line(base_ids, candidate_ids) for row in self.agent_says or []]
         if self.turns_worth_reading:
             data.append("Turns worth reading; U: user, A: agent:")
-        data += render_side_quotes(self.turns_worth_reading, base_ids, candidate_ids)
+            data += render_side_quotes(self.turns_worth_reading, base_ids, candidate_ids)
+        elif self.agent_says_in and self.turns_worth_reading is None:
+            data.append("Turns worth reading: not looked at, no time was left.")
         after = [f"{level}: {meaning}" for level, meaning in self.levels.items()]
         after.append(
             f"Definitions are from {self._name_sources()}. The API does not version agents:"

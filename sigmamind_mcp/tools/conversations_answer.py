@@ -238,8 +238,8 @@ class ReadConversations(Answer):
         if self.exchanges is not None:
             most = pluralize(self.exchanges, "exchange")
             yield (
-                f"Of each run at most {most}: least like those of passed runs, most about the test"
-                " case."
+                f"Of each run at most {most}: least like those of any passed run, most about the"
+                " test case."
             )
         if self.side:
             yield f"Only turns of the {self.side} side."

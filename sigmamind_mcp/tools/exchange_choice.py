@@ -66,12 +66,16 @@ class ExchangeChoice:
         turns = number_turns(run.conversation)
         if count is not None:
             ranked = self._rank(run)
-            numbers = _list_numbers(_keep_first(ranked, count))
+            chosen = _keep_first(ranked, count)
+            numbers = _list_numbers(chosen)
             if turns and is_user(turns[-1].turn) and not closes(turns[-1].turn):
                 numbers.add(turns[-1].number)  # nobody answered it
-            # Where the agent says nothing, the end tells what happened.
-            last = turns[-2 * count :]
-            turns = [turn for turn in turns if turn.number in numbers] if ranked else last
+            if not chosen:
+                # What tells nothing alone still shows what happened at the end.
+                says_goodbye = bool(ranked) and closes(turns[-1].turn)
+                end = turns[:-1] if says_goodbye else turns
+                numbers.update(turn.number for turn in end[-2 * count :])
+            turns = [turn for turn in turns if turn.number in numbers]
         return keep_side(turns, self._side)
 
     def _rank(self, run: TestRun) -> list[Exchange]:

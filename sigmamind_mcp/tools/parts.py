@@ -10,21 +10,18 @@ from sigmamind_mcp.insight.case_definitions import DefinitionEdit
 from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_interval
 from sigmamind_mcp.tools.answers import AnswerPart, one_line, truncate_text
-from sigmamind_mcp.tools.argument_forms import NotBool, list_of
+from sigmamind_mcp.tools.argument_forms import list_of
 from sigmamind_mcp.tools.arguments import Id
 
-PROSE_CHARACTERS = 500
 LABEL_CHARACTERS = 80
 EDIT_CHARACTERS = 160
 CONTEXT_CHARACTERS = 60
 MAX_EDITS = 8
-NO_REMARKS = "(no remarks to read)"
 EMPTY_VALUES = {"mockData": "(empty)", "llmModel": "(the agent's)"}
 """How an empty value of these fields reads."""
 
 JobIds = Annotated[list[Id], Field(max_length=100), list_of("job ids")]
 KeptSide = Annotated[Literal["agent", "user", "tool"] | None, Field(description="Keep its turns.")]
-Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 
 
 class Rate(AnswerPart):

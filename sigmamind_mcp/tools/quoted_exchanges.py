@@ -9,7 +9,7 @@ from pydantic import Field
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.diagnosis import Quote, get_case_id
+from sigmamind_mcp.insight.diagnosis import TELLS_MOST, Quote, get_case_id
 from sigmamind_mcp.tools.answers import AnswerPart
 from sigmamind_mcp.tools.parts import truncate_line
 from sigmamind_mcp.tools.unread_notes import NO_ID
@@ -28,10 +28,12 @@ class QuotedExchange(AnswerPart):
     turn: int = Field(description="Of the agent.")
     user: str | None = Field(default=None, description="What the user said before it.")
     content: str
+    why: str = Field(description="In text only if it is another than tells most.")
 
     def line(self) -> str:
         user = f"U: {_escape_heads(self.user)} " if self.user else ""
-        return f"{user}{self.turn} A: {_escape_heads(self.content)}"
+        why = "" if self.why == TELLS_MOST else f" ({self.why})"
+        return f"{user}{self.turn} A{why}: {_escape_heads(self.content)}"
 
 
 def _escape_heads(text: str) -> str:
@@ -40,10 +42,11 @@ def _escape_heads(text: str) -> str:
 
 
 class ExchangeWords(NamedTuple):
-    """The words of an exchange, shortened."""
+    """The words of an exchange, shortened, and why it is quoted."""
 
     user: str | None
     content: str
+    why: str
 
     @classmethod
     def of(cls, run: TestRun, quote: Quote, characters: int) -> "ExchangeWords":
@@ -52,14 +55,13 @@ class ExchangeWords(NamedTuple):
         turns = run.conversation or []
         asked = find_question(turns, quote.number)
         user = truncate_line(turns[asked - 1].content, characters // 2) if asked else None
-        return cls(user, truncate_line(quote.turn.summarize(), characters))
+        return cls(user, truncate_line(quote.turn.summarize(), characters), quote.why)
 
 
 class QuoteRow(QuotedExchange):
     group: int | None = Field(
         default=None, description="Its number; absent of a passed run of the last test case."
     )
-    why: str
 
     @classmethod
     def of(cls, run: TestRun, quote: Quote, group: int | None, characters: int) -> "QuoteRow":
@@ -67,7 +69,6 @@ class QuoteRow(QuotedExchange):
             job_id=valid_id(run.job_id),
             group=group,
             turn=quote.number,
-            why=quote.why,
             **ExchangeWords.of(run, quote, characters)._asdict(),
         )
 
@@ -104,9 +105,5 @@ def _quote_passed(one: "RunToRead", per_run: int, characters: int) -> list[Quote
     picked = one.pick_passed()
     if picked is None:
         return []
-    turns = picked.run.conversation or []
-    rows = []
-    for exchange in sorted(picked.exchanges[:per_run]):
-        quote = Quote(exchange.agent, turns[exchange.agent - 1], "tells most")
-        rows.append(QuoteRow.of(picked.run, quote, None, characters))
-    return rows
+    quotes = sorted(picked.quotes[:per_run])
+    return [QuoteRow.of(picked.run, quote, None, characters) for quote in quotes]

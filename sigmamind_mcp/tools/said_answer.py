@@ -135,7 +135,7 @@ class AgentSays(NamedTuple):
 
     state: SaidState
     rows: list[AgentSaysRow] | None = None
-    quotes: Sequence[SideQuoteRow] = ()
+    quotes: list[SideQuoteRow] | None = None
 
 
 def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkClock) -> AgentSays:
@@ -151,8 +151,10 @@ def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkCl
         return not clock.is_spent
 
     said = contrast_sides(comparison.changes, kept.load, has_time=has_time)
-    quotes = quote_sides(comparison.changes, kept.load, has_time=has_time)
     says = _show_said(said, is_by_case=comparison.overall.separates_mix)
+    if not has_time():
+        return says
+    quotes = quote_sides(comparison.changes, kept.load, has_time=has_time)
     return says._replace(quotes=list(map(SideQuoteRow.of_quote, quotes)))
 
 

@@ -45,6 +45,36 @@ def test_turn_with_what_separates_is_found_and_quoted() -> None:
     assert 4 in [q.number for q in choose(run, "closed", Item("value", "14 day"))]
 
 
+def test_turn_that_only_an_item_separates_is_quoted_for_it() -> None:
+    said = [
+        "Hi.",
+        "Hello.",
+        "When?",
+        "Within fourteen days.",
+        "My bill?",
+        "The late fee is 12 CHF.",
+    ]
+    run = make_run(*said, remarks="A wrong late fee was stated.")
+    passed = make_run(*said[:4], passed=True)
+    item = Item("value", "14 day")
+
+    ranked = ExchangeRanking([passed, run]).rank(run)
+
+    assert 4 not in [one.number for one in choose_key_turns(run, "closed", [], ranked)]
+    quotes = choose_key_turns(run, "closed", [item], ranked)
+    assert (4, "has what separates") in [(one.number, one.why) for one in quotes]
+
+
+def test_run_that_says_only_what_passed_runs_say_shows_its_end() -> None:
+    said = ["Hi.", "Hello.", "My bill?", "I look into it.", "Thanks, bye!"]
+    passed = make_run(*said[:4], "And?", "It is paid.", passed=True)
+    run = make_run(*said)
+
+    (quote,) = choose_key_turns(run, "closed", [], ExchangeRanking([passed, run]).rank(run))
+
+    assert (quote.number, quote.why) == (4, "before the end")
+
+
 @pytest.mark.parametrize(
     ("item", "words"),
     [

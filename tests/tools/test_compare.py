@@ -72,7 +72,8 @@ async def test_sandbox_agent_that_got_worse_is_called(sandbox_mcp: Client) -> No
     quoted = {(row["batchId"], row["verdict"]) for row in answer["turnsWorthReading"]}
     assert quoted == {(newest, "failed"), (before, "passed")}
     for row in answer["turnsWorthReading"]:
-        assert f"{row['turn']} A: {row['content']}" in text_of(result)
+        why = "" if row["why"] == "tells most" else f" ({row['why']})"
+        assert f"{row['turn']} A{why}: {row['content']}" in text_of(result)
 
 
 async def test_next_call_without_words_reads_a_run_of_each_side(

@@ -594,14 +594,14 @@ async def test_values_that_nobody_gave_are_listed_if_they_are_few(
     assert len(listed) == (slips if is_agent_known and slips <= 8 else 0)
 
 
-async def test_runs_that_say_only_what_passed_runs_say_are_counted_and_passed_over(
+async def test_runs_in_which_the_agent_says_nothing_are_counted_and_passed_over(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     sample = make_sample_batch("batch_red", [(0, 0), (0, 0)])
     alike = ["Refund?", "Your refund is on its way now.", "Ok, bye!", "You are welcome, goodbye."]
     for case in sample.batch["testCases"]:
         for _ in range(3):
-            sample.add(case, False, "No.", alike)
+            sample.add(case, False, "No.", ["Refund?"])
             sample.add(case, True, "Yes.", alike)
     zebra = sample.add(case, False, "No.", ["Refund?", "The zebra ate your refund."])
     serve_batches(fake_api, sample)

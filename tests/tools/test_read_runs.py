@@ -246,7 +246,7 @@ TALK = [
     ("Is it quiet?", "Most of our rooms face the garden, away from the street."),
     ("Breakfast?", "Breakfast is served from seven to eleven in the dining room."),
 ]
-EXCERPT = "least like those of passed runs, most about the test case."
+EXCERPT = "least like those of any passed run, most about the test case."
 
 
 def make_talk(job_id: str, *, passed: bool = False, place: int = 2, **more: Any) -> dict[str, Any]:
@@ -808,17 +808,18 @@ async def test_no_text_of_others_passes_for_a_turn_a_run_or_a_definition(
     assert not re.search(r"^(?:row|\[end of data 0\])", text, re.MULTILINE)
 
 
-async def test_next_call_of_a_diagnosis_reads_a_failed_run(sandbox_mcp: Client) -> None:
+async def test_run_that_a_diagnosis_quotes_can_be_read_whole(sandbox_mcp: Client) -> None:
     agent = {"agentId": "agent_SPIlVscbB0kkXBvZ"}
     listed = await sandbox_mcp.call_tool("list_batch_runs", agent)
     batch_id = listed.structured_content["batchRuns"][0]["batchId"]
     diagnosed = await sandbox_mcp.call_tool("diagnose_batch_run", {**agent, "batchId": batch_id})
-    call = diagnosed.structured_content["nextCalls"][0]
+    quote = diagnosed.structured_content["turnsWorthReading"][0]
 
-    result = await sandbox_mcp.call_tool(call["tool"], call["arguments"])
+    named = {**agent, "batchId": batch_id, "jobIds": [quote["jobId"]]}
+    result = await sandbox_mcp.call_tool("read_test_runs", named)
 
-    assert call["tool"] == "read_test_runs"
     assert result.structured_content["testCases"][0]["testRuns"][0]["verdict"] == "failed"
+    assert f"{quote['turn']} A: {quote['content']}" in text_of(result)
 
 
 QUESTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
