@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from sigmamind_mcp.masking import PIECE_CHARACTERS
+
 MIN_DATA_CHARACTERS = 1_000
-SEARCHED_AT_ONCE = 16_384
-"""A search holds the interpreter until its end, so a long text is searched in pieces."""
 
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,([\w+/=%-]*)")
 # No language has a word of this length, and all forms of base64 have capital letters.
@@ -28,7 +28,7 @@ def _cut_at_spaces(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each piece; encoded files have no spaces."""
     start = 0
     while start < len(text):
-        space = text.find(" ", start + SEARCHED_AT_ONCE)
+        space = text.find(" ", start + PIECE_CHARACTERS)
         end = len(text) if space < 0 else space
         yield start, end
         start = end

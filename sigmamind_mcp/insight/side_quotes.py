@@ -1,6 +1,6 @@
-"""Quote what tells of the failed test runs of one side of a comparison, and of the other's passed.
+"""Quote failed test runs of the worse side of a comparison, and a passed one of the better side.
 
-The side with the lower pass rate has the failed runs. Nothing here is a cause.
+The worse side has the lower pass rate. Nothing here is a cause.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -4,6 +4,7 @@ import pytest
 
 from sigmamind_mcp.api import encoded_data
 from sigmamind_mcp.api.encoded_data import find_data
+from sigmamind_mcp.masking import PIECE_CHARACTERS
 
 RUN = "QUJD" * 300
 LINES = ("QUJDabc+/" * 8 + "\n") * 14
@@ -12,7 +13,7 @@ FILES = [RUN, f"data:image/png;base64,{RUN}", "data:text/plain;base64,QUJD", LIN
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file[:24])
 def test_file_is_found_wherever_a_text_is_cut(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
-    monkeypatch.setattr(encoded_data, "SEARCHED_AT_ONCE", 100)
+    monkeypatch.setattr(encoded_data, "PIECE_CHARACTERS", 100)
     for place in range(300):
         before = ("word " * 100)[:place]
         (match,) = find_data(f"{before} {file} {'word ' * 300}")
@@ -25,4 +26,4 @@ def test_long_text_is_searched_in_pieces() -> None:
     pieces = list(encoded_data._cut_at_spaces(text))
 
     assert "".join(text[start:end] for start, end in pieces) == text
-    assert max(end - start for start, end in pieces) < 1.1 * encoded_data.SEARCHED_AT_ONCE
+    assert max(end - start for start, end in pieces) < 1.1 * PIECE_CHARACTERS
