@@ -58,8 +58,9 @@ async def read_baseline(
     """
     listed, unread, now = await _list_candidates(agent_id, api, chosen)
     listed = [run for run in listed if run.batch_id not in without]
-    # The API's clock, in its Date header, has whole seconds.
-    before = before or now + timedelta(seconds=1)
+    # The Date header, the API's clock, has whole seconds, and servers keep it for a while.
+    created = [run.created_date for run in listed if run.created_date]
+    before = before or max([now, *created]) + timedelta(seconds=1)
     ran_a_case = _select_batch_runs(listed, cases, before, now=now)
     candidates = [run for run in ran_a_case if run.state(now) != "running"]
     unfinished = [run.batch_id or "" for run in ran_a_case if run.state(now) == "running"]
