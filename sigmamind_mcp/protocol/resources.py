@@ -322,7 +322,7 @@ def _build_arguments(model: type[ArgumentsT], address: Address, **more: str) -> 
 
 async def _format_json(answer: Answer) -> str:
     fitted = await shorten_to_budget(answer)
-    return json.dumps(fitted.forms.structured, ensure_ascii=False, indent=1)
+    return json.dumps(fitted.forms.structured, ensure_ascii=False)
 
 
 def _choose_ttl(verdict: str) -> int:

@@ -193,9 +193,7 @@ class Answer(AnswerPart):
         if characters > FULL_CHARACTERS:
             return MeasuredAnswer(characters / self.character_limit, None)
         forms = AnswerForms(self.structured(), self.text())
-        # The JSON resources are indented.
-        indent = None if self.raw is None else 1
-        encoded = json.dumps(forms.structured, ensure_ascii=False, indent=indent)
+        encoded = json.dumps(forms.structured, ensure_ascii=False)
         share = max(
             self._compute_share(encoded, self.character_limit),
             self._compute_share(forms.text, self.text_limit),
@@ -224,7 +222,7 @@ class Answer(AnswerPart):
     def _render_raw(self) -> str:
         if self.raw is None:
             return ""
-        raw = json.dumps(clean_json(self.raw), ensure_ascii=False, indent=1)
+        raw = json.dumps(clean_json(self.raw), ensure_ascii=False, separators=(",", ":"))
         return f"raw, the API's own object:\n{fence(raw)}"
 
     def _compute_share(self, form: str, limit: int) -> float:

@@ -58,6 +58,9 @@ DIAGNOSIS_CHARACTERS = 16_000
 DIAGNOSIS_TEXT_CHARACTERS = 8_000
 SECTION_CHARACTERS = 25_000
 MOST_VALUES = 8
+_QUOTES_LEGEND = (
+    "U: user, A: agent; read_test_runs by verdict quotes the same, by jobIds whole runs"
+)
 
 
 class SectionCount(AnswerPart):
@@ -84,7 +87,7 @@ class SectionCount(AnswerPart):
         unit = ""
         if self.section == "turnsWorthReading":
             have_none = f", {self.without} have none" if self.without else ""
-            unit = f" test runs{have_none}, by group; U: user, A: agent"
+            unit = f" test runs{have_none}, by group; {_QUOTES_LEGEND}"
         return f"{name} ({self.shown} of {self.found}{unit}):{why}"
 
 

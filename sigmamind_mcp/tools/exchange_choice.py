@@ -2,7 +2,7 @@
 
 Each run shows as many exchanges as let the whole selection fit into SELECTION_CHARACTERS, so few
 runs show more of each, and many show MIN_EXCHANGES. A single run is shown whole, as are runs that
-all fit.
+all fit. One side is read for what nobody knows to look for, so it has SIDE_CHARACTERS.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from sigmamind_mcp.tools.conversations_answer import TURN_CHARACTERS, count_char
 from sigmamind_mcp.tools.transcripts import NumberedTurn, keep_side, number_turns
 
 SELECTION_CHARACTERS = 4_000
+SIDE_CHARACTERS = 8_000
 RUN_HEAD_CHARACTERS = 40
 MIN_EXCHANGES = 2
 MAX_MEASURED = 50
@@ -48,7 +49,8 @@ class ExchangeChoice:
             return None
         if total > MAX_MEASURED:
             return MIN_EXCHANGES
-        room = SELECTION_CHARACTERS * len(selected) / total - _measure_heads(selected)
+        most_characters = SIDE_CHARACTERS if self._side else SELECTION_CHARACTERS
+        room = most_characters * len(selected) / total - _measure_heads(selected)
         if self._measure(selected, None) <= room:
             return None
         most = max(len(self._rank(run)) for run in selected)

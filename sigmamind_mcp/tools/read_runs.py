@@ -349,7 +349,7 @@ def _build_conversations(
         total_count=len(shown.wanted),
         side=args.side,
         exchanges=shown.exchanges,
-        test_cases=_show_definitions(reads, turn_count, batch_id, cuts),
+        test_cases=_show_definitions(reads, turn_count, batch_id, args.side, cuts),
         transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
         hint=_explain_what_is_missing(shown, reads),
     )
@@ -385,9 +385,16 @@ def _build_first_turns(args: ReadTestRuns, shown: _Shown, turn_count: int) -> Re
 
 
 def _show_definitions(
-    reads: Sequence[ReadRun], turn_count: int | None, batch_id: str | None, cuts: list[Cut]
+    reads: Sequence[ReadRun],
+    turn_count: int | None,
+    batch_id: str | None,
+    side: Side | None,
+    cuts: list[Cut],
 ) -> list[DefinitionShown]:
-    """Return each distinct definition, with the runs that have it; of several, the criteria."""
+    """Return each distinct definition, with the runs that have it.
+
+    Of several test cases, and with the turns of one side, only the criteria.
+    """
     case_ids = {_get_definition_id(read.run) for read in reads if read.run}
     has_several = len(case_ids) > 1
     definitions: dict[str, DefinitionShown] = {}
@@ -395,7 +402,7 @@ def _show_definitions(
         if read.run is None:
             continue
         definition = DefinitionShown.of(read.run.test_case or TestCase())
-        if has_several:
+        if has_several or side:
             definition = definition.keep_criteria()
         same = definitions.setdefault(definition.model_dump_json(), definition)
         shown = ConversationShown.of(read, read.run, read.turns[:turn_count])

@@ -58,7 +58,7 @@ CASES_SHOWN = 5
 CASE_CHARACTERS = 40
 TURNS_TO_READ = 2
 MAX_ITEMS = 120
-FIRST_HITS = 8
+FIRST_HITS = 16
 """The first answer counts all, so it shows examples; those that continue it are full."""
 MOST_NOT_QUOTED = 40
 """As many job ids without a hit as the first answer lists."""

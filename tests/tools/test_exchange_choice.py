@@ -13,6 +13,7 @@ from sigmamind_mcp.tools.exchange_choice import (
     MAX_MEASURED,
     MIN_EXCHANGES,
     SELECTION_CHARACTERS,
+    SIDE_CHARACTERS,
     ExchangeChoice,
 )
 from tests.insight.conversations import make_run
@@ -76,7 +77,8 @@ def test_selection_fits_or_shows_the_fewest_exchanges(seed: int) -> None:
 
     turns = [choice.choose_turns(run) for run in runs]
     size = sum(count_characters(one, TURN_CHARACTERS) for one in turns)
-    assert size <= SELECTION_CHARACTERS or choice.count == MIN_EXCHANGES
+    room = SIDE_CHARACTERS if side else SELECTION_CHARACTERS
+    assert size <= room or choice.count == MIN_EXCHANGES
     for run, shown in zip(runs, turns, strict=True):
         whole = [turn for turn in run.conversation or [] if side in (None, turn.side)]
         # One more turn, of a user whom nobody answered.
@@ -85,12 +87,13 @@ def test_selection_fits_or_shows_the_fewest_exchanges(seed: int) -> None:
 
 
 def test_side_leaves_room_for_more_exchanges_and_shows_only_its_turns() -> None:
-    runs = [make_long_run(number) for number in range(14)]
+    runs = [make_long_run(number) for number in range(20)]
 
     both, _ = choose(runs)
     agent, numbers = choose(runs, side="agent")
+    whole, _ = choose(runs[:12], side="agent")
 
-    assert both is not None and agent is not None and agent > both
+    assert both is not None and agent is not None and agent > both and whole is None
     assert all(8 in one and all(number % 2 == 0 for number in one) for one in numbers)
 
 

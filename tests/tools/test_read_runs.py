@@ -298,11 +298,11 @@ async def test_named_runs_are_whole_and_long_turns_of_a_selection_are_cut(
     runs[0]["conversation"][5]["content"] += LONG * 40
     serve(fake_api, *runs, make_talk("p1", passed=True))
 
-    chosen = await read(mcp, side="agent", verdict="failed")
+    chosen = await read(mcp, verdict="failed")
     whole = await read(mcp, jobIds=["j0", "j29"])
 
     assert chosen.structured_content["exchanges"] == 2 and EXCERPT in text_of(chosen)
-    assert all(set(turns) <= {2, 4, 6, 8} and 6 in turns for turns in shown(chosen).values())
+    assert all(len(turns) <= 5 and 6 in turns for turns in shown(chosen).values())
     assert "[cut: 400 of 1,7" in text_of(chosen) and "[cut:" not in text_of(whole)
     assert shown(whole) == {job: list(range(1, 10)) for job in ("j0", "j29")}
     assert "exchanges" not in whole.structured_content and EXCERPT not in text_of(whole)

@@ -199,10 +199,10 @@ async def test_list_by_test_case_says_how_many_more_there_are(
     assert re.search(r"matching by test case: .*; and 3 more\n", text)
 
 
-async def test_first_answer_shows_eight_hits_and_its_next_call_the_others(
+async def test_first_answer_shows_sixteen_hits_and_its_next_call_the_others(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    words = [" ".join(letter * size for size in range(3, 9)) for letter in ascii_letters[:15]]
+    words = [" ".join(letter * size for size in range(3, 9)) for letter in ascii_letters[:30]]
     others = [f"{its}, keep the room." for its in words]
     serve(fake_api, [make_batch(1, [FREE, *others])])
 
@@ -210,10 +210,10 @@ async def test_first_answer_shows_eight_hits_and_its_next_call_the_others(
     (further,) = [call["arguments"] for call in answer["nextCalls"]]
     rest, _ = await find(mcp, **{name: further[name] for name in further if name != "agentId"})
 
-    assert (len(answer["hits"]), answer["hitCount"], answer["passed"]) == (8, 16, "16 of 16")
-    assert "8 matching turns of 16 shown." in text
+    assert (len(answer["hits"]), answer["hitCount"], answer["passed"]) == (16, 31, "31 of 31")
+    assert "16 matching turns of 31 shown." in text
     jobs = [hit["jobId"] for hit in (*answer["hits"], *rest["hits"])]
-    assert len(set(jobs)) == len(jobs) == 16 and "nextCalls" in rest
+    assert len(set(jobs)) == len(jobs) == 31 and "nextCalls" in rest
 
 
 @pytest.mark.parametrize("matching", [3, 20, 60])
@@ -281,7 +281,7 @@ async def test_alternatives_are_counted_in_each_batch_run_and_shown_once(
     line = "room: 40 (20 20 0) | gold: 1 (0 1 0) | blue: 1 (0 1 0)\nin none: grey\n"
     assert f"attempts by alternative (by batch run, oldest first): {line}" in text
     sentences = " ".join(hit["sentence"] for hit in answer["hits"])
-    assert "gold" in sentences and "blue" in sentences and len(answer["hits"]) == 8
+    assert "gold" in sentences and "blue" in sentences and len(answer["hits"]) == 16
     assert "Batch runs with a match: 2.\n" in text
 
 

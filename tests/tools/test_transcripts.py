@@ -154,7 +154,7 @@ async def test_full_answer_stays_below_60_000_characters(
     texts, objects = await read_texts(mcp), await read_objects(mcp)
 
     assert max(map(len, texts)) < 60_000
-    assert max(len(json.dumps(each, ensure_ascii=False, indent=1)) for each in objects) < 60_000
+    assert max(len(json.dumps(each, ensure_ascii=False)) for each in objects) < 60_000
     assert len(objects[1]["raw"][name]) == len(objects[1]["conversation"])
 
 
