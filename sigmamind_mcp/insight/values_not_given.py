@@ -1,4 +1,4 @@
-"""Find numbers, dates and ids that the agent says in one attempt only, and that nobody gave it.
+"""Find numbers, dates, ids and surnames that the agent says in one attempt and nobody gave it.
 
 The agent's prompt and tools, the test case, its mock data, a tool or the user can give a value.
 Where there are many such values, the agent has its data from elsewhere, and none of them tells
@@ -16,6 +16,8 @@ from sigmamind_mcp.insight.endings import is_agent
 from sigmamind_mcp.insight.given_texts import (
     GivenTexts,
     are_numbers_given,
+    are_other_days,
+    find_days,
     join_digits,
     strip_zeros,
     write_ascii_digits,
@@ -31,6 +33,13 @@ _GIVES = re.compile(r"conversation|messages|transcript|testCase(?:$|\.(?:mock|us
 
 # A number with what is written with it: DSP-70481, $241.60, 11/09/26, 0660 555 01 44.
 _WRITTEN = re.compile(r"[A-Za-z#$€£-]{0,8}[0-9](?:[0-9.,:/-]|(?<=[0-9]) (?=[0-9])){0,40}")
+
+
+# Elsewhere, a word in capitals need not be a name.
+_TITLED_NAME = re.compile(
+    r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Mme|Herr|Frau|Monsieur|Madame|Señora?|Signora?)\.? "
+    r"(?P<name>[A-ZÀ-Þ][^\W\d_]+)"
+)
 
 
 class ValueNotGiven(NamedTuple):
@@ -144,6 +153,9 @@ def _find_in_turn(turn: Turn, sources: Sequence[GivenTexts]) -> Iterator[_Writte
         for written in _find_written(turn.content, sources):
             if not written.is_given:
                 yield written
+        for match in _TITLED_NAME.finditer(turn.content):
+            if not any(one.has_word(match["name"]) for one in sources):
+                yield _Written(match[0], match["name"].lower(), is_given=False)
     sources[-1].add(said)
 
 
@@ -162,7 +174,8 @@ def _find_written(text: str, sources: Sequence[GivenTexts]) -> Iterator[_Written
         same = value if value and _has_all_digits(value, plain, start, end) else None
         key = same.bare if same else strip_zeros(digits)
         is_given = same is not None and _is_value_given(same, sources)
-        is_given = is_given or are_numbers_given(written, sources)
+        if not is_given and not are_other_days(find_days(written), sources):
+            is_given = are_numbers_given(written, sources)
         yield _Written(text[start:end].strip(" .,:/-"), key, is_given)
 
 

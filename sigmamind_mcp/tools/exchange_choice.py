@@ -2,20 +2,18 @@
 
 Each run shows as many exchanges as let the whole selection fit into SELECTION_CHARACTERS, so few
 runs show more of each, and many show MIN_EXCHANGES. A single run is shown whole, as are runs that
-all fit. One side is read for what nobody knows to look for, so it has SIDE_CHARACTERS.
+all fit.
 """
 
 from collections.abc import Sequence
 
-from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.endings import closes, is_user
 from sigmamind_mcp.insight.telling_exchanges import Exchange, ExchangeRanking, keep_telling
 from sigmamind_mcp.tools.conversations_answer import TURN_CHARACTERS, count_characters
-from sigmamind_mcp.tools.transcripts import NumberedTurn, keep_side, number_turns
+from sigmamind_mcp.tools.transcripts import NumberedTurn, number_turns
 
-SELECTION_CHARACTERS = 4_000
-SIDE_CHARACTERS = 8_000
+SELECTION_CHARACTERS = 3_000
 RUN_HEAD_CHARACTERS = 40
 MIN_EXCHANGES = 2
 MAX_MEASURED = 50
@@ -31,12 +29,10 @@ class ExchangeChoice:
         selected: Sequence[TestRun],
         *,
         total: int,
-        side: Side | None,
     ) -> None:
         """Rank by the `known` runs; `selected` are those of `total` whose turns are known."""
         self._ranking = ExchangeRanking(known)
         self._ranked: dict[int, list[Exchange]] = {}
-        self._side = side
         self.count = self._find_count(selected, total)
 
     def choose_turns(self, run: TestRun) -> list[NumberedTurn]:
@@ -49,8 +45,7 @@ class ExchangeChoice:
             return None
         if total > MAX_MEASURED:
             return MIN_EXCHANGES
-        most_characters = SIDE_CHARACTERS if self._side else SELECTION_CHARACTERS
-        room = most_characters * len(selected) / total - _measure_heads(selected)
+        room = SELECTION_CHARACTERS * len(selected) / total - _measure_heads(selected)
         if self._measure(selected, None) <= room:
             return None
         most = max(len(self._rank(run)) for run in selected)
@@ -78,7 +73,7 @@ class ExchangeChoice:
                 end = turns[:-1] if says_goodbye else turns
                 numbers.update(turn.number for turn in end[-2 * count :])
             turns = [turn for turn in turns if turn.number in numbers]
-        return keep_side(turns, self._side)
+        return turns
 
     def _rank(self, run: TestRun) -> list[Exchange]:
         if id(run) not in self._ranked:

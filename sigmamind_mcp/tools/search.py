@@ -54,9 +54,8 @@ from sigmamind_mcp.tools.transcript_search import (
 
 SEARCH_SECONDS = 40.0
 MAX_BATCH_RUNS = 50
-CASES_SHOWN = 5
+CASES_SHOWN = 3
 CASE_CHARACTERS = 40
-TURNS_TO_READ = 2
 MAX_ITEMS = 120
 FIRST_HITS = 16
 """The first answer counts all, so it shows examples; those that continue it are full."""
@@ -265,7 +264,7 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
     )
     if not args.cursor and len(searched) <= MAX_RUNS_IN_DETAIL:
         _list_not_quoted(answer, searched)
-    answer.next_calls = list(_list_next_calls(result, answer, end))
+    answer.next_calls = list(_list_next_calls(result, end))
     return answer
 
 
@@ -412,13 +411,11 @@ def _explain_earlier(result: _Result) -> str:
     return f"It may begin earlier: {'; '.join(unsearched)}."
 
 
-def _list_next_calls(result: _Result, answer: FoundTestRuns, end: int) -> Iterator[NextCall]:
-    """Yield the calls that read the rest, at most two; the turns around hits if all is shown."""
+def _list_next_calls(result: _Result, end: int) -> Iterator[NextCall]:
+    """Yield the calls that read the rest, at most two."""
     args = result.args
     here: CallArguments = args.repeat()
     has_rest = end < len(result.searched) + result.match_count
-    if answer.hits and not has_rest:
-        yield _call_to_read(answer)
     if has_rest:
         further = args.continue_at(shown=end, runs=result.scope.total or 0)
         yield NextCall(tool="search_test_runs", arguments=further)
@@ -428,14 +425,3 @@ def _list_next_calls(result: _Result, answer: FoundTestRuns, end: int) -> Iterat
     if result.older_count and result.may_begin_earlier and args.batch_runs < MAX_BATCH_RUNS:
         wider: CallArguments = {**here, "batchRuns": MAX_BATCH_RUNS}
         yield NextCall(tool="search_test_runs", arguments=wider)
-
-
-def _call_to_read(answer: FoundTestRuns) -> NextCall:
-    """Make the call that reads the first hits with the turns around them."""
-    batch_id = answer.hits[0].batch_id
-    turns: list[dict[str, str | int]] = []
-    for hit in answer.hits:
-        if hit.batch_id == batch_id and len(turns) < TURNS_TO_READ:
-            turns.append({"jobId": hit.job_id, "turn": hit.turn})
-    here: CallArguments = {"agentId": answer.agent_id, "batchId": batch_id, "turns": turns}
-    return NextCall(tool="read_test_runs", arguments=here)
