@@ -26,6 +26,8 @@ SPOKEN_NAMES = ("utterance", "transcript", "body")
 USER_ROLES = frozenset({"user", "customer", "caller", "human", "client"})
 AGENT_ROLES = frozenset({"assistant", "agent", "bot", "ai"})
 TOOL_ROLE_STARTS = ("tool", "function")
+_SHARED_ROLES = {role: role for role in USER_ROLES | AGENT_ROLES}
+"""Each of thousands of turns would otherwise keep a text of its own for its role."""
 MAX_ROLE_CHARACTERS = 40
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
@@ -131,7 +133,7 @@ def _read_plain_turn(entry: JSONObject) -> Turn | None:
     may_be_parts = content.lstrip().startswith("[")
     if may_encode or may_be_parts or find_side(role) == "tool":
         return None
-    return Turn(role, content)
+    return Turn(_SHARED_ROLES.get(role, role), content)
 
 
 def _unwrap_message(entry: JSONObject) -> JSONObject:

@@ -33,6 +33,7 @@ STALLED_AFTER = timedelta(minutes=15)
 
 # Only completedDate is documented.
 END_NAMES = ("completedDate", "completedAt", "endedDate", "endedAt", "endDate", "finishedAt")
+_END_FIELDS = frozenset(END_NAMES)
 
 # The fields of a batch run without which nobody knows how many attempts its test cases request.
 _ATTEMPT_FIELDS = re.compile(r"testCases(\.[0-9]+(\.attempt)?)?")
@@ -240,7 +241,7 @@ class TestRun(Record):
     @property
     def has_ended(self) -> bool:
         """Whether the API gives an end, readable or not."""
-        if self.completed_date is not None or "completedDate" in self.unreadable_fields():
+        if self.completed_date is not None or _END_FIELDS.intersection(self.unreadable_fields()):
             return True
         return any(_gives_time(self.raw.get(name)) for name in END_NAMES)
 

@@ -91,6 +91,8 @@ class Record(BaseModel, _Source):
         copied.__dict__.update(absent)
         plain = {name: value for name, value in self.raw.items() if type(value) not in (dict, list)}
         _set_slot(copied, "_raw", plain)
+        # Nothing asks a record for the names that Pydantic keeps here, in 700 bytes.
+        _set_slot(copied, "__pydantic_fields_set__", set())
         _set_slot(copied, "_unreadable", unreadable)
         _set_slot(copied, "_is_whole", getattr(self, "_is_whole", False) and not losses)
         return copied

@@ -31,6 +31,11 @@ def keep_whole(run: TestRun) -> TestRun:
     return run
 
 
+def drop_source(run: TestRun) -> TestRun:
+    """Keep what was read of a test run, without the lists and objects that it was read from."""
+    return run.without()
+
+
 def drop_conversation(run: TestRun) -> TestRun:
     """Keep a test run without its conversation."""
     return run.without("conversation")

@@ -119,6 +119,7 @@ class Walk(Generic[RecordT]):
         self._counts_entries = False
         self._first_size = 0
         self._first_number = (known.first_number if known else None) or 0
+        self._guesses_number = False
         self._width = PAGES_AT_A_TIME
         # By position: the pages, and how many entries each stands for.
         self._pages: dict[int, Page[RecordT]] = {}
@@ -248,8 +249,9 @@ class Walk(Generic[RecordT]):
         return choose_window(offset, self._largest)
 
     def _must_wait_for(self, window: Window) -> bool:
-        """Return whether this is the first page of another size, which the API may not give."""
-        return not self._is_sized and window.size > self._first_size
+        """Return whether this page may not be the one that is asked for, nor any after it."""
+        is_first_of_size = not self._is_sized and window.size > self._first_size
+        return is_first_of_size or (self._guesses_number and len(self._pages) == 1)
 
     def _estimate_total(self, page: Page[RecordT]) -> int:
         """Return how many entries the list has; 0 if the page does not state it."""
@@ -389,10 +391,8 @@ class Walk(Generic[RecordT]):
 
     def _find_repeated(self, page: Page[RecordT]) -> Window | None:
         """Return the earlier page with the same entries."""
-        if page.mark is None:
-            return None
         for offset, other in self._pages.items():
-            if other.mark == page.mark:
+            if page.mark is not None and other.mark == page.mark:
                 return self._spans[offset]
         return None
 
@@ -401,8 +401,9 @@ class Walk(Generic[RecordT]):
             self._ignores_size = True
             self._retry(min(window.offset, repeated.offset))
         elif window.number == 1 and not repeated.offset and not self._first_number:
-            # The API may count its pages from 1.
+            # The API may count its pages from 1, or ignore their numbers.
             self._first_number = 1
+            self._guesses_number = True
             self._retry(window.offset)
         else:
             self._halt("repeated page")
@@ -416,8 +417,7 @@ class Walk(Generic[RecordT]):
         """Read again from this position: the pages after it may not be what was asked for."""
         self._retry_from = offset
         self._queue.clear()
-        later = [known for known in self._pages if known >= offset]
-        for known in later:
+        for known in [known for known in self._pages if known >= offset]:
             del self._pages[known], self._spans[known]
 
     def _halt(self, cause: StopCause) -> None:

@@ -28,6 +28,8 @@ MAX_TOO_FEW = 3
 MAX_P_TOO_FEW = 0.25
 DAMPING = 0.5
 MIN_VARIANCE = 0.3
+MIN_PRESENT = 2
+"""An item of one attempt has at most a variance of 1/4."""
 
 ItemT = TypeVar("ItemT", bound=Hashable)
 
@@ -130,7 +132,8 @@ def contrast_items(
     compared = SideCounts(failed.bit_count(), passed.bit_count())
     by_mask: dict[int, ItemT] = {}
     for item, mask in presence.items():
-        inside = mask & informative
+        # Thousands of equal integers of hundreds of bytes each would be kept twice.
+        inside = mask if mask | informative == informative else mask & informative
         if inside not in by_mask or rank(item) < rank(by_mask[inside]):
             by_mask[inside] = item
     scored = _score_items(by_mask, strata, failed, weigh)

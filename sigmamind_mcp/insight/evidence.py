@@ -11,7 +11,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
-from sigmamind_mcp.insight.contrast import Attempt, Contrast, Separation, contrast_items
+from sigmamind_mcp.insight.contrast import (
+    MIN_PRESENT,
+    Attempt,
+    Contrast,
+    Separation,
+    contrast_items,
+)
 from sigmamind_mcp.insight.diagnosis import (
     Quote,
     get_case_id,
@@ -121,7 +127,7 @@ class _RunFindings(NamedTuple):
 
     run: TestRun
     ending: Ending
-    items: set[Item]
+    items: Sequence[Item]
     faults: list[Fault]
     hints: list[Hint]
 
@@ -178,6 +184,7 @@ def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list
     endings = find_endings([run.conversation or [] for run in ordered])
     are_long = find_long_runs(ordered)
     readings = []
+    known: dict[Item, Item] = {}
     for run, ending, is_long in zip(ordered, endings, are_long, strict=True):
         if not has_time():
             break
@@ -185,7 +192,9 @@ def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list
         items = list_run_items(run, ending, said, vocabulary)
         if is_long:
             items.add(LONG)
-        readings.append(_RunFindings(run, ending, items, find_faults(run), find_hints(run)))
+        # Thousands of runs have the same items, and a set takes several times as much memory.
+        shared = tuple(known.setdefault(item, item) for item in items)
+        readings.append(_RunFindings(run, ending, shared, find_faults(run), find_hints(run)))
     return readings
 
 
@@ -194,19 +203,29 @@ def _contrast_readings(
 ) -> Contrast[Item]:
     """Contrast the items of failed and passed runs, which come in the order of their cases."""
     attempts = []
-    presence: dict[Item, int] = defaultdict(int)
-    for number, reading in enumerate(decided):
+    for reading in decided:
         has_failed = reading.run.verdict == "failed"
         attempts.append(Attempt(get_case_id(reading.run), has_failed=has_failed))
-        for item in reading.items:
-            presence[item] |= 1 << number
     return contrast_items(
         attempts,
-        presence,
+        _locate_items(decided),
         rank=lambda item: item.rank,
         weigh=lambda item: item.weight,
         has_time=has_time,
     )
+
+
+def _locate_items(decided: Sequence[_RunFindings]) -> dict[Item, int]:
+    """Return each item that may separate, with a bit for each run that has it."""
+    run_counts: Counter[Item] = Counter()
+    for reading in decided:
+        run_counts.update(reading.items)
+    presence: dict[Item, int] = defaultdict(int)
+    for number, reading in enumerate(decided):
+        for item in reading.items:
+            if run_counts[item] >= MIN_PRESENT:
+                presence[item] |= 1 << number
+    return presence
 
 
 def _list_separating(

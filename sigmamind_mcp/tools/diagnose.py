@@ -11,7 +11,7 @@ from pydantic import Field
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import BatchRun, TestRun
-from sigmamind_mcp.api.run_reading import list_complete_runs, read_runs
+from sigmamind_mcp.api.run_reading import drop_source, list_complete_runs, read_runs
 from sigmamind_mcp.call_deadlines import limit_to_call
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import NotOffered, SigmaMindError
@@ -166,7 +166,7 @@ async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> Listing[Te
         job_ids = list(dict.fromkeys(args.job_ids))
         return await read_runs(job_ids, args.batch_id, args.agent_id, api)
     try:
-        return await list_complete_runs(args.batch_id, args.agent_id, api)
+        return await list_complete_runs(args.batch_id, args.agent_id, api, keep=drop_source)
     except NotOffered as exc:
         message = f"{exc} This tool takes several job ids in jobIds."
         raise NotOffered(message, status=exc.status) from exc

@@ -326,6 +326,14 @@ async def test_end_under_another_name_is_the_end(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", END_NAMES)
+async def test_verdict_stays_without_what_the_run_was_read_from(name: str, end: Any) -> None:
+    whole = TestRun.read({**UNFINISHED, "isSuccessful": False, name: end})
+
+    assert whole.without("conversation").verdict == whole.without().verdict == whole.verdict
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -10,6 +10,7 @@ from mcp import Client
 
 from sigmamind_mcp.api import transport, walks
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.api.walks import choose_window
 from sigmamind_mcp.errors import ConnectionFailed, NotAuthenticated
 from tests.conftest import text_of
@@ -242,7 +243,32 @@ async def test_api_that_ignores_the_page_is_asked_a_few_times_only(
     assert result.structured_content["totalCount"] == 10
     assert "the API gives the same page again, whatever page is asked for" in text_of(result)
     assert ("10 of 250 test runs were read" in text_of(result)) == (total == 250)
-    assert len(fake_api.asked) <= 10
+    assert len(fake_api.asked) <= 4
+
+
+@pytest.mark.parametrize("first_size", ["10", "20"])
+async def test_api_that_ignores_the_page_is_asked_four_times_whichever_answer_comes_first(
+    client: SigmaMindClient, fake_api: FakeAPI, first_size: str
+) -> None:
+    """The second and the third page are asked for together, in two sizes."""
+    is_second_read = threading.Event()
+
+    def give(asked: Asked) -> Any:
+        if asked.query.get("size", first_size) != first_size:
+            is_second_read.wait(5)
+        return page(RUNS[:10], hasNext=True, totalCount=250, page=None)
+
+    def keep(run: TestRun) -> TestRun:
+        if len(fake_api.asked) > 1:
+            is_second_read.set()
+        return run
+
+    fake_api.answer("GET", PATH, give)
+
+    listing = await client.list_test_runs(BATCH_ID, AGENT, keep=keep)
+
+    assert (ids(listing), listing.stop) == (job_ids(10), "repeated page")
+    assert len(fake_api.asked) == 4
 
 
 async def test_refused_key_on_a_later_page_is_an_error(

@@ -46,6 +46,15 @@ def test_groups_and_turns_come_from_what_separates() -> None:
     assert 2 in [quote.number for quote in quotes]
 
 
+def test_run_of_a_case_that_always_fails_is_in_the_group_of_what_separates_others() -> None:
+    always_failed = make_run(*FAILS, case="tc_9", job="job_always")
+
+    evidence = collect_evidence([*make_batch(), always_failed])
+
+    (group,) = [group for group in evidence.groups if group.basis == "separates"]
+    assert "job_always" in [run.job_id for run in group.runs]
+
+
 def test_without_time_the_runs_read_so_far_are_counted() -> None:
     answers = iter([True] * 10 + [False])
 

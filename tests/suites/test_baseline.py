@@ -1,12 +1,17 @@
 """The baseline of a gate."""
 
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.insight.pooling import KnownRun
 from sigmamind_mcp.insight.statistics import Counts
-from sigmamind_mcp.suites.baseline import pool_before_drop
+from sigmamind_mcp.suites.baseline import pool_before_drop, read_baseline
+from tests.support.fake_api import AGENT, FakeAPI, page
+from tests.support.sample_batches import CREATED, make_sample_batch, serve_batches
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -29,3 +34,23 @@ def test_drop_never_becomes_the_baseline(passed: list[int], pooled: Counts) -> N
     ]
 
     assert pool_before_drop(runs, before=NOW).counts == pooled
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("chosen", [[], ["batch_new"]])
+@pytest.mark.parametrize("seconds", [0, 3, 60])
+async def test_batch_run_counts_though_the_date_header_is_older(
+    client: SigmaMindClient, fake_api: FakeAPI, seconds: int, chosen: list[str]
+) -> None:
+    """Otherwise a broken agent would pass, and its batch run would be blessed."""
+    sample = make_sample_batch("batch_new", [(7, 1)])
+    serve_batches(fake_api, sample)
+    fake_api.answer("GET", "/v1/batch-runs", page([sample.batch]))
+    date = datetime.fromisoformat(CREATED) - timedelta(seconds=seconds)
+    fake_api.headers["Date"] = format_datetime(date, usegmt=True)
+    (case,) = map(TestCase.read, sample.batch["testCases"])
+
+    baseline = await read_baseline(AGENT["agentId"], [case], client, chosen=chosen)
+
+    assert baseline.batch_ids == ["batch_new"]
+    assert baseline.counts == {"tc_0": Counts(7, 8)}

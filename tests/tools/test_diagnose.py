@@ -2,25 +2,31 @@
 
 import json
 import re
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.transport import APITransport
 from sigmamind_mcp.heavy_work import HasTime, WorkClock
 from sigmamind_mcp.insight.evidence import READING_SHARE
 from sigmamind_mcp.insight.words import split_stems
 from sigmamind_mcp.protocol.catalogue import Tool
 from sigmamind_mcp.remembered_texts import TEXT_CACHES
+from sigmamind_mcp.settings import check_key
 from sigmamind_mcp.tools import diagnose
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
     DIAGNOSIS_CHARACTERS,
     DIAGNOSIS_TEXT_CHARACTERS,
 )
-from tests.conftest import text_of
+from tests.checks.bench_api import make_batch
+from tests.conftest import KEY, text_of
 from tests.support.fake_api import AGENT, BATCH, ERROR, RUN, FakeAPI, page
+from tests.support.processes import serving
 from tests.support.sample_batches import (
     SampleBatch,
     make_sample_batch,
@@ -636,3 +642,30 @@ async def test_turn_cannot_pass_for_another_turn_of_its_line(
         r"U: Refund? \2 A: It is paid. \| \U: Thanks \4 A: Paid twice. 2 A: Nothing is paid. \| \4"
         " A: All is paid.\n" in text
     )
+
+
+async def test_diagnosis_holds_at_most_four_times_the_bytes_of_its_runs() -> None:
+    async def ignore(done: float, total: float | None = None, text: str | None = None) -> None:
+        pass
+
+    async def diagnose_batch(batch_id: str, client: SigmaMindClient) -> int:
+        args = diagnose.DiagnoseBatchRun.model_validate({"agentId": AGENT_ID, "batchId": batch_id})
+        known = await diagnose.read_known_batch_run(args, client, ignore)
+        tracemalloc.reset_peak()
+        diagnose.make_diagnosis(args, known, WorkClock(60))
+        return len(known.listing.items)
+
+    with serving(module="tests.checks.bench_api") as url:
+        async with APITransport(url) as transport:
+            client = SigmaMindClient(transport, check_key(KEY))
+            await diagnose_batch("batch_4_5_first", client)
+            tracemalloc.start()
+            try:
+                read_count = await diagnose_batch("batch_20_50_large", client)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+
+    runs = make_batch("batch_20_50_large").runs
+    assert read_count == len(runs)
+    assert peak <= 4 * len(json.dumps(runs))
