@@ -188,7 +188,7 @@ async def test_full_answer_has_every_documented_field_in_both_forms(
     result = await mcp.call_tool(tool, {**arguments, "detail": "full"})
 
     assert result.structured_content["raw"] == raw
-    assert json.dumps(raw, ensure_ascii=False, indent=1) in text_of(result)
+    assert json.dumps(raw, ensure_ascii=False, separators=(",", ":")) in text_of(result)
 
 
 async def test_test_runs_are_found_inside_the_batch_run_where_they_cannot_be_listed(
