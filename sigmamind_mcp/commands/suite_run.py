@@ -86,6 +86,10 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
     if options.report:
         await _write_page(options.report, result, api)
     if options.bless and result.status in (PASSED, UNSETTLED):
+        if chosen and (baseline.unread or baseline.unfinished_ids):
+            # Against half a baseline, a broken agent passes, and would be the next one.
+            print("Not blessed: not all of the chosen baseline was read.", file=sys.stderr)
+            return result.status
         gate.lock.bless(run.batch_ids)
         gate.lock.save()
         print(f"The baseline is now that of {gate.lock.path}. Commit it.")

@@ -285,6 +285,21 @@ def test_blessed_baseline_keeps_a_broken_agent_red(
 
 
 @pytest.mark.slow
+def test_run_against_half_a_baseline_is_not_blessed(tmp_path: Path, suite: Run) -> None:
+    assert suite("run", "--max-attempts", "24", "--bless").returncode == 0
+    path = tmp_path / "suite.lock.json"
+    lock = json.loads(path.read_text(encoding="utf-8"))
+    lock["baseline"].append("batch_that_is_gone")
+    path.write_text(json.dumps(lock), encoding="utf-8")
+
+    again = suite("run", "--max-attempts", "24", "--bless")
+
+    assert again.returncode == 0 and "1 earlier batch run could not be read" in again.stdout
+    assert "Not blessed: not all of the chosen baseline was read." in again.stderr
+    assert json.loads(path.read_text(encoding="utf-8")) == lock
+
+
+@pytest.mark.slow
 def test_interrupted_run_is_named_and_not_in_the_baseline(tmp_path: Path) -> None:
     with serving("sandbox", "--pace", "1000") as url:
         suite = build_runner(tmp_path, url, AGENT_ID)
