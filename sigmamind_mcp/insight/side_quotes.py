@@ -50,7 +50,7 @@ def quote_sides(
 ) -> list[SideQuote]:
     """Quote turns of both sides of the worst changed test cases, as many as the time allows."""
     cases = []
-    for change in list(filter(is_changed, changes))[:MAX_CASES_QUOTED]:
+    for change in _choose_changes(changes):
         if has_time():
             cases.append(_load_case(change, load))
     ranking = ExchangeRanking([run for case in cases for run in case.failed + case.passed])
@@ -64,6 +64,14 @@ def quote_sides(
         if picked:
             quotes += case.quote(picked.run, picked.quotes)
     return quotes
+
+
+def _choose_changes(changes: Iterable[CaseChange]) -> list[CaseChange]:
+    """Return the changes to quote: proven ones first, and open ones only if there is no other."""
+    changed = list(filter(is_changed, changes))
+    called = [change for change in changed if change.change != "unchanged"]
+    ordered = sorted(called or changed, key=lambda change: change.level != "proven")
+    return ordered[:MAX_CASES_QUOTED]
 
 
 def _load_case(change: CaseChange, load: LoadRun) -> _CaseRuns:

@@ -1,6 +1,7 @@
 """Failed runs of the worse side and a passed run of the other are quoted, for few test cases."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
@@ -68,6 +69,24 @@ def test_only_the_worst_changed_test_cases_are_quoted() -> None:
 
     quoted = list(dict.fromkeys(quote.change.case.test_case_id for quote in quotes))
     assert quoted == [f"tc_{number}" for number in range(MAX_CASES_QUOTED)]
+
+
+def test_proven_changes_come_first_and_open_ones_only_where_there_is_no_other() -> None:
+    runs = Transcripts()
+    regressed = runs.change([RIGHT] * 2, [WRONG] * 2, case="tc_regressed")
+    improved = runs.change([WRONG] * 2, [RIGHT] * 2, "improved", case="tc_improved")
+    suspect = replace(runs.change([RIGHT], [WRONG], case="tc_suspect"), level="suspect")
+    still = runs.change([RIGHT], [WRONG], "unchanged", case="tc_open")
+    still = replace(still, level="open")
+
+    def list_quoted(*changes: CaseChange) -> list[str | None]:
+        quotes = quote_sides(changes, runs.get)
+        return list(dict.fromkeys(quote.change.case.test_case_id for quote in quotes))
+
+    assert list_quoted(suspect, still, regressed, improved) == [
+        "tc_regressed", "tc_improved", "tc_suspect",
+    ]  # fmt: skip
+    assert list_quoted(still) == ["tc_open"]
 
 
 def test_run_without_a_transcript_is_not_quoted_and_no_time_quotes_none() -> None:
