@@ -13,7 +13,7 @@ from sigmamind_mcp.insight.telling_exchanges import Exchange, ExchangeRanking, k
 from sigmamind_mcp.tools.conversations_answer import TURN_CHARACTERS, count_characters
 from sigmamind_mcp.tools.transcripts import NumberedTurn, number_turns
 
-SELECTION_CHARACTERS = 2_000
+SELECTION_CHARACTERS = 3_000
 RUN_HEAD_CHARACTERS = 40
 MIN_EXCHANGES = 2
 MAX_MEASURED = 50

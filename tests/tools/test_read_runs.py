@@ -266,7 +266,7 @@ def make_talk(job_id: str, *, passed: bool = False, place: int = 2, **more: Any)
 
 
 @pytest.mark.parametrize(
-    ("count", "exchanges"), [(1, None), (2, None), (3, None), (4, 3), (13, 2), (25, 2), (60, 2)]
+    ("count", "exchanges"), [(1, None), (2, None), (5, None), (7, 3), (13, 2), (25, 2), (60, 2)]
 )
 async def test_few_selected_runs_are_whole_and_of_many_come_the_exchanges_that_tell_most(
     mcp: Client, fake_api: FakeAPI, count: int, exchanges: int | None
