@@ -36,6 +36,8 @@ CALL_SECONDS = 30.0
 """Many clients give up after 60 s (the SDK for TypeScript among them)."""
 LONG_CALL_SECONDS = 45.0
 """For tools that read many transcripts, and answer with those that were read in time."""
+SHORTEST_WAIT_SECONDS = 10.0
+"""A wait of less still has this time for its first read."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,12 @@ TOOLS = (
     ),
     Tool(batch_runs.list_batch_runs, "List batch runs"),
     Tool(batch_runs.get_batch_run, "Read a batch run"),
-    Tool(batch_runs.wait_for_batch_run, "Wait for a batch run", takes_context=True),
+    Tool(
+        batch_runs.wait_for_batch_run,
+        "Wait for a batch run",
+        takes_context=True,
+        seconds=SHORTEST_WAIT_SECONDS,
+    ),
     Tool(runs.list_test_runs, "List test runs"),
     Tool(runs.get_test_run, "Read a test run"),
     Tool(read_runs.read_test_runs, "Read conversations", reads_transcripts=True),
