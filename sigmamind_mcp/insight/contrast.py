@@ -186,14 +186,20 @@ def _score_items(
 ) -> list[_Scored[ItemT]]:
     """Score the items that enough attempts have and lack; the others can never separate."""
     scored = []
-    sizes = [(stratum.attempts, stratum.size, stratum.failed.bit_count()) for stratum in strata]
+    # Most items are in few test cases, so the others are not looked at.
+    by_attempt = {}
+    for stratum in strata:
+        sizes = (stratum.attempts, stratum.size, stratum.failed.bit_count())
+        by_attempt.update(dict.fromkeys(range(stratum.start, stratum.start + stratum.size), sizes))
     for mask, item in by_mask.items():
         expected = variance = 0.0
         fewest = most = 0
-        for attempts, size, failures in sizes:
-            with_it = (mask & attempts).bit_count()
-            if not with_it:
-                continue
+        rest = mask
+        while rest:
+            attempts, size, failures = by_attempt[(rest & -rest).bit_length() - 1]
+            inside = rest & attempts
+            rest ^= inside
+            with_it = inside.bit_count()
             fewest += max(0, with_it + failures - size)
             most += min(with_it, failures)
             expected += with_it * failures / size

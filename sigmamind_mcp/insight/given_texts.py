@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from sigmamind_mcp.insight.said_otherwise import SaidText
+from sigmamind_mcp.insight.said_otherwise import read_numbers, split_tokens
 from sigmamind_mcp.insight.spoken_values import read_values
 
 MIN_PART_DIGITS = 4
@@ -39,27 +39,40 @@ class GivenTexts:
         self._values: set[str] = set()
         self._numbers: set[str] = set()
         self._year_ends: set[str] = set()
-        self.days: set[frozenset[int]] = set()
+        self._days: set[frozenset[int]] = set()
         self._words: set[str] = set()
         self._digits = ""
-        for text in texts:
-            self.add(text)
+        self._unread = list(texts)
+        self._unread_words = list(self._unread)
 
     def add(self, text: str) -> None:
-        """Read one more text."""
+        """Add one more text, which is read when the next value or word is looked for."""
+        if text:
+            self._unread.append(text)
+            self._unread_words.append(text)
+
+    def _read_added(self) -> None:
+        for text in self._unread:
+            self._read(text)
+        self._unread.clear()
+
+    def _read(self, text: str) -> None:
         plain = _TIME_OF_STAMP.sub(" ", write_ascii_digits(text)).lower()
+        tokens = split_tokens(plain)
+        numbers = read_numbers(tokens).numbers
+        for month, number in _MONTHS.items():
+            if month in plain:
+                self._numbers.add(str(number))
+        if not numbers:
+            return
         # Digits that are read out one by one have no other row of digits between them.
-        in_words = SaidText(_DIGITS.sub(" ", plain))
-        self.days |= find_days(plain)
-        self._words.update(_WORDS.findall(plain))
-        values = read_values(plain) | in_words.numbers | SaidText(plain).numbers
+        in_words = read_numbers([token for token in tokens if not token.isdecimal()])
+        self._days |= find_days(plain)
+        values = read_values(plain) | in_words.numbers | numbers
         self._values |= values
         for written in (plain, " ".join(values), plain.replace(",", "")):
             for digits in _DIGITS.findall(written):
                 self._add_number(digits)
-        for number, month in enumerate(calendar.month_abbr):
-            if month and month.lower() in plain:
-                self._numbers.add(str(number))
         rows = [*map(join_digits, _DIGITS_IN_A_ROW.findall(plain)), in_words.digits]
         self._digits += "".join(f" {row}" for row in rows)
 
@@ -69,20 +82,31 @@ class GivenTexts:
         if len(number) == 4:
             self._year_ends.add(number[2:])
 
+    def list_days(self) -> set[frozenset[int]]:
+        """Return the day and month, in any order, of each date."""
+        self._read_added()
+        return self._days
+
     def has_value(self, value: str) -> bool:
         """Whether a text has a value, in its normal form."""
+        self._read_added()
         return value in self._values
 
     def has_number(self, digits: str) -> bool:
         """Whether a text has a number; two digits may be the end of a year."""
+        self._read_added()
         return strip_zeros(digits) in self._numbers or digits in self._year_ends
 
     def has_word(self, word: str) -> bool:
         """Whether a text has a word, in any case."""
+        for text in self._unread_words:
+            self._words.update(_WORDS.findall(text.lower()))
+        self._unread_words.clear()
         return word.lower() in self._words
 
     def has_digits(self, digits: str) -> bool:
         """Whether a text has these digits in a row, alone or as a part of more."""
+        self._read_added()
         row = strip_zeros(digits)
         return len(row) >= MIN_PART_DIGITS and row in self._digits
 
@@ -101,8 +125,10 @@ def find_days(text: str) -> set[frozenset[int]]:
 
 def are_other_days(days: set[frozenset[int]], texts: Sequence[GivenTexts]) -> bool:
     """Whether the texts have dates, and none on one of these days."""
-    given = set[frozenset[int]]().union(*(one.days for one in texts))
-    return bool(days and given) and days.isdisjoint(given)
+    if not days:
+        return False
+    given = set[frozenset[int]]().union(*(one.list_days() for one in texts))
+    return bool(given) and days.isdisjoint(given)
 
 
 def are_numbers_given(written: str, texts: Sequence[GivenTexts]) -> bool:

@@ -24,6 +24,7 @@ ItemKind = Literal[
     "ending", "criteria values", "mock value", "go-aheads", "length", "tool", "value", "phrase"
 ]
 
+_KINDS = get_args(ItemKind)
 STRUCTURE_WEIGHT = 1.25
 
 _TOOL_CALL = re.compile(r"\s*([a-z]\w{2,60})\(")
@@ -39,8 +40,7 @@ class Item(NamedTuple):
     @property
     def rank(self) -> tuple[int, int, str]:
         """The lowest stands for all items on the same attempts."""
-        kind = get_args(ItemKind).index(self.kind)
-        return kind, -len(self.text), self.text
+        return _KINDS.index(self.kind), -len(self.text), self.text
 
     @property
     def weight(self) -> float:

@@ -4,6 +4,7 @@ This leans to "said": a value is missing only if no reading of the text can be i
 """
 
 import re
+from typing import NamedTuple
 
 from sigmamind_mcp.insight.spoken_values import SpokenValue, read_values
 
@@ -32,6 +33,7 @@ _TENS_WORDS = {
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 MAX_ROW = 24
 """No number has more words; Python cannot print one of 4,300 digits."""
+_NUMBER_WORDS = frozenset((*_UNITS, *_TENS_WORDS, *_SCALES))
 _TOKEN = re.compile(r"\d{1,40}|[a-z]+|[^\sa-z\d]")
 # A day may be named by its distance or its weekday instead.
 _RELATIVE_DAY = re.compile(
@@ -55,15 +57,26 @@ _UNIT_RATIOS = {
 _WHOLE = {"a": 1, "an": 1, "one": 1, "half": 0.5, "quarter": 0.25}
 
 
+class ReadNumbers(NamedTuple):
+    """All numbers that tokens may be, and the tokens with number words as digits."""
+
+    numbers: set[str]
+    written: list[str]
+
+    @property
+    def digits(self) -> str:
+        """All digits in a row."""
+        return "".join(filter(str.isdecimal, self.written))
+
+
 class SaidText:
     """A text with its numbers in digits, ready for values to be looked for."""
 
     def __init__(self, text: str) -> None:
-        self.plain = text.lower().replace(" and a half", " point five")
-        tokens = _TOKEN.findall(self.plain)
-        self.numbers: set[str] = set()
-        written = [token for token in _write_numbers(tokens, self.numbers) if token.isalnum()]
-        self.digits = "".join(filter(str.isdecimal, written))
+        self.plain = _write_halves(text.lower())
+        read = read_numbers(split_tokens(self.plain))
+        self.numbers, self.digits = read.numbers, read.digits
+        written = filter(str.isalnum, read.written)
         self.squeezed = "".join(token for token in written if token not in _SEPARATORS)
 
     def may_say(self, value: SpokenValue, clause: str) -> bool:
@@ -133,17 +146,28 @@ def _says_amount(amount: float, unit: str, plain: str) -> bool:
     return re.search(rf"\b(?:{words})[ -](?:of )?(?:an? )?{unit}\b", plain) is not None
 
 
-def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:
-    """Return the tokens with number words as digits; collect every number that they may be."""
+def split_tokens(plain: str) -> list[str]:
+    """Return the words, numbers and marks of a text in lower case."""
+    return _TOKEN.findall(_write_halves(plain))
+
+
+def _write_halves(plain: str) -> str:
+    return plain.replace(" and a half", " point five")
+
+
+def read_numbers(tokens: list[str]) -> ReadNumbers:
+    """Read every number that the tokens may be, in digits or in words."""
+    numbers: set[str] = set()
+    if _NUMBER_WORDS.isdisjoint(tokens) and not any(map(str.isdecimal, tokens)):
+        return ReadNumbers(numbers, tokens)
     written: list[str] = []
     row: list[str] = []
     for token in [*tokens, ""]:
-        digits = _read_digits(token)
-        is_number = digits is not None or token in _SCALES
+        is_number = token in _NUMBER_WORDS or token.isdecimal()
         if is_number and len(row) < MAX_ROW:
             row.append(token)
             continue
-        if token in (",", ".", "-", "'", "and", "point") and row:
+        if row and token in (",", ".", "-", "'", "and", "point"):
             continue
         if row:
             # A scale alone ("hundred") has no digits.
@@ -154,7 +178,7 @@ def _write_numbers(tokens: list[str], numbers: set[str]) -> list[str]:
             row = [token] if is_number else []
         if token and not is_number:
             written.append(token)
-    return written
+    return ReadNumbers(numbers, written)
 
 
 def _read_digits(token: str) -> str | None:

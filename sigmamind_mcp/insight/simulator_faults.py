@@ -16,6 +16,7 @@ FaultKind = Literal["user states unknown id"]
 
 MIN_ID_CHARACTERS = 6
 
+_DIGIT = re.compile(r"\d")
 _EMAIL = re.compile(r"[\w.+-]{2,64}@[\w-]{2,60}(?:\.[\w-]{2,20})+")
 _ID = re.compile(
     r"(?<![\w@.-])#?(?=[A-Z0-9_-]{0,20}\d)(?=[\d_-]{0,20}[A-Za-z])[A-Za-z0-9]{1,30}"
@@ -42,7 +43,7 @@ def find_faults(run: TestRun) -> list[Fault]:
         return []
     given = _collect_given_text(case)
     for number, turn in enumerate(turns, start=1):
-        if not is_user(turn):
+        if not is_user(turn) or not _DIGIT.search(turn.content):
             continue
         squeezed = map(_squeeze, _find_identifiers(turn.content))
         unknown = [one for one in squeezed if one not in given]

@@ -159,7 +159,7 @@ class ExchangeRanking:
         exchanges = _list_exchanges(run)
         others = others[: self._allow(exchanges, len(others))]
         for said in exchanges:
-            unlike = 1 - max((self._compare(said.words, other) for other in others), default=0.0)
+            unlike = 1 - self._find_likest(said.words, others)
             score = unlike * (1 + self._measure_subject(said.about, subject))
             if said.agent >= last:
                 score *= LAST_TURN_WEIGHT
@@ -176,12 +176,18 @@ class ExchangeRanking:
         self._steps_left -= count * size
         return count
 
-    def _compare(self, words: frozenset[str], others: frozenset[str]) -> float:
-        shared = words & others
-        if not shared:
-            return 0.0
-        weight = math.fsum(map(self._weigh_word, shared))
-        return dice_similarity(weight, self._weigh(words), self._weigh(others))
+    def _find_likest(self, words: frozenset[str], others: Sequence[frozenset[str]]) -> float:
+        """Return how similar the words are to those of the most similar other turn."""
+        size = self._weigh(words)
+        get_weight = self._word_weights.__getitem__  # all words are weighed now
+        likest = 0.0
+        for other in others:
+            shared = words & other
+            if not shared:
+                continue
+            weight = math.fsum(map(get_weight, shared))
+            likest = max(likest, dice_similarity(weight, size, self._weigh(other)))
+        return likest
 
     def _weigh(self, words: frozenset[str]) -> float:
         # Each turn is compared with many, so its weight is kept.

@@ -6,7 +6,7 @@ anything.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sigmamind_mcp.api.conversations import Turn
@@ -58,11 +58,14 @@ class FoundValues(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """A value as it is written; `key` is the same for all forms of an amount or a time."""
+    """A value as it is written, and as it is read if it has one of the known forms.
+
+    `key` is the same for all forms of an amount or a time.
+    """
 
     text: str
     key: str
-    is_given: bool
+    value: SpokenValue | None
 
 
 def find_values_not_given(
@@ -92,7 +95,7 @@ def find_values_not_given(
         for number, turn in enumerate(run.conversation or [] if sources else [], start=1):
             if not has_time():
                 return None
-            for written in _find_in_turn(turn, sources):
+            for written in _find_in_turn(turn, sources, shared):
                 value = ValueNotGiven(written.text, run, number)
                 if found.setdefault(written.key, value).run is not run:
                     shared.add(written.key)
@@ -143,23 +146,29 @@ def _list_case_texts(case: TestCase | None) -> list[str]:
     return list(filter(None, texts))
 
 
-def _find_in_turn(turn: Turn, sources: Sequence[GivenTexts]) -> Iterator[_Written]:
-    """Yield the values that the agent says and nobody gave; add all of the turn to the last."""
+def _find_in_turn(
+    turn: Turn, sources: Sequence[GivenTexts], known: Container[str]
+) -> Iterator[_Written]:
+    """Yield the values that the agent says and nobody gave; add all of the turn to the last.
+
+    Values with a known key are left out.
+    """
     # What an agent says with the results of its tools is given by them.
     *before, said = _list_turn_texts(turn)
     for text in before:
         sources[-1].add(text)
     if is_agent(turn):
-        for written in _find_written(turn.content, sources):
-            if not written.is_given:
+        for written in _find_written(turn.content):
+            if written.key not in known and not _is_value_given(written, sources):
                 yield written
         for match in _TITLED_NAME.finditer(turn.content):
-            if not any(one.has_word(match["name"]) for one in sources):
-                yield _Written(match[0], match["name"].lower(), is_given=False)
+            key = match["name"].lower()
+            if key not in known and not any(one.has_word(key) for one in sources):
+                yield _Written(match[0], key, None)
     sources[-1].add(said)
 
 
-def _find_written(text: str, sources: Sequence[GivenTexts]) -> Iterator[_Written]:
+def _find_written(text: str) -> Iterator[_Written]:
     plain = write_ascii_digits(text)
     values = find_values(plain)
     value = next(values, None)
@@ -173,10 +182,7 @@ def _find_written(text: str, sources: Sequence[GivenTexts]) -> Iterator[_Written
             value = next(values, None)
         same = value if value and _has_all_digits(value, plain, start, end) else None
         key = same.bare if same else strip_zeros(digits)
-        is_given = same is not None and _is_value_given(same, sources)
-        if not is_given and not are_other_days(find_days(written), sources):
-            is_given = are_numbers_given(written, sources)
-        yield _Written(text[start:end].strip(" .,:/-"), key, is_given)
+        yield _Written(text[start:end].strip(" .,:/-"), key, same)
 
 
 def _has_all_digits(value: SpokenValue, text: str, start: int, end: int) -> bool:
@@ -186,5 +192,9 @@ def _has_all_digits(value: SpokenValue, text: str, start: int, end: int) -> bool
     )
 
 
-def _is_value_given(value: SpokenValue, sources: Iterable[GivenTexts]) -> bool:
-    return any(one.has_value(value.bare) or one.has_value(value.normal) for one in sources)
+def _is_value_given(written: _Written, sources: Sequence[GivenTexts]) -> bool:
+    value = written.value
+    if value and any(one.has_value(value.bare) or one.has_value(value.normal) for one in sources):
+        return True
+    plain = write_ascii_digits(written.text)
+    return not are_other_days(find_days(plain), sources) and are_numbers_given(plain, sources)

@@ -45,6 +45,8 @@ SPARE_SECONDS = 14.0
 WORK_SECONDS = 10.0
 """The CPU time for the work on the transcripts."""
 PROBLEMS_SHARE = 0.2
+VALUES_SHARE = 0.5
+"""Values take as long as the evidence: begun after more of the time, the work does not end."""
 MAX_TRANSCRIPTS_READ = 200
 """If the list has no conversations, so many are read one by one."""
 
@@ -130,7 +132,7 @@ def make_diagnosis(
     evidence = collect_evidence(transcripts, has_time=has_time)
     agent = known.definitions.agent
     values = None
-    if agent is not None and not agent.unreadable_fields():
+    if agent is not None and not agent.unreadable_fields() and has_time(VALUES_SHARE):
         values = find_values_not_given(
             transcripts,
             agent.list_given_texts(),

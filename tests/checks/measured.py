@@ -1,24 +1,39 @@
 """Measures hints, doubts and faults on labelled files; `python -m tests.checks.measured FILE…`.
 
-A file is a list of objects with `testRun`, as the API gives it, and `labels`: the kind and the turn
+A labelled file is a list of objects with `testRun`, as the API gives it, and `labels`: the kind and the turn
 of everything that is to be found in it. Somebody else than the author of the rules draws and labels
 the conversations. A kind ships only if the lower 95 % bound of its precision is at least 0.8.
+
+Published conversations, as for `scripts/release/power`, have their verdicts shuffled within test
+cases, after which nothing separates. Benign dialogues have the format of the Schema-Guided Dialogue
+data set; none of them is to have a hint. No conversation is in the repository.
 """
 
+import argparse
+import gzip
 import json
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.evidence import collect_evidence
 from sigmamind_mcp.insight.judge_errors import is_judge_error
 from sigmamind_mcp.insight.simulator_faults import find_faults
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.insight.transcript_hints import find_hints
+from sigmamind_mcp.insight.values_not_given import find_values_not_given
+from tests.support.sample_batches import ENDED
 
 NEEDED_PRECISION = 0.8
+SHUFFLED_BATCH = "airline-gpt-4o"
+SHUFFLES = 200
+BENIGN_CASE = {
+    "userPrompt": "You are a customer. Ask the assistant for what you need.",
+    "successCriteria": "The assistant helps the customer.",
+}
 
 Place = tuple[str, int | None]
 
@@ -74,5 +89,88 @@ def format_report(paths: Sequence[str]) -> Iterator[str]:
         yield from (figures.line() for figures in measure(conversations))
 
 
+class ShuffleFigures(NamedTuple):
+    """In how many shuffles something separates, and in how many it is too few to tell."""
+
+    separating: int
+    too_few: int
+
+
+def shuffle_verdicts(rows: Sequence[Mapping[str, Any]], shuffles: int) -> ShuffleFigures:
+    """Collect the evidence of published conversations with shuffled verdicts."""
+    random = Random(1)
+    separating = too_few = 0
+    for _ in range(shuffles):
+        verdicts: dict[str, list[bool]] = defaultdict(list)
+        for row in rows:
+            verdicts[row["testCase"]].append(row["isSuccessful"])
+        for own in verdicts.values():
+            random.shuffle(own)
+        runs = [read_published(row, verdicts[row["testCase"]].pop()) for row in rows]
+        contrast = collect_evidence(runs).contrast
+        separating += bool(contrast.separating)
+        too_few += bool(contrast.too_few)
+    return ShuffleFigures(separating, too_few)
+
+
+def read_published(row: Mapping[str, Any], is_successful: bool) -> TestRun:
+    """Read a published conversation with this verdict."""
+    mocks = [{"variableName": name, "value": str(own)} for name, own in row["mockData"].items()]
+    case = {"testCaseId": row["testCase"], "mockData": mocks}
+    case |= {name: row[name] for name in ("userPrompt", "successCriteria")}
+    run = {name: row[name] for name in ("remarks", "conversation")}
+    run |= {"completedDate": ENDED}  # a run without remarks may have no verdict yet
+    return TestRun.read({**run, "testCase": case, "isSuccessful": is_successful})
+
+
+def read_benign(dialogue: Mapping[str, Any]) -> TestRun:
+    """Read a dialogue as a passed test run of a neutral test case."""
+    turns = []
+    for turn in dialogue["turns"]:
+        role = "user" if turn["speaker"] == "USER" else "assistant"
+        turns.append({"role": role, "content": turn["utterance"]})
+    case = {"testCaseId": dialogue["dialogue_id"], **BENIGN_CASE}
+    return TestRun.read({"testCase": case, "isSuccessful": True, "conversation": turns})
+
+
+def _list_shuffles(path: Path, shuffles: int) -> Iterator[str]:
+    rows = json.loads(gzip.decompress(path.read_bytes()))
+    figures = shuffle_verdicts([row for row in rows if row["batch"] == SHUFFLED_BATCH], shuffles)
+    yield (
+        f"{SHUFFLED_BATCH} with shuffled verdicts: something separates in {figures.separating} of"
+        f" {shuffles}, and is too few to tell in {figures.too_few}"
+    )
+
+
+def _list_benign(paths: Sequence[Path]) -> Iterator[str]:
+    runs: list[TestRun] = []
+    for path in paths:
+        runs += map(read_benign, json.loads(path.read_text(encoding="utf-8")))
+    places = list(map(find_places, runs))
+    found = sum(map(bool, places))
+    yield f"{len(runs)} benign dialogues: {found} with any hint, doubt or fault ({found / len(runs):.2%})"
+    kinds = Counter(kind for own in places for kind, _ in own)
+    yield from (f"{kind:<28} {count:>5}" for kind, count in sorted(kinds.items()))
+    values = find_values_not_given(runs, [])
+    yield f"values of one dialogue that nobody gave: {len(values.values) if values else None}"
+
+
+def print_report() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("labelled", nargs="*", help="labelled files")
+    parser.add_argument("--published", type=Path, help="conversations.json.gz of published runs")
+    parser.add_argument("--shuffles", type=int, default=SHUFFLES)
+    parser.add_argument("--benign", type=Path, nargs="+", help="files of benign dialogues")
+    options = parser.parse_args()
+    parts = [format_report(options.labelled)]
+    if options.published:
+        parts.append(_list_shuffles(options.published, options.shuffles))
+    if options.benign:
+        parts.append(_list_benign(options.benign))
+    for part in parts:
+        for line in part:
+            print(line, flush=True)
+
+
 if __name__ == "__main__":
-    print(*format_report(sys.argv[1:]), sep="\n")
+    print_report()

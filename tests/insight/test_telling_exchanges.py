@@ -125,16 +125,16 @@ def test_runs_of_any_length_are_ranked_with_a_limited_number_of_steps(
     monkeypatch: pytest.MonkeyPatch, runs: int, turns: int, words: int
 ) -> None:
     steps = []
-    compare = ExchangeRanking._compare
+    find_likest = ExchangeRanking._find_likest
 
-    def count(self: ExchangeRanking, own: frozenset[str], other: frozenset[str]) -> float:
-        steps.append(len(own))
-        return compare(self, own, other)
+    def count(self: ExchangeRanking, own: frozenset[str], others: list[frozenset[str]]) -> float:
+        steps.append(len(own) * len(others))
+        return find_likest(self, own, others)
 
     monkeypatch.setattr(telling_exchanges, "ALL_STEPS", 30_000)
     monkeypatch.setattr(telling_exchanges, "MAX_STEPS", 10_000)
     monkeypatch.setattr(telling_exchanges, "MIN_STEPS", 5_000)
-    monkeypatch.setattr(ExchangeRanking, "_compare", count)
+    monkeypatch.setattr(ExchangeRanking, "_find_likest", count)
     said = [" ".join(f"word{n * words + k}" for k in range(words)) for n in range(turns)]
     known = [passed(*said, case=f"tc_{n % 5}") for n in range(runs)]
     ranking = ExchangeRanking([*known, make_run(*said)])

@@ -456,6 +456,23 @@ async def test_work_ends_when_its_time_is_used_and_counts_what_was_read(
     assert "25 transcripts of 25 not read" in text_of(result)
 
 
+async def test_values_are_not_looked_for_if_the_evidence_has_taken_half_of_the_time(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_counting(clock: WorkClock) -> HasTime:
+        return lambda share: share > 0.5
+
+    monkeypatch.setattr(WorkClock, "start_counting", start_counting)
+    serve_batches(fake_api, red_batch())
+    fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", {"agentId": AGENT_ID, "instructions": "Help."})
+
+    result = await diagnose_red(mcp)
+
+    assert "nobody gave: not looked at." in text_of(result)
+    assert "valuesNotGivenCount" not in result.structured_content
+    assert find_state(result.structured_content, "separates") == "found"
+
+
 async def test_transcripts_read_in_time_are_the_only_ones_that_count(
     mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
