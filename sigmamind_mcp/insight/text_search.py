@@ -22,6 +22,8 @@ from sigmamind_mcp.errors import InvalidArguments
 MIN_PREFIX_LETTERS = 4
 MAX_MATCHES_WEIGHED = 20
 MAX_WORDS_COUNTED = 12
+MAX_ALTERNATIVES = 60
+"""Each is looked for in every turn."""
 MAX_FOLDINGS_KEPT = 20_000
 QUOTED_CHARACTERS = 180
 CLEAR_CHARACTERS = 60
@@ -119,6 +121,11 @@ def parse_search(text: str) -> Query:
         else:
             alternatives[-1] += _read_piece(piece)
             texts[-1] = f"{texts[-1]} {piece[0]}".strip()
+    if len(alternatives) > MAX_ALTERNATIVES:
+        raise InvalidArguments(
+            f"text has {len(alternatives)} alternatives, and a search takes at most"
+            f" {MAX_ALTERNATIVES}."
+        )
     if not all(alternatives):
         raise InvalidArguments(_describe_empty_alternative(len(alternatives)))
     return Query(alternatives, texts, dict(islice(_list_words(texts), MAX_WORDS_COUNTED)))

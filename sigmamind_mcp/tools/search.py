@@ -75,7 +75,7 @@ class SearchTestRuns(Continued, ForAgent):
         str,
         Field(
             min_length=1,
-            max_length=300,
+            max_length=1000,
             description='Words (all in one turn), "phrases", alternatives a | b.',
         ),
     ]
@@ -182,9 +182,9 @@ async def search_test_runs(
 ) -> FoundTestRuns:
     """Search what was said in test runs: since which batch run, in how many attempts.
 
-    Counts matching attempts by batch run and verdict, oldest first, then shows the turns. Words of
-    4+ letters match as prefixes; add other wordings as alternatives. Remarks are not searched. For
-    the turns around a hit use read_test_runs. Reads only.
+    Counts matching attempts by batch run and verdict, oldest first, then shows turns. Words of 4+
+    letters match as prefixes; give all wordings as alternatives. Remarks are not searched. For
+    turns around a hit use read_test_runs. Reads only.
     """
     query = parse_search(args.text)
     position = _SearchPosition(args.position["shown"], args.position["runs"])

@@ -544,7 +544,8 @@ async def test_search_that_its_caller_leaves_asks_for_nothing_more(
     ("arguments", "message"),
     [
         ({"text": '"late'}, "without a second one"),
-        ({"text": "x" * 301}, "at most 300 characters"),
+        ({"text": "x" * 1001}, "at most 1,000 characters"),
+        ({"text": " | ".join(["ab"] * 61)}, "61 alternatives, and a search takes at most 60"),
         ({"text": "late", "batchRuns": 51}, "batchRuns must be 50 or less"),
         ({"text": "late", "batchIds": ["missing"]}, "404 for missing in batchIds"),
     ],
