@@ -7,13 +7,14 @@ all fit.
 
 from collections.abc import Sequence
 
+from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.endings import closes, is_user
 from sigmamind_mcp.insight.telling_exchanges import Exchange, ExchangeRanking, keep_telling
 from sigmamind_mcp.tools.conversations_answer import TURN_CHARACTERS, count_characters
-from sigmamind_mcp.tools.transcripts import NumberedTurn, number_turns
+from sigmamind_mcp.tools.transcripts import NumberedTurn, keep_side, number_turns
 
-SELECTION_CHARACTERS = 3_000
+SELECTION_CHARACTERS = 4_000
 RUN_HEAD_CHARACTERS = 40
 MIN_EXCHANGES = 2
 MAX_MEASURED = 50
@@ -29,10 +30,12 @@ class ExchangeChoice:
         selected: Sequence[TestRun],
         *,
         total: int,
+        side: Side | None,
     ) -> None:
         """Rank by the `known` runs; `selected` are those of `total` whose turns are known."""
         self._ranking = ExchangeRanking(known)
         self._ranked: dict[int, list[Exchange]] = {}
+        self._side = side
         self.count = self._find_count(selected, total)
 
     def choose_turns(self, run: TestRun) -> list[NumberedTurn]:
@@ -73,7 +76,7 @@ class ExchangeChoice:
                 end = turns[:-1] if says_goodbye else turns
                 numbers.update(turn.number for turn in end[-2 * count :])
             turns = [turn for turn in turns if turn.number in numbers]
-        return turns
+        return keep_side(turns, self._side)
 
     def _rank(self, run: TestRun) -> list[Exchange]:
         if id(run) not in self._ranked:

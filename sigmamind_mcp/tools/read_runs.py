@@ -248,10 +248,7 @@ def _check_outcomes(
 
 
 class _TurnChooser:
-    """Chooses the turns to show: of a selection the exchanges that tell most.
-
-    One side is read for what nobody knows to look for, so all its turns are shown.
-    """
+    """Chooses the turns to show: of a selection the exchanges that tell most."""
 
     def __init__(self, chosen: _ChosenRuns, args: ReadTestRuns, total: int) -> None:
         """Choose as of a selection of `total` runs."""
@@ -266,8 +263,8 @@ class _TurnChooser:
 
         Runs that the API's list has no conversations of count as far as they are read.
         """
-        if self._args.names_runs or self._args.side:
-            return list(map(self._select_asked, read)), None
+        if self._args.names_runs:
+            return [self._select_named(one) for one in read], None
         fresh = [one.run for one in read if one.run and one.run is not one.wanted.listed]
         if self._choice is None or len(fresh) > self._known_count:
             self._known_count = len(fresh)
@@ -291,9 +288,10 @@ class _TurnChooser:
             [*self._chosen.listed, *fresh],
             [*listed, *fresh],
             total=self._total,
+            side=self._args.side,
         )
 
-    def _select_asked(self, read: ReadRun) -> ReadRun:
+    def _select_named(self, read: ReadRun) -> ReadRun:
         if read.run is None:
             return read
         return read._replace(turns=_select_turns(read.run, read.wanted.turns, self._args.side))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.tools.conversations_answer import TURN_CHARACTERS, count_characters
 from sigmamind_mcp.tools.exchange_choice import (
@@ -38,12 +39,12 @@ def make_long_run(number: int, *, passed: bool = False) -> TestRun:
 
 def choose(runs: Sequence[TestRun], **more: Any) -> tuple[int | None, list[list[int]]]:
     known = [*runs, make_long_run(0, passed=True)]
-    choice = ExchangeChoice(known, runs, **{"total": len(runs), **more})
+    choice = ExchangeChoice(known, runs, **{"total": len(runs), "side": None, **more})
     return choice.count, [[turn.number for turn in choice.choose_turns(run)] for run in runs]
 
 
 @pytest.mark.parametrize(
-    ("runs", "count"), [(1, None), (4, None), (6, 5), (8, 3), (25, 2), (50, 2), (200, 2)]
+    ("runs", "count"), [(1, None), (6, None), (8, 5), (10, 4), (25, 2), (50, 2), (200, 2)]
 )
 def test_more_runs_show_fewer_exchanges_of_each(runs: int, count: int | None) -> None:
     found, numbers = choose([make_long_run(number) for number in range(runs)])
@@ -69,17 +70,28 @@ def test_selection_fits_or_shows_the_fewest_exchanges(seed: int) -> None:
     for number in range(dice.randint(2, 40)):
         said = [f"{dice.random()} " * dice.randint(1, 60) for _ in range(dice.randint(0, 30))]
         runs.append(make_run(*said, job=f"j{number}", passed=dice.random() < 0.3))
+    side: Side | None = dice.choice([None, "agent", "user"])
 
-    choice = ExchangeChoice(runs, runs, total=len(runs))
+    choice = ExchangeChoice(runs, runs, total=len(runs), side=side)
 
     turns = [choice.choose_turns(run) for run in runs]
     size = sum(count_characters(one, TURN_CHARACTERS) for one in turns)
     assert size <= SELECTION_CHARACTERS or choice.count == MIN_EXCHANGES
     for run, shown in zip(runs, turns, strict=True):
-        whole = run.conversation or []
+        whole = [turn for turn in run.conversation or [] if side in (None, turn.side)]
         # One more turn, of a user whom nobody answered.
         most = len(whole) if choice.count is None else 2 * choice.count + 1
         assert len(shown) <= most and (shown or not whole or choice.count)
+
+
+def test_side_leaves_room_for_more_exchanges_and_shows_only_its_turns() -> None:
+    runs = [make_long_run(number) for number in range(14)]
+
+    both, _ = choose(runs)
+    agent, numbers = choose(runs, side="agent")
+
+    assert both is not None and agent is not None and agent > both
+    assert all(8 in one and all(number % 2 == 0 for number in one) for one in numbers)
 
 
 def test_second_exchange_that_tells_far_less_is_left_out_where_room_is_short() -> None:
@@ -113,6 +125,7 @@ def test_exchange_has_what_tools_say_between_its_turns() -> None:
     ]
 
     assert choose(runs)[1][0][:6] == [7, 8, 9, 10, 11, 12]
+    assert choose(runs, side="tool")[1][0] == [9, 11]
 
 
 @pytest.mark.parametrize(
