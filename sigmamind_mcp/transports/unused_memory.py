@@ -31,18 +31,22 @@ async def keep_returning_memory(traffic: Traffic) -> None:
     if sys.platform != "linux":
         return
     least, last, repeats = read_resident_bytes(), monotonic(), 0
+    has_old_cycles = False
     while True:
         await anyio.sleep(CHECK_SECONDS)
         size = read_resident_bytes()
         least = min(least, size)
+        is_busy = traffic.calls > 0
         has_paused = monotonic() >= last + PAUSE_SECONDS
-        if size >= least + GROWTH_BYTES and (has_paused or not traffic.calls):
+        has_grown = size >= least + GROWTH_BYTES
+        if has_grown and (has_paused or not is_busy) or (has_old_cycles and not is_busy):
             repeats = REPEATS
         elif repeats and has_paused:
             repeats -= 1
         else:
             continue
-        await return_unused_memory(is_busy=traffic.calls > 0)
+        await return_unused_memory(is_busy=is_busy)
+        has_old_cycles = is_busy
         least, last = read_resident_bytes(), monotonic()
 
 

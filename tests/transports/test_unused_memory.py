@@ -87,6 +87,40 @@ async def test_memory_is_returned_after_growth_and_seldom_while_calls_run(
     assert (cycle() is None) is is_collected
 
 
+async def test_old_cycles_are_left_while_calls_run_and_collected_after_them(
+    monkeypatch: pytest.MonkeyPatch, no_collector: None
+) -> None:
+    """All objects of a large diagnosis would hold every caller for 400 ms."""
+    traffic, looks = Traffic(), 0
+
+    def read_size() -> int:
+        nonlocal looks
+        looks += 1
+        return GROWTH_BYTES * looks
+
+    async def wait_for_looks() -> None:
+        until = looks + 20
+        with anyio.fail_after(60):
+            while looks < until:
+                await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(unused_memory, "read_resident_bytes", read_size)
+    monkeypatch.setattr(unused_memory, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(unused_memory, "PAUSE_SECONDS", 0)
+    old, traffic.calls = Cycle(), 1
+    gc.collect()
+    cycle = weakref.ref(old)
+    del old
+    async with anyio.create_task_group() as group:
+        group.start_soon(keep_returning_memory, traffic)
+        await wait_for_looks()
+        was_left = cycle() is not None
+        traffic.calls = 0
+        await wait_for_looks()
+        group.cancel_scope.cancel()
+    assert was_left and cycle() is None
+
+
 def test_resident_memory_is_in_bytes() -> None:
     assert 2**24 < read_resident_bytes() < 2**34
 
