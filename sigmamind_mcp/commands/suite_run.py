@@ -88,7 +88,12 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
     if options.bless and result.status in (PASSED, UNSETTLED):
         if chosen and (baseline.unread or baseline.unfinished_ids):
             # Against half a baseline, a broken agent passes, and would be the next one.
-            print("Not blessed: not all of the chosen baseline was read.", file=sys.stderr)
+            where = "--baseline" if options.baseline else str(gate.lock.path)
+            print(
+                f"Not blessed: not all batch runs of the baseline in {where} could be read."
+                " Leave out those that are gone or still run.",
+                file=sys.stderr,
+            )
             return result.status
         gate.lock.bless(run.batch_ids)
         gate.lock.save()

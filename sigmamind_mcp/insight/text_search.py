@@ -22,7 +22,7 @@ from sigmamind_mcp.errors import InvalidArguments
 MIN_PREFIX_LETTERS = 4
 MAX_MATCHES_WEIGHED = 20
 MAX_WORDS_COUNTED = 12
-MAX_ALTERNATIVES = 60
+MAX_ALTERNATIVES = 40
 """Each is looked for in every turn."""
 MAX_FOLDINGS_KEPT = 20_000
 QUOTED_CHARACTERS = 180

@@ -1,4 +1,4 @@
-"""Find numbers, dates, ids and surnames that the agent says in one attempt and nobody gave it.
+"""Find numbers, dates and ids that the agent says in one attempt only, and that nobody gave it.
 
 The agent's prompt and tools, the test case, its mock data, a tool or the user can give a value.
 Where there are many such values, the agent has its data from elsewhere, and none of them tells
@@ -16,8 +16,6 @@ from sigmamind_mcp.insight.endings import is_agent
 from sigmamind_mcp.insight.given_texts import (
     GivenTexts,
     are_numbers_given,
-    are_other_days,
-    find_days,
     join_digits,
     strip_zeros,
     write_ascii_digits,
@@ -33,13 +31,6 @@ _GIVES = re.compile(r"conversation|messages|transcript|testCase(?:$|\.(?:mock|us
 
 # A number with what is written with it: DSP-70481, $241.60, 11/09/26, 0660 555 01 44.
 _WRITTEN = re.compile(r"[A-Za-z#$€£-]{0,8}[0-9](?:[0-9.,:/-]|(?<=[0-9]) (?=[0-9])){0,40}")
-
-
-# Elsewhere, a word in capitals need not be a name.
-_TITLED_NAME = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Mme|Herr|Frau|Monsieur|Madame|Señora?|Signora?)\.? "
-    r"(?P<name>[A-ZÀ-Þ][^\W\d_]+)"
-)
 
 
 class ValueNotGiven(NamedTuple):
@@ -161,10 +152,6 @@ def _find_in_turn(
         for written in _find_written(turn.content):
             if written.key not in known and not _is_value_given(written, sources):
                 yield written
-        for match in _TITLED_NAME.finditer(turn.content):
-            key = match["name"].lower()
-            if key not in known and not any(one.has_word(key) for one in sources):
-                yield _Written(match[0], key, None)
     sources[-1].add(said)
 
 
@@ -196,5 +183,4 @@ def _is_value_given(written: _Written, sources: Sequence[GivenTexts]) -> bool:
     value = written.value
     if value and any(one.has_value(value.bare) or one.has_value(value.normal) for one in sources):
         return True
-    plain = write_ascii_digits(written.text)
-    return not are_other_days(find_days(plain), sources) and are_numbers_given(plain, sources)
+    return are_numbers_given(write_ascii_digits(written.text), sources)

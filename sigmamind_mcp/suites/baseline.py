@@ -26,6 +26,8 @@ from sigmamind_mcp.insight.pooling import (
 from sigmamind_mcp.insight.statistics import Counts, add_counts
 
 LISTED = 100
+CLOCK_SLACK = timedelta(minutes=5)
+"""The Date header, the API's clock, is of whole seconds, and servers or proxies keep it for a while."""
 MOST_READ = 30
 """Batch runs that are read for a baseline."""
 
@@ -58,9 +60,7 @@ async def read_baseline(
     """
     listed, unread, now = await _list_candidates(agent_id, api, chosen)
     listed = [run for run in listed if run.batch_id not in without]
-    # The Date header, the API's clock, has whole seconds, and servers keep it for a while.
-    created = [run.created_date for run in listed if run.created_date]
-    before = before or max([now, *created]) + timedelta(seconds=1)
+    before = before or now + CLOCK_SLACK
     ran_a_case = _select_batch_runs(listed, cases, before, now=now)
     candidates = [run for run in ran_a_case if run.state(now) != "running"]
     unfinished = [run.batch_id or "" for run in ran_a_case if run.state(now) == "running"]

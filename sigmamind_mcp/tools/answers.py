@@ -65,7 +65,7 @@ class NextCall(BaseModel):
     arguments: CallArguments
 
     def __str__(self) -> str:
-        return f"{self.tool} {json.dumps(self.arguments)}"
+        return f"{self.tool} {json.dumps(self.arguments, ensure_ascii=False)}"
 
 
 class Cut(BaseModel):

@@ -118,7 +118,7 @@ class DiagnosedBatchRun(Answer):
     hints: list[TallyRow] = []
     values_not_given: list[ValueRow] = Field(
         default=[],
-        description="Numbers, ids and names that the agent says in one attempt, and neither prompt,"
+        description="Numbers and ids that the agent says in one attempt, and neither its prompt,"
         " test case, tool nor user gave.",
     )
     values_not_given_count: int | None = Field(

@@ -63,6 +63,8 @@ MOST_NOT_QUOTED = 40
 """As many job ids without a hit as the first answer lists."""
 MAX_RUNS_IN_DETAIL = 12
 """With more batch runs, alternatives have their totals alone, and no other job ids are listed."""
+MAX_TEXTS_IN_DETAIL = 20
+"""More alternatives leave no room for the hits if each has its counts by batch run."""
 MAX_LEFT_OVER = 20
 """As many ids as leave room for the rest of the answer."""
 VERDICTS: tuple[Literal["failed", "passed", "undecided"], ...] = ("failed", "passed", "undecided")
@@ -75,7 +77,7 @@ class SearchTestRuns(Continued, ForAgent):
         str,
         Field(
             min_length=1,
-            max_length=1000,
+            max_length=600,
             description='Words (all in one turn), "phrases", alternatives a | b.',
         ),
     ]
@@ -297,10 +299,12 @@ def _count_alternatives(result: _Result) -> list[AlternativeCount] | None:
         words.update(attempt.words)
     if len(query.texts) == 1 and counts[0]:
         return None
+    is_short = len(query.texts) <= MAX_TEXTS_IN_DETAIL
+    shows_runs = is_short and 1 < len(by_run) <= MAX_RUNS_IN_DETAIL
     rows = []
     for number, text in enumerate(query.texts):
         row = AlternativeCount(text=text, attempts=counts[number])
-        if counts[number] and 1 < len(by_run) <= MAX_RUNS_IN_DETAIL:
+        if counts[number] and shows_runs:
             cells = zip(result.searched, by_run, strict=True)
             shown = [str(in_run[number]) if run.is_searched else "?" for run, in_run in cells]
             row.by_batch_run = " ".join(shown)

@@ -21,6 +21,9 @@ GROWTH_BYTES = 4 * 2**20
 """So much more than after the last time is worth the pause."""
 PAUSE_SECONDS = 30.0
 """While calls are in flight, and before it repeats itself, so much time lies between two times."""
+WHOLE_PAUSE_SECONDS = 300.0
+"""While calls run, old cycles are collected only so often: with the objects of a large diagnosis it
+takes 400 ms, in which no caller gets an answer."""
 REPEATS = 2
 """Connections may hold memory for up to 45 s after their calls."""
 _STATM = Path("/proc/self/statm")
@@ -31,7 +34,7 @@ async def keep_returning_memory(traffic: Traffic) -> None:
     if sys.platform != "linux":
         return
     least, last, repeats = read_resident_bytes(), monotonic(), 0
-    has_old_cycles = False
+    has_old_cycles, last_whole = False, monotonic()
     while True:
         await anyio.sleep(CHECK_SECONDS)
         size = read_resident_bytes()
@@ -45,15 +48,15 @@ async def keep_returning_memory(traffic: Traffic) -> None:
             repeats -= 1
         else:
             continue
-        await return_unused_memory(is_busy=is_busy)
-        has_old_cycles = is_busy
+        has_old_cycles = is_busy and monotonic() < last_whole + WHOLE_PAUSE_SECONDS
+        await return_unused_memory(keep_old_cycles=has_old_cycles)
+        last_whole = last_whole if has_old_cycles else monotonic()
         least, last = read_resident_bytes(), monotonic()
 
 
-async def return_unused_memory(*, is_busy: bool = False) -> None:
-    """Collect cycles of references, of a busy server the young ones, and return free memory."""
-    # All objects of a large diagnosis take 400 ms, in which no caller gets an answer.
-    gc.collect(1 if is_busy else 2)
+async def return_unused_memory(*, keep_old_cycles: bool = False) -> None:
+    """Collect cycles of references, all or the young ones, and return free memory."""
+    gc.collect(1 if keep_old_cycles else 2)
     await anyio.to_thread.run_sync(_trim_heaps)
 
 

@@ -31,8 +31,6 @@ def list_found(runs: Sequence[TestRun], prompt: str = "") -> list[tuple[str, int
         ("Call 0800 555 0193.", []),
         ("Two of you, in 5 days, or a 7.", []),
         ("Nothing to say.", []),
-        ("Of course, Mr. Ferreira, and Dr Osei-Mensah.", ["Mr. Ferreira", "Dr Osei"]),
-        ("My miss. In drama, frau and mr are words.", []),
     ],
 )
 def test_values_without_a_source_are_found_as_they_are_written(
@@ -113,26 +111,6 @@ def test_what_tools_answer_is_given_in_every_form_of_their_messages(tool: object
 
     assert list_found([told]) == []
     assert list_found([spoken]) == [("88410", 2)]
-
-
-@pytest.mark.parametrize(
-    "given",
-    ["2026-11-06", "11/06/26", "6 November 2026", "Nov. 6th", "the sixth of November"],
-)
-def test_other_day_is_not_given_though_its_numbers_are(given: str) -> None:
-    def find_after(said: str) -> list[tuple[str, int]]:
-        return find(f"It was on {given}.", said, prompt="Within 9 days, from 2026.")
-
-    assert find_after("On 11/06/26, or 6.11.2026.") == []
-    wrong = [] if "sixth" in given else [("11/09/26", 2)]
-    assert find_after("On 11/09/26.") == wrong
-
-
-def test_name_that_anybody_said_in_any_case_is_given() -> None:
-    said = "Good morning, Mr Figueroa."
-
-    assert find("MARLON FIGUEROA here", said) == find("Hi", said, name="Marlon Figueroa") == []
-    assert find("Marlon here", said) == [("Mr Figueroa", 2)]
 
 
 def test_one_value_in_two_forms_is_of_two_attempts() -> None:

@@ -54,3 +54,22 @@ async def test_batch_run_counts_though_the_date_header_is_older(
 
     assert baseline.batch_ids == ["batch_new"]
     assert baseline.counts == {"tc_0": Counts(7, 8)}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("created", ["2126-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"])
+async def test_batch_run_of_the_future_neither_counts_nor_hides_others(
+    client: SigmaMindClient, fake_api: FakeAPI, created: str
+) -> None:
+    known, future = make_sample_batch("batch_known", [(7, 1)]), make_sample_batch("b2", [(0, 8)])
+    future.batch["createdDate"] = created
+    serve_batches(fake_api, known, future)
+    fake_api.answer("GET", "/v1/batch-runs", page([future.batch, known.batch]))
+    date = datetime.fromisoformat(CREATED) + timedelta(days=1)
+    fake_api.headers["Date"] = format_datetime(date, usegmt=True)
+    (case,) = map(TestCase.read, known.batch["testCases"])
+
+    baseline = await read_baseline(AGENT["agentId"], [case], client)
+
+    assert baseline.batch_ids == ["batch_known"]
+    assert baseline.counts == {"tc_0": Counts(7, 8)}

@@ -276,6 +276,21 @@ async def test_alternatives_are_counted_in_each_batch_run_and_shown_once(
     assert "Batch runs with a match: 2.\n" in text
 
 
+@pytest.mark.parametrize("letter", ["x", "ж", "語"])
+async def test_many_alternatives_leave_room_for_hits_and_all_of_them_are_counted(
+    mcp: Client, fake_api: FakeAPI, letter: str
+) -> None:
+    texts = [f"{letter * 9}{number}" for number in range(40)]
+    talks = [f"{ascii_letters[number]}: {text}" for number, text in enumerate(texts)]
+    serve(fake_api, [make_batch(number, talks) for number in range(1, 13)])
+
+    answer, text = await find(mcp, " | ".join(texts), batchRuns=12)
+
+    assert [row["attempts"] for row in answer["alternatives"]] == [12] * 40
+    assert "cut" not in answer and len(answer["batchRuns"]) == 12 and len(answer["hits"]) >= 3
+    assert len(text) <= 6_000 and len(json.dumps(answer, ensure_ascii=False)) <= 6_000
+
+
 async def test_first_match_is_named_where_the_first_hit_is_another(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
@@ -544,8 +559,8 @@ async def test_search_that_its_caller_leaves_asks_for_nothing_more(
     ("arguments", "message"),
     [
         ({"text": '"late'}, "without a second one"),
-        ({"text": "x" * 1001}, "at most 1,000 characters"),
-        ({"text": " | ".join(["ab"] * 61)}, "61 alternatives, and a search takes at most 60"),
+        ({"text": "x" * 601}, "at most 600 characters"),
+        ({"text": " | ".join(["ab"] * 41)}, "41 alternatives, and a search takes at most 40"),
         ({"text": "late", "batchRuns": 51}, "batchRuns must be 50 or less"),
         ({"text": "late", "batchIds": ["missing"]}, "404 for missing in batchIds"),
     ],

@@ -87,8 +87,9 @@ async def test_memory_is_returned_after_growth_and_seldom_while_calls_run(
     assert (cycle() is None) is is_collected
 
 
-async def test_old_cycles_are_left_while_calls_run_and_collected_after_them(
-    monkeypatch: pytest.MonkeyPatch, no_collector: None
+@pytest.mark.parametrize("pause_seconds", [300, 0])
+async def test_old_cycles_are_collected_after_the_calls_and_now_and_then_before(
+    monkeypatch: pytest.MonkeyPatch, no_collector: None, pause_seconds: float
 ) -> None:
     """All objects of a large diagnosis would hold every caller for 400 ms."""
     traffic, looks = Traffic(), 0
@@ -107,6 +108,7 @@ async def test_old_cycles_are_left_while_calls_run_and_collected_after_them(
     monkeypatch.setattr(unused_memory, "read_resident_bytes", read_size)
     monkeypatch.setattr(unused_memory, "CHECK_SECONDS", 0)
     monkeypatch.setattr(unused_memory, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(unused_memory, "WHOLE_PAUSE_SECONDS", pause_seconds)
     old, traffic.calls = Cycle(), 1
     gc.collect()
     cycle = weakref.ref(old)
@@ -118,7 +120,7 @@ async def test_old_cycles_are_left_while_calls_run_and_collected_after_them(
         traffic.calls = 0
         await wait_for_looks()
         group.cancel_scope.cancel()
-    assert was_left and cycle() is None
+    assert was_left is (pause_seconds > 0) and cycle() is None
 
 
 def test_resident_memory_is_in_bytes() -> None:
