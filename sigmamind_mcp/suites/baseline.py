@@ -27,7 +27,7 @@ from sigmamind_mcp.insight.statistics import Counts, add_counts
 
 LISTED = 100
 CLOCK_SLACK = timedelta(minutes=5)
-"""The Date header, the API's clock, is of whole seconds, and servers or proxies keep it for a while."""
+"""The Date header, the API's clock, is kept for a while by servers and proxies."""
 MOST_READ = 30
 """Batch runs that are read for a baseline."""
 
