@@ -67,18 +67,10 @@ def quote_sides(
 
 
 def _choose_changes(changes: Iterable[CaseChange]) -> list[CaseChange]:
-    """Return the changes to quote: drops first, proven ones before suspect ones.
-
-    Open ones are quoted only if there is no other.
-    """
+    """Return the changes to quote, in their order; open ones only if there is no other."""
     changed = list(filter(is_changed, changes))
     called = [change for change in changed if change.change != "unchanged"]
-    ordered = sorted(called or changed, key=_rank_change)
-    return ordered[:MAX_CASES_QUOTED]
-
-
-def _rank_change(change: CaseChange) -> tuple[bool, bool]:
-    return change.change == "improved", change.level != "proven"
+    return (called or changed)[:MAX_CASES_QUOTED]
 
 
 def _load_case(change: CaseChange, load: LoadRun) -> _CaseRuns:

@@ -71,7 +71,7 @@ def test_only_the_worst_changed_test_cases_are_quoted() -> None:
     assert quoted == [f"tc_{number}" for number in range(MAX_CASES_QUOTED)]
 
 
-def test_drops_come_first_and_open_changes_only_where_there_is_no_other() -> None:
+def test_open_changes_are_quoted_only_where_there_is_no_other() -> None:
     runs = Transcripts()
     regressed = runs.change([RIGHT] * 2, [WRONG] * 2, case="tc_regressed")
     improved = runs.change([WRONG] * 2, [RIGHT] * 2, "improved", case="tc_improved")
@@ -83,7 +83,7 @@ def test_drops_come_first_and_open_changes_only_where_there_is_no_other() -> Non
         quotes = quote_sides(changes, runs.get)
         return list(dict.fromkeys(quote.change.case.test_case_id for quote in quotes))
 
-    assert list_quoted(suspect, still, regressed, improved) == [
+    assert list_quoted(regressed, suspect, still, improved) == [
         "tc_regressed", "tc_suspect", "tc_improved",
     ]  # fmt: skip
     assert list_quoted(still) == ["tc_open"]
