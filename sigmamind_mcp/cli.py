@@ -284,8 +284,8 @@ def _pause_garbage_collection() -> Iterator[None]:
     yield
     gc.freeze()
     gc.enable()
-    # Thousands of records would set off hundreds of collections, which find nothing to free. A
-    # collection of the middle generation holds all threads: of 1,000,000 objects for 300 ms.
+    # Thousands of records would set off hundreds of collections, which find nothing to free. And
+    # one that looks at 1,000,000 objects holds all threads for 300 ms.
     gc.set_threshold(*GC_THRESHOLDS)
 
 

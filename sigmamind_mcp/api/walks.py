@@ -417,8 +417,8 @@ class Walk(Generic[RecordT]):
         """Read again from this position: the pages after it may not be what was asked for."""
         self._retry_from = offset
         self._queue.clear()
-        for known in [known for known in self._pages if known >= offset]:
-            del self._pages[known], self._spans[known]
+        for later in [known for known in self._pages if known >= offset]:
+            del self._pages[later], self._spans[later]
 
     def _halt(self, cause: StopCause) -> None:
         if cause in ("repeated page", "failed page") and self._pages[0].names_cursor:
