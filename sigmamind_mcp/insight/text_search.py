@@ -138,6 +138,19 @@ def fold_text(text: str) -> str:
     return text.lower().replace("_", " ")
 
 
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of the text, each with its punctuation."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    bounds = pairwise([0, *ends, len(text)])
+    return [text[start:end] for start, end in bounds if text[start:end].strip()]
+
+
+def has_any(text: str, terms: Sequence[Term]) -> bool:
+    """Return whether the text has one of the terms."""
+    folded = fold_text(text)
+    return any(term.literal in folded and term.pattern.search(folded) for term in terms)
+
+
 def quote_match(text: str, terms: Sequence[Term]) -> str:
     """Return the sentence with the most of the terms; a short one with those around it.
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
+from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.insight.text_search import parse_search
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
@@ -34,6 +35,7 @@ from sigmamind_mcp.tools.search_answer import (
     FoundTestRuns,
     MatchCount,
     MatchingCase,
+    OtherWording,
     SearchedRow,
 )
 from sigmamind_mcp.tools.search_hits import (
@@ -45,6 +47,7 @@ from sigmamind_mcp.tools.search_hits import (
     show_place,
 )
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
+from sigmamind_mcp.tools.search_wordings import COMPARING_SECONDS, list_other_wordings
 from sigmamind_mcp.tools.transcript_search import (
     SearchedAttempt,
     SearchedBatchRun,
@@ -131,6 +134,7 @@ class _Result:
     first: SearchMatch | None
     matches: Sequence[SearchMatch]
     first_count: int
+    other_wordings: list[OtherWording] | None
 
     @property
     def item_count(self) -> int:
@@ -204,7 +208,8 @@ async def search_test_runs(
     searched = await search.search_batch_runs(
         scope.batch_runs, context.report_progress, deadline=deadline
     )
-    collect = partial(_collect_result, args, scope, position, search, searched)
+    clock = WorkClock(COMPARING_SECONDS)
+    collect = partial(_collect_result, args, scope, position, search, searched, clock)
     result = await anyio.to_thread.run_sync(collect, abandon_on_cancel=True)
     notes = list(scope.notes)
     for run in searched:
@@ -218,10 +223,14 @@ def _collect_result(
     position: _SearchPosition,
     search: TranscriptSearch,
     searched: Sequence[SearchedBatchRun],
+    clock: WorkClock,
 ) -> _Result:
     attempts = list(chain.from_iterable(run.attempts for run in searched))
     start = max(0, position.shown - len(searched))
     ranked = rank_matches(iterate_matches(searched), start + MAX_ITEMS)
+    wordings = None
+    if not args.cursor and search.has_all_said:
+        wordings = list_other_wordings(search.query, searched, clock)
     return _Result(
         args=args,
         scope=scope,
@@ -233,6 +242,7 @@ def _collect_result(
         first=next(iterate_matches(searched), None),
         matches=ranked[start:],
         first_count=count_first_hits(ranked[start:], FIRST_HITS),
+        other_wordings=wordings,
     )
 
 
@@ -261,6 +271,7 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         more_test_cases=len(cases[CASES_SHOWN:]) or None,
         hit_count=result.match_count,
         hits=list(map(show_hit, by_run)),
+        other_wordings=result.other_wordings,
         hint=_write_search_hint(result),
         **_count_shares(result.attempts, unsearched),
     )
@@ -376,6 +387,8 @@ def _write_search_hint(result: _Result) -> str | None:
     hints = [past_end] if past_end else []
     if result.first is None:
         hints.append("No searched turn matches. All words must be in one turn; a | b finds either.")
+    if not result.args.cursor and result.other_wordings is None:
+        hints.append("Too much is said to look for other wordings of the matches.")
     missing = _list_missing_sides(result)
     if missing:
         hints.append(f"The searched conversations have no {' and no '.join(missing)} turns.")

@@ -138,6 +138,20 @@ class Hit(FoundPlace):
         return f"{self.job_id} {self.verdict}, turn {self.turn}"
 
 
+class OtherWording(FoundPlace):
+    """A sentence that does not match and is much like those that do."""
+
+    verdict: Verdict
+    date: str | None = Field(default=None, description="The day of its batch run, UTC.")
+    sentence: str
+    attempts: int = Field(description="Attempts without a match that say it or the like.")
+
+    def line(self) -> str:
+        where = f"{self.job_id} {self.verdict}, {self.date or self.batch_id}, turn {self.turn}"
+        alike = f" (alike in {self.attempts - 1} more)" if self.attempts > 1 else ""
+        return f"  {where}: {self.sentence}{alike}"
+
+
 def _name_places(alike: Iterable[Hit], hit: Hit) -> str:
     """List hits by test run; with the verdict only if it is not that of the other hit."""
     turns: dict[str, list[str]] = {}
@@ -186,6 +200,10 @@ class FoundTestRuns(VerdictShares, Answer):
     )
     hit_count: int = Field(description="All turns that match.")
     hits: list[Hit]
+    other_wordings: list[OtherWording] | None = Field(
+        default=None,
+        description="What attempts without a match say most like the matches; null: not looked at.",
+    )
 
     def render(self) -> Rendered:
         data: list[str] = []
@@ -195,8 +213,13 @@ class FoundTestRuns(VerdictShares, Answer):
             more = f"; and {self.more_test_cases} more" if self.more_test_cases else ""
             data.append(f"matching by test case: {cases}{more}")
         data += self._list_hits()
+        if self.other_wordings:
+            data.append("no match, but most like the matches:")
+            data += [wording.line() for wording in self.other_wordings]
         shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
         after = [shown] if self.hit_count else []
+        if self.hit_count and self.other_wordings == []:
+            after.append("Attempts without a match say nothing like the matches.")
         return Rendered([self._describe_totals(), *self._list_rows()], data, after)
 
     def _list_alternatives(self) -> Iterable[str]:

@@ -32,6 +32,8 @@ from sigmamind_mcp.tools.unread_notes import (
 
 MATCHING_SECONDS = 2.0
 MAX_READ_SINGLY = 300
+MAX_COMPARED_CHARACTERS = 4_000_000
+"""As much of what was said is kept until the end, to look for other wordings."""
 SHORT_TURN_CHARACTERS = 40
 PREVIOUS_CHARACTERS = 70
 
@@ -76,7 +78,8 @@ class SearchedAttempt(NamedTuple):
     """A test run; `found` is None if its conversation could not be searched.
 
     `is_known` is False if no answer of the API shows more of it than its place in a list. `words`
-    are those of the query that a turn has, also without a match.
+    are those of the query that a turn has, also without a match. `said` has the number and the
+    text of the turns, without those of tools.
     """
 
     job_id: str | None
@@ -86,6 +89,7 @@ class SearchedAttempt(NamedTuple):
     label: str | None = None
     found: Sequence[FoundTurn] | None = None
     words: frozenset[str] = frozenset()
+    said: Sequence[tuple[int, str]] = ()
 
     def list_alternatives(self) -> set[int]:
         """Return the numbers of the alternatives that its turns have."""
@@ -136,7 +140,8 @@ class SearchedBatchRun(NamedTuple):
 class TranscriptSearch:
     """One search over many batch runs, and what is left of its limits.
 
-    `long_turns` counts the turns of which only the first MAX_SAID_CHARACTERS were read.
+    `long_turns` counts the turns of which only the first MAX_SAID_CHARACTERS were read,
+    `said_characters` what the attempts said.
     """
 
     query: Query
@@ -147,11 +152,17 @@ class TranscriptSearch:
     reads_left: int = MAX_READ_SINGLY
     sides: set[Side] = field(default_factory=set)
     long_turns: int = 0
+    said_characters: int = 0
 
     @property
     def is_exhausted(self) -> bool:
         """Whether matching has used its share of the CPU."""
         return self.clock.used >= self.clock.seconds
+
+    @property
+    def has_all_said(self) -> bool:
+        """Whether the attempts still have all that was said in them."""
+        return self.said_characters <= MAX_COMPARED_CHARACTERS
 
     async def search_batch_runs(
         self, batch_runs: Sequence[BatchRun], report: ProgressReport, *, deadline: float
@@ -185,7 +196,17 @@ class TranscriptSearch:
                 if match:
                     found.append(match)
                 previous = numbered.turn
-        return attempt._replace(found=found, words=frozenset(words))
+        attempt = attempt._replace(found=found, words=frozenset(words))
+        return attempt._replace(said=self._keep_said(run.conversation))
+
+    def _keep_said(self, conversation: Sequence[Turn]) -> list[tuple[int, str]]:
+        """Return what was said on the side that is searched, while there is room for it."""
+        said = []
+        for number, turn in number_turns(conversation):
+            if turn.content and turn.side != "tool" and self.filters.side in (None, turn.side):
+                said.append((number, turn.content))
+                self.said_characters += len(turn.content)
+        return said if self.has_all_said else []
 
     def _search_turn(
         self, numbered: NumberedTurn, previous: Turn | None, words: set[str]

@@ -291,6 +291,63 @@ async def test_many_alternatives_leave_room_for_hits_and_all_of_them_are_counted
     assert len(text) <= 6_000 and len(json.dumps(answer, ensure_ascii=False)) <= 6_000
 
 
+async def test_other_wordings_of_the_matches_are_shown_once_with_their_attempts(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    other = "Well. The room is yours until 3 pm, no charge."
+    unlike = [f"Keep the room {letter * 5} {letter * 6} {letter * 7}." for letter in ascii_letters]
+    mixed = make_batch(1, [FREE, other, other], ["We close at noon."])
+    serve(fake_api, [mixed, make_batch(2, unlike[:20])])
+    answer, text = await find(mcp, side="agent")
+    assert answer["otherWordings"] == [
+        {
+            "batchId": "batch_1",
+            "jobId": "job_11",
+            "turn": 2,
+            "verdict": "passed",
+            "date": "2026-11-01",
+            "sentence": "The room is yours until 3 pm, no charge.",
+            "attempts": 2,
+        }
+    ]
+    assert (
+        "no match, but most like the matches:\n  job_11 passed, 2026-11-01, turn 2: The room is"
+        " yours until 3 pm, no charge. (alike in 1 more)\n"
+    ) in text
+    (further,) = answer["nextCalls"]
+    continued, text = await find(mcp, **further["arguments"])
+    assert "otherWordings" not in continued and "like the matches" not in text
+
+
+async def test_no_other_wording_is_said_and_so_is_that_none_was_looked_for(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(fake_api, [make_batch(1, [FREE, "We close at noon."])])
+    answer, text = await find(mcp, side="agent")
+    assert answer["otherWordings"] == []
+    assert "Attempts without a match say nothing like the matches." in text
+    monkeypatch.setattr(transcript_search, "MAX_COMPARED_CHARACTERS", 60)
+    answer, text = await find(mcp, side="agent")
+    assert "otherWordings" not in answer
+    assert "Too much is said to look for other wordings of the matches." in text
+    monkeypatch.setattr(transcript_search, "MAX_COMPARED_CHARACTERS", 1_000)
+    monkeypatch.setattr(search, "COMPARING_SECONDS", 0.0)
+    answer, text = await find(mcp, side="agent")
+    assert "otherWordings" not in answer
+    assert "Too much is said to look for other wordings of the matches." in text
+
+
+async def test_search_without_a_match_shows_what_is_most_like_its_words(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve(fake_api, [make_batch(1, [FREE, "We close at noon."])])
+    answer, text = await find(mcp, '"keeping rooms for nothing" | "late leave"', side="agent")
+    assert [wording["sentence"] for wording in answer["otherWordings"]] == [
+        "You may keep the room until 3 pm, at no charge."
+    ]
+    assert "No searched turn matches." in text
+
+
 async def test_first_match_is_named_where_the_first_hit_is_another(
     mcp: Client, fake_api: FakeAPI
 ) -> None:

@@ -1,0 +1,69 @@
+"""What attempts without a match say most like the matches of a search."""
+
+from collections.abc import Iterator, Sequence
+
+from sigmamind_mcp.heavy_work import WorkClock
+from sigmamind_mcp.insight.other_wordings import Sentence, Wording, find_other_wordings
+from sigmamind_mcp.insight.text_search import Query, has_any, split_sentences
+from sigmamind_mcp.insight.words import extract_words
+from sigmamind_mcp.remembered_texts import forgetting_texts, remember_texts
+from sigmamind_mcp.tools.answers import format_day, one_line
+from sigmamind_mcp.tools.parts import truncate_line
+from sigmamind_mcp.tools.search_answer import OtherWording
+from sigmamind_mcp.tools.transcript_search import SearchedAttempt, SearchedBatchRun
+
+COMPARING_SECONDS = 1.0
+SENTENCE_CHARACTERS = 160
+
+
+_extract_words = remember_texts(maxsize=20_000)(extract_words)
+
+
+def list_other_wordings(
+    query: Query, searched: Sequence[SearchedBatchRun], clock: WorkClock
+) -> list[OtherWording] | None:
+    """Return what attempts without a match say most like the matches; None if it takes too long.
+
+    Alternatives that no turn has count as examples of what the search means.
+    """
+    places = []
+    for run in searched:
+        places += [(run, attempt) for attempt in run.attempts]
+    sentences: list[Sentence] = []
+    matching: set[int] = set()
+    missing = set(range(len(query.texts)))
+    with forgetting_texts():
+        for number, (_, attempt) in enumerate(places):
+            if clock.is_spent:
+                return None
+            with clock.count():
+                sentences += _list_sentences(number, attempt)
+            missing -= attempt.list_alternatives()
+            if attempt.found:
+                matching.add(number)
+    examples = [query.texts[number] for number in sorted(missing)]
+    wordings = find_other_wordings(sentences, matching, examples)
+    return [_show_wording(wording, *places[wording.sentence.attempt]) for wording in wordings]
+
+
+def _list_sentences(number: int, attempt: SearchedAttempt) -> Iterator[Sentence]:
+    """Yield the sentences of an attempt; those that have a term of the matches are matches."""
+    terms = {turn.number: turn.terms for turn in attempt.found or ()}
+    for turn, text in attempt.said:
+        for sentence in split_sentences(text):
+            is_match = turn in terms and has_any(sentence, terms[turn])
+            yield Sentence(number, turn, sentence, _extract_words(sentence), is_match)
+
+
+def _show_wording(
+    wording: Wording, run: SearchedBatchRun, attempt: SearchedAttempt
+) -> OtherWording:
+    return OtherWording(
+        batch_id=run.batch_id,
+        job_id=attempt.job_id or "",
+        turn=wording.sentence.turn,
+        verdict=attempt.verdict,
+        date=format_day(run.created),
+        sentence=truncate_line(one_line(wording.sentence.text), SENTENCE_CHARACTERS),
+        attempts=wording.attempts,
+    )
