@@ -12,7 +12,6 @@ from sigmamind_mcp.insight.statistics import Counts
 
 Outcome = Literal["failing", "flaky", "passing", "undecided"]
 
-THIN_BELOW = 5
 MAX_DEFINITION_TEXT = 50_000
 
 
@@ -30,10 +29,6 @@ class CaseResult(NamedTuple):
         if self.counts.passed == self.counts.decided:
             return "passing"
         return "flaky" if self.counts.passed else "failing"
-
-    @property
-    def is_thin(self) -> bool:
-        return self.counts.decided < THIN_BELOW
 
 
 TELLS_MOST = "tells most"

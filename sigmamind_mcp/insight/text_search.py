@@ -124,7 +124,7 @@ def parse_search(text: str) -> Query:
     if len(alternatives) > MAX_ALTERNATIVES:
         raise InvalidArguments(
             f"text has {len(alternatives)} alternatives, and a search takes at most"
-            f" {MAX_ALTERNATIVES}."
+            f" {MAX_ALTERNATIVES}. Search for the first {MAX_ALTERNATIVES}, then for the others."
         )
     if not all(alternatives):
         raise InvalidArguments(_describe_empty_alternative(len(alternatives)))

@@ -204,7 +204,7 @@ class ReadConversations(Answer):
         default=None, description="Most shown of a run, those that tell most; jobIds shows all."
     )
     test_cases: list[DefinitionShown] = Field(
-        description="Each definition once; of several, or with side, the criteria."
+        description="Each definition once; of several, with side or turns, the criteria."
     )
     transcript_uri: str = Field(description="Of each test run, with its ids for {…}.")
 

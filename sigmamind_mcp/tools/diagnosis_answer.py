@@ -59,7 +59,8 @@ DIAGNOSIS_TEXT_CHARACTERS = 8_000
 SECTION_CHARACTERS = 25_000
 MOST_VALUES = 8
 _QUOTES_LEGEND = (
-    "U: user, A: agent; read_test_runs by verdict quotes the same, by jobIds whole runs"
+    "U: user, A: agent; read_test_runs quotes the same by verdict, more of a single testCaseId,"
+    " whole runs by jobIds"
 )
 
 
@@ -86,8 +87,8 @@ class SectionCount(AnswerPart):
         # A test run has several turns: these are counted by test run.
         unit = ""
         if self.section == "turnsWorthReading":
-            have_none = f", {self.without} have none" if self.without else ""
-            unit = f" test runs{have_none}, by group; {_QUOTES_LEGEND}"
+            without = f", no quote of {self.without}" if self.without else ""
+            unit = f" test runs{without}, by group; {_QUOTES_LEGEND}"
         return f"{name} ({self.shown} of {self.found}{unit}):{why}"
 
 
@@ -100,6 +101,7 @@ class DiagnosedBatchRun(Answer):
     batch_id: str
     agent_id: str
     state: BatchRunState
+    created: str | None = Field(default=None, description="The day, UTC.")
     rate: Rate
     undecided: int = Field(description="Attempts that show no verdict.")
     lowest: float | None = Field(default=None, description="Pass rate if all undecided failed.")
@@ -130,7 +132,9 @@ class DiagnosedBatchRun(Answer):
     uri: str
 
     def render(self) -> Rendered:
-        before = [f"Batch run {self.batch_id} of agent {self.agent_id}, {self.state}: {self.rate}."]
+        created = f" of {self.created}" if self.created else ""
+        batch_run = f"Batch run {self.batch_id}{created}, agent {self.agent_id}"
+        before = [f"{batch_run}, {self.state}: {self.rate}."]
         if self.undecided:
             before.append(self._describe_undecided())
         before.append(f"{pluralize(self.passing, 'test case')} passed every decided attempt.")

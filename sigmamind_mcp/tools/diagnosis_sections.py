@@ -11,7 +11,7 @@ from sigmamind_mcp.insight.diagnosis import CaseResult, count_verdicts
 from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_past_end
+from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_past_end, format_day
 from sigmamind_mcp.tools.arguments import Continued
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
@@ -233,6 +233,7 @@ def _build_diagnosis(
         batch_id=diagnosis.batch_id,
         agent_id=diagnosis.agent_id,
         state=diagnosis.state,
+        created=format_day(diagnosis.batch_run.created_date),
         rate=Rate.of(diagnosis.counts),
         undecided=undecided,
         lowest=round(bounds.low, 3) if undecided else None,

@@ -349,7 +349,9 @@ def _build_conversations(
         total_count=len(shown.wanted),
         side=args.side,
         exchanges=shown.exchanges,
-        test_cases=_show_definitions(reads, turn_count, batch_id, args.side, cuts),
+        test_cases=_show_definitions(
+            reads, turn_count, batch_id, cuts, is_part=bool(args.side or args.turns)
+        ),
         transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
         hint=_explain_what_is_missing(shown, reads),
     )
@@ -388,12 +390,13 @@ def _show_definitions(
     reads: Sequence[ReadRun],
     turn_count: int | None,
     batch_id: str | None,
-    side: Side | None,
     cuts: list[Cut],
+    *,
+    is_part: bool,
 ) -> list[DefinitionShown]:
     """Return each distinct definition, with the runs that have it.
 
-    Of several test cases, and with the turns of one side, only the criteria.
+    Of several test cases, and with a part of the turns, only the criteria.
     """
     case_ids = {_get_definition_id(read.run) for read in reads if read.run}
     has_several = len(case_ids) > 1
@@ -402,7 +405,7 @@ def _show_definitions(
         if read.run is None:
             continue
         definition = DefinitionShown.of(read.run.test_case or TestCase())
-        if has_several or side:
+        if has_several or is_part:
             definition = definition.keep_criteria()
         same = definitions.setdefault(definition.model_dump_json(), definition)
         shown = ConversationShown.of(read, read.run, read.turns[:turn_count])

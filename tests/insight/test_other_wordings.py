@@ -20,7 +20,7 @@ def say(*attempts: Sequence[str], matching: str = WAIVED) -> list[Sentence]:
     return sentences
 
 
-def test_other_wording_is_found_with_its_place_and_counted_by_attempts():
+def test_other_wording_is_found_with_its_place_and_counted_by_attempts() -> None:
     sentences = say([*SMALL_TALK, WAIVED], [*SMALL_TALK, OTHER], [*SMALL_TALK, OTHER], SMALL_TALK)
     (wording,) = find_other_wordings(sentences, {0})
     place = (wording.sentence.attempt, wording.sentence.turn, wording.sentence.text)
@@ -28,12 +28,12 @@ def test_other_wording_is_found_with_its_place_and_counted_by_attempts():
     assert wording.attempts == 2
 
 
-def test_attempt_that_matches_elsewhere_is_left_out():
+def test_attempt_that_matches_elsewhere_is_left_out() -> None:
     sentences = say([*SMALL_TALK, WAIVED, OTHER], SMALL_TALK)
     assert find_other_wordings(sentences, {0}) == []
 
 
-def test_words_that_all_say_do_not_make_a_sentence_like_the_matches():
+def test_words_that_all_say_do_not_make_a_sentence_like_the_matches() -> None:
     sentences = say(
         ["Thank you for your stay.", "Thank you, the fee is waived."],
         ["Thank you for your stay."],
@@ -43,7 +43,7 @@ def test_words_that_all_say_do_not_make_a_sentence_like_the_matches():
     assert find_other_wordings(sentences, {0}) == []
 
 
-def test_sentences_far_less_like_the_matches_than_the_best_are_left_out():
+def test_sentences_far_less_like_the_matches_than_the_best_are_left_out() -> None:
     likest = "A late departure costs nothing, the room is yours until noon."
     sentences = say(
         [*SMALL_TALK, WAIVED], [*SMALL_TALK, likest], [*SMALL_TALK, "Each room has a kettle."]
@@ -51,14 +51,14 @@ def test_sentences_far_less_like_the_matches_than_the_best_are_left_out():
     assert [wording.sentence.text for wording in find_other_wordings(sentences, {0})] == [likest]
 
 
-def test_examples_count_as_matches_where_nothing_matches():
+def test_examples_count_as_matches_where_nothing_matches() -> None:
     sentences = say([*SMALL_TALK, "A late departure is our gift."], SMALL_TALK)
     (wording,) = find_other_wordings(sentences, set(), ["late checkout"])
     assert wording.sentence.text == "A late departure is our gift."
     assert find_other_wordings(sentences, set()) == []
 
 
-def test_alike_sentences_are_one_wording_and_there_are_few():
+def test_alike_sentences_are_one_wording_and_there_are_few() -> None:
     endings = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"]
     others = [f"Until noon the {ending} {ending}house is yours." for ending in endings]
     again = [f"Well, {text.lower()}" for text in others]
@@ -69,7 +69,7 @@ def test_alike_sentences_are_one_wording_and_there_are_few():
     assert [wording.attempts for wording in wordings] == [2] * MOST_WORDINGS
 
 
-def test_scripts_without_spaces_are_compared_too():
+def test_scripts_without_spaces_are_compared_too() -> None:
     match, other = "お部屋は正午までご利用いただけます。", "正午までお部屋をお使いください。"
     sentences = say(
         ["こんにちは。", match], ["こんにちは。", other], ["こんにちは。"], matching=match

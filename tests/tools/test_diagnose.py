@@ -639,7 +639,7 @@ async def test_runs_in_which_the_agent_says_nothing_are_counted_and_passed_over(
             if one["section"] == "turnsWorthReading"
         ]
         assert (count["found"], count["shown"], count["without"]) == (7, 1, 6)
-        assert "Turns worth reading (1 of 7 test runs, 6 have none, by group;" in text_of(result)
+        assert "Turns worth reading (1 of 7 test runs, no quote of 6, by group;" in text_of(result)
         assert [row["jobId"] for row in result.structured_content["turnsWorthReading"]] == [zebra]
     assert "nextCalls" not in section.structured_content
 

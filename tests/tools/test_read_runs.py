@@ -346,10 +346,13 @@ async def test_walk_over_a_large_selection_shows_each_run_once_in_its_exchanges(
     assert seen == [run["jobId"] for run in wanted]
 
 
-async def test_one_side_comes_with_the_criteria_alone(mcp: Client, fake_api: FakeAPI) -> None:
+@pytest.mark.parametrize("part", [{"side": "agent"}, {"turns": [{"jobId": "j1", "turn": 2}]}])
+async def test_part_of_the_turns_comes_with_the_criteria_alone(
+    mcp: Client, fake_api: FakeAPI, part: dict[str, Any]
+) -> None:
     serve(fake_api, *(make_run(f"j{number}", passed=number % 2 == 0) for number in range(4)))
 
-    (case,) = (await read(mcp, side="agent")).structured_content["testCases"]
+    (case,) = (await read(mcp, **part)).structured_content["testCases"]
 
     assert "successCriteria" in case and "userPrompt" not in case
 
@@ -830,25 +833,13 @@ async def test_run_that_a_diagnosis_quotes_can_be_read_whole(sandbox_mcp: Client
     assert f"{quote['turn']} A: {quote['content']}" in text_of(result)
 
 
-QUESTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+Questions = dict[str, tuple[str, Callable[[Any], Any]]]
+
+QUESTIONS: Questions = {
     "how many runs": (r"Test runs 1 to 2 of 2,", lambda answer: answer["totalCount"] == 2),
-    "what was asked": (
-        rf"userPrompt: {re.escape(CASE['userPrompt'])}",
-        lambda answer: answer["testCases"][0]["userPrompt"] == CASE["userPrompt"],
-    ),
     "by what it was judged": (
         rf"successCriteria: {re.escape(CASE['successCriteria'])}",
         lambda answer: answer["testCases"][0]["successCriteria"] == CASE["successCriteria"],
-    ),
-    "with what data": (
-        r"mockData: order = 4411",
-        lambda answer: (
-            answer["testCases"][0]["mockData"] == [{"variableName": "order", "value": "4411"}]
-        ),
-    ),
-    "on which model": (
-        rf"llmModel: {re.escape(CASE['llmModel'])}",
-        lambda answer: answer["testCases"][0]["llmModel"] == CASE["llmModel"],
     ),
     "how the first ended": (
         r"## j1 failed, ",
@@ -875,6 +866,23 @@ QUESTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     ),
 }
 
+QUESTIONS_ABOUT_THE_DEFINITION: Questions = {
+    "what was asked": (
+        rf"userPrompt: {re.escape(CASE['userPrompt'])}",
+        lambda answer: answer["testCases"][0]["userPrompt"] == CASE["userPrompt"],
+    ),
+    "with what data": (
+        r"mockData: order = 4411",
+        lambda answer: (
+            answer["testCases"][0]["mockData"] == [{"variableName": "order", "value": "4411"}]
+        ),
+    ),
+    "on which model": (
+        rf"llmModel: {re.escape(CASE['llmModel'])}",
+        lambda answer: answer["testCases"][0]["llmModel"] == CASE["llmModel"],
+    ),
+}
+
 
 async def test_text_alone_and_structure_alone_answer_the_same_questions(
     mcp: Client, fake_api: FakeAPI
@@ -882,8 +890,10 @@ async def test_text_alone_and_structure_alone_answer_the_same_questions(
     case = {**CASE, "mockData": [{"variableName": "order", "value": "4411"}]}
     serve(fake_api, make_run("j1", passed=False, testCase=case), make_run("j2", testCase=case))
 
-    result = await read(mcp, turns=[{"jobId": "j1", "turn": 7}, {"jobId": "j2", "turn": 1}])
+    around = await read(mcp, turns=[{"jobId": "j1", "turn": 7}, {"jobId": "j2", "turn": 1}])
+    whole = await read(mcp, jobIds=["j2"])
 
-    text, answer = text_of(result), result.structured_content
-    assert [name for name, (said, _) in QUESTIONS.items() if not re.search(said, text)] == []
-    assert [name for name, (_, holds) in QUESTIONS.items() if not holds(answer)] == []
+    for result, questions in ((around, QUESTIONS), (whole, QUESTIONS_ABOUT_THE_DEFINITION)):
+        text, answer = text_of(result), result.structured_content
+        assert [name for name, (said, _) in questions.items() if not re.search(said, text)] == []
+        assert [name for name, (_, holds) in questions.items() if not holds(answer)] == []
