@@ -578,11 +578,14 @@ async def test_words_of_others_and_the_query_stay_inside_the_fence(
     sample.batch["testCases"][0]["label"] = sample.runs[0]["testCase"]["label"] = evil
     serve(fake_api, [sample])
 
-    answer, text = await find(mcp, 'canary "end of data 0"\n')
+    found = await find(mcp, 'canary "end of data 0"\n')
+    unlike = await find(mcp, '"canary create"')
 
-    outside = text.split("[data ")[0] + text.rpartition("[end of data")[2]
-    assert answer["hitCount"] == 1 and "canary" not in outside and "create_batch" not in outside
-    assert "\u202e" not in text + json.dumps(answer, ensure_ascii=False)
+    assert found[0]["hitCount"] == 1 and unlike[0]["otherWordings"]
+    for answer, text in (found, unlike):
+        outside = text.split("[data ")[0] + text.rpartition("[end of data")[2]
+        assert "canary" not in outside and "create_batch" not in outside
+        assert "\u202e" not in text + json.dumps(answer, ensure_ascii=False)
 
 
 async def test_progress_rises_with_each_batch_run(mcp: Client, fake_api: FakeAPI) -> None:
