@@ -16,8 +16,7 @@ MOST_WORDINGS = 5
 MIN_ALIKE = 0.6
 """Sentences with as many words in common are one wording."""
 MIN_SHARE = 0.5
-"""How much of the best score a sentence needs: on other people's dialogues, half of such sentences
-say what the search meant, and fewer of those that score less."""
+"""A sentence needs this share of the best score; docs/measured.md says how many are right."""
 SHORT_SENTENCE_WORDS = 2
 
 

@@ -6,7 +6,7 @@ the conversations. A kind ships only if the lower 95 % bound of its precision is
 
 Published conversations, as for `scripts/release/power`, have their verdicts shuffled within test
 cases, after which nothing separates. Benign dialogues have the format of the Schema-Guided Dialogue
-data set; none of them is to have a hint. No conversation is in the repository.
+data set; none of them is to have a hint. `tests.checks.wordings` searches such dialogues. No conversation is in the repository.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from sigmamind_mcp.insight.simulator_faults import find_faults
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
 from sigmamind_mcp.insight.transcript_hints import find_hints
 from sigmamind_mcp.insight.values_not_given import find_values_not_given
+from tests.checks.wordings import format_wordings
 from tests.support.sample_batches import ENDED
 
 NEEDED_PRECISION = 0.8
@@ -161,12 +162,15 @@ def print_report() -> None:
     parser.add_argument("--published", type=Path, help="conversations.json.gz of published runs")
     parser.add_argument("--shuffles", type=int, default=SHUFFLES)
     parser.add_argument("--benign", type=Path, nargs="+", help="files of benign dialogues")
+    parser.add_argument("--wordings", type=Path, nargs="+", help="files of dialogues with acts")
     options = parser.parse_args()
     parts = [format_report(options.labelled)]
     if options.published:
         parts.append(_list_shuffles(options.published, options.shuffles))
     if options.benign:
         parts.append(_list_benign(options.benign))
+    if options.wordings:
+        parts.append(format_wordings(options.wordings))
     for part in parts:
         for line in part:
             print(line, flush=True)
