@@ -31,10 +31,10 @@ class Sentence(NamedTuple):
 
 
 class Wording(NamedTuple):
-    """A sentence, and how many attempts without a match say it or something much alike."""
+    """A sentence, and the attempts without a match that say it or something much alike."""
 
     sentence: Sentence
-    attempts: int
+    attempts: Sequence[int]
 
 
 def find_other_wordings(
@@ -62,7 +62,7 @@ def find_other_wordings(
         if score < MIN_SHARE * ordered[0][0]:
             break
         _add_to_groups(sentence, groups)
-    return [Wording(group[0], len(group)) for group in groups]
+    return [Wording(group[0], [each.attempt for each in group]) for group in groups]
 
 
 def _weigh_words(

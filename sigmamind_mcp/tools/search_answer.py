@@ -142,14 +142,13 @@ class OtherWording(FoundPlace):
     """A sentence that does not match and is much like those that do."""
 
     verdict: Verdict
-    date: str | None = Field(default=None, description="The day of its batch run, UTC.")
     sentence: str
     attempts: int = Field(description="Attempts without a match that say it or the like.")
+    by_batch_run: str = Field(description="How many of them on which day, oldest first.")
 
     def line(self) -> str:
-        where = f"{self.job_id} {self.verdict}, {self.date or self.batch_id}, turn {self.turn}"
-        alike = f" (alike in {self.attempts - 1} more)" if self.attempts > 1 else ""
-        return f"  {where}: {self.sentence}{alike}"
+        where = f"{self.job_id} {self.verdict}, turn {self.turn}"
+        return f"  {where}: {self.sentence} ({self.by_batch_run})"
 
 
 def _name_places(alike: Iterable[Hit], hit: Hit) -> str:
@@ -214,7 +213,7 @@ class FoundTestRuns(VerdictShares, Answer):
             data.append(f"matching by test case: {cases}{more}")
         data += self._list_hits()
         if self.other_wordings:
-            data.append("no match, but most like the matches:")
+            data.append("no match, but most like the matches (attempts by day):")
             data += [wording.line() for wording in self.other_wordings]
         shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
         after = [shown] if self.hit_count else []

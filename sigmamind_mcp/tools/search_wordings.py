@@ -1,6 +1,8 @@
 """What attempts without a match say most like the matches of a search."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.insight.other_wordings import Sentence, Wording, find_other_wordings
@@ -14,6 +16,7 @@ from sigmamind_mcp.tools.transcript_search import SearchedAttempt, SearchedBatch
 
 COMPARING_SECONDS = 1.0
 SENTENCE_CHARACTERS = 160
+DAYS_SHOWN = 6
 
 
 _extract_words = remember_texts(maxsize=20_000)(extract_words)
@@ -43,7 +46,7 @@ def list_other_wordings(
                 matching.add(number)
     examples = [query.texts[number] for number in sorted(missing)]
     wordings = find_other_wordings(sentences, matching, examples)
-    return [_show_wording(wording, *places[wording.sentence.attempt]) for wording in wordings]
+    return [_show_wording(wording, places) for wording in wordings]
 
 
 def _list_sentences(number: int, attempt: SearchedAttempt) -> Iterator[Sentence]:
@@ -56,14 +59,21 @@ def _list_sentences(number: int, attempt: SearchedAttempt) -> Iterator[Sentence]
 
 
 def _show_wording(
-    wording: Wording, run: SearchedBatchRun, attempt: SearchedAttempt
+    wording: Wording, places: Sequence[tuple[SearchedBatchRun, SearchedAttempt]]
 ) -> OtherWording:
+    run, attempt = places[wording.sentence.attempt]
+    by_run = Counter(places[number][0].batch_id for number in sorted(wording.attempts))
+    days = {one.batch_id: format_day(one.created) or one.batch_id for one, _ in places}
+    shown = [f"{days[run_id]}: {count}" for run_id, count in by_run.items()]
+    if len(shown) > DAYS_SHOWN:
+        later = sum(by_run.values()) - sum(islice(by_run.values(), DAYS_SHOWN))
+        shown[DAYS_SHOWN:] = [f"later: {later}"]
     return OtherWording(
         batch_id=run.batch_id,
         job_id=attempt.job_id or "",
         turn=wording.sentence.turn,
         verdict=attempt.verdict,
-        date=format_day(run.created),
         sentence=truncate_line(one_line(wording.sentence.text), SENTENCE_CHARACTERS),
-        attempts=wording.attempts,
+        attempts=len(wording.attempts),
+        by_batch_run=", ".join(shown),
     )

@@ -25,7 +25,7 @@ def test_other_wording_is_found_with_its_place_and_counted_by_attempts() -> None
     (wording,) = find_other_wordings(sentences, {0})
     place = (wording.sentence.attempt, wording.sentence.turn, wording.sentence.text)
     assert place == (1, len(SMALL_TALK) + 1, OTHER)
-    assert wording.attempts == 2
+    assert wording.attempts == [1, 2]
 
 
 def test_attempt_that_matches_elsewhere_is_left_out() -> None:
@@ -66,7 +66,7 @@ def test_alike_sentences_are_one_wording_and_there_are_few() -> None:
     attempts = [[text] for text in (*others, *again)]
     wordings = find_other_wordings(say([*talk, WAIVED], *attempts), {0})
     assert len(wordings) == MOST_WORDINGS
-    assert [wording.attempts for wording in wordings] == [2] * MOST_WORDINGS
+    assert [len(wording.attempts) for wording in wordings] == [2] * MOST_WORDINGS
 
 
 def test_scripts_without_spaces_are_compared_too() -> None:

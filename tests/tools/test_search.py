@@ -305,14 +305,14 @@ async def test_other_wordings_of_the_matches_are_shown_once_with_their_attempts(
             "jobId": "job_11",
             "turn": 2,
             "verdict": "passed",
-            "date": "2026-11-01",
             "sentence": "The room is yours until 3 pm, no charge.",
             "attempts": 2,
+            "byBatchRun": "2026-11-01: 2",
         }
     ]
     assert (
-        "no match, but most like the matches:\n  job_11 passed, 2026-11-01, turn 2: The room is"
-        " yours until 3 pm, no charge. (alike in 1 more)\n"
+        "no match, but most like the matches (attempts by day):\n  job_11 passed, turn 2: The room"
+        " is yours until 3 pm, no charge. (2026-11-01: 2)\n"
     ) in text
     (further,) = answer["nextCalls"]
     continued, text = await find(mcp, **further["arguments"])
