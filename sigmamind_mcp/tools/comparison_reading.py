@@ -28,7 +28,12 @@ from sigmamind_mcp.tools.call_context import CallContext
 from sigmamind_mcp.tools.parts import JobIds
 from sigmamind_mcp.tools.said_answer import AgentSays, find_agent_says
 from sigmamind_mcp.tools.search_scope import list_newest_batch_runs
-from sigmamind_mcp.tools.side_reading import KeptTranscripts, ReadSide, SideReader
+from sigmamind_mcp.tools.side_reading import (
+    MAX_KEPT_BYTES,
+    KeptTranscripts,
+    ReadSide,
+    SideReader,
+)
 from sigmamind_mcp.tools.unread_notes import NotRead
 
 MAX_POOLED = 30
@@ -36,7 +41,6 @@ MAX_LISTED = 100
 BASELINE_SECONDS = 25.0
 WORDS_SECONDS = 4.0
 """Of CPU, for reading what the agent says."""
-MAX_KEPT_BYTES = 32 * 2**20
 
 BatchIds = Annotated[list[Id], Field(max_length=MAX_POOLED), list_of("batch run ids")]
 

@@ -41,16 +41,23 @@ from sigmamind_mcp.tools.comparison_answer import round_p
 from sigmamind_mcp.tools.history_answer import (
     ChangePointShown,
     ConsistencyShown,
+    HistoryQuoteRow,
     HistoryRow,
     HistoryRun,
     PassKShown,
     RunEdits,
     TestCaseHistory,
     TrendShown,
+    quote_runs,
 )
 from sigmamind_mcp.tools.parts import BoundedRate, ListedEdits, SuiteRate, truncate_line
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
-from sigmamind_mcp.tools.side_reading import ReadSide, SideReader
+from sigmamind_mcp.tools.side_reading import (
+    MAX_KEPT_BYTES,
+    KeptTranscripts,
+    ReadSide,
+    SideReader,
+)
 from sigmamind_mcp.tools.unread_notes import NotRead
 
 MAX_BATCH_RUNS = 30
@@ -59,6 +66,7 @@ HISTORY_SECONDS = 18.0
 SUMMARY_SECONDS = 20.0
 
 CASE_LABEL_CHARACTERS = 40
+CRITERIA_CHARACTERS = 300
 CHANGE_LIMIT = 0.05
 MAX_FAILED_OF_RUN = 3
 MAX_FAILED_SHOWN = 60
@@ -82,7 +90,7 @@ async def get_test_case_history(
 ) -> TestCaseHistory:
     """Show how a test case did over the last 30 batch runs, and since when it changed.
 
-    Counts, trend, change point, edits, pass^k (reliability). Without testCaseId all cases, largest
+    Counts, trend, change point, edits, quotes, pass^k. Without testCaseId all cases, largest
     change first. Reads only. To judge a change use compare_batch_runs.
     """
     history = await read_history(args, api, context)
@@ -97,16 +105,22 @@ async def read_history(
     scope = await find_scope(
         args.batch_ids, args.agent_id, api, count=MAX_BATCH_RUNS, seconds=HISTORY_SECONDS
     )
+    # Answers that continue the list of edits do not repeat what was said.
+    is_quoted = args.test_case_id and not args.cursor
+    kept = KeptTranscripts(MAX_KEPT_BYTES, case_id=args.test_case_id) if is_quoted else None
     outcomes = await walk_batch_runs(
         scope.batch_runs,
-        SideReader(args.agent_id, api, context.run_heavy).read,
+        SideReader(args.agent_id, api, context.run_heavy, kept).read,
         context.report_progress,
         deadline=deadline,
         done="read",
     )
     reading = _ReadHistory(args, scope, outcomes, args.position["shown"])
-    summarize = _answer_for_case if args.test_case_id else _answer_for_suite
-    return await context.run_heavy(WorkClock(SUMMARY_SECONDS), partial(summarize, reading))
+    clock = WorkClock(SUMMARY_SECONDS)
+    summarize = partial(_answer_for_suite, reading)
+    if args.test_case_id:
+        summarize = partial(_answer_for_case, reading, kept, clock)
+    return await context.run_heavy(clock, summarize)
 
 
 @dataclass(frozen=True)
@@ -182,6 +196,7 @@ class _CaseAnswer:
     trace: CaseTrace | None
     history: CaseHistory | None
     edits: list[RunEdits]
+    quotes: list[HistoryQuoteRow] | None
 
     @property
     def item_count(self) -> int:
@@ -199,13 +214,17 @@ class _CaseAnswer:
         answer = reading.build_answer(shown, past_end)
         answer.test_case_id = case_id
         answer.edits = self.edits[:count]
+        answer.turns_worth_reading = self.quotes
         answer.next_calls = reading.list_calls(count, len(self.edits))
         if trace is None or history is None:
             hints = filter(None, [answer.hint, _explain_unknown(case_id)])
             answer.hint = " ".join(hints)
             return answer
         answer.not_run = len(runs) - len(shown) or None
-        answer.label = truncate_line(trace.runs[-1].case.title, CASE_LABEL_CHARACTERS)
+        newest = trace.runs[-1].case
+        answer.label = truncate_line(newest.title, CASE_LABEL_CHARACTERS)
+        if newest.success_criteria:
+            answer.success_criteria = truncate_line(newest.success_criteria, CRITERIA_CHARACTERS)
         answer.pooled = BoundedRate.of(history.pooled)
         answer.pooled.add_bounds(_count_without_verdict(trace))
         if trace.edits:
@@ -216,7 +235,7 @@ class _CaseAnswer:
             answer.change_point = _show_change(history.change_point, trace)
         answer.pass_k = _show_pass_k(history)
         change = history.change_point
-        if change and change.p <= CHANGE_LIMIT:
+        if change and change.p <= CHANGE_LIMIT and not self.quotes:
             compare = _compare_around(reading.args.agent_id, change, trace)
             answer.next_calls = [*compare, *answer.next_calls]
         return answer
@@ -322,16 +341,20 @@ class _SuiteAnswer:
         return [NextCall(tool="get_test_case_history", arguments=here)]
 
 
-def _answer_for_case(reading: _ReadHistory) -> _CaseAnswer | _SuiteAnswer:
+def _answer_for_case(
+    reading: _ReadHistory, kept: KeptTranscripts | None, clock: WorkClock
+) -> _CaseAnswer | _SuiteAnswer:
+    has_time = clock.start_counting()
     known = reading.known
     trace = trace_cases(known).get(reading.args.test_case_id)
     if trace is None:
-        return _CaseAnswer(reading, None, None, [])
+        return _CaseAnswer(reading, None, None, [], None)
     history = summarize_case_history(trace.series, since=trace.since)
     edits = []
     for place in sorted(trace.edits, reverse=True):
         edits.append(_show_edits(trace.edits[place], known[place].batch_id))
-    return _CaseAnswer(reading, trace, history, edits[reading.position :])
+    quotes = quote_runs(trace, kept, lambda: has_time(1.0)) if kept else None
+    return _CaseAnswer(reading, trace, history, edits[reading.position :], quotes)
 
 
 def _show_edits(edit: CaseEdit, batch_id: str) -> RunEdits:

@@ -1,18 +1,28 @@
 """The answer of get_test_case_history, and its text."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from sigmamind_mcp.api.models import Verdict
+from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.history import CaseTrace
 from sigmamind_mcp.insight.pass_k import Consistency, PassK
 from sigmamind_mcp.insight.rate_series import TrendDirection
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, group_by, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 from sigmamind_mcp.tools.parts import BoundedRate, EditShown, format_percent
+from sigmamind_mcp.tools.quoted_exchanges import ExchangeWords, QuotedExchange, join_by_head
+from sigmamind_mcp.tools.side_reading import KeptTranscripts
+from sigmamind_mcp.tools.unread_notes import NO_ID
+
+if TYPE_CHECKING:
+    from sigmamind_mcp.insight.history_quotes import HistoryQuote
 
 HISTORY_CHARACTERS = 6_000
+QUOTE_CHARACTERS = 160
 
 HistoryProblem = ReadProblem | Literal["test cases not shown", "not all could be read"]
 
@@ -127,6 +137,37 @@ class RunEdits(AnswerPart):
         return lines
 
 
+class HistoryQuoteRow(QuotedExchange):
+    """What tells of a failed attempt, or of a passed one."""
+
+    batch_id: str
+    verdict: Verdict
+
+    @classmethod
+    def of_quote(cls, found: "HistoryQuote") -> "HistoryQuoteRow":
+        return cls(
+            batch_id=found.place.batch_id,
+            job_id=valid_id(found.place.job_id),
+            verdict=found.run.verdict,
+            turn=found.quote.number,
+            **ExchangeWords.of(found.run, found.quote, QUOTE_CHARACTERS)._asdict(),
+        )
+
+    def head(self) -> str:
+        return f"{self.job_id or NO_ID} {self.verdict}:"
+
+
+def quote_runs(
+    trace: CaseTrace, kept: KeptTranscripts, has_time: Callable[[], bool]
+) -> list[HistoryQuoteRow] | None:
+    """Quote failed runs and a passed one; None if the transcripts of the failed ones lack."""
+    from sigmamind_mcp.insight.history_quotes import quote_history  # patterns take time to compile
+
+    found = quote_history(trace.runs, kept.load, has_time=has_time)
+    has_failed = any(run.failed_runs for run in trace.runs)
+    return None if has_failed and not found else list(map(HistoryQuoteRow.of_quote, found))
+
+
 class HistoryRow(AnswerPart):
     """One test case; `counts` has an entry for each batch run of `runs`, oldest first."""
 
@@ -174,6 +215,7 @@ class TestCaseHistory(Answer):
     agent_id: str
     test_case_id: str | None = None
     label: str | None = None
+    success_criteria: str | None = Field(default=None, description="The newest; of one test case.")
     total_batch_runs: int | None = Field(default=None, description="All that the agent has.")
     runs: list[HistoryRun] = Field(description="Oldest first.")
     not_run: int | None = Field(
@@ -192,6 +234,10 @@ class TestCaseHistory(Answer):
     test_case_count: int | None = None
     test_cases: list[HistoryRow] = Field(default=[], description="Largest change first.")
     edits: list[RunEdits] = Field(default=[], description="Newest first.")
+    turns_worth_reading: list[HistoryQuoteRow] | None = Field(
+        default=None,
+        description="Of a few failed attempts and a passed one; absent: not looked at.",
+    )
 
     def render(self) -> Rendered:
         of_case = f"Test case {self.test_case_id}" if self.test_case_id else "All test cases"
@@ -203,9 +249,14 @@ class TestCaseHistory(Answer):
             before.append(f"Not run in {pluralize(self.not_run, 'more batch run')}.")
         before += self._summary_lines()
         data = [one_line(f"Label: {self.label}")] if self.label else []
+        if self.success_criteria:
+            data.append(one_line(f"successCriteria: {self.success_criteria}"))
         data += [row.line() for row in self.test_cases]
         for edited in self.edits:
             data += edited.lines()
+        if self.turns_worth_reading:
+            data.append("Turns worth reading (U: user, A: agent):")
+            data += join_by_head((row.head(), row) for row in self.turns_worth_reading)
         return Rendered(before, data, [])
 
     def _summary_lines(self) -> list[str]:

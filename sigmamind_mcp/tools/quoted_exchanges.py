@@ -1,8 +1,7 @@
 """Quote exchanges of test runs in an answer, with a line for each run."""
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -73,17 +72,21 @@ class QuoteRow(QuotedExchange):
         )
 
 
+def join_by_head(rows: Iterable[tuple[str, QuotedExchange]]) -> list[str]:
+    """Return a line for each head, with its quotes."""
+    said: dict[str, list[str]] = {}
+    for head, row in rows:
+        said.setdefault(head, []).append(row.line())
+    return [f"{head} {' | '.join(lines)}" for head, lines in said.items()]
+
+
 def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
     """Return a line for each test run, with its quotes."""
-    quotes: dict[tuple[str | None, int | None], list[QuoteRow]] = defaultdict(list)
+    headed = []
     for row in rows:
-        quotes[row.job_id, row.group].append(row)
-    lines = []
-    for (job_id, group), its_rows in quotes.items():
-        head = f"{group})" if group else "passed:"
-        said = " | ".join(row.line() for row in its_rows)
-        lines.append(f"{head} {job_id or NO_ID} {said}")
-    return lines
+        group = f"{row.group})" if row.group else "passed:"
+        headed.append((f"{group} {row.job_id or NO_ID}", row))
+    return join_by_head(headed)
 
 
 def list_quotes(

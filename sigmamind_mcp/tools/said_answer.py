@@ -15,7 +15,7 @@ from sigmamind_mcp.tools.answers import AnswerPart
 from sigmamind_mcp.tools.diagnosis_answer import SectionState
 from sigmamind_mcp.tools.diagnosis_rows import ITEM_WORDS
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
-from sigmamind_mcp.tools.quoted_exchanges import ExchangeWords, QuotedExchange
+from sigmamind_mcp.tools.quoted_exchanges import ExchangeWords, QuotedExchange, join_by_head
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
@@ -122,12 +122,12 @@ def render_side_quotes(
     rows: Sequence[SideQuoteRow], base_ids: Sequence[str], candidate_ids: Sequence[str]
 ) -> list[str]:
     """Return a line for each test run, with its quotes."""
-    said: dict[str, list[str]] = {}
+    headed = []
     for row in rows:
         side = name_side(row.batch_id, base_ids, candidate_ids)
         head = f"{row.test_case_id or NO_ID} {side} {row.verdict} {row.job_id or NO_ID}"
-        said.setdefault(head, []).append(row.line())
-    return [f"{head} {' | '.join(lines)}" for head, lines in said.items()]
+        headed.append((head, row))
+    return join_by_head(headed)
 
 
 class AgentSays(NamedTuple):

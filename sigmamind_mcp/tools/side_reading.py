@@ -19,10 +19,12 @@ from sigmamind_mcp.insight.batch_sides import (
     build_side_from_counters,
     build_side_from_runs,
 )
+from sigmamind_mcp.insight.diagnosis import get_case_id
 from sigmamind_mcp.tools.call_context import RunHeavy
 from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
 
 COUNTING_SECONDS = 20.0
+MAX_KEPT_BYTES = 32 * 2**20
 
 
 class ReadSide(NamedTuple):
@@ -33,16 +35,21 @@ class ReadSide(NamedTuple):
 
 
 class KeptTranscripts:
-    """Transcripts of decided test runs, compressed; as many as `bytes_left` allows."""
+    """Transcripts of decided test runs, compressed; as many as `bytes_left` allows.
 
-    def __init__(self, bytes_left: int) -> None:
+    With `case_id`, those of other test cases are not kept.
+    """
+
+    def __init__(self, bytes_left: int, *, case_id: str = "") -> None:
         self.bytes_left = bytes_left
+        self.case_id = case_id
         self._packed: dict[RunPlace, bytes] = {}
 
     def keep(self, batch_id: str, run: TestRun) -> TestRun:
         """Keep the conversation here; return the test run without it."""
-        is_decided = run.verdict != "undecided"
-        if is_decided and run.conversation is not None and self.bytes_left > 0:
+        is_of_case = not self.case_id or get_case_id(run) in (self.case_id, "")
+        is_wanted = is_of_case and run.verdict != "undecided"
+        if is_wanted and run.conversation is not None and self.bytes_left > 0:
             packed = pack_texts(run)
             self._packed[RunPlace(batch_id, run.job_id or "")] = packed
             self.bytes_left -= len(packed)

@@ -3,32 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sigmamind_mcp.api.models import TestRun
-from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange
 from sigmamind_mcp.insight.decisions import RateChange
 from sigmamind_mcp.insight.side_quotes import MAX_CASES_QUOTED, SideQuote, quote_sides
-from sigmamind_mcp.insight.statistics import Counts
-from tests.insight.conversations import make_run
-
-WRONG, RIGHT = "There is no fee at all.", "It costs 46 CHF to move the dates."
+from tests.insight.conversations import RIGHT, WRONG, PlacedRuns
 
 
-class Transcripts(dict[RunPlace, TestRun]):
-    """Test runs by their places."""
-
-    def add_side(self, case: str, batch_id: str, said: Sequence[str]) -> CaseSide:
-        places = []
-        for text in said:
-            place = RunPlace(batch_id, f"job_{len(self)}")
-            run = make_run("Hi!", "Hello there!", "And now?", text, passed=text == RIGHT, case=case)
-            self[place] = run
-            places.append(place)
-        failed = tuple(place for place in places if self[place].verdict == "failed")
-        counts = Counts(len(places) - len(failed), len(places))
-        test_case = self[places[0]].test_case
-        assert test_case
-        return CaseSide(test_case, counts, decided_runs=tuple(places), failed_runs=failed)
+class Transcripts(PlacedRuns):
+    """Test runs by their places, in changes of a test case."""
 
     def change(
         self,

@@ -8,7 +8,7 @@ from mcp import Client
 
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, ERROR, FakeAPI, page
-from tests.support.sample_batches import make_sample_batch, serve_batches
+from tests.support.sample_batches import SampleBatch, make_sample_batch, serve_batches
 
 pytestmark = pytest.mark.anyio
 
@@ -252,3 +252,45 @@ async def test_one_request_reads_each_batch_run(mcp: Client, fake_api: FakeAPI) 
 
     assert len([one for one in fake_api.asked if one.path == "/v1/test-runs"]) == 5
     assert len(fake_api.asked) == 6
+
+
+def make_talks(number: int, said: Mapping[str, bool]) -> SampleBatch:
+    """Build a batch run of one test case, whose list shows what the agent said."""
+    sample = make_sample_batch(f"batch_{number}", [(0, 0)])
+    sample.batch["createdDate"] = f"2026-03-{number + 1:02d}T10:00:00.000Z"
+    for text, passed in said.items():
+        sample.add(sample.batch["testCases"][0], passed, "", ["Hi!", "Hello.", "What is it?", text])
+    for run in sample.runs:
+        run["conversation"] = sample.conversations[run["jobId"]]
+    return sample
+
+
+async def test_one_test_case_comes_with_what_its_failed_attempts_say(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    right, wrong = "It costs 46 CHF to move it.", "Moving it is free at any time."
+    samples = [make_talks(0, {right: True}), make_talks(1, {wrong: False, right: True})]
+    serve_batches(fake_api, *samples)
+    fake_api.answer("GET", "/v1/batch-runs", page([sample.batch for sample in samples[::-1]]))
+
+    result = await mcp.call_tool("get_test_case_history", CASE)
+
+    answer, text = result.structured_content, text_of(result)
+    assert answer["successCriteria"] == samples[0].batch["testCases"][0]["successCriteria"]
+    assert f"\nsuccessCriteria: {answer['successCriteria']}\n" in text
+    quotes = [(q["batchId"], q["verdict"], q["turn"]) for q in answer["turnsWorthReading"]]
+    assert quotes == [("batch_1", "failed", 4), ("batch_1", "passed", 4)]
+    assert f"\njob_10 failed: U: What is it? 4 A: {wrong}\n" in text
+    assert f"\njob_11 passed: U: What is it? 4 A: {right}\n" in text
+    every = await mcp.call_tool("get_test_case_history", HERE)
+    assert "turnsWorthReading" not in every.structured_content and wrong not in text_of(every)
+
+
+async def test_failures_whose_list_shows_no_conversations_have_no_quotes(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_series(fake_api, [[(1, 1)]])
+
+    answer = (await mcp.call_tool("get_test_case_history", CASE)).structured_content
+
+    assert "turnsWorthReading" not in answer

@@ -46,6 +46,16 @@ def test_no_more_transcripts_are_kept_than_fit() -> None:
     assert keep_one(kept, jobId="job_2") is None
 
 
+@pytest.mark.parametrize(("case_id", "is_kept"), [("tc_other", False), ("", True)])
+def test_transcripts_of_other_test_cases_are_not_kept(case_id: str, is_kept: bool) -> None:
+    case = {"testCaseId": "tc_1"}
+
+    kept = keep_one(KeptTranscripts(10_000, case_id=case_id), testCase=case)
+
+    assert (kept is not None) == is_kept
+    assert keep_one(KeptTranscripts(10_000, case_id="tc_1"), testCase=case)
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments"),
     [
