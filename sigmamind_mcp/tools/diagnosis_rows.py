@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EDIT_CHARACTERS = 120
 ASKED_CHARACTERS = 140
+CRITERIA_CHARACTERS = 160
 REMARKS_CHARACTERS = 100
 CASES_NAMED = 3
 JOBS_NAMED = 12
@@ -55,9 +56,11 @@ class CaseRow(AnswerPart):
     passed: int
     decided: int
     undecided: int | None = None
+    success_criteria: str | None = Field(default=None, description="If there is room for them.")
 
     @classmethod
-    def of(cls, result: CaseResult) -> "CaseRow":
+    def of(cls, result: CaseResult, *, with_criteria: bool) -> "CaseRow":
+        criteria = result.case.success_criteria if with_criteria else None
         return cls(
             test_case_id=valid_id(result.case.test_case_id),
             label=truncate_line(result.case.title, LABEL_CHARACTERS),
@@ -65,12 +68,14 @@ class CaseRow(AnswerPart):
             passed=result.counts.passed,
             decided=result.counts.decided,
             undecided=result.undecided or None,
+            success_criteria=truncate_line(criteria, CRITERIA_CHARACTERS) if criteria else None,
         )
 
     def line(self) -> str:
         undecided = f", {self.undecided} undecided" if self.undecided else ""
         counts = f"{self.passed} of {self.decided} passed{undecided}"
-        return f"{self.test_case_id or NO_ID} {self.outcome}, {counts}: {self.label}"
+        line = f"{self.test_case_id or NO_ID} {self.outcome}, {counts}: {self.label}"
+        return f"{line} | criteria: {self.success_criteria}" if self.success_criteria else line
 
 
 class ProblemRow(AnswerPart):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import starmap
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from sigmamind_mcp.insight.values_not_given import FoundValues
 
 SECTION_ROWS = 60
-QUOTES_WHOLE = 4
 FEW_RUNS = 6
 SHRINK_FIRST: dict[Section, int] = {
     "testCases": 10,
@@ -57,13 +56,34 @@ UNDECIDED_CASES = 5
 
 
 class QuoteSize(NamedTuple):
-    """How many turns of a test run are quoted, and how much of each."""
+    """How many turns of a failed and of a passed run are quoted, and how much of each."""
 
     per_run: int
     characters: int
+    per_passed: int
 
 
-QUOTE_SIZES = tuple(starmap(QuoteSize, ((3, 240), (2, 240), (2, 180), (2, 140), (1, 140))))
+class Form(NamedTuple):
+    """How much is shown of quotes, and whether failing test cases come with their criteria."""
+
+    quotes: QuoteSize
+    with_criteria: bool = False
+
+
+FORMS = (
+    Form(QuoteSize(3, 240, 3), with_criteria=True),
+    Form(QuoteSize(3, 240, 3)),
+    Form(QuoteSize(2, 240, 2), with_criteria=True),
+    # Criteria say what is expected in fewer words than a second turn of a passed run.
+    Form(QuoteSize(2, 240, 1), with_criteria=True),
+    Form(QuoteSize(2, 240, 2)),
+    Form(QuoteSize(2, 180, 2)),
+    Form(QuoteSize(2, 140, 2)),
+    Form(QuoteSize(1, 140, 1)),
+)
+FORM_OF_MANY = 2
+"""The first form where many test runs failed."""
+FORM_OF_SECTION = Form(QuoteSize(4, 240, 4), with_criteria=True)
 
 
 @dataclass(frozen=True)
@@ -115,13 +135,13 @@ def fit_diagnosis(diagnosis: Diagnosis, start: int, notes: Sequence[NotRead]) ->
         return _fit_section(diagnosis, diagnosis.section, start, notes)
     caps = dict(CAPS)
     are_few = len(diagnosis.evidence.worth_reading) <= FEW_RUNS
-    for size in QUOTE_SIZES if are_few else QUOTE_SIZES[1:]:
-        answer = _build_diagnosis(diagnosis, caps, start=0, size=size, notes=notes)
+    for form in FORMS if are_few else FORMS[FORM_OF_MANY:]:
+        answer = _build_diagnosis(diagnosis, caps, start=0, form=form, notes=notes)
         if answer.fits():
             return answer
     while not answer.fits() and max(caps.values()) > 1:
         caps[_choose_longest(caps)] -= 1
-        answer = _build_diagnosis(diagnosis, caps, start=0, size=size, notes=notes)
+        answer = _build_diagnosis(diagnosis, caps, start=0, form=form, notes=notes)
     return answer
 
 
@@ -137,15 +157,16 @@ def _fit_section(
     diagnosis: Diagnosis, section: Section, start: int, notes: Sequence[NotRead]
 ) -> DiagnosedBatchRun:
     count = SECTION_ROWS
-    size = QuoteSize(QUOTES_WHOLE, QUOTE_SIZES[0].characters)
     while True:
-        answer = _build_diagnosis(diagnosis, {section: count}, start=start, size=size, notes=notes)
+        answer = _build_diagnosis(
+            diagnosis, {section: count}, start=start, form=FORM_OF_SECTION, notes=notes
+        )
         if count == 1 or answer.fits():
             return answer
         count = max(1, count * 3 // 4)
 
 
-def _list_sections(diagnosis: Diagnosis, size: QuoteSize) -> dict[Section, _SectionRows]:
+def _list_sections(diagnosis: Diagnosis, form: Form) -> dict[Section, _SectionRows]:
     """Return the rows of each section; each function takes the first row and the limit."""
     evidence = diagnosis.evidence
     failing = [result for result in diagnosis.results if result.outcome != "passing"]
@@ -163,12 +184,12 @@ def _list_sections(diagnosis: Diagnosis, size: QuoteSize) -> dict[Section, _Sect
         return _SectionRows(len(items), list_rows, is_read, why)
 
     def list_turns(start: int, limit: int) -> Sequence[Row]:
-        return list_quotes(evidence.worth_reading, **size._asdict(), skip=start, limit=limit)
+        return list_quotes(evidence.worth_reading, **form.quotes._asdict(), skip=start, limit=limit)
 
     def build_tally(tally: "Tally[Any]") -> Row:
         return TallyRow.of(tally, verdicts)
 
-    cases = slice_of(failing, CaseRow.of)
+    cases = slice_of(failing, partial(CaseRow.of, with_criteria=form.with_criteria))
     numbered = list(enumerate(evidence.groups, start=1))
     unknown = diagnosis.definitions.unknown
     missing = ", ".join(unknown)
@@ -213,10 +234,10 @@ def _build_diagnosis(
     caps: dict[Section, int],
     *,
     start: int,
-    size: QuoteSize,
+    form: Form,
     notes: Sequence[NotRead],
 ) -> DiagnosedBatchRun:
-    sections = _list_sections(diagnosis, size)
+    sections = _list_sections(diagnosis, form)
     rows: dict[Section, Any] = {}
     counts = []
     past_end = None

@@ -90,7 +90,13 @@ def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
 
 
 def list_quotes(
-    runs: Sequence["RunToRead"], *, per_run: int, characters: int, skip: int = 0, limit: int
+    runs: Sequence["RunToRead"],
+    *,
+    per_run: int,
+    characters: int,
+    per_passed: int,
+    skip: int = 0,
+    limit: int,
 ) -> list[QuoteRow]:
     """Return the first quotes of `limit` runs by group, and of a passed run of each test case."""
     shown = sorted(runs[skip : skip + limit], key=lambda one: (one.group, get_case_id(one.run)))
@@ -100,7 +106,7 @@ def list_quotes(
             rows.append(QuoteRow.of(one.run, quote, one.group, characters))
         case_id = get_case_id(one.run)
         if case_id not in map(get_case_id, (later.run for later in shown[place + 1 :])):
-            rows += _quote_passed(one, per_run, characters)
+            rows += _quote_passed(one, per_passed, characters)
     return rows
 
 

@@ -211,6 +211,21 @@ def large_batch(cases: int, attempts: int) -> SampleBatch:
     return sample
 
 
+async def test_failing_cases_come_with_their_criteria_where_there_is_room(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    for cases, has_room in ((1, True), (50, False)):
+        sample = large_batch(cases, 4)
+        serve_batches(fake_api, sample)
+        here = {"agentId": AGENT["agentId"], "batchId": sample.batch["batchId"]}
+        result = await mcp.call_tool("diagnose_batch_run", here)
+        listed = await mcp.call_tool("diagnose_batch_run", {**here, "section": "testCases"})
+        criteria = sample.batch["testCases"][0]["successCriteria"]
+        assert (f" | criteria: {criteria}" in text_of(result)) == has_room
+        assert ("successCriteria" in result.structured_content["testCases"][0]) == has_room
+        assert listed.structured_content["testCases"][0]["successCriteria"] == criteria
+
+
 async def test_fifty_cases_of_four_attempts_fit_8000_characters(
     mcp: Client, fake_api: FakeAPI, figures: list[str]
 ) -> None:
