@@ -13,6 +13,7 @@ from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_past_end, format_day
 from sigmamind_mcp.tools.arguments import Continued
+from sigmamind_mcp.tools.batch_runs import STATES_EXPLAINED
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
     MOST_VALUES,
@@ -273,7 +274,7 @@ def _build_diagnosis(
         hints=rows.get("hints", []),
         **_list_values(diagnosis),
         uri=uri_of("batch-run", agentId=diagnosis.agent_id, batchId=diagnosis.batch_id),
-        hint=past_end or _compare_counters(diagnosis),
+        hint=past_end or _explain_state_and_counts(diagnosis),
     )
     answer.next_calls = _list_further_calls(answer, diagnosis, start)
     answer.add_notes(notes)
@@ -330,6 +331,11 @@ def _describe_comparison(diagnosis: Diagnosis) -> str:
         f"{read} read; {compared.failed} failed and {compared.passed} passed attempts of"
         f" {cases} with both verdicts, {candidates}."
     )
+
+
+def _explain_state_and_counts(diagnosis: Diagnosis) -> str | None:
+    hints = filter(None, [_compare_counters(diagnosis), STATES_EXPLAINED.get(diagnosis.state)])
+    return " ".join(hints) or None
 
 
 def _compare_counters(diagnosis: Diagnosis) -> str | None:

@@ -105,6 +105,18 @@ async def test_heading_has_bounds_for_undecided_attempts_and_their_cases(
         " to tc_1 x2." in text_of(result)  # fmt: skip
 
 
+async def test_stalled_batch_run_says_what_that_means(mcp: Client, fake_api: FakeAPI) -> None:
+    sample = make_sample_batch("batch_red", [(1, 1)])
+    sample.add(sample.batch["testCases"][0], None)
+    sample.batch.update(successfulAttempts=1, failedAttempts=1, totalAttempts=3)
+    serve_batches(fake_api, sample)
+
+    result = await diagnose_red(mcp)
+
+    assert result.structured_content["state"] == "stalled"
+    assert "Stalled: attempts are undecided, and nothing has happened" in text_of(result)
+
+
 async def test_groups_are_of_conversations_and_not_of_remarks(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
