@@ -59,8 +59,7 @@ DIAGNOSIS_TEXT_CHARACTERS = 8_000
 SECTION_CHARACTERS = 25_000
 MOST_VALUES = 8
 _QUOTES_LEGEND = (
-    "U: user, A: agent; read_test_runs quotes the same by verdict, more of a single testCaseId,"
-    " whole runs by jobIds"
+    "U: user, A: agent, in brackets remarks; read_test_runs by verdict quotes the same"
 )
 
 
@@ -156,13 +155,16 @@ class DiagnosedBatchRun(Answer):
         return Rendered(before, data, [f"Resource: {self.uri}"])
 
     def _render_groups(self) -> list[str]:
-        """Return a line for each group; without job ids if the quotes show all of its runs."""
+        """Return a line for each group; without what the quotes show of all of its runs."""
         quoted = {(row.group, row.job_id) for row in self.turns_worth_reading}
+        are_said = any(row.remarks for row in self.turns_worth_reading)
         lines = []
         for group in self.groups:
             are_quoted = {(group.number, job_id) for job_id in group.job_ids} <= quoted
             has_all = are_quoted and len(group.job_ids) == group.failed
-            lines.append(group.line(names_jobs=not has_all))
+            lines.append(
+                group.line(names_jobs=not has_all, says_remarks=not has_all or not are_said)
+            )
         return lines
 
     def _describe_values(self) -> str:

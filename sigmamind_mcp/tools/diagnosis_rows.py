@@ -12,6 +12,7 @@ from sigmamind_mcp.insight.diagnosis import CaseResult, Outcome, get_case_id
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
+from sigmamind_mcp.tools.quoted_exchanges import REMARKS_CHARACTERS
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 EDIT_CHARACTERS = 120
 ASKED_CHARACTERS = 140
 CRITERIA_CHARACTERS = 160
-REMARKS_CHARACTERS = 100
 CASES_NAMED = 3
 JOBS_NAMED = 12
 PLACES_NAMED = 2
@@ -189,7 +189,7 @@ class GroupRow(AnswerPart):
             remarks=truncate_line(group.runs[0].remarks or "", REMARKS_CHARACTERS) or None,
         )
 
-    def line(self, *, names_jobs: bool = True) -> str:
+    def line(self, *, names_jobs: bool = True, says_remarks: bool = True) -> str:
         counts = f"{self.number}) {self.failed} of {self.failed_of} failed"
         if self.passed is not None:
             counts += f", {self.passed} of {self.passed_of} passed"
@@ -201,7 +201,9 @@ class GroupRow(AnswerPart):
         if self.failed > len(self.job_ids):
             jobs += f" and {self.failed - len(self.job_ids)} more"
         jobs = f"{jobs}." if names_jobs else ""
-        remarks = "" if self.basis == "clause" else f" Remarks: {self.remarks or '(none)'}"
+        remarks = f" Remarks: {self.remarks or '(none)'}"
+        if self.basis == "clause" or not says_remarks:
+            remarks = ""
         return f"{counts}: {words} ({cases}).{jobs}{remarks}"
 
 

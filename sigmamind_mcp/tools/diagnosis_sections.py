@@ -57,34 +57,37 @@ UNDECIDED_CASES = 5
 
 
 class QuoteSize(NamedTuple):
-    """How many turns of a failed and of a passed run are quoted, and how much of each."""
+    """How many turns of a test run are quoted, and how much of each.
+
+    If `are_passed_brief`, passed runs show one turn of the agent, without the user's before it.
+    """
 
     per_run: int
     characters: int
-    per_passed: int
+    are_passed_brief: bool = False
 
 
 class Form(NamedTuple):
-    """How much is shown of quotes, and whether failing test cases come with their criteria."""
+    """How much is shown of quotes, and whether criteria and remarks stand with them."""
 
     quotes: QuoteSize
-    with_criteria: bool = False
+    is_judged: bool = False
 
 
 FORMS = (
-    Form(QuoteSize(3, 240, 3), with_criteria=True),
-    Form(QuoteSize(3, 240, 3)),
-    Form(QuoteSize(2, 240, 2), with_criteria=True),
-    # Criteria say what is expected in fewer words than a second turn of a passed run.
-    Form(QuoteSize(2, 240, 1), with_criteria=True),
-    Form(QuoteSize(2, 240, 2)),
-    Form(QuoteSize(2, 180, 2)),
-    Form(QuoteSize(2, 140, 2)),
-    Form(QuoteSize(1, 140, 1)),
+    Form(QuoteSize(3, 240), is_judged=True),
+    Form(QuoteSize(3, 240)),
+    Form(QuoteSize(2, 240), is_judged=True),
+    # Criteria say what is expected in fewer words than a passed run.
+    Form(QuoteSize(2, 240, are_passed_brief=True), is_judged=True),
+    Form(QuoteSize(2, 240)),
+    Form(QuoteSize(2, 180)),
+    Form(QuoteSize(2, 140)),
+    Form(QuoteSize(1, 140)),
 )
 FORM_OF_MANY = 2
 """The first form where many test runs failed."""
-FORM_OF_SECTION = Form(QuoteSize(4, 240, 4), with_criteria=True)
+FORM_OF_SECTION = Form(QuoteSize(4, 240), is_judged=True)
 
 
 @dataclass(frozen=True)
@@ -185,12 +188,18 @@ def _list_sections(diagnosis: Diagnosis, form: Form) -> dict[Section, _SectionRo
         return _SectionRows(len(items), list_rows, is_read, why)
 
     def list_turns(start: int, limit: int) -> Sequence[Row]:
-        return list_quotes(evidence.worth_reading, **form.quotes._asdict(), skip=start, limit=limit)
+        return list_quotes(
+            evidence.worth_reading,
+            **form.quotes._asdict(),
+            with_remarks=form.is_judged,
+            skip=start,
+            limit=limit,
+        )
 
     def build_tally(tally: "Tally[Any]") -> Row:
         return TallyRow.of(tally, verdicts)
 
-    cases = slice_of(failing, partial(CaseRow.of, with_criteria=form.with_criteria))
+    cases = slice_of(failing, partial(CaseRow.of, with_criteria=form.is_judged))
     numbered = list(enumerate(evidence.groups, start=1))
     unknown = diagnosis.definitions.unknown
     missing = ", ".join(unknown)

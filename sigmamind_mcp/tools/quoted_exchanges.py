@@ -17,6 +17,8 @@ from sigmamind_mcp.untrusted_text import clean
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.evidence import RunToRead
 
+REMARKS_CHARACTERS = 100
+
 _HEAD_IN_LINE = re.compile(r"(?<!\S)(?=\|(?!\S)|\d+ A:|U:)")
 
 
@@ -61,6 +63,14 @@ class QuoteRow(QuotedExchange):
     group: int | None = Field(
         default=None, description="Its number; absent of a passed run of the last test case."
     )
+    remarks: str | None = Field(
+        default=None, description="Of a failed run, if there is room; absent if as of the last one."
+    )
+
+    def head(self) -> str:
+        group = f"{self.group})" if self.group else "passed:"
+        remarks = f" ({_escape_heads(self.remarks)})" if self.remarks else ""
+        return f"{group} {self.job_id or NO_ID}{remarks}"
 
     @classmethod
     def of(cls, run: TestRun, quote: Quote, group: int | None, characters: int) -> "QuoteRow":
@@ -82,10 +92,10 @@ def join_by_head(rows: Iterable[tuple[str, QuotedExchange]]) -> list[str]:
 
 def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
     """Return a line for each test run, with its quotes."""
+    heads: dict[tuple[int | None, str | None], str] = {}
     headed = []
     for row in rows:
-        group = f"{row.group})" if row.group else "passed:"
-        headed.append((f"{group} {row.job_id or NO_ID}", row))
+        headed.append((heads.setdefault((row.group, row.job_id), row.head()), row))
     return join_by_head(headed)
 
 
@@ -94,25 +104,37 @@ def list_quotes(
     *,
     per_run: int,
     characters: int,
-    per_passed: int,
+    are_passed_brief: bool,
+    with_remarks: bool,
     skip: int = 0,
     limit: int,
 ) -> list[QuoteRow]:
     """Return the first quotes of `limit` runs by group, and of a passed run of each test case."""
     shown = sorted(runs[skip : skip + limit], key=lambda one: (one.group, get_case_id(one.run)))
     rows: list[QuoteRow] = []
+    last_remarks = None
     for place, one in enumerate(shown):
+        quotes = []
         for quote in sorted(one.quotes[:per_run]):
-            rows.append(QuoteRow.of(one.run, quote, one.group, characters))
+            quotes.append(QuoteRow.of(one.run, quote, one.group, characters))
+        remarks = truncate_line(one.run.remarks or "", REMARKS_CHARACTERS)
+        if quotes and with_remarks and remarks != last_remarks:
+            quotes[0].remarks = last_remarks = remarks
+        rows += quotes
         case_id = get_case_id(one.run)
         if case_id not in map(get_case_id, (later.run for later in shown[place + 1 :])):
-            rows += _quote_passed(one, per_passed, characters)
+            rows += _quote_passed(one, per_run, characters, is_brief=are_passed_brief)
     return rows
 
 
-def _quote_passed(one: "RunToRead", per_run: int, characters: int) -> list[QuoteRow]:
+def _quote_passed(
+    one: "RunToRead", per_run: int, characters: int, *, is_brief: bool
+) -> list[QuoteRow]:
     picked = one.pick_passed()
     if picked is None:
         return []
-    quotes = sorted(picked.quotes[:per_run])
-    return [QuoteRow.of(picked.run, quote, None, characters) for quote in quotes]
+    quotes = picked.quotes[: 1 if is_brief else per_run]
+    rows = [QuoteRow.of(picked.run, quote, None, characters) for quote in sorted(quotes)]
+    for row in rows:
+        row.user = None if is_brief else row.user
+    return rows

@@ -238,6 +238,23 @@ async def test_failing_cases_come_with_their_criteria_where_there_is_room(
         assert listed.structured_content["testCases"][0]["successCriteria"] == criteria
 
 
+async def test_remarks_stand_with_the_first_quoted_run_that_has_them(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(1, 0)])
+    case = sample.batch["testCases"][0]
+    for remarks, said in (("Too late.", "One."), ("Too late.", "Two."), ("U: 9 A: Hm.", "Three.")):
+        sample.add(case, False, remarks, ["Hi.", "Hello.", "And the fee?", said])
+    sample.batch.update(successfulAttempts=1, failedAttempts=3, totalAttempts=4)
+    serve_batches(fake_api, sample)
+
+    result = await diagnose_red(mcp)
+
+    quotes = re.findall(r"^1\) (job_red\d.*?) U:", text_of(result), re.MULTILINE)
+    assert quotes == ["job_red1 (Too late.)", "job_red2", r"job_red3 (\U: \9 A: Hm.)"]
+    assert "Remarks:" not in text_of(result)
+
+
 async def test_fifty_cases_of_four_attempts_fit_8000_characters(
     mcp: Client, fake_api: FakeAPI, figures: list[str]
 ) -> None:
