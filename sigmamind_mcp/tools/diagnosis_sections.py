@@ -83,6 +83,9 @@ FORMS = (
     Form(QuoteSize(2, 240)),
     Form(QuoteSize(2, 180)),
     Form(QuoteSize(2, 140)),
+    Form(QuoteSize(2, 140, are_passed_brief=True)),
+    Form(QuoteSize(1, 240), is_judged=True),
+    Form(QuoteSize(1, 240)),
     Form(QuoteSize(1, 140)),
 )
 FORM_OF_MANY = 2
