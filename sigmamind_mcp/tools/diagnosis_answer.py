@@ -58,9 +58,7 @@ DIAGNOSIS_CHARACTERS = 16_000
 DIAGNOSIS_TEXT_CHARACTERS = 8_000
 SECTION_CHARACTERS = 25_000
 MOST_VALUES = 8
-_QUOTES_LEGEND = (
-    "U: user, A: agent, in brackets remarks; read_test_runs by verdict quotes the same"
-)
+_QUOTES_LEGEND = "U: user, A: agent, in brackets remarks; read_test_runs by verdict quotes the same"
 
 
 class SectionCount(AnswerPart):

@@ -12,7 +12,7 @@ from sigmamind_mcp.insight.diagnosis import CaseResult, Outcome, get_case_id
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
-from sigmamind_mcp.tools.quoted_exchanges import REMARKS_CHARACTERS
+from sigmamind_mcp.tools.quoted_exchanges import CRITERIA_CHARACTERS, REMARKS_CHARACTERS
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 EDIT_CHARACTERS = 120
 ASKED_CHARACTERS = 140
-CRITERIA_CHARACTERS = 160
 CASES_NAMED = 3
 JOBS_NAMED = 12
 PLACES_NAMED = 2

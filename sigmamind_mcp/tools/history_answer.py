@@ -14,7 +14,12 @@ from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, group_by, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 from sigmamind_mcp.tools.parts import BoundedRate, EditShown, format_percent
-from sigmamind_mcp.tools.quoted_exchanges import ExchangeWords, QuotedExchange, join_by_head
+from sigmamind_mcp.tools.quoted_exchanges import (
+    ExchangeWords,
+    QuotedExchange,
+    join_by_run,
+    set_remarks,
+)
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
@@ -154,7 +159,7 @@ class HistoryQuoteRow(QuotedExchange):
         )
 
     def head(self) -> str:
-        return f"{self.job_id or NO_ID} {self.verdict}:"
+        return self.add_remarks(f"{self.job_id or NO_ID} {self.verdict}")
 
 
 def quote_runs(
@@ -165,7 +170,9 @@ def quote_runs(
 
     found = quote_history(trace.runs, kept.load, has_time=has_time)
     has_failed = any(run.failed_runs for run in trace.runs)
-    return None if has_failed and not found else list(map(HistoryQuoteRow.of_quote, found))
+    rows = list(map(HistoryQuoteRow.of_quote, found))
+    set_remarks(zip((quote.run for quote in found), rows, strict=True))
+    return None if has_failed and not rows else rows
 
 
 class HistoryRow(AnswerPart):
@@ -256,7 +263,7 @@ class TestCaseHistory(Answer):
             data += edited.lines()
         if self.turns_worth_reading:
             data.append("Turns worth reading (U: user, A: agent):")
-            data += join_by_head((row.head(), row) for row in self.turns_worth_reading)
+            data += join_by_run(self.turns_worth_reading, HistoryQuoteRow.head)
         return Rendered(before, data, [])
 
     def _summary_lines(self) -> list[str]:

@@ -1,8 +1,9 @@
 """Quote exchanges of test runs in an answer, with a line for each run."""
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -17,6 +18,7 @@ from sigmamind_mcp.untrusted_text import clean
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.evidence import RunToRead
 
+CRITERIA_CHARACTERS = 160
 REMARKS_CHARACTERS = 100
 
 _HEAD_IN_LINE = re.compile(r"(?<!\S)(?=\|(?!\S)|\d+ A:|U:)")
@@ -30,6 +32,12 @@ class QuotedExchange(AnswerPart):
     user: str | None = Field(default=None, description="What the user said before it.")
     content: str
     why: str = Field(description="In text only if it is another than tells most.")
+    remarks: str | None = Field(
+        default=None, description="Of a failed run; absent if they are those of the last one."
+    )
+
+    def add_remarks(self, head: str) -> str:
+        return f"{head} ({_escape_heads(self.remarks)})" if self.remarks else head
 
     def line(self) -> str:
         user = f"U: {_escape_heads(self.user)} " if self.user else ""
@@ -63,14 +71,10 @@ class QuoteRow(QuotedExchange):
     group: int | None = Field(
         default=None, description="Its number; absent of a passed run of the last test case."
     )
-    remarks: str | None = Field(
-        default=None, description="Of a failed run, if there is room; absent if as of the last one."
-    )
 
     def head(self) -> str:
         group = f"{self.group})" if self.group else "passed:"
-        remarks = f" ({_escape_heads(self.remarks)})" if self.remarks else ""
-        return f"{group} {self.job_id or NO_ID}{remarks}"
+        return self.add_remarks(f"{group} {self.job_id or NO_ID}")
 
     @classmethod
     def of(cls, run: TestRun, quote: Quote, group: int | None, characters: int) -> "QuoteRow":
@@ -82,21 +86,35 @@ class QuoteRow(QuotedExchange):
         )
 
 
-def join_by_head(rows: Iterable[tuple[str, QuotedExchange]]) -> list[str]:
-    """Return a line for each head, with its quotes."""
-    said: dict[str, list[str]] = {}
-    for head, row in rows:
-        said.setdefault(head, []).append(row.line())
-    return [f"{head} {' | '.join(lines)}" for head, lines in said.items()]
+def set_remarks(quotes: Iterable[tuple[TestRun, QuotedExchange]]) -> None:
+    """Set the remarks of each failed run on its first quote, if they are not those of the last."""
+    last_run, last_remarks = None, ""
+    for run, row in quotes:
+        remarks = truncate_line(run.remarks or "", REMARKS_CHARACTERS)
+        is_first = run is not last_run and run.verdict == "failed"
+        if is_first and remarks != last_remarks:
+            row.remarks = last_remarks = remarks
+        last_run = run
+
+
+RowT = TypeVar("RowT", bound=QuotedExchange)
+
+
+def join_by_run(rows: Iterable[RowT], write_head: Callable[[RowT], str]) -> list[str]:
+    """Return a line for each test run, with the head of its first quote and all its quotes."""
+    said: dict[str | None, list[str]] = {}
+    for row in rows:
+        known = said.setdefault(row.job_id, [])
+        known.append(row.line() if known else f"{write_head(row)} {row.line()}")
+    return list(map(" | ".join, said.values()))
 
 
 def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
-    """Return a line for each test run, with its quotes."""
-    heads: dict[tuple[int | None, str | None], str] = {}
-    headed = []
-    for row in rows:
-        headed.append((heads.setdefault((row.group, row.job_id), row.head()), row))
-    return join_by_head(headed)
+    """Return a line for each test run and group, with its quotes."""
+    lines = []
+    for _, of_group in groupby(rows, key=lambda row: row.group):
+        lines += join_by_run(of_group, QuoteRow.head)
+    return lines
 
 
 def list_quotes(
@@ -111,30 +129,25 @@ def list_quotes(
 ) -> list[QuoteRow]:
     """Return the first quotes of `limit` runs by group, and of a passed run of each test case."""
     shown = sorted(runs[skip : skip + limit], key=lambda one: (one.group, get_case_id(one.run)))
-    rows: list[QuoteRow] = []
-    last_remarks = None
+    quotes: list[tuple[TestRun, QuoteRow]] = []
     for place, one in enumerate(shown):
-        quotes = []
         for quote in sorted(one.quotes[:per_run]):
-            quotes.append(QuoteRow.of(one.run, quote, one.group, characters))
-        remarks = truncate_line(one.run.remarks or "", REMARKS_CHARACTERS)
-        if quotes and with_remarks and remarks != last_remarks:
-            quotes[0].remarks = last_remarks = remarks
-        rows += quotes
+            quotes.append((one.run, QuoteRow.of(one.run, quote, one.group, characters)))
         case_id = get_case_id(one.run)
         if case_id not in map(get_case_id, (later.run for later in shown[place + 1 :])):
-            rows += _quote_passed(one, per_run, characters, is_brief=are_passed_brief)
-    return rows
+            quotes += _quote_passed(one, per_run, characters, is_brief=are_passed_brief)
+    if with_remarks:
+        set_remarks(quotes)
+    return [row for _, row in quotes]
 
 
 def _quote_passed(
     one: "RunToRead", per_run: int, characters: int, *, is_brief: bool
-) -> list[QuoteRow]:
+) -> Iterator[tuple[TestRun, QuoteRow]]:
     picked = one.pick_passed()
     if picked is None:
-        return []
-    quotes = picked.quotes[: 1 if is_brief else per_run]
-    rows = [QuoteRow.of(picked.run, quote, None, characters) for quote in sorted(quotes)]
-    for row in rows:
+        return
+    for quote in sorted(picked.quotes[: 1 if is_brief else per_run]):
+        row = QuoteRow.of(picked.run, quote, None, characters)
         row.user = None if is_brief else row.user
-    return rows
+        yield picked.run, row

@@ -11,11 +11,17 @@ from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.comparison import CaseChange, Comparison
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import AnswerPart
+from sigmamind_mcp.tools.answers import AnswerPart, group_by
 from sigmamind_mcp.tools.diagnosis_answer import SectionState
 from sigmamind_mcp.tools.diagnosis_rows import ITEM_WORDS
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
-from sigmamind_mcp.tools.quoted_exchanges import ExchangeWords, QuotedExchange, join_by_head
+from sigmamind_mcp.tools.quoted_exchanges import (
+    CRITERIA_CHARACTERS,
+    ExchangeWords,
+    QuotedExchange,
+    join_by_run,
+    set_remarks,
+)
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
@@ -105,6 +111,9 @@ class SideQuoteRow(QuotedExchange):
     test_case_id: str | None = None
     batch_id: str
     verdict: Verdict
+    success_criteria: str | None = Field(
+        default=None, description="With the first quote of a test case."
+    )
 
     @classmethod
     def of_quote(cls, found: "SideQuote") -> "SideQuoteRow":
@@ -122,12 +131,31 @@ def render_side_quotes(
     rows: Sequence[SideQuoteRow], base_ids: Sequence[str], candidate_ids: Sequence[str]
 ) -> list[str]:
     """Return a line for each test run, with its quotes."""
-    headed = []
-    for row in rows:
+
+    def write_head(row: SideQuoteRow) -> str:
         side = name_side(row.batch_id, base_ids, candidate_ids)
         head = f"{row.test_case_id or NO_ID} {side} {row.verdict} {row.job_id or NO_ID}"
-        headed.append((head, row))
-    return join_by_head(headed)
+        return row.add_remarks(head)
+
+    lines = []
+    for case_id, quotes in group_by(rows, lambda row: row.test_case_id).items():
+        if quotes[0].success_criteria:
+            lines.append(f"{case_id or NO_ID} criteria: {quotes[0].success_criteria}")
+        lines += join_by_run(quotes, write_head)
+    return lines
+
+
+def _show_quotes(found: Sequence["SideQuote"]) -> list[SideQuoteRow]:
+    """Return the rows, with criteria and remarks where these are not those of the last row."""
+    rows = list(map(SideQuoteRow.of_quote, found))
+    set_remarks(zip((quote.run for quote in found), rows, strict=True))
+    shown: set[str | None] = set()
+    for quote, row in zip(found, rows, strict=True):
+        criteria = quote.change.case.success_criteria
+        if criteria and row.test_case_id not in shown:
+            row.success_criteria = truncate_line(criteria, CRITERIA_CHARACTERS)
+        shown.add(row.test_case_id)
+    return rows
 
 
 class AgentSays(NamedTuple):
@@ -155,7 +183,7 @@ def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkCl
     if not has_time():
         return says
     quotes = quote_sides(comparison.changes, kept.load, has_time=has_time)
-    return says._replace(quotes=list(map(SideQuoteRow.of_quote, quotes)))
+    return says._replace(quotes=_show_quotes(quotes))
 
 
 def name_side(batch_id: str, base_ids: Sequence[str], candidate_ids: Sequence[str]) -> str:

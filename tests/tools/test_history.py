@@ -259,7 +259,9 @@ def make_talks(number: int, said: Mapping[str, bool]) -> SampleBatch:
     sample = make_sample_batch(f"batch_{number}", [(0, 0)])
     sample.batch["createdDate"] = f"2026-03-{number + 1:02d}T10:00:00.000Z"
     for text, passed in said.items():
-        sample.add(sample.batch["testCases"][0], passed, "", ["Hi!", "Hello.", "What is it?", text])
+        remarks = "Fine." if passed else "The fee is wrong."
+        turns = ["Hi!", "Hello.", "What is it?", text]
+        sample.add(sample.batch["testCases"][0], passed, remarks, turns)
     for run in sample.runs:
         run["conversation"] = sample.conversations[run["jobId"]]
     return sample
@@ -280,8 +282,8 @@ async def test_one_test_case_comes_with_what_its_failed_attempts_say(
     assert f"\nsuccessCriteria: {answer['successCriteria']}\n" in text
     quotes = [(q["batchId"], q["verdict"], q["turn"]) for q in answer["turnsWorthReading"]]
     assert quotes == [("batch_1", "failed", 4), ("batch_1", "passed", 4)]
-    assert f"\njob_10 failed: U: What is it? 4 A: {wrong}\n" in text
-    assert f"\njob_11 passed: U: What is it? 4 A: {right}\n" in text
+    assert f"\njob_10 failed (The fee is wrong.) U: What is it? 4 A: {wrong}\n" in text
+    assert f"\njob_11 passed U: What is it? 4 A: {right}\n" in text
     every = await mcp.call_tool("get_test_case_history", HERE)
     assert "turnsWorthReading" not in every.structured_content and wrong not in text_of(every)
 

@@ -84,6 +84,12 @@ async def test_failed_runs_of_the_worse_side_and_a_passed_run_of_the_other_are_q
         side = "candidate" if row["verdict"] == "failed" else "base"
         assert f"tc_0 {side} {row['verdict']} {row['jobId']} " in text
         assert f"{row['turn']} A: {row['content']}" in text
+    criteria, *others = [row.get("successCriteria") for row in rows]
+    assert new.runs[0]["testCase"]["successCriteria"][:160] == criteria[:160]
+    assert not any(others) and f"\ntc_0 criteria: {criteria}\n" in text
+    remarks = new.runs[-1]["remarks"]
+    assert [row.get("remarks") for row in rows] == [remarks, *[None] * (len(rows) - 1)]
+    assert f"{failed[0]['jobId']} ({remarks}) " in text
 
 
 async def test_words_of_the_agent_stay_in_the_fence(mcp: Client, fake_api: FakeAPI) -> None:
