@@ -57,8 +57,8 @@ class WantedRun(NamedTuple):
 class ReadRun(NamedTuple):
     """A test run and its turns to show; `run` is None if there is nothing to show of it.
 
-    `differs` says that it has another verdict or test case than asked for. A turn is cut at
-    `turn_characters`.
+    `differs` says that it has another verdict or test case than asked for, `is_unknown` that the
+    API does not have it. A turn is cut at `turn_characters`.
     """
 
     wanted: WantedRun
@@ -66,6 +66,7 @@ class ReadRun(NamedTuple):
     turns: list[NumberedTurn]
     differs: bool = False
     turn_characters: int | None = None
+    is_unknown: bool = False
 
     def skip_to(self, turn: int) -> "ReadRun":
         """Leave out the turns before this one, which an earlier answer has shown."""

@@ -150,6 +150,7 @@ def make_diagnosis(
         counts=count_verdicts(runs),
         results=results,
         run_count=len(runs),
+        undecided_ids=_list_undecided_ids(runs),
         problems=problems,
         definitions=known.definitions,
         evidence=evidence,
@@ -161,6 +162,14 @@ def make_diagnosis(
         notes.append(note_failed_read("transcript of test run", job_id))
     answer = fit_diagnosis(diagnosis, args.position["row"], notes)
     return answer.add_matrix(build_matrix(results, runs))
+
+
+def _list_undecided_ids(runs: Sequence[TestRun]) -> list[str]:
+    ids = []
+    for run in runs:
+        if run.verdict == "undecided" and valid_id(run.job_id):
+            ids.append(run.job_id or "")
+    return ids
 
 
 async def _list_runs(args: DiagnoseBatchRun, api: SigmaMindClient) -> Listing[TestRun]:

@@ -9,6 +9,7 @@ from sigmamind_mcp.api.models import BatchRunState
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered
 from sigmamind_mcp.tools.diagnosis_rows import (
+    JOBS_NAMED,
     CaseRow,
     DoubtRow,
     GroupRow,
@@ -104,6 +105,9 @@ class DiagnosedBatchRun(Answer):
     lowest: float | None = Field(default=None, description="Pass rate if all undecided failed.")
     highest: float | None = Field(default=None, description="Pass rate if all undecided passed.")
     undecided_in: dict[str, int] = Field(default={}, description="Undecided by test case.")
+    undecided_job_ids: list[str] = Field(
+        default=[], description=f"Of undecided attempts, at most {JOBS_NAMED}."
+    )
     passing: int = Field(description="Test cases of which all decided attempts passed.")
     compared: str = Field(description="What the separating items were counted over.")
     sections: list[SectionCount]
@@ -206,4 +210,8 @@ class DiagnosedBatchRun(Answer):
             low, high = format_percent(self.lowest), format_percent(self.highest)
             line += f": {low} passed if all of them failed, {high} if all passed"
         cases = ", ".join(f"{name} x{count}" for name, count in self.undecided_in.items())
-        return f"{line}. They belong to {cases}." if cases else f"{line}."
+        line = f"{line}. They belong to {cases}" if cases else line
+        ids = ", ".join(self.undecided_job_ids)
+        more = self.undecided - len(self.undecided_job_ids)
+        ids += f" and {more} more" if ids and more else ""
+        return f"{line}: {ids}." if ids else f"{line}."

@@ -9,6 +9,7 @@ from pydantic import Field
 from sigmamind_mcp.api.models import TestRun, Verdict
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import CaseResult, Outcome, get_case_id
+from sigmamind_mcp.insight.near_values import find_near_mock
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
@@ -265,18 +266,25 @@ class ValueRow(AnswerPart):
     verdict: Verdict
     job_id: str | None = None
     turn: int
+    near: str | None = Field(default=None, description="The mock value that it is nearly alike.")
 
     @classmethod
     def of(cls, found: "ValueNotGiven") -> "ValueRow":
+        case = found.run.test_case
+        near = find_near_mock(found.value, case.mock_data) if case else None
         return cls(
             value=truncate_line(found.value, LABEL_CHARACTERS),
             verdict=found.run.verdict,
             job_id=valid_id(found.run.job_id),
             turn=found.turn,
+            near=truncate_line(f"{near.variable_name} {near.value}", LABEL_CHARACTERS)
+            if near
+            else None,
         )
 
     def describe(self) -> str:
-        return f"{self.value} in {self.verdict} {_name_place(self.job_id, self.turn)}"
+        near = f" (mock data: {self.near})" if self.near else ""
+        return f"{self.value} in {self.verdict} {_name_place(self.job_id, self.turn)}{near}"
 
 
 def describe_item(kind: str, text: str | None) -> str:

@@ -24,6 +24,7 @@ from sigmamind_mcp.tools.diagnosis_answer import (
     SectionState,
 )
 from sigmamind_mcp.tools.diagnosis_rows import (
+    JOBS_NAMED,
     CaseRow,
     DoubtRow,
     GroupRow,
@@ -107,6 +108,7 @@ class Diagnosis:
     counts: Counts
     results: list[CaseResult]
     run_count: int
+    undecided_ids: list[str]
     problems: list["DefinitionProblem"]
     definitions: KnownDefinitions
     evidence: "Evidence"
@@ -273,6 +275,7 @@ def _build_diagnosis(
         lowest=round(bounds.low, 3) if undecided else None,
         highest=round(bounds.high, 3) if undecided else None,
         undecided_in=_list_undecided(diagnosis.results),
+        undecided_job_ids=diagnosis.undecided_ids[:JOBS_NAMED],
         passing=sum(result.outcome == "passing" for result in diagnosis.results),
         compared=_describe_comparison(diagnosis),
         sections=counts,

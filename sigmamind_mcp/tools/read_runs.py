@@ -209,12 +209,13 @@ async def _read_ahead(
             chunk = wanted[start : start + MAX_CONCURRENT_CALLS]
             calls = [partial(_read_run, item, args.agent_id, api) for item in chunk]
             outcomes = await gather_errors(calls)
-            _require_known_runs(chunk, outcomes)
             read, notes = _check_outcomes(chunk, outcomes, args)
             runs, exchanges = await anyio.to_thread.run_sync(
                 chooser.choose, [*reading.runs, *read], abandon_on_cancel=True
             )
             reading = _RunsRead(runs, reading.notes + notes, exchanges)
+            if all(one.is_unknown for one in runs):
+                raise InvalidArguments(_name_unknown_runs(runs))
             if not any(one.run for one in runs):
                 require_results(outcomes)
     if wanted and not reading.runs:
@@ -236,6 +237,9 @@ def _check_outcomes(
         run: TestRun | None
         if isinstance(outcome, SigmaMindError):
             run = item.listed
+            if isinstance(outcome, NotFound) and item.listed is None:
+                read.append(ReadRun(item, None, [], is_unknown=True))
+                continue
             notes.append(note_failed_read("transcript of test run", item.job_id or NO_ID))
         else:
             run = outcome
@@ -307,18 +311,16 @@ async def _read_run(wanted: WantedRun, agent_id: str, api: SigmaMindClient) -> T
     return run.model_copy(update={"test_case": known_case})
 
 
-def _require_known_runs(
-    wanted: Sequence[WantedRun], outcomes: Sequence[TestRun | SigmaMindError]
-) -> None:
-    unknown = []
-    for item, outcome in zip(wanted, outcomes, strict=True):
-        if isinstance(outcome, NotFound) and item.listed is None:
-            unknown.append(f"{item.job_id} in batch run {item.batch_id}")
-    if unknown:
-        raise InvalidArguments(
-            f"The API answered 404 for {', '.join(unknown)}. list_test_runs shows the job ids of"
-            " a batch run."
-        )
+def _name_unknown_runs(runs: Sequence[ReadRun]) -> str:
+    """Name the runs that the API does not have."""
+    named = []
+    for one in runs:
+        if one.is_unknown:
+            named.append(f"{one.wanted.job_id} in batch run {one.wanted.batch_id}")
+    return (
+        f"The API answered 404 for {', '.join(named)}. list_test_runs shows the job ids of a batch"
+        " run."
+    )
 
 
 def _select_turns(run: TestRun, asked: Sequence[int], side: Side | None) -> list[NumberedTurn]:
@@ -438,4 +440,6 @@ def _explain_what_is_missing(shown: _Shown, reads: Sequence[ReadRun]) -> str | N
     if differing:
         runs = pluralize(differing, "named test run")
         hints.append(f"Left out: {runs} with another verdict or test case.")
+    if any(read.is_unknown for read in reads):
+        hints.append(_name_unknown_runs(reads))
     return " ".join(hints) or None

@@ -101,8 +101,9 @@ async def test_heading_has_bounds_for_undecided_attempts_and_their_cases(
     assert answer["rate"] == {"passed": 12, "decided": 24, "low": 0.314, "high": 0.686}
     assert (answer["undecided"], answer["lowest"], answer["highest"]) == (2, 0.462, 0.538)
     assert answer["undecidedIn"] == {"tc_1": 2}
+    assert answer["undecidedJobIds"] == ["job_red24"]
     assert "2 attempts undecided: 46% passed if all of them failed, 54% if all passed. They belong" \
-        " to tc_1 x2." in text_of(result)  # fmt: skip
+        " to tc_1 x2: job_red24 and 1 more." in text_of(result)  # fmt: skip
 
 
 async def test_stalled_batch_run_says_what_that_means(mcp: Client, fake_api: FakeAPI) -> None:
@@ -625,6 +626,23 @@ async def test_failed_runs_are_quoted_by_group_and_then_a_passed_run_of_their_te
     listed = [line for line in text.splitlines() if line.startswith("1) 4 of 4 failed")]
     assert len(listed) == 1 and "job_" not in listed[0]
     assert "U: And now? 4 A: There is no fee at all." in text
+
+
+async def test_value_that_nobody_gave_comes_with_the_mock_value_that_it_is_nearly_alike(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(0, 0)])
+    (case,) = sample.batch["testCases"]
+    case["mockData"] = [{"variableName": "reference", "value": "DSP-70418"}]
+    sample.add(case, True, "", ["Hi!", "Your case is DSP-70481.", "Ok, bye!"])
+    sample.batch.update(successfulAttempts=1, failedAttempts=0, totalAttempts=1)
+    serve_batches(fake_api, sample)
+    fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", {"agentId": AGENT_ID, "instructions": "Help."})
+
+    result = await mcp.call_tool("diagnose_batch_run", HERE)
+
+    assert result.structured_content["valuesNotGiven"][0]["near"] == "reference DSP-70418"
+    assert "DSP-70481 in passed job_red0 turn 2 (mock data: reference DSP-70418)" in text_of(result)
 
 
 @pytest.mark.parametrize(

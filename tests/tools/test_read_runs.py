@@ -580,10 +580,25 @@ async def test_named_runs_that_differ_from_the_filters_are_counted(
     assert "Left out: 1 named test run with another verdict or test case." in text_of(result)
 
 
+async def test_unknown_job_id_is_named_and_the_others_are_shown(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve(fake_api, make_run("j1"), make_run("j2"))
+
+    result = await read(mcp, jobIds=["j9", "j1", "j2"])
+
+    assert list(shown(result)) == ["j1", "j2"]
+    assert "The API answered 404 for j9 in batch run b1." in text_of(result)
+    assert "notRead" not in result.structured_content
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"jobIds": ["j1", "j9"]}, "The API answered 404 for j9 in batch run b1."),
+        (
+            {"jobIds": ["j8", "j9"]},
+            "The API answered 404 for j8 in batch run b1, j9 in batch run b1.",
+        ),
         ({"turns": [{"turn": 1}]}, "turns[0].jobId is missing."),
         ({"turns": [{"jobId": "j1", "at": 1}]}, "It takes: jobId, turn, batchId."),
         ({"turns": ["j1"]}, "turns[0] must be an object with jobId, turn, batchId."),

@@ -1,0 +1,32 @@
+"""Find the mock value that a value which nobody gave is nearly written like."""
+
+from collections.abc import Iterable
+
+from sigmamind_mcp.api.models import MockVariable
+
+MAX_DIFFERING = 0.5
+"""The share of its letters and digits in which a value may differ from a mock value."""
+
+
+def find_near_mock(value: str, mocks: Iterable[MockVariable]) -> MockVariable | None:
+    """Return the mock variable whose value has the same form and the fewest other characters."""
+    said = _strip_currency(value)
+    found = None
+    least = int(MAX_DIFFERING * sum(map(str.isalnum, said)))
+    for mock in mocks:
+        meant = _strip_currency(mock.value)
+        if _get_form(meant) != _get_form(said):
+            continue
+        differing = sum(one != other for one, other in zip(said, meant, strict=True))
+        if 0 < differing <= least:
+            found, least = mock, differing - 1
+    return found
+
+
+def _strip_currency(text: str) -> str:
+    return text.strip("$€£# ")
+
+
+def _get_form(text: str) -> str:
+    """Return the text with the same digit for all digits, and the same letter for all letters."""
+    return "".join("0" if one.isdigit() else "a" if one.isalpha() else one for one in text)
