@@ -18,7 +18,9 @@ from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 MAX_CASES_QUOTED = 3
 RUNS_COMPARED = 10
 """As many failed and passed runs of a test case as are compared."""
-FAILED_QUOTED = 2
+FAILED_QUOTED = 6
+MOST_OF_CASE = 4
+"""Each test case has the same share of the failed runs quoted, up to this number."""
 TURNS_QUOTED = 2
 
 
@@ -55,8 +57,9 @@ def quote_sides(
             cases.append(_load_case(change, load))
     ranking = ExchangeRanking([run for case in cases for run in case.failed + case.passed])
     quotes: list[SideQuote] = []
+    share = min(MOST_OF_CASE, FAILED_QUOTED // max(1, len(cases)))
     for case in cases:
-        for run in case.failed[:FAILED_QUOTED]:
+        for run in case.failed[:share]:
             ending = find_ending(run.conversation or [])
             key_turns = choose_key_turns(run, ending, [], ranking.rank(run))
             quotes += case.quote(run, key_turns[:TURNS_QUOTED])

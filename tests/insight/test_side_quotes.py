@@ -5,7 +5,13 @@ from dataclasses import replace
 
 from sigmamind_mcp.insight.comparison import CaseChange
 from sigmamind_mcp.insight.decisions import RateChange
-from sigmamind_mcp.insight.side_quotes import MAX_CASES_QUOTED, SideQuote, quote_sides
+from sigmamind_mcp.insight.side_quotes import (
+    FAILED_QUOTED,
+    MAX_CASES_QUOTED,
+    MOST_OF_CASE,
+    SideQuote,
+    quote_sides,
+)
 from tests.insight.conversations import RIGHT, WRONG, PlacedRuns
 
 
@@ -29,16 +35,22 @@ def describe(quotes: Sequence[SideQuote]) -> list[tuple[str, str, str]]:
 
 def test_worse_side_shows_failed_runs_and_the_other_a_passed_one() -> None:
     runs = Transcripts()
-    fell = runs.change([RIGHT] * 4, [WRONG] * 4)
-    rose = runs.change([WRONG] * 4, [RIGHT] * 4, "improved")
+    fell = runs.change([RIGHT] * 6, [WRONG] * 6)
+    rose = runs.change([WRONG] * 6, [RIGHT] * 6, "improved")
 
     for change, worse, better in ((fell, "candidate", "base"), (rose, "base", "candidate")):
         quotes = describe(quote_sides([change], runs.get))
-        assert quotes == [
-            (worse, "failed", WRONG),
-            (worse, "failed", WRONG),
-            (better, "passed", RIGHT),
-        ]
+        failed = [(worse, "failed", WRONG)] * MOST_OF_CASE
+        assert quotes == [*failed, (better, "passed", RIGHT)]
+
+
+def test_several_test_cases_share_the_failed_runs() -> None:
+    runs = Transcripts()
+    changes = [runs.change([RIGHT] * 6, [WRONG] * 6, case=f"tc_{number}") for number in range(3)]
+
+    verdicts = [verdict for _, verdict, _ in describe(quote_sides(changes, runs.get))]
+
+    assert verdicts.count("failed") == FAILED_QUOTED
 
 
 def test_only_the_worst_changed_test_cases_are_quoted() -> None:
