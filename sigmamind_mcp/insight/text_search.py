@@ -8,6 +8,8 @@ may stand anywhere in one turn, and "phrases", whose words follow each other.
 - Punctuation inside a word is optional: `check-out` matches "check-out", "check out" and
   "checkout". Points and commas between digits belong to the number: `25` does not match "25.50".
 - Scripts without spaces between words match as substrings.
+- What `-"phrase"` or `-word` matches is not read, so "on the house" can be told from "depending on
+  the house".
 """
 
 import re
@@ -30,7 +32,10 @@ CLEAR_CHARACTERS = 60
 """A shorter sentence is quoted with those around it."""
 CHARACTERS_BEFORE_MATCH = 60
 
-HOW_TO_WRITE = 'Write words (all in one turn), "phrases in order", or alternatives: a | b.'
+HOW_TO_WRITE = (
+    'Write words (all in one turn), "phrases in order", or alternatives: a | b.'
+    ' What -"phrase" finds is not read.'
+)
 
 # Letters that have no accent by Unicode, but one in the eyes of readers; and apostrophes that
 # Unicode counts as letters.
@@ -55,8 +60,13 @@ _NUMBER_START, _NUMBER_END = "(?<![0-9][.,:])", "(?![.,:][0-9])"
 
 _NON_ASCII = re.compile(r"[^\x00-\x7f]+")
 _DOUBLE_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»″＂", '"'))
-_EXCLUSION = re.compile(r"[-\u2212!][^\W\d_]")
-_PIECE = re.compile(r'"(?P<phrase>[^"]*)"|(?P<bar>\|)|(?P<word>[^\s"|]+)')
+_NEGATION = re.compile(r"![^\W\d_]")
+_PIECE = re.compile(
+    r'(?P<minus>(?<![^\s|])[-\u2212](?="|[^\W\d_]))?'
+    r'(?:"(?P<phrase>[^"]*)"|(?P<bar>\|)|(?P<word>[^\s"|]+))'
+)
+# A letter for each that is not read: places stay the same, and no phrase goes over it.
+_NOT_READ = "\u01c0"
 _UNIT = re.compile(
     f"[{_UNSPACED}]+|{_SPACED}+(?:(?<=[0-9])[.,:](?=[0-9]){_SPACED}+)*|[$%]|[^\\x00-\\x7f\\s]"
 )
@@ -81,15 +91,17 @@ class Query(NamedTuple):
     """Alternatives; all terms of one of them must be in the same turn.
 
     `texts` are the alternatives as they are written, `words` the first words of those with several.
+    What `excluded` finds is not read.
     """
 
     alternatives: Sequence[Sequence[Term]]
     texts: Sequence[str]
     words: dict[str, Term]
+    excluded: Sequence[Term] = ()
 
     def match(self, text: str) -> Match:
         """Return which alternatives match the text, and which of their words it has."""
-        folded = fold_text(text)
+        folded = _hide_terms(fold_text(text), self.excluded)
         matching = []
         for number, terms in enumerate(self.alternatives):
             # Literals first: they are found much faster than patterns.
@@ -114,8 +126,11 @@ def parse_search(text: str) -> Query:
     if straight.count('"') % 2:
         raise InvalidArguments(f"text has a quotation mark without a second one. {HOW_TO_WRITE}")
     alternatives: list[list[Term]] = [[]]
+    excluded: list[Term] = []
     for piece in _PIECE.finditer(straight):
-        if piece["bar"]:
+        if piece["minus"]:
+            excluded += _read_piece(piece)
+        elif piece["bar"]:
             alternatives.append([])
             texts.append("")
         else:
@@ -128,7 +143,8 @@ def parse_search(text: str) -> Query:
         )
     if not all(alternatives):
         raise InvalidArguments(_describe_empty_alternative(len(alternatives)))
-    return Query(alternatives, texts, dict(islice(_list_words(texts), MAX_WORDS_COUNTED)))
+    words = dict(islice(_list_words(texts), MAX_WORDS_COUNTED))
+    return Query(alternatives, texts, words, excluded)
 
 
 def fold_text(text: str) -> str:
@@ -151,12 +167,13 @@ def has_any(text: str, terms: Sequence[Term]) -> bool:
     return any(term.literal in folded and term.pattern.search(folded) for term in terms)
 
 
-def quote_match(text: str, terms: Sequence[Term]) -> str:
+def quote_match(text: str, terms: Sequence[Term], excluded: Sequence[Term] = ()) -> str:
     """Return the sentence with the most of the terms; a short one with those around it.
 
-    It is at most QUOTED_CHARACTERS of the text, with marks where something is left out.
+    Terms inside of what `excluded` finds do not count. The result is at most QUOTED_CHARACTERS of
+    the text, with marks where something is left out.
     """
-    places = list(_locate_terms(text, terms))
+    places = list(_locate_terms(text, terms, excluded))
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     by_sentence: dict[int, set[int]] = {}
     for place, term in places:
@@ -203,10 +220,9 @@ def _refuse_operator(word: str) -> None:
             f"text has {word}, which is no operator here. {HOW_TO_WRITE}"
             f' To search for the word itself, write "{word.lower()}".'
         )
-    if _EXCLUSION.match(word):
+    if _NEGATION.match(word):
         raise InvalidArguments(
-            f"text has a word with {word[0]} before it, and a search cannot leave out words."
-            f" {HOW_TO_WRITE}"
+            f"text has ! before a word; to leave one out write -. {HOW_TO_WRITE}"
         )
 
 
@@ -301,9 +317,18 @@ def _is_accent(mark: str) -> bool:
     return 10 <= place <= 36 or place >= 200
 
 
-def _locate_terms(text: str, terms: Sequence[Term]) -> Iterator[tuple[int, int]]:
+def _hide_terms(folded: str, terms: Sequence[Term]) -> str:
+    for term in terms:
+        if term.literal in folded:
+            folded = term.pattern.sub(lambda match: _NOT_READ * len(match[0]), folded)
+    return folded
+
+
+def _locate_terms(
+    text: str, terms: Sequence[Term], excluded: Sequence[Term]
+) -> Iterator[tuple[int, int]]:
     """Yield where each term occurs in the text itself, with the number of the term."""
-    folded = fold_text(text)
+    folded = _hide_terms(fold_text(text), excluded)
     origins = range(len(text)) if text.isascii() else _map_to_origin(text)
     for number, term in enumerate(terms):
         for match in islice(term.pattern.finditer(folded), MAX_MATCHES_WEIGHED):

@@ -81,7 +81,7 @@ class SearchTestRuns(Continued, ForAgent):
         Field(
             min_length=1,
             max_length=600,
-            description='Words (all in one turn), "phrases", alternatives a | b.',
+            description='Words (of one turn), "phrases", a | b, not -"x".',
         ),
     ]
     batch_ids: Annotated[

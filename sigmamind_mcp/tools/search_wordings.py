@@ -40,7 +40,7 @@ def list_other_wordings(
             if clock.is_spent:
                 return None
             with clock.count():
-                sentences += _list_sentences(number, attempt)
+                sentences += _list_sentences(number, attempt, query)
             missing -= attempt.list_alternatives()
             if attempt.found:
                 matching.add(number)
@@ -49,11 +49,13 @@ def list_other_wordings(
     return [_show_wording(wording, places) for wording in wordings]
 
 
-def _list_sentences(number: int, attempt: SearchedAttempt) -> Iterator[Sentence]:
+def _list_sentences(number: int, attempt: SearchedAttempt, query: Query) -> Iterator[Sentence]:
     """Yield the sentences of an attempt; those that have a term of the matches are matches."""
     terms = {turn.number: turn.terms for turn in attempt.found or ()}
     for turn, text in attempt.said:
         for sentence in split_sentences(text):
+            if has_any(sentence, query.excluded):
+                continue
             is_match = turn in terms and has_any(sentence, terms[turn])
             yield Sentence(number, turn, sentence, _extract_words(sentence), is_match)
 

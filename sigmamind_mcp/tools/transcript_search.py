@@ -48,7 +48,7 @@ class SearchFilters(NamedTuple):
 
 
 class FoundTurn(NamedTuple):
-    """A turn that matches, its alternatives, their terms, and the turn before.
+    """A turn that matches, its alternatives, their terms, the turn before, and what is not read.
 
     `side` is that of the text that has them: tool for calls and results, whoever made them.
     """
@@ -59,11 +59,12 @@ class FoundTurn(NamedTuple):
     alternatives: Sequence[int]
     terms: Sequence[Term]
     previous: Turn | None = None
+    excluded: Sequence[Term] = ()
 
     @property
     def sentence(self) -> str:
         # Most of the turns that match are never shown, and quoting is slow.
-        return one_line(quote_match(self.content, self.terms))
+        return one_line(quote_match(self.content, self.terms, self.excluded))
 
     @property
     def previous_turn(self) -> str | None:
@@ -225,7 +226,9 @@ class TranscriptSearch:
                 terms: list[Term] = []
                 for place in match.alternatives:
                     terms += self.query.alternatives[place]
-                return FoundTurn(number, side, text, match.alternatives, terms, previous)
+                return FoundTurn(
+                    number, side, text, match.alternatives, terms, previous, self.query.excluded
+                )
         return None
 
 

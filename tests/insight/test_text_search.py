@@ -116,10 +116,11 @@ def test_query_does_not_find_other_words(query: str, text: str) -> None:
         ("NOT refund", "NOT, which is no operator"),
         ("late NOT refund", "NOT, which is no operator"),
         ("late | NOT refund", "NOT, which is no operator"),
-        ("late -refund", "a word with - before it"),
-        ("-refund", "a word with - before it"),
-        ("late !refund", "a word with ! before it"),
-        ("late \u2212refund", "a word with \u2212 before it"),
+        ("-refund", "text has no word"),
+        ("late | -refund", "one side of |"),
+        ("late !refund", "! before a word"),
+        ('late -""', "quotation marks without a word"),
+        ("late -NOT", "NOT, which is no operator"),
     ],
 )
 def test_query_that_says_nothing_is_refused_with_what_to_write(query: str, reason: str) -> None:
@@ -190,3 +191,36 @@ def test_folding_is_the_same_for_a_text_and_for_its_characters() -> None:
     text = "ΟΔΟΣ İstanbul ﬁne Straße ｶﾞ 각 “x” _y"
 
     assert fold_text(text) == "".join(map(fold_text, text))
+
+
+HOUSE = 'house | gift -"depending on the house"'
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "is_found"),
+    [
+        (HOUSE, "It varies, depending on the house.", False),
+        (HOUSE, "Depending on the House, a gift.", True),
+        (HOUSE, "It depends. The house pays.", True),
+        (HOUSE, "Depending on the house, the house pays.", True),
+        ("late -refund", "A late refund.", True),
+        ("refund late -refunds", "A late refund.", True),
+        ("refund late -refund", "A late refund.", False),
+        ("late \u2212later", "Later.", False),
+        ('"the pays" -house', "The house pays.", False),
+        ("正午 -正午まで", "正午までお部屋を。", False),
+    ],
+)
+def test_what_is_excluded_is_not_read(query: str, text: str, is_found: bool) -> None:
+    assert bool(parse_search(query).match(text).alternatives) == is_found
+
+
+def test_quoted_sentence_is_not_that_of_an_excluded_phrase() -> None:
+    query = parse_search(HOUSE)
+    text = f"{LONG} It varies, depending on the house, as you know. {LONG} The house pays. {LONG}"
+
+    quoted = quote_match(
+        text, [term for terms in query.alternatives for term in terms], query.excluded
+    )
+
+    assert "The house pays." in quoted and "varies" not in quoted

@@ -348,6 +348,18 @@ async def test_search_without_a_match_shows_what_is_most_like_its_words(
     assert "No searched turn matches." in text
 
 
+async def test_excluded_phrase_counts_nowhere_and_is_no_other_wording(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    varies = "It varies, depending on the house."
+    serve(fake_api, [make_batch(1, ["It is on the house.", varies]), make_batch(2, [varies])])
+
+    answer, text = await find(mcp, '"on the house" -"depending on the house"', side="agent")
+
+    assert (answer["hitCount"], answer["passed"]) == (1, "1 of 3")
+    assert answer["otherWordings"] == [] and "depending" not in text
+
+
 async def test_first_match_is_named_where_the_first_hit_is_another(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
