@@ -1,6 +1,6 @@
 """The answer of get_test_case_history, and its text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -158,8 +158,9 @@ class HistoryQuoteRow(QuotedExchange):
             **ExchangeWords.of(found.run, found.quote, QUOTE_CHARACTERS)._asdict(),
         )
 
-    def head(self) -> str:
-        return self.add_remarks(f"{self.job_id or NO_ID} {self.verdict}")
+    def head(self, days: Mapping[str, str | None]) -> str:
+        day = days.get(self.batch_id) or self.batch_id
+        return self.add_remarks(f"{day} {self.job_id or NO_ID} {self.verdict}")
 
 
 def quote_runs(
@@ -263,7 +264,8 @@ class TestCaseHistory(Answer):
             data += edited.lines()
         if self.turns_worth_reading:
             data.append("Turns worth reading (U: user, A: agent):")
-            data += join_by_run(self.turns_worth_reading, HistoryQuoteRow.head)
+            days = {run.batch_id: run.date for run in self.runs}
+            data += join_by_run(self.turns_worth_reading, lambda row: row.head(days))
         return Rendered(before, data, [])
 
     def _summary_lines(self) -> list[str]:

@@ -1,7 +1,8 @@
 """The answer of a search: how many attempts match in each batch run, and the turns that do."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
 from pydantic import Field
@@ -13,7 +14,9 @@ from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 
-SEARCH_CHARACTERS = 6_000
+SEARCH_CHARACTERS = 12_000
+SEARCH_TEXT_CHARACTERS = 6_000
+"""Text shows a sentence once that many attempts say; structured content repeats it."""
 MIN_ALIKE = 0.6
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -129,13 +132,11 @@ class Hit(FoundPlace):
         default=None, description="Side and text of the turn before, if this one is short."
     )
 
-    def lines(self) -> Iterable[str]:
-        yield f"  {self.describe()} {self.side}: {self.sentence}"
+    def lines(self, days: Mapping[str, str]) -> Iterable[str]:
+        place = f"{self.job_id} {self.verdict}, turn {self.turn} {self.side}"
+        yield f"  {days.get(self.batch_id, self.batch_id)} {place}: {self.sentence}"
         if self.previous_turn:
             yield f"    after turn {self.turn - 1} {self.previous_turn}"
-
-    def describe(self) -> str:
-        return f"{self.job_id} {self.verdict}, turn {self.turn}"
 
 
 class OtherWording(FoundPlace):
@@ -151,22 +152,28 @@ class OtherWording(FoundPlace):
         return f"  {where}: {self.sentence} ({self.by_batch_run})"
 
 
-def _name_places(alike: Iterable[Hit], hit: Hit) -> str:
-    """List hits by test run; with the verdict only if it is not that of the other hit."""
-    turns: dict[str, list[str]] = {}
+def _name_places(alike: Iterable[Hit], hit: Hit, days: Mapping[str, str]) -> str:
+    """List hits by batch run and test run; with the verdict only if it is not that of `hit`."""
+    by_run: dict[str, dict[str, list[str]]] = {}
     for one in alike:
         verdict = "" if one.verdict == hit.verdict else f" {one.verdict},"
+        turns = by_run.setdefault(one.batch_id, {})
         turns.setdefault(f"{one.job_id}{verdict} turn", []).append(str(one.turn))
-    return "; ".join(f"{place} {', '.join(numbers)}" for place, numbers in turns.items())
+    parts = []
+    for batch_id, turns in by_run.items():
+        places = "; ".join(f"{place} {', '.join(numbers)}" for place, numbers in turns.items())
+        day = "" if batch_id == hit.batch_id else f"{days.get(batch_id, batch_id)} "
+        parts.append(f"{day}{places}")
+    return "; ".join(parts)
 
 
 def group_alike(hits: Iterable[Hit]) -> list[list[Hit]]:
-    """Group the hits of a batch run and a side whose sentences are much alike, in order."""
+    """Group the hits of a side whose sentences are much alike, in order."""
     groups: list[list[Hit]] = []
-    places: dict[tuple[str, Side], list[tuple[frozenset[str], list[Hit]]]] = {}
+    places: dict[Side, list[tuple[frozenset[str], list[Hit]]]] = {}
     for hit in hits:
         words = frozenset(_WORD.findall(hit.sentence.lower()))
-        known = places.setdefault((hit.batch_id, hit.side), [])
+        known = places.setdefault(hit.side, [])
         for its_words, group in known:
             if measure_similarity(words, its_words) >= MIN_ALIKE:
                 group.append(hit)
@@ -181,6 +188,10 @@ class FoundTestRuns(VerdictShares, Answer):
     """What a search found; the shares are those of all batch runs together."""
 
     most_characters: ClassVar[int] = SEARCH_CHARACTERS
+
+    @property
+    def text_limit(self) -> int:
+        return SEARCH_TEXT_CHARACTERS
 
     agent_id: str
     alternatives: list[AlternativeCount] | None = Field(
@@ -232,14 +243,18 @@ class FoundTestRuns(VerdictShares, Answer):
             yield one_line(f"in none: {' | '.join(one.describe() for one in missing)}")
 
     def _list_hits(self) -> Iterable[str]:
-        batch_id = ""
+        days = self._list_days()
         for hit, *alike in group_alike(self.hits):
-            if hit.batch_id != batch_id:
-                batch_id = hit.batch_id
-                yield f"{batch_id}:"
-            yield from hit.lines()
+            yield from hit.lines(days)
             if alike:
-                yield f"    alike: {_name_places(alike, hit)}"
+                yield f"    alike: {_name_places(alike, hit, days)}"
+
+    def _list_days(self) -> dict[str, str]:
+        """Return the days of the batch runs that are the only ones of their day."""
+        counts = Counter(row.date for row in self.batch_runs)
+        return {
+            row.batch_id: row.date for row in self.batch_runs if counts[row.date] == 1 and row.date
+        }
 
     def _describe_totals(self) -> str:
         total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"

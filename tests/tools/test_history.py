@@ -282,8 +282,8 @@ async def test_one_test_case_comes_with_what_its_failed_attempts_say(
     assert f"\nsuccessCriteria: {answer['successCriteria']}\n" in text
     quotes = [(q["batchId"], q["verdict"], q["turn"]) for q in answer["turnsWorthReading"]]
     assert quotes == [("batch_1", "failed", 4), ("batch_1", "passed", 4)]
-    assert f"\njob_10 failed (The fee is wrong.) U: What is it? 4 A: {wrong}\n" in text
-    assert f"\njob_11 passed U: What is it? 4 A: {right}\n" in text
+    assert f"\n2026-03-02 job_10 failed (The fee is wrong.) U: What is it? 4 A: {wrong}\n" in text
+    assert f"\n2026-03-02 job_11 passed U: What is it? 4 A: {right}\n" in text
     every = await mcp.call_tool("get_test_case_history", HERE)
     assert "turnsWorthReading" not in every.structured_content and wrong not in text_of(every)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from itertools import product
 from string import ascii_letters
 from threading import Event
 from typing import Any
@@ -234,9 +235,10 @@ async def test_hits_that_are_alike_stand_together_and_take_no_place(
     answer, text = await find(mcp)
 
     assert len(answer["hits"]) == answer["hitCount"] == 17
-    assert "17 matching turns of 17 shown." in text and text.count("at no charge") == 2
+    assert "17 matching turns of 17 shown." in text and text.count("at no charge") == 1
     alike = re.findall(r"^    alike: (.*)$", text, re.MULTILINE)
-    assert [line.count("turn 2") for line in alike] == [11, 3]
+    assert sorted(line.count("turn 2") for line in alike) == [3, 12]
+    assert sum("; 2026-11-02 job_20 turn 2" in line for line in alike) == 1
     assert all(text.count(hit["jobId"]) >= 1 for hit in answer["hits"])
 
 
@@ -272,7 +274,8 @@ async def test_alternatives_are_counted_in_each_batch_run_and_shown_once(
     line = "room: 40 (20 20 0) | gold: 1 (0 1 0) | blue: 1 (0 1 0)\nin none: grey\n"
     assert f"attempts by alternative (by batch run, oldest first): {line}" in text
     sentences = " ".join(hit["sentence"] for hit in answer["hits"])
-    assert "gold" in sentences and "blue" in sentences and len(answer["hits"]) == 16
+    assert "gold" in sentences and "blue" in sentences
+    assert len(re.findall(r"^  2026-11-0\d job_", text, re.MULTILINE)) == 16
     assert "Batch runs with a match: 2.\n" in text
 
 
@@ -288,7 +291,7 @@ async def test_many_alternatives_leave_room_for_hits_and_all_of_them_are_counted
 
     assert [row["attempts"] for row in answer["alternatives"]] == [12] * 40
     assert "cut" not in answer and len(answer["batchRuns"]) == 12 and len(answer["hits"]) >= 3
-    assert len(text) <= 6_000 and len(json.dumps(answer, ensure_ascii=False)) <= 6_000
+    assert len(text) <= 6_000 and len(json.dumps(answer, ensure_ascii=False)) <= 12_000
 
 
 async def test_other_wordings_of_the_matches_are_shown_once_with_their_attempts(
@@ -419,7 +422,7 @@ async def test_fifty_batch_runs_are_counted_in_one_answer_and_every_hit_comes_on
     rows, hits = [], []
     while True:
         answer, text = await find(mcp, **arguments)
-        assert len(text) <= 6_000 and len(json.dumps(answer, ensure_ascii=False)) <= 6_000
+        assert len(text) <= 6_000 and len(json.dumps(answer, ensure_ascii=False)) <= 12_000
         rows += answer["batchRuns"]
         hits += [(hit["jobId"], hit["turn"]) for hit in answer["hits"]]
         assert (
@@ -439,7 +442,9 @@ async def test_fifty_batch_runs_are_counted_in_one_answer_and_every_hit_comes_on
 async def test_batch_run_that_starts_between_two_calls_shifts_no_hit(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    batches = [make_batch(day, [f"{FREE} {'x' * 150}"] * 20) for day in range(1, 5)]
+    pairs = ["".join(pair) for pair in product(ascii_letters[:10], repeat=2)]
+    talks = [f"Keep the room {pair * 3} {pair * 4} {pair * 5}." for pair in pairs]
+    batches = [make_batch(day, talks[20 * day - 20 : 20 * day]) for day in range(1, 5)]
     serve(fake_api, batches)
     first, _ = await find(mcp, batchRuns=3)
     serve(fake_api, [*batches, make_batch(5, [FREE] * 20)])
@@ -454,7 +459,8 @@ async def test_batch_run_that_starts_between_two_calls_shifts_no_hit(
 
 
 async def test_cursor_of_another_search_is_refused(mcp: Client, fake_api: FakeAPI) -> None:
-    serve(fake_api, [make_batch(1, [FREE] * 60)])
+    talks = [f"Keep the room {letter * 5} {letter * 6} {letter * 7}." for letter in ascii_letters]
+    serve(fake_api, [make_batch(1, talks)])
     answer, _ = await find(mcp)
     cursor = answer["nextCalls"][0]["arguments"]["cursor"]
 
