@@ -215,16 +215,16 @@ def _contrast_readings(
     )
 
 
-def _locate_items(decided: Sequence[_RunFindings]) -> dict[Item, int]:
-    """Return each item that may separate, with a bit for each run that has it."""
+def _locate_items(decided: Sequence[_RunFindings]) -> dict[Item, list[int]]:
+    """Return each item that may separate, with the numbers of the runs that have it."""
     run_counts: Counter[Item] = Counter()
     for reading in decided:
         run_counts.update(reading.items)
-    presence: dict[Item, int] = defaultdict(int)
+    presence: dict[Item, list[int]] = defaultdict(list)
     for number, reading in enumerate(decided):
         for item in reading.items:
             if run_counts[item] >= MIN_PRESENT:
-                presence[item] |= 1 << number
+                presence[item].append(number)
     return presence
 
 
@@ -245,7 +245,7 @@ def _find_example(
     wanted = "failed" if separation.is_in_failed else "passed"
     first: TurnOfRun | None = None
     for number, one in enumerate(decided):
-        if not separation.attempts >> number & 1 or one.run.verdict != wanted:
+        if number not in separation.attempts or one.run.verdict != wanted:
             continue
         turn = find_item(one.run, separation.item)
         if turn:

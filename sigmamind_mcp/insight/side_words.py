@@ -170,15 +170,14 @@ def _load_run(place: _CountedRun, load: LoadRun) -> TestRun | None:
     return limit_definition(run.model_copy(update={"test_case": place.side.case}))
 
 
-def _list_presence(readings: Sequence[_Reading]) -> Mapping[_CaseItem, int]:
-    """Return a bit for each attempt that has the item, in its test case and in all."""
+def _list_presence(readings: Sequence[_Reading]) -> Mapping[_CaseItem, list[int]]:
+    """Return the numbers of the attempts that have each item, in its test case and in all."""
     vocabulary = build_vocabulary([one.run for one in readings])
-    presence: dict[_CaseItem, int] = defaultdict(int)
+    presence: dict[_CaseItem, list[int]] = defaultdict(list)
     for number, one in enumerate(readings):
-        attempt = 1 << number
         for item in set(list_items(one.said, one.run.test_case, vocabulary)):
-            presence[_CaseItem(item, one.place.case)] |= attempt
-            presence[_CaseItem(item, None)] |= attempt
+            presence[_CaseItem(item, one.place.case)].append(number)
+            presence[_CaseItem(item, None)].append(number)
     return presence
 
 
@@ -196,7 +195,7 @@ def _list_differences(
         key = separation.item
         if key.case is not None and (key.item, separation.is_in_failed) in in_all:
             continue
-        having = [one for n, one in enumerate(readings) if separation.attempts >> n & 1]
+        having = [readings[number] for number in sorted(separation.attempts)]
         first_case = min(one.place.case for one in having)
         if shown[first_case] >= MAX_ITEMS_PER_CASE:
             continue

@@ -13,10 +13,10 @@ Rows = list[tuple[str, bool, set[str]]]
 def contrast(rows: Rows) -> Contrast[str]:
     """Contrast rows of a case, whether it failed, and what it has."""
     rows = sorted(rows, key=lambda row: row[0])
-    presence: dict[str, int] = defaultdict(int)
+    presence: dict[str, list[int]] = defaultdict(list)
     for number, (_, _, items) in enumerate(rows):
         for item in items:
-            presence[item] |= 1 << number
+            presence[item].append(number)
     attempts = [Attempt(case, has_failed=failed) for case, failed, _ in rows]
     return contrast_items(attempts, presence, rank=lambda item: (0, -len(item), item))
 
