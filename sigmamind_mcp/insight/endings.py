@@ -36,22 +36,29 @@ _CLOSING = re.compile(
     r"|feel free to (?:reach|ask|contact)|you're (?:very )?welcome|you too)\b",
     re.IGNORECASE,
 )
-_GO_AHEAD = re.compile(
-    r"^\W{0,3}(?:yes|yep|yeah|sure|correct|ok(?:ay)?|absolutely|perfect|great|confirmed)\b"
-    r"|\b(?:please (?:do|proceed|go ahead)|go ahead|proceed|i (?:confirm|agree))\b",
+_YES_FIRST = re.compile(
+    r"\W{0,3}(?:yes|yep|yeah|sure|correct|ok(?:ay)?|absolutely|perfect|great|confirmed)\b",
     re.IGNORECASE,
 )
+_GO_AHEAD = re.compile(
+    r"\b(?:please (?:do|proceed|go ahead)|go ahead|proceed|i (?:confirm|agree))\b", re.IGNORECASE
+)
+_GO_AHEAD_WORDS = ("please do", "proceed", "go ahead", "i confirm", "i agree")
 _ASKS_TO_CONFIRM = re.compile(
     r"\b(?:confirm|proceed|go ahead|shall i|should i|would you like (?:me )?to|do you want me to"
     r"|reply (?:with )?[\"'“*]*yes|yes[\"'”*]* (?:or|to))\b",
     re.IGNORECASE,
 )
+_CONFIRM_WORDS = (
+    "confirm", "proceed", "go ahead", "shall i", "should i", "would you like", "do you want", "yes",
+)  # fmt: skip
 _HAND_OVER = re.compile(
     r"\btransfer(?:red|ring)? (?:you|the (?:call|chat|user|customer))\b"
     r"|\b(?:being|been|be) (?:transferred|connected|put through|handed over)\b"
     r"|\btransfer_to_human|\bconnect(?:ing)? you (?:to|with) (?:a|an|our|one|someone)\b",
     re.IGNORECASE,
 )
+_HAND_OVER_WORDS = ("transfer", "connect", "put through", "handed over")
 _PROMISES_ACTION = re.compile(
     r"\b(?:(?:please )?hold on|(?:one|a|just a) (?:moment|minute|second)|bear with me)\b",
     re.IGNORECASE,
@@ -76,7 +83,7 @@ def find_ending(conversation: Sequence[Turn], *, limit: int | None = None) -> En
     if not turns:
         return "no transcript"
     last_turns = turns[-LAST_TURNS:]
-    if any(_HAND_OVER.search(turn.content) for turn in last_turns if not is_user(turn)):
+    if any(map(_hands_over, last_turns)):
         return "handed over"
     spoken = [turn for turn in turns if is_speech(turn)]
     if not spoken:
@@ -112,9 +119,24 @@ def find_go_aheads(conversation: Sequence[Turn], *, only_actions: bool = False) 
 
 def _says_yes(turn: Turn, asked: Turn, *, only_actions: bool) -> bool:
     asks_anything = not only_actions and "?" in asked.content
-    if not asks_anything and not _ASKS_TO_CONFIRM.search(asked.content):
+    if not asks_anything and not _has(_ASKS_TO_CONFIRM, asked.content, _CONFIRM_WORDS):
         return False
-    return _GO_AHEAD.search(turn.content) is not None
+    says_yes_first = _YES_FIRST.match(turn.content) is not None
+    return says_yes_first or _has(_GO_AHEAD, turn.content, _GO_AHEAD_WORDS)
+
+
+def _hands_over(turn: Turn) -> bool:
+    return not is_user(turn) and _has(_HAND_OVER, turn.content, _HAND_OVER_WORDS)
+
+
+def _has(pattern: re.Pattern[str], text: str, words: Sequence[str]) -> bool:
+    """Whether a text has the pattern, each match of which has one of the words."""
+    # Few texts have a word, and a pattern that ignores the case takes 40 times as long to search.
+    if text.isascii():
+        plain = text.lower()
+        if not any(word in plain for word in words):
+            return False
+    return pattern.search(text) is not None
 
 
 def is_user(turn: Turn) -> bool:

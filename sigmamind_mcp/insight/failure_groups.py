@@ -7,7 +7,7 @@ case.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
@@ -76,8 +76,9 @@ def group_failures(traits: Sequence[RunTraits]) -> list[FailureGroup]:
             basis = _find_basis(one, endings)
             members[basis].append(one)
     _join_single_runs(members)
+    case_counts = Counter(get_case_id(one.run) for one in failed)
     for key, ones in members.items():
-        groups.append(_make_group(key, ones, failed, passed))
+        groups.append(_make_group(key, ones, failed, passed, case_counts))
     return sorted(groups, key=_rank)
 
 
@@ -150,7 +151,9 @@ def _make_group(
     ones: Sequence[RunTraits],
     failed: Sequence[RunTraits],
     passed: Sequence[RunTraits],
+    case_counts: Mapping[str, int],
 ) -> FailureGroup:
+    """Describe a group; `case_counts` has the failed runs of each test case."""
     basis, about = key
     runs = [one.run for one in ones]
     if basis == "ending":
@@ -166,7 +169,7 @@ def _make_group(
     if basis in ("judge error", "nothing"):
         return FailureGroup(basis, about, runs, len(failed))
     cases = {get_case_id(run) for run in runs}
-    of_failed = sum(get_case_id(one.run) in cases for one in failed)
+    of_failed = sum(case_counts[case_id] for case_id in cases)
     return FailureGroup(basis, about, runs, of_failed)
 
 

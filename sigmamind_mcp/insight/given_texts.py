@@ -4,12 +4,11 @@ A text gives a value if it has the same value, all of its numbers, or its digits
 gives "4:30 PM", "06605550144" gives "0660 555 01 44", "four four one two three" gives "44123".
 """
 
-import calendar
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from sigmamind_mcp.insight.said_otherwise import read_numbers, split_tokens
+from sigmamind_mcp.insight.said_otherwise import read_numbers, read_numbers_in_words, split_tokens
 from sigmamind_mcp.insight.spoken_values import read_values
 
 MIN_PART_DIGITS = 4
@@ -19,7 +18,13 @@ _DIGITS = re.compile(r"\d+")
 _NOT_ASCII_DIGIT = re.compile(r"[^\D0-9]")
 # What stands between the digits of one number: +43 (660) 555-0144; 5, 5, 5, 0.
 _DIGITS_IN_A_ROW = re.compile(r"\d+(?:[ ().,:/-]{1,2}\d+)*")
-_TIME_OF_STAMP = re.compile(r"(?<=\d)[tT](?=\d\d:?\d\d)")
+_TIME_OF_STAMP = re.compile(r"[tT](?<=\d[tT])(?=\d\d:?\d\d)")
+_MONTHS_AS_NUMBERS = {
+    month: str(number)
+    for number, month in enumerate(
+        "jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1
+    )
+}
 
 
 class GivenTexts:
@@ -30,12 +35,20 @@ class GivenTexts:
         self._numbers: set[str] = set()
         self._year_ends: set[str] = set()
         self._digits = ""
-        self._unread = list(texts)
+        self._unread: list[str] = []
+        self._written: set[str] = set()
+        for text in texts:
+            self.add(text)
 
     def add(self, text: str) -> None:
-        """Add one more text, which is read when the next value is looked for."""
+        """Add one more text, which is read when the next value is looked for.
+
+        Most values stand there in the same digits, which are found much faster.
+        """
         if text:
             self._unread.append(text)
+            digits = _DIGITS.findall(write_ascii_digits(text))
+            self._written.update(map(strip_zeros, digits))
 
     def _read_added(self) -> None:
         for text in self._unread:
@@ -46,26 +59,24 @@ class GivenTexts:
         plain = _TIME_OF_STAMP.sub(" ", write_ascii_digits(text)).lower()
         tokens = split_tokens(plain)
         numbers = read_numbers(tokens).numbers
-        for number, month in enumerate(calendar.month_abbr):
-            if month and month.lower() in plain:
-                self._numbers.add(str(number))
+        for month, month_number in _MONTHS_AS_NUMBERS.items():
+            if month in plain:
+                self._numbers.add(month_number)
         if not numbers:
             return
         # Digits that are read out one by one have no other row of digits between them.
-        in_words = read_numbers([token for token in tokens if not token.isdecimal()])
+        in_words = read_numbers_in_words(tokens)
         values = read_values(plain) | in_words.numbers | numbers
         self._values |= values
         for written in (plain, " ".join(values), plain.replace(",", "")):
-            for digits in _DIGITS.findall(written):
-                self._add_number(digits)
+            self._add_numbers(_DIGITS.findall(written))
         rows = [*map(join_digits, _DIGITS_IN_A_ROW.findall(plain)), in_words.digits]
         self._digits += "".join(f" {row}" for row in rows)
 
-    def _add_number(self, digits: str) -> None:
-        number = strip_zeros(digits)
-        self._numbers.add(number)
-        if len(number) == 4:
-            self._year_ends.add(number[2:])
+    def _add_numbers(self, written: Iterable[str]) -> None:
+        numbers = set(map(strip_zeros, set(written)))
+        self._numbers |= numbers
+        self._year_ends.update(number[2:] for number in numbers if len(number) == 4)
 
     def has_value(self, value: str) -> bool:
         """Whether a text has a value, in its normal form."""
@@ -74,8 +85,11 @@ class GivenTexts:
 
     def has_number(self, digits: str) -> bool:
         """Whether a text has a number; two digits may be the end of a year."""
+        number = strip_zeros(digits)
+        if number in self._written:
+            return True
         self._read_added()
-        return strip_zeros(digits) in self._numbers or digits in self._year_ends
+        return number in self._numbers or digits in self._year_ends
 
     def has_digits(self, digits: str) -> bool:
         """Whether a text has these digits in a row, alone or as a part of more."""

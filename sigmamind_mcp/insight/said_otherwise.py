@@ -4,6 +4,8 @@ This leans to "said": a value is missing only if no reading of the text can be i
 """
 
 import re
+from collections.abc import Sequence
+from itertools import dropwhile
 from typing import NamedTuple
 
 from sigmamind_mcp.insight.spoken_values import SpokenValue, read_values
@@ -34,7 +36,8 @@ _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 MAX_ROW = 24
 """No number has more words; Python cannot print one of 4,300 digits."""
 _NUMBER_WORDS = frozenset((*_UNITS, *_TENS_WORDS, *_SCALES))
-_TOKEN = re.compile(r"\d{1,40}|[a-z]+|[^\sa-z\d]")
+_CONNECTORS = frozenset((",", ".", "-", "'", "and", "point"))
+_TOKEN = re.compile(r"[a-z]+|\d{1,40}|[^\sa-z\d]")
 # A day may be named by its distance or its weekday instead.
 _RELATIVE_DAY = re.compile(
     r"\b(?:today|tonight|tomorrow|yesterday|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b"
@@ -157,28 +160,40 @@ def _write_halves(plain: str) -> str:
 
 def read_numbers(tokens: list[str]) -> ReadNumbers:
     """Read every number that the tokens may be, in digits or in words."""
+    places = []
+    for place, token in enumerate(tokens):
+        if token in _NUMBER_WORDS or token.isdecimal():
+            places.append(place)
+    if not places:
+        return ReadNumbers(set(), tokens)
     numbers: set[str] = set()
-    if _NUMBER_WORDS.isdisjoint(tokens) and not any(map(str.isdecimal, tokens)):
-        return ReadNumbers(numbers, tokens)
-    written: list[str] = []
+    written = tokens[: places[0]]
     row: list[str] = []
-    for token in [*tokens, ""]:
-        is_number = token in _NUMBER_WORDS or token.isdecimal()
-        if is_number and len(row) < MAX_ROW:
-            row.append(token)
+    # Most tokens are no numbers, and stay as they are.
+    for place, next_place in zip(places, [*places[1:], len(tokens)], strict=True):
+        row.append(tokens[place])
+        after = tokens[place + 1 : next_place]
+        is_last = next_place == len(tokens)
+        if not is_last and len(row) < MAX_ROW and _CONNECTORS.issuperset(after):
             continue
-        if row and token in (",", ".", "-", "'", "and", "point"):
-            continue
-        if row:
-            # A scale alone ("hundred") has no digits.
-            parts = list(filter(None, map(_read_digits, row)))
-            total = _add_up(row)
-            numbers.update([*parts, *_list_joined(parts), total])
-            written += parts if _SCALES.keys().isdisjoint(row) else [total]
-            row = [token] if is_number else []
-        if token and not is_number:
-            written.append(token)
+        # A scale alone ("hundred") has no digits.
+        parts = list(filter(None, map(_read_digits, row)))
+        total = _add_up(row)
+        numbers.update(parts)
+        numbers.add(total)
+        if len(parts) > 1:
+            numbers |= _list_joined(parts)
+        written += parts if _SCALES.keys().isdisjoint(row) else [total]
+        written += dropwhile(_CONNECTORS.__contains__, after)
+        row = []
     return ReadNumbers(numbers, written)
+
+
+def read_numbers_in_words(tokens: Sequence[str]) -> ReadNumbers:
+    """Read every number that the tokens may be without those in digits."""
+    if _NUMBER_WORDS.isdisjoint(tokens):
+        return ReadNumbers(set(), [])
+    return read_numbers([token for token in tokens if not token.isdecimal()])
 
 
 def _read_digits(token: str) -> str | None:

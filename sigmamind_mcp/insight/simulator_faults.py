@@ -75,7 +75,9 @@ def _find_identifiers(text: str) -> Iterator[str]:
     """Yield the ids with letters and digits in a text."""
     # Most words have letters alone, and the patterns are slow.
     others = " ".join(word for word in text.split() if not word.isalpha())
-    for token in _ID.findall(_EMAIL.sub(" ", others)):
+    if "@" in others:
+        others = _EMAIL.sub(" ", others)
+    for token in _ID.findall(others):
         if len(token) >= MIN_ID_CHARACTERS and not _ORDINARY.fullmatch(token):
             yield token
 

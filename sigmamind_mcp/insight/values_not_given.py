@@ -29,6 +29,7 @@ MAX_TEXT = 100_000
 # Fields that can give a value.
 _GIVES = re.compile(r"conversation|messages|transcript|testCase(?:$|\.(?:mock|user|success))")
 
+_DIGIT = re.compile(r"[0-9]")
 # A number with what is written with it: DSP-70481, $241.60, 11/09/26, 0660 555 01 44.
 _WRITTEN = re.compile(r"[A-Za-z#$€£-]{0,8}[0-9](?:[0-9.,:/-]|(?<=[0-9]) (?=[0-9])){0,40}")
 
@@ -157,6 +158,8 @@ def _find_in_turn(
 
 def _find_written(text: str) -> Iterator[_Written]:
     plain = write_ascii_digits(text)
+    if not _DIGIT.search(plain):
+        return
     values = find_values(plain)
     value = next(values, None)
     for match in _WRITTEN.finditer(plain):
@@ -180,7 +183,9 @@ def _has_all_digits(value: SpokenValue, text: str, start: int, end: int) -> bool
 
 
 def _is_value_given(written: _Written, sources: Sequence[GivenTexts]) -> bool:
-    value = written.value
-    if value and any(one.has_value(value.bare) or one.has_value(value.normal) for one in sources):
+    if are_numbers_given(write_ascii_digits(written.text), sources):
         return True
-    return are_numbers_given(write_ascii_digits(written.text), sources)
+    value = written.value
+    if value is None:
+        return False
+    return any(one.has_value(value.bare) or one.has_value(value.normal) for one in sources)
