@@ -193,7 +193,7 @@ def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list
         if is_long:
             items.add(LONG)
         # Thousands of runs have the same items, and a set takes several times as much memory.
-        shared = tuple(known.setdefault(item, item) for item in items)
+        shared = tuple(map(known.setdefault, items, items))
         readings.append(_RunFindings(run, ending, shared, find_faults(run), find_hints(run)))
     return readings
 
@@ -220,11 +220,14 @@ def _locate_items(decided: Sequence[_RunFindings]) -> dict[Item, list[int]]:
     run_counts: Counter[Item] = Counter()
     for reading in decided:
         run_counts.update(reading.items)
-    presence: dict[Item, list[int]] = defaultdict(list)
+    presence: dict[Item, list[int]] = {}
+    for item, run_count in run_counts.items():
+        if run_count >= MIN_PRESENT:
+            presence[item] = []
     for number, reading in enumerate(decided):
-        for item in reading.items:
-            if run_counts[item] >= MIN_PRESENT:
-                presence[item].append(number)
+        for numbers in map(presence.get, reading.items):
+            if numbers is not None:
+                numbers.append(number)
     return presence
 
 

@@ -97,8 +97,7 @@ def list_items(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary) 
     items = [Item("value", value) for value in values]
     words = vocabulary.words.keys() & set(tokens)
     items += map(vocabulary.words.__getitem__, words)
-    pairs = vocabulary.pairs.keys() & set(pairwise(tokens))
-    items += map(vocabulary.pairs.__getitem__, pairs)
+    items += set(filter(None, map(vocabulary.pairs.get, pairwise(tokens))))
     if case is None:
         return items
     for mock in case.mock_data:

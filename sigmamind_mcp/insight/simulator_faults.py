@@ -83,4 +83,4 @@ def _find_identifiers(text: str) -> Iterator[str]:
 
 
 def _squeeze(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
+    return re.sub(r"[^a-z0-9]+", "", text.lower())

@@ -1,11 +1,13 @@
 """What separates failed from passed attempts: within test cases, corrected, and silent on noise."""
 
+import math
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pytest
 
-from sigmamind_mcp.insight.contrast import Attempt, Contrast, contrast_items
+from sigmamind_mcp.insight.contrast import SEED, Attempt, Contrast, contrast_items
 
 Rows = list[tuple[str, bool, set[str]]]
 
@@ -103,6 +105,59 @@ def test_shuffled_verdicts_separate_nothing_in_95_of_100(figures: list[str]) -> 
 
 def test_same_attempts_give_the_same_p_each_time() -> None:
     assert contrast(planted(3)) == contrast(planted(3))
+
+
+@pytest.mark.parametrize(("sizes", "seed"), [((12, 10, 8), 6), ((22, 30, 3), 4), ((230, 9), 3)])
+def test_p_is_that_of_permutations_counted_one_by_one(sizes: tuple[int, ...], seed: int) -> None:
+    generator = random.Random(seed)
+    rows: Rows = []
+    for case, size in enumerate(sizes):
+        for number in range(size):
+            failed = number % 3 != 0
+            says = noise(generator)
+            if generator.random() < (0.9 if failed else 0.65):
+                says.add("no refund")
+            rows.append((f"tc_{case}", failed, says))
+
+    found = contrast(rows)
+
+    largest = permute_one_by_one(rows)
+    expected = {}
+    for separation, _ in found.list_found():
+        score = measure_score(rows, [failed for _, failed, _ in rows], separation.item)
+        expected[separation.item] = sum(one >= score - 1e-9 for one in largest) + 1
+    assert {one.item: one.p * 500 for one, _ in found.list_found()} == expected
+    assert max(expected.values()) > 5
+
+
+def permute_one_by_one(rows: Rows) -> list[float]:
+    """Return the largest score of each of 499 permutations of the verdicts."""
+    generator = random.Random(SEED)
+    items = set().union(*(says for _, _, says in rows))
+    scores = []
+    for _ in range(499):
+        verdicts: list[bool] = []
+        for case in dict.fromkeys(case for case, _, _ in rows):
+            own = [failed for name, failed, _ in rows if name == case]
+            is_failure = sum(own) * 2 <= len(own)
+            drawn = generator.sample(range(len(own)), own.count(is_failure))
+            verdicts += [(place in drawn) == is_failure for place in range(len(own))]
+        scores.append(max(measure_score(rows, verdicts, item) for item in items))
+    return scores
+
+
+def measure_score(rows: Rows, verdicts: Sequence[bool], item: str) -> float:
+    """Return how far the failures with an item are from those expected, without its sign."""
+    expected = variance = 0.0
+    for case in dict.fromkeys(case for case, _, _ in rows):
+        own = [(failed, item in says) for name, failed, says in rows if name == case]
+        size, failures = len(own), sum(failed for failed, _ in own)
+        having = sum(has for _, has in own)
+        expected += having * failures / size
+        mixed = having * (size - having) * failures * (size - failures)
+        variance += mixed / (size * size * (size - 1))
+    both = sum(failed and item in row[2] for failed, row in zip(verdicts, rows, strict=True))
+    return abs(both - expected) / math.sqrt(variance + 0.5) if variance >= 0.3 else 0.0
 
 
 @pytest.mark.parametrize("rows", [[], [("tc_1", True, {"a"})], [("tc_1", False, set())] * 3])

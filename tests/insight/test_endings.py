@@ -31,6 +31,26 @@ def test_ending(said: list[str], ending: str) -> None:
     assert find_ending(make_run(*said).conversation or []) == ending
 
 
+@pytest.mark.parametrize(
+    "says_yes",
+    ["YES", "Okay, do", "Well, please DO", "Go ahead", "Do proceed", "I confirm", "I agree", "Why"],
+)
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "CONFIRM it", "Shall I", "Should I", "Would you like to", "Do you want me to", "Reply YES",
+        "Transferring you", "You are being put through", "being HANDED OVER", "Connecting you to a",
+        "No",
+    ],
+)  # fmt: skip
+def test_ending_is_the_same_in_a_text_with_other_letters(asks: str, says_yes: str) -> None:
+    turns = make_run("Cancel.", asks, says_yes).conversation or []
+    others = [turn._replace(content=f"{turn.content} é") for turn in turns]
+
+    assert find_ending(turns) == find_ending(others)
+    assert find_go_aheads(turns) == find_go_aheads(others)
+
+
 def test_length_that_three_of_the_longest_share_is_a_limit() -> None:
     long = make_run(*["Which order?", "Not that one."] * 12).conversation or []
     shorter = [long[:4]] * 5

@@ -35,3 +35,15 @@ def test_place_of_a_value_is_that_of_the_text() -> None:
     text = "You pay $1,093.34 on May 3."
 
     assert [text[one.start : one.end] for one in find_values(text)] == ["1,093.34", "May 3"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You pay $1,093.34 on May 3, at 4 PM or 16:30; order #W-2378 takes fourteen days.",
+        "1. Ten bags\n2. (AB-12) costs 39,90, or 2 hundred",
+        "x1.5 -7 v:8 a_9 _12 2024-05-25T10:00 25th of May 555 one 7",
+    ],
+)
+def test_values_are_the_same_in_a_text_with_other_letters(text: str) -> None:
+    assert list(find_values(f"{text} é٣")) == list(find_values(text)) != []

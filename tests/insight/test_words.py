@@ -25,6 +25,12 @@ def test_words_are_those_that_carry_meaning(text: str, words: set[str]) -> None:
     assert extract_words(text) == words
 
 
+def test_stems_are_the_same_in_a_text_with_other_letters() -> None:
+    text = "The agent's order_no X4411y isn't REFUNDED, 'said' o'clock''s"
+
+    assert split_stems(f"{text} é") == [*split_stems(text), "é"]
+
+
 def test_stems_stand_in_order_with_empty_words_as_gaps() -> None:
     assert split_stems("The agent confirmed the refunds") == ["", "", "confirm", "", "refund"]
 
