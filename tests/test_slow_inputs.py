@@ -24,7 +24,7 @@ MAX_ANSWER_CHARACTERS = 1_000_000
 MAX_ARGUMENT_CHARACTERS = 200_000
 UNITS = (
     "a", "ab", "1 ", "a. ", "a-1 ", "好。", "\u200b", "$1.50 ", "order AB1234 ", "{{v1}}", "{{", "- x: not met\n", "Yes. Confirm? ",
-    '{"a": ', "<tool_call>", "“", "`a", "fourteen days ", "May 2 ", "a@b.co ", "\n", "not ", "Dear Mr A'a ",
+    '{"a": ', "<tool_call>", "“", "`a", "fourteen days ", "May 2 ", "a@b.co ", "\n", ".", "。", ".”", "not ", "Dear Mr A'a ",
 )  # fmt: skip
 FREE_TEXTS = (
     "userPrompt", "successCriteria", "label", "remarks", "content", "instructions", "agentName", "value", "description", "text", "labelContains",

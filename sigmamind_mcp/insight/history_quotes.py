@@ -13,6 +13,7 @@ from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 
 RUNS_COMPARED = 10
 """As many failed and passed runs as are compared."""
+MOST_OF_BATCH_RUN = 5
 FAILED_QUOTED = 4
 TURNS_QUOTED = 2
 
@@ -40,14 +41,19 @@ def quote_history(
 
     The newest and the oldest batch run with a failure have one first, then those between.
     """
-    failed = list(_load_runs(sides, load, has_time, is_failed=True))
-    passed = list(_load_runs(sides, load, has_time, is_failed=False)) if failed else []
+    failed = _load_runs(sides, load, has_time, is_failed=True)
+    passed = _load_runs(sides, load, has_time, is_failed=False) if failed else []
     ranking = ExchangeRanking([one.run for one in failed + passed])
-    quotes: list[HistoryQuote] = []
-    for one in sorted(failed[:FAILED_QUOTED], key=lambda one: one.number):
+    quoted: list[tuple[_LoadedRun, list[Quote]]] = []
+    for one in failed:
         ending = find_ending(one.run.conversation or [])
         key_turns = choose_key_turns(one.run, ending, [], ranking.rank(one.run))
-        quotes += _place_quotes(one, key_turns[:TURNS_QUOTED])
+        # An agent that says nothing has no turn to quote.
+        if key_turns and len(quoted) < FAILED_QUOTED:
+            quoted.append((one, key_turns[:TURNS_QUOTED]))
+    quotes: list[HistoryQuote] = []
+    for one, key_turns in sorted(quoted, key=lambda pair: pair[0].number):
+        quotes += _place_quotes(one, key_turns)
     picked = ranking.pick_passed(one.run for one in passed)
     for one in passed:
         if picked and one.run is picked.run:
@@ -57,23 +63,21 @@ def quote_history(
 
 def _load_runs(
     sides: Sequence[CaseSide], load: LoadRun, has_time: Callable[[], bool], *, is_failed: bool
-) -> Iterator[_LoadedRun]:
-    """Yield failed or passed runs with their conversations, the batch runs in turn."""
+) -> list[_LoadedRun]:
+    """Return failed or passed runs with their conversations, of the batch runs in turn."""
     by_batch_run = []
     for number, side in enumerate(sides):
         wanted = [place for place in side.decided_runs if (place in side.failed_runs) == is_failed]
-        if wanted:
-            by_batch_run.append([(number, side, place) for place in wanted])
+        loaded = []
+        for place in wanted[:MOST_OF_BATCH_RUN]:
+            run = load(place) if has_time() else None
+            if run and run.conversation:
+                known = run.model_copy(update={"test_case": side.case})
+                loaded.append(_LoadedRun(number, place, limit_definition(known)))
+        if loaded:
+            by_batch_run.append(loaded)
     oldest, later = by_batch_run[:1], by_batch_run[1:][::-1]
-    count = 0
-    for number, side, place in interleave([*later[:1], *oldest, *later[1:]]):
-        if count == RUNS_COMPARED or not has_time():
-            return
-        run = load(place)
-        if run and run.conversation:
-            count += 1
-            known = run.model_copy(update={"test_case": side.case})
-            yield _LoadedRun(number, place, limit_definition(known))
+    return interleave([*later[:1], *oldest, *later[1:]])[:RUNS_COMPARED]
 
 
 def _place_quotes(one: _LoadedRun, quotes: Sequence[Quote]) -> Iterator[HistoryQuote]:

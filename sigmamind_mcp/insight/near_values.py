@@ -4,15 +4,20 @@ from collections.abc import Iterable
 
 from sigmamind_mcp.api.models import MockVariable
 
+MIN_CHARACTERS = 5
+"""Of its letters and digits: shorter values are alike by chance."""
 MAX_DIFFERING = 0.5
-"""The share of its letters and digits in which a value may differ from a mock value."""
+"""The share of these in which a value may differ from a mock value."""
 
 
 def find_near_mock(value: str, mocks: Iterable[MockVariable]) -> MockVariable | None:
     """Return the mock variable whose value has the same form and the fewest other characters."""
     said = _strip_currency(value)
+    characters = sum(map(str.isalnum, said))
+    if characters < MIN_CHARACTERS:
+        return None
     found = None
-    least = int(MAX_DIFFERING * sum(map(str.isalnum, said)))
+    least = int(MAX_DIFFERING * characters)
     for mock in mocks:
         meant = _strip_currency(mock.value)
         if _get_form(meant) != _get_form(said):

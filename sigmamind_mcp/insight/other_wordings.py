@@ -6,7 +6,7 @@ is divided by the square root of the length, so that a long sentence is not like
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from math import log, sqrt
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ MIN_ALIKE = 0.6
 MIN_SHARE = 0.5
 """A sentence needs this share of the best score; docs/measured.md says how many are right."""
 SHORT_SENTENCE_WORDS = 2
+MAX_READ_CHARACTERS = 400
+"""Of a sentence; a text without punctuation is one."""
 
 
 class Sentence(NamedTuple):
@@ -26,7 +28,6 @@ class Sentence(NamedTuple):
     attempt: int
     turn: int
     text: str
-    words: frozenset[str]
     is_match: bool = False
 
 
@@ -34,68 +35,109 @@ class Wording(NamedTuple):
     """A sentence, and the attempts without a match that say it or something much alike."""
 
     sentence: Sentence
-    attempts: Sequence[int]
+    attempts: Collection[int]
+
+
+class _SharedWords(NamedTuple):
+    """The words that a sentence shares with the matches, and how many words it has."""
+
+    shared: frozenset[str]
+    size: int
 
 
 def find_other_wordings(
-    sentences: Sequence[Sentence], matching_attempts: Collection[int], examples: Iterable[str] = ()
-) -> list[Wording]:
+    sentences: Sequence[Sentence],
+    matching_attempts: Collection[int],
+    examples: Iterable[str] = (),
+    *,
+    has_time: Callable[[], bool] = lambda: True,
+) -> list[Wording] | None:
     """Return what attempts without a match say most like the matches, best first.
 
-    `examples` are texts that count as matches besides the sentences.
+    `examples` are texts that count as matches besides the sentences. None if nothing is a match,
+    no attempt is without one, or the time has run out.
     """
-    words = {sentence.text: sentence.words for sentence in sentences}
-    matching = {sentence.text for sentence in sentences if sentence.is_match}
-    added = list(map(extract_words, examples))
-    known = [*added, *map(words.__getitem__, matching)]
-    weights = _weigh_words(known, [*added, *words.values()])
-    best: dict[int, tuple[float, Sentence]] = {}
+    matches = {sentence.text for sentence in sentences if sentence.is_match}
+    in_matches = _count_words(matches)
+    in_examples = _count_words(examples)
+    telling = in_matches.words.keys() | in_examples.words.keys()
+    texts: dict[str, _SharedWords] = {}
     for sentence in sentences:
-        if sentence.attempt in matching_attempts:
-            continue
-        score = _score(sentence.words, weights)
-        if score > best.get(sentence.attempt, (0.0,))[0]:
-            best[sentence.attempt] = (score, sentence)
-    ordered = sorted(best.values(), key=lambda scored: (-scored[0], scored[1]))
-    groups: list[list[Sentence]] = []
-    for score, sentence in ordered:
-        if score < MIN_SHARE * ordered[0][0]:
-            break
-        _add_to_groups(sentence, groups)
-    return [Wording(group[0], [each.attempt for each in group]) for group in groups]
+        if not has_time():
+            return None
+        if sentence.text not in texts:
+            words = _read_words(sentence.text)
+            texts[sentence.text] = _SharedWords(words & telling, len(words))
+    others = [sentence for sentence in sentences if sentence.attempt not in matching_attempts]
+    if not telling or not others:
+        return None
+    weights = _weigh_words(in_matches, in_examples, texts.values())
+    scores = {text: _score(words, weights) for text, words in texts.items()}
+    least = MIN_SHARE * max(scores[sentence.text] for sentence in others)
+    liked = [sentence for sentence in others if scores[sentence.text] >= least > 0]
+    liked.sort(key=lambda sentence: (-scores[sentence.text], sentence))
+    return _group_wordings(liked, has_time)
+
+
+class _Counted(NamedTuple):
+    """How many of some texts have each word."""
+
+    words: Counter[str]
+    texts: int
+
+
+def _count_words(texts: Iterable[str]) -> _Counted:
+    counts = Counter[str]()
+    number = 0
+    for text in texts:
+        counts.update(_read_words(text))
+        number += 1
+    return _Counted(counts, number)
+
+
+def _read_words(text: str) -> frozenset[str]:
+    return extract_words(text[:MAX_READ_CHARACTERS])
 
 
 def _weigh_words(
-    matching: Sequence[frozenset[str]], sentences: Collection[frozenset[str]]
+    in_matches: _Counted, in_examples: _Counted, texts: Collection[_SharedWords]
 ) -> dict[str, float]:
-    """Return the weights of the words that are more frequent in matching sentences."""
-    in_matching = Counter[str]()
-    for words in matching:
-        in_matching.update(words)
-    in_all = Counter[str]()
-    for words in sentences:
-        in_all.update(words & in_matching.keys())
+    """Return the weights of the words that are more frequent in matches and examples."""
+    in_texts = Counter[str]()
+    for words in texts:
+        in_texts.update(words.shared)
+    meant = in_matches.texts + in_examples.texts
+    others = len(texts) - in_matches.texts
     weights = {}
-    for word, count in in_matching.items():
-        with_word = in_all[word] - count
-        without_word = len(sentences) - len(matching) - with_word
-        odds = (count + 0.5) / (len(matching) - count + 0.5)
-        weight = log(odds * (without_word + 0.5) / (with_word + 0.5))
+    for word in in_matches.words.keys() | in_examples.words.keys():
+        count = in_matches.words[word] + in_examples.words[word]
+        with_word = in_texts[word] - in_matches.words[word]
+        odds = (count + 0.5) / (meant - count + 0.5)
+        weight = log(odds * (others - with_word + 0.5) / (with_word + 0.5))
         if weight > 0:
             weights[word] = weight
     return weights
 
 
-def _score(words: frozenset[str], weights: dict[str, float]) -> float:
-    shared = words & weights.keys()
-    return sum(map(weights.__getitem__, shared)) / sqrt(len(words) + SHORT_SENTENCE_WORDS)
+def _score(words: _SharedWords, weights: dict[str, float]) -> float:
+    weight = sum(weights.get(word, 0.0) for word in sorted(words.shared))
+    return weight / sqrt(words.size + SHORT_SENTENCE_WORDS)
 
 
-def _add_to_groups(sentence: Sentence, groups: list[list[Sentence]]) -> None:
-    """Add the sentence to the group that it is alike, or to a new one while there is room."""
-    for group in groups:
-        if measure_similarity(sentence.words, group[0].words) >= MIN_ALIKE:
-            group.append(sentence)
-            return
-    if len(groups) < MOST_WORDINGS:
-        groups.append([sentence])
+def _group_wordings(
+    liked: Iterable[Sentence], has_time: Callable[[], bool]
+) -> list[Wording] | None:
+    """Join sentences that are alike with the best of them; there are few groups."""
+    groups: list[tuple[frozenset[str], Sentence, set[int]]] = []
+    for sentence in liked:
+        if not has_time():
+            return None
+        words = _read_words(sentence.text)
+        for leading, _, attempts in groups:
+            if measure_similarity(words, leading) >= MIN_ALIKE:
+                attempts.add(sentence.attempt)
+                break
+        else:
+            if len(groups) < MOST_WORDINGS:
+                groups.append((words, sentence, {sentence.attempt}))
+    return [Wording(sentence, attempts) for _, sentence, attempts in groups]

@@ -70,7 +70,10 @@ _NOT_READ = "\u01c0"
 _UNIT = re.compile(
     f"[{_UNSPACED}]+|{_SPACED}+(?:(?<=[0-9])[.,:](?=[0-9]){_SPACED}+)*|[$%]|[^\\x00-\\x7f\\s]"
 )
-_SENTENCE_END = re.compile(r"[.!?;…]+[\"'”’)]*\s+|[。！？]+|\n+")
+# Only from the first of many dots: from each of them, a turn of dots would take minutes.
+_SENTENCE_END = re.compile(
+    r"(?<![.!?;…])[.!?;…]++[\"'”’)]*+\s+|(?<![。！？])[。！？]++|(?<!\n)\n++"
+)
 
 
 class Term(NamedTuple):

@@ -7,6 +7,7 @@ fields, so a host that shows the model only one of the two forms hides nothing. 
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -46,6 +47,13 @@ def format_time(moment: datetime) -> str:
 def format_day(moment: datetime | None) -> str | None:
     """Return the date in UTC, or None if the time is not known."""
     return moment.astimezone(UTC).date().isoformat() if moment else None
+
+
+def name_days(batch_runs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Return the days of the batch runs that are the only ones of their day, by their ids."""
+    known = dict(batch_runs)
+    counts = Counter(known.values())
+    return {batch_id: day for batch_id, day in known.items() if day and counts[day] == 1}
 
 
 Time = Annotated[datetime, PlainSerializer(format_time, return_type=str, when_used="json")]

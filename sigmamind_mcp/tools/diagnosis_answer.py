@@ -19,7 +19,7 @@ from sigmamind_mcp.tools.diagnosis_rows import (
     ValueRow,
 )
 from sigmamind_mcp.tools.parts import Rate, format_percent
-from sigmamind_mcp.tools.quoted_exchanges import QuoteRow, render_quotes
+from sigmamind_mcp.tools.quoted_exchanges import QuoteRow, join_by_run
 
 Section = Literal[
     "testCases",
@@ -147,7 +147,7 @@ class DiagnosedBatchRun(Answer):
                 data.append("")
             data.append(count.heading())
             if count.section == "turnsWorthReading":
-                data += render_quotes(self.turns_worth_reading)
+                data += join_by_run(self.turns_worth_reading, QuoteRow.head)
             elif count.section == "groups":
                 data += self._render_groups()
             else:

@@ -13,7 +13,11 @@ from sigmamind_mcp.insight.near_values import find_near_mock
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
-from sigmamind_mcp.tools.quoted_exchanges import CRITERIA_CHARACTERS, REMARKS_CHARACTERS
+from sigmamind_mcp.tools.quoted_exchanges import (
+    CRITERIA_CHARACTERS,
+    REMARKS_CHARACTERS,
+    escape_heads,
+)
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
@@ -74,7 +78,8 @@ class CaseRow(AnswerPart):
     def line(self) -> str:
         undecided = f", {self.undecided} undecided" if self.undecided else ""
         counts = f"{self.passed} of {self.decided} passed{undecided}"
-        line = f"{self.test_case_id or NO_ID} {self.outcome}, {counts}: {self.label}"
+        label = escape_heads(self.label)
+        line = f"{self.test_case_id or NO_ID} {self.outcome}, {counts}: {label}"
         return f"{line} | criteria: {self.success_criteria}" if self.success_criteria else line
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 from pydantic import Field
@@ -41,7 +41,6 @@ from sigmamind_mcp.tools.comparison_answer import round_p
 from sigmamind_mcp.tools.history_answer import (
     ChangePointShown,
     ConsistencyShown,
-    HistoryQuoteRow,
     HistoryRow,
     HistoryRun,
     PassKShown,
@@ -60,6 +59,9 @@ from sigmamind_mcp.tools.side_reading import (
 )
 from sigmamind_mcp.tools.unread_notes import NotRead
 
+if TYPE_CHECKING:
+    from sigmamind_mcp.insight.history_quotes import HistoryQuote
+
 MAX_BATCH_RUNS = 30
 HISTORY_SECONDS = 18.0
 """For all reads together; the statistics of 100 test cases take a second or two more."""
@@ -67,6 +69,8 @@ SUMMARY_SECONDS = 20.0
 
 CASE_LABEL_CHARACTERS = 40
 CRITERIA_CHARACTERS = 300
+EDITS_BEFORE_QUOTES = 3
+"""With more edits, fewer of them are shown before quotes are left out."""
 CHANGE_LIMIT = 0.05
 MAX_FAILED_OF_RUN = 3
 MAX_FAILED_SHOWN = 60
@@ -196,7 +200,7 @@ class _CaseAnswer:
     trace: CaseTrace | None
     history: CaseHistory | None
     edits: list[RunEdits]
-    quotes: list[HistoryQuoteRow] | None
+    quotes: "list[HistoryQuote] | None"
 
     @property
     def item_count(self) -> int:
@@ -214,7 +218,6 @@ class _CaseAnswer:
         answer = reading.build_answer(shown, past_end)
         answer.test_case_id = case_id
         answer.edits = self.edits[:count]
-        answer.turns_worth_reading = self.quotes
         answer.next_calls = reading.list_calls(count, len(self.edits))
         if trace is None or history is None:
             hints = filter(None, [answer.hint, _explain_unknown(case_id)])
@@ -238,6 +241,8 @@ class _CaseAnswer:
         if change and change.p <= CHANGE_LIMIT and not self.quotes:
             compare = _compare_around(reading.args.agent_id, change, trace)
             answer.next_calls = [*compare, *answer.next_calls]
+        if self.quotes is not None:
+            answer.add_quotes(self.quotes, must_fit=count <= EDITS_BEFORE_QUOTES)
         return answer
 
     def _iterate_case_runs(self, case_id: str) -> Iterator[HistoryRun]:

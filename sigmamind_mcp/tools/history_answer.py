@@ -11,22 +11,31 @@ from sigmamind_mcp.insight.history import CaseTrace
 from sigmamind_mcp.insight.pass_k import Consistency, PassK
 from sigmamind_mcp.insight.rate_series import TrendDirection
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, group_by, one_line
+from sigmamind_mcp.tools.answers import (
+    Answer,
+    AnswerPart,
+    Rendered,
+    group_by,
+    name_days,
+    one_line,
+)
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 from sigmamind_mcp.tools.parts import BoundedRate, EditShown, format_percent
 from sigmamind_mcp.tools.quoted_exchanges import (
     ExchangeWords,
     QuotedExchange,
     join_by_run,
-    set_remarks,
+    mark_runs,
 )
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 if TYPE_CHECKING:
+    from sigmamind_mcp.insight.batch_sides import RunPlace
     from sigmamind_mcp.insight.history_quotes import HistoryQuote
 
-HISTORY_CHARACTERS = 6_000
+HISTORY_CHARACTERS = 12_000
+HISTORY_TEXT_CHARACTERS = 6_000
 QUOTE_CHARACTERS = 160
 
 HistoryProblem = ReadProblem | Literal["test cases not shown", "not all could be read"]
@@ -158,22 +167,33 @@ class HistoryQuoteRow(QuotedExchange):
             **ExchangeWords.of(found.run, found.quote, QUOTE_CHARACTERS)._asdict(),
         )
 
-    def head(self, days: Mapping[str, str | None]) -> str:
-        day = days.get(self.batch_id) or self.batch_id
+    def head(self, days: Mapping[str, str]) -> str:
+        day = days.get(self.batch_id, self.batch_id)
         return self.add_remarks(f"{day} {self.job_id or NO_ID} {self.verdict}")
+
+
+def _show_history_quotes(found: Sequence["HistoryQuote"]) -> list[HistoryQuoteRow]:
+    rows = list(map(HistoryQuoteRow.of_quote, found))
+    mark_runs(zip((quote.run for quote in found), rows, strict=True))
+    return rows
+
+
+def _choose_dropped(places: Sequence["RunPlace"]) -> "RunPlace":
+    """Choose a failed run between, then the oldest, then the passed one; it comes last."""
+    if len(places) > 3:
+        return places[1]
+    return places[0] if len(places) == 3 else places[-1]
 
 
 def quote_runs(
     trace: CaseTrace, kept: KeptTranscripts, has_time: Callable[[], bool]
-) -> list[HistoryQuoteRow] | None:
+) -> "list[HistoryQuote] | None":
     """Quote failed runs and a passed one; None if the transcripts of the failed ones lack."""
     from sigmamind_mcp.insight.history_quotes import quote_history  # patterns take time to compile
 
     found = quote_history(trace.runs, kept.load, has_time=has_time)
     has_failed = any(run.failed_runs for run in trace.runs)
-    rows = list(map(HistoryQuoteRow.of_quote, found))
-    set_remarks(zip((quote.run for quote in found), rows, strict=True))
-    return None if has_failed and not rows else rows
+    return None if has_failed and not found else found
 
 
 class HistoryRow(AnswerPart):
@@ -220,6 +240,10 @@ class TestCaseHistory(Answer):
     most_characters: ClassVar[int] = HISTORY_CHARACTERS
     __test__: ClassVar[bool] = False
 
+    @property
+    def text_limit(self) -> int:
+        return HISTORY_TEXT_CHARACTERS
+
     agent_id: str
     test_case_id: str | None = None
     label: str | None = None
@@ -264,9 +288,19 @@ class TestCaseHistory(Answer):
             data += edited.lines()
         if self.turns_worth_reading:
             data.append("Turns worth reading (U: user, A: agent):")
-            days = {run.batch_id: run.date for run in self.runs}
+            days = name_days((run.batch_id, run.date) for run in self.runs)
             data += join_by_run(self.turns_worth_reading, lambda row: row.head(days))
         return Rendered(before, data, [])
+
+    def add_quotes(self, found: Sequence["HistoryQuote"], *, must_fit: bool) -> None:
+        """Add the quotes; if they must fit, at last only those of the newest failed run."""
+        left = list(found)
+        self.turns_worth_reading = _show_history_quotes(left)
+        while must_fit and left and not self.fits():
+            places = list(dict.fromkeys(quote.place for quote in left))
+            dropped = _choose_dropped(places)
+            left = [quote for quote in left if quote.place != dropped]
+            self.turns_worth_reading = _show_history_quotes(left) if left else None
 
     def _summary_lines(self) -> list[str]:
         lines = []

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.ids import valid_id
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 CRITERIA_CHARACTERS = 160
 REMARKS_CHARACTERS = 100
 
-_HEAD_IN_LINE = re.compile(r"(?<!\S)(?=\|(?!\S)|\d+ A:|U:)")
+_HEAD_IN_LINE = re.compile(r"(?<!\S)(?=\|(?!\S)|\d+ A(?: \(|:)|U:)")
 
 
 class QuotedExchange(AnswerPart):
@@ -35,17 +34,28 @@ class QuotedExchange(AnswerPart):
     remarks: str | None = Field(
         default=None, description="Of a failed run; absent if they are those of the last one."
     )
+    _starts_run: bool = PrivateAttr(default=False)
+
+    @property
+    def starts_run(self) -> bool:
+        """Whether it is the first quote of its run; several runs can lack an id."""
+        return self._starts_run
+
+    def start_run(self) -> None:
+        self._starts_run = True
 
     def add_remarks(self, head: str) -> str:
-        return f"{head} ({_escape_heads(self.remarks)})" if self.remarks else head
+        if self.remarks is None:
+            return head
+        return f"{head} ({escape_heads(self.remarks) or 'no remarks'})"
 
     def line(self) -> str:
-        user = f"U: {_escape_heads(self.user)} " if self.user else ""
+        user = f"U: {escape_heads(self.user)} " if self.user else ""
         why = "" if self.why == TELLS_MOST else f" ({self.why})"
-        return f"{user}{self.turn} A{why}: {_escape_heads(self.content)}"
+        return f"{user}{self.turn} A{why}: {escape_heads(self.content)}"
 
 
-def _escape_heads(text: str) -> str:
+def escape_heads(text: str) -> str:
     """Escape what looks like the start of another turn on the same line."""
     return _HEAD_IN_LINE.sub(r"\\", clean(text))
 
@@ -86,15 +96,19 @@ class QuoteRow(QuotedExchange):
         )
 
 
-def set_remarks(quotes: Iterable[tuple[TestRun, QuotedExchange]]) -> None:
-    """Set the remarks of each failed run on its first quote, if they are not those of the last."""
-    last_run, last_remarks = None, ""
+def mark_runs(
+    quotes: Iterable[tuple[TestRun, QuotedExchange]], *, with_remarks: bool = True
+) -> None:
+    """Mark the first quote of each run; set the remarks of failed runs where they change."""
+    last_run, last_remarks = None, None
     for run, row in quotes:
-        remarks = truncate_line(run.remarks or "", REMARKS_CHARACTERS)
-        is_first = run is not last_run and run.verdict == "failed"
-        if is_first and remarks != last_remarks:
-            row.remarks = last_remarks = remarks
+        if run is last_run:
+            continue
         last_run = run
+        row.start_run()
+        remarks = truncate_line(run.remarks or "", REMARKS_CHARACTERS)
+        if with_remarks and run.verdict == "failed" and remarks != last_remarks:
+            row.remarks = last_remarks = remarks
 
 
 RowT = TypeVar("RowT", bound=QuotedExchange)
@@ -102,18 +116,12 @@ RowT = TypeVar("RowT", bound=QuotedExchange)
 
 def join_by_run(rows: Iterable[RowT], write_head: Callable[[RowT], str]) -> list[str]:
     """Return a line for each test run, with the head of its first quote and all its quotes."""
-    said: dict[str | None, list[str]] = {}
+    lines: list[str] = []
     for row in rows:
-        known = said.setdefault(row.job_id, [])
-        known.append(row.line() if known else f"{write_head(row)} {row.line()}")
-    return list(map(" | ".join, said.values()))
-
-
-def render_quotes(rows: Sequence[QuoteRow]) -> list[str]:
-    """Return a line for each test run and group, with its quotes."""
-    lines = []
-    for _, of_group in groupby(rows, key=lambda row: row.group):
-        lines += join_by_run(of_group, QuoteRow.head)
+        if row.starts_run or not lines:
+            lines.append(f"{write_head(row)} {row.line()}")
+        else:
+            lines[-1] += f" | {row.line()}"
     return lines
 
 
@@ -136,8 +144,7 @@ def list_quotes(
         case_id = get_case_id(one.run)
         if case_id not in map(get_case_id, (later.run for later in shown[place + 1 :])):
             quotes += _quote_passed(one, per_run, characters, is_brief=are_passed_brief)
-    if with_remarks:
-        set_remarks(quotes)
+    mark_runs(quotes, with_remarks=with_remarks)
     return [row for _, row in quotes]
 
 

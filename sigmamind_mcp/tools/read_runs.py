@@ -50,6 +50,7 @@ from sigmamind_mcp.tools.unread_notes import (
 if TYPE_CHECKING:
     from sigmamind_mcp.tools.exchange_choice import ExchangeChoice
 
+MAX_UNKNOWN_NAMED = 5
 TURNS_AROUND = 2
 RUN_FORM_CHARACTERS = 80
 TURN_FORM_CHARACTERS = 35
@@ -214,10 +215,10 @@ async def _read_ahead(
                 chooser.choose, [*reading.runs, *read], abandon_on_cancel=True
             )
             reading = _RunsRead(runs, reading.notes + notes, exchanges)
-            if all(one.is_unknown for one in runs):
-                raise InvalidArguments(_name_unknown_runs(runs))
-            if not any(one.run for one in runs):
+            if not any(one.run or one.is_unknown or one.differs for one in runs):
                 require_results(outcomes)
+    if reading.runs and not args.cursor and all(one.is_unknown for one in reading.runs):
+        raise InvalidArguments(_name_unknown_runs(reading.runs))
     if wanted and not reading.runs:
         raise ConnectionFailed(
             f"No test run was read within {READ_SECONDS:.0f} s. Ask for fewer.", sent=True
@@ -317,10 +318,9 @@ def _name_unknown_runs(runs: Sequence[ReadRun]) -> str:
     for one in runs:
         if one.is_unknown:
             named.append(f"{one.wanted.job_id} in batch run {one.wanted.batch_id}")
-    return (
-        f"The API answered 404 for {', '.join(named)}. list_test_runs shows the job ids of a batch"
-        " run."
-    )
+    more = len(named) - MAX_UNKNOWN_NAMED
+    names = ", ".join(named[:MAX_UNKNOWN_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"The API answered 404 for {names}. list_test_runs shows the job ids of a batch run."
 
 
 def _select_turns(run: TestRun, asked: Sequence[int], side: Side | None) -> list[NumberedTurn]:

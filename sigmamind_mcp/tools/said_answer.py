@@ -20,7 +20,7 @@ from sigmamind_mcp.tools.quoted_exchanges import (
     ExchangeWords,
     QuotedExchange,
     join_by_run,
-    set_remarks,
+    mark_runs,
 )
 from sigmamind_mcp.tools.side_reading import KeptTranscripts
 from sigmamind_mcp.tools.unread_notes import NO_ID
@@ -148,7 +148,7 @@ def render_side_quotes(
 def _show_quotes(found: Sequence["SideQuote"]) -> list[SideQuoteRow]:
     """Return the rows, with criteria and remarks where these are not those of the last row."""
     rows = list(map(SideQuoteRow.of_quote, found))
-    set_remarks(zip((quote.run for quote in found), rows, strict=True))
+    mark_runs(zip((quote.run for quote in found), rows, strict=True))
     shown: set[str | None] = set()
     for quote, row in zip(found, rows, strict=True):
         criteria = quote.change.case.success_criteria

@@ -14,7 +14,6 @@ from pydantic import Field
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
-from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.insight.text_search import parse_search
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
@@ -47,7 +46,7 @@ from sigmamind_mcp.tools.search_hits import (
     show_place,
 )
 from sigmamind_mcp.tools.search_scope import SearchScope, find_scope
-from sigmamind_mcp.tools.search_wordings import COMPARING_SECONDS, list_other_wordings
+from sigmamind_mcp.tools.search_wordings import OtherWordings, compare_wordings
 from sigmamind_mcp.tools.transcript_search import (
     SearchedAttempt,
     SearchedBatchRun,
@@ -68,6 +67,7 @@ MAX_RUNS_IN_DETAIL = 12
 """With more batch runs, alternatives have their totals alone, and no other job ids are listed."""
 MAX_TEXTS_IN_DETAIL = 20
 """More alternatives leave no room for the hits if each has its counts by batch run."""
+WORDINGS_BESIDE_MANY_RUNS = 2
 MAX_LEFT_OVER = 20
 """As many ids as leave room for the rest of the answer."""
 VERDICTS: tuple[Literal["failed", "passed", "undecided"], ...] = ("failed", "passed", "undecided")
@@ -134,7 +134,7 @@ class _Result:
     first: SearchMatch | None
     matches: Sequence[SearchMatch]
     first_count: int
-    other_wordings: list[OtherWording] | None
+    other_wordings: OtherWordings
 
     @property
     def item_count(self) -> int:
@@ -208,8 +208,8 @@ async def search_test_runs(
     searched = await search.search_batch_runs(
         scope.batch_runs, context.report_progress, deadline=deadline
     )
-    clock = WorkClock(COMPARING_SECONDS)
-    collect = partial(_collect_result, args, scope, position, search, searched, clock)
+    wordings = OtherWordings() if args.cursor else await compare_wordings(search, searched)
+    collect = partial(_collect_result, args, scope, position, search, searched, wordings)
     result = await anyio.to_thread.run_sync(collect, abandon_on_cancel=True)
     notes = list(scope.notes)
     for run in searched:
@@ -223,14 +223,11 @@ def _collect_result(
     position: _SearchPosition,
     search: TranscriptSearch,
     searched: Sequence[SearchedBatchRun],
-    clock: WorkClock,
+    wordings: OtherWordings,
 ) -> _Result:
     attempts = list(chain.from_iterable(run.attempts for run in searched))
     start = max(0, position.shown - len(searched))
     ranked = rank_matches(iterate_matches(searched), start + MAX_ITEMS)
-    wordings = None
-    if not args.cursor and search.has_all_said:
-        wordings = list_other_wordings(search.query, searched, clock)
     return _Result(
         args=args,
         scope=scope,
@@ -271,7 +268,7 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         more_test_cases=len(cases[CASES_SHOWN:]) or None,
         hit_count=result.match_count,
         hits=list(map(show_hit, by_run)),
-        other_wordings=result.other_wordings,
+        other_wordings=_limit_wordings(result),
         hint=_write_search_hint(result),
         **_count_shares(result.attempts, unsearched),
     )
@@ -279,6 +276,14 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         _list_not_quoted(answer, searched)
     answer.next_calls = list(_list_next_calls(result, end))
     return answer
+
+
+def _limit_wordings(result: _Result) -> list[OtherWording] | None:
+    """Return the other wordings; two of them where many batch runs need the room."""
+    rows = result.other_wordings.rows
+    if rows is None or len(result.searched) <= MAX_RUNS_IN_DETAIL:
+        return rows
+    return rows[:WORDINGS_BESIDE_MANY_RUNS]
 
 
 def _list_not_quoted(answer: FoundTestRuns, searched: Sequence[SearchedBatchRun]) -> None:
@@ -387,7 +392,7 @@ def _write_search_hint(result: _Result) -> str | None:
     hints = [past_end] if past_end else []
     if result.first is None:
         hints.append("No searched turn matches. All words must be in one turn; a | b finds either.")
-    if not result.args.cursor and result.other_wordings is None:
+    if result.other_wordings.is_cut:
         hints.append("Too much is said to look for other wordings of the matches.")
     missing = _list_missing_sides(result)
     if missing:

@@ -1,7 +1,6 @@
 """The answer of a search: how many attempts match in each batch run, and the turns that do."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
@@ -11,7 +10,7 @@ from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.insight.words import measure_similarity
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, one_line
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, name_days, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 
 SEARCH_CHARACTERS = 12_000
@@ -147,9 +146,9 @@ class OtherWording(FoundPlace):
     attempts: int = Field(description="Attempts without a match that say it or the like.")
     by_batch_run: str = Field(description="How many of them on which day, oldest first.")
 
-    def line(self) -> str:
-        where = f"{self.job_id} {self.verdict}, turn {self.turn}"
-        return f"  {where}: {self.sentence} ({self.by_batch_run})"
+    def line(self, days: Mapping[str, str]) -> str:
+        where = f"{days.get(self.batch_id, self.batch_id)} {self.job_id} {self.verdict}"
+        return f"  {where}, turn {self.turn}: {self.sentence} ({self.by_batch_run})"
 
 
 def _name_places(alike: Iterable[Hit], hit: Hit, days: Mapping[str, str]) -> str:
@@ -212,7 +211,7 @@ class FoundTestRuns(VerdictShares, Answer):
     hits: list[Hit]
     other_wordings: list[OtherWording] | None = Field(
         default=None,
-        description="What attempts without a match say most like the matches; null: not looked at.",
+        description="What attempts without a match say most like the hits; absent: not compared.",
     )
 
     def render(self) -> Rendered:
@@ -225,7 +224,8 @@ class FoundTestRuns(VerdictShares, Answer):
         data += self._list_hits()
         if self.other_wordings:
             data.append("no match, but most like the matches (attempts by day):")
-            data += [wording.line() for wording in self.other_wordings]
+            days = self._name_days()
+            data += [wording.line(days) for wording in self.other_wordings]
         shown = f"{pluralize(len(self.hits), 'matching turn')} of {self.hit_count:,} shown."
         after = [shown] if self.hit_count else []
         if self.hit_count and self.other_wordings == []:
@@ -243,18 +243,14 @@ class FoundTestRuns(VerdictShares, Answer):
             yield one_line(f"in none: {' | '.join(one.describe() for one in missing)}")
 
     def _list_hits(self) -> Iterable[str]:
-        days = self._list_days()
+        days = self._name_days()
         for hit, *alike in group_alike(self.hits):
             yield from hit.lines(days)
             if alike:
                 yield f"    alike: {_name_places(alike, hit, days)}"
 
-    def _list_days(self) -> dict[str, str]:
-        """Return the days of the batch runs that are the only ones of their day."""
-        counts = Counter(row.date for row in self.batch_runs)
-        return {
-            row.batch_id: row.date for row in self.batch_runs if counts[row.date] == 1 and row.date
-        }
+    def _name_days(self) -> dict[str, str]:
+        return name_days((row.batch_id, row.date) for row in self.batch_runs)
 
     def _describe_totals(self) -> str:
         total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"

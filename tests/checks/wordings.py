@@ -111,17 +111,16 @@ def _search_for_act(act: Act, sentences: Sequence[Said], random: Random) -> Word
         return None
     compared = []
     for said in sentences:
-        words = extract_words(said.text)
-        compared.append(Sentence(*said[:3], words, is_match=said in matching))
+        compared.append(Sentence(*said[:3], is_match=said in matching))
     meant = [said for said in sentences if act in said.acts]
     attempts = {said.attempt for said in meant}
     matching_attempts = {said.attempt for said in matching}
-    shown = find_other_wordings(compared, matching_attempts)
+    shown = find_other_wordings(compared, matching_attempts) or []
     places = {(said.attempt, said.turn) for said in meant}
     right = []
     for wording in shown:
         if wording.sentence[:2] in places:
-            right.append(wording.sentence.words)
+            right.append(extract_words(wording.sentence.text))
     saying = {said.attempt for said in meant if _is_alike(said.text, right)}
     return WordingFigures(
         shown=len(shown),

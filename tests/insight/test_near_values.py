@@ -12,6 +12,8 @@ MOCKS = [
         ("fee", "998.75"),
         ("reference", "DSP-70418"),
         ("day", "2026-11-06"),
+        ("guests", "12"),
+        ("arrival", "15:00"),
     )
 ]
 
@@ -28,6 +30,8 @@ MOCKS = [
         ("11/09/26", None),
         ("CLM-70481", None),
         ("99", None),
+        ("$15", None),
+        ("11:30", None),
     ],
 )
 def test_value_is_near_a_mock_value_of_its_form(value: str, name: str | None) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from sigmamind_mcp.insight.other_wordings import MOST_WORDINGS, Sentence, find_other_wordings
-from sigmamind_mcp.insight.words import extract_words
 
 WAIVED = "Your late departure is waived, the room is yours until noon."
 OTHER = "Stay in the room until noon, with our compliments."
@@ -15,17 +14,16 @@ def say(*attempts: Sequence[str], matching: str = WAIVED) -> list[Sentence]:
     sentences = []
     for number, texts in enumerate(attempts):
         for turn, text in enumerate(texts, start=1):
-            words = extract_words(text)
-            sentences.append(Sentence(number, turn, text, words, is_match=text == matching))
+            sentences.append(Sentence(number, turn, text, is_match=text == matching))
     return sentences
 
 
 def test_other_wording_is_found_with_its_place_and_counted_by_attempts() -> None:
     sentences = say([*SMALL_TALK, WAIVED], [*SMALL_TALK, OTHER], [*SMALL_TALK, OTHER], SMALL_TALK)
-    (wording,) = find_other_wordings(sentences, {0})
+    (wording,) = find_other_wordings(sentences, {0}) or []
     place = (wording.sentence.attempt, wording.sentence.turn, wording.sentence.text)
     assert place == (1, len(SMALL_TALK) + 1, OTHER)
-    assert wording.attempts == [1, 2]
+    assert wording.attempts == {1, 2}
 
 
 def test_attempt_that_matches_elsewhere_is_left_out() -> None:
@@ -48,14 +46,16 @@ def test_sentences_far_less_like_the_matches_than_the_best_are_left_out() -> Non
     sentences = say(
         [*SMALL_TALK, WAIVED], [*SMALL_TALK, likest], [*SMALL_TALK, "Each room has a kettle."]
     )
-    assert [wording.sentence.text for wording in find_other_wordings(sentences, {0})] == [likest]
+    assert [wording.sentence.text for wording in find_other_wordings(sentences, {0}) or []] == [
+        likest
+    ]
 
 
 def test_examples_count_as_matches_where_nothing_matches() -> None:
     sentences = say([*SMALL_TALK, "A late departure is our gift."], SMALL_TALK)
-    (wording,) = find_other_wordings(sentences, set(), ["late checkout"])
+    (wording,) = find_other_wordings(sentences, set(), ["late checkout"]) or []
     assert wording.sentence.text == "A late departure is our gift."
-    assert find_other_wordings(sentences, set()) == []
+    assert find_other_wordings(sentences, set()) is None
 
 
 def test_alike_sentences_are_one_wording_and_there_are_few() -> None:
@@ -64,7 +64,7 @@ def test_alike_sentences_are_one_wording_and_there_are_few() -> None:
     again = [f"Well, {text.lower()}" for text in others]
     talk = [f"{text} {ending}" for text in SMALL_TALK for ending in endings]
     attempts = [[text] for text in (*others, *again)]
-    wordings = find_other_wordings(say([*talk, WAIVED], *attempts), {0})
+    wordings = find_other_wordings(say([*talk, WAIVED], *attempts), {0}) or []
     assert len(wordings) == MOST_WORDINGS
     assert [len(wording.attempts) for wording in wordings] == [2] * MOST_WORDINGS
 
@@ -74,5 +74,5 @@ def test_scripts_without_spaces_are_compared_too() -> None:
     sentences = say(
         ["こんにちは。", match], ["こんにちは。", other], ["こんにちは。"], matching=match
     )
-    (wording,) = find_other_wordings(sentences, {0})
+    (wording,) = find_other_wordings(sentences, {0}) or []
     assert wording.sentence.text == other

@@ -3,7 +3,7 @@
 import pytest
 
 from sigmamind_mcp.errors import InvalidArguments
-from sigmamind_mcp.insight.text_search import fold_text, parse_search, quote_match
+from sigmamind_mcp.insight.text_search import fold_text, parse_search, quote_match, split_sentences
 
 
 def finds(query: str, text: str) -> bool:
@@ -224,3 +224,9 @@ def test_quoted_sentence_is_not_that_of_an_excluded_phrase() -> None:
     )
 
     assert "The house pays." in quoted and "varies" not in quoted
+
+
+def test_turn_of_dots_is_split_in_linear_time() -> None:
+    dots = "." * 200_000
+
+    assert split_sentences(f"One.{dots}Two. Three.") == [f"One.{dots}Two. ", "Three."]

@@ -296,3 +296,22 @@ async def test_failures_whose_list_shows_no_conversations_have_no_quotes(
     answer = (await mcp.call_tool("get_test_case_history", CASE)).structured_content
 
     assert "turnsWorthReading" not in answer
+
+
+@pytest.mark.parametrize("batch_runs", [6, 12, 30])
+async def test_quotes_make_room_for_all_batch_runs_and_keep_the_newest_failure(
+    mcp: Client, fake_api: FakeAPI, batch_runs: int
+) -> None:
+    samples = []
+    for number in range(batch_runs):
+        said = f"It is free on day {number}, {'as I have said before, ' * 12}and so on."
+        samples.append(make_talks(number, {said: False, f"It costs {number} CHF.": True}))
+    serve_batches(fake_api, *samples)
+    fake_api.answer("GET", "/v1/batch-runs", page([sample.batch for sample in samples[::-1]]))
+
+    result = await mcp.call_tool("get_test_case_history", CASE)
+
+    answer = result.structured_content
+    failed = [q["batchId"] for q in answer["turnsWorthReading"] if q["verdict"] == "failed"]
+    assert len(answer["runs"]) == batch_runs and "cut" not in answer
+    assert failed[-1] == f"batch_{batch_runs - 1}" and len(text_of(result)) <= 6_000

@@ -580,16 +580,30 @@ async def test_named_runs_that_differ_from_the_filters_are_counted(
     assert "Left out: 1 named test run with another verdict or test case." in text_of(result)
 
 
-async def test_unknown_job_id_is_named_and_the_others_are_shown(
-    mcp: Client, fake_api: FakeAPI
+@pytest.mark.parametrize("count", [1, 8, 20])
+async def test_unknown_job_ids_are_named_and_the_others_are_shown(
+    mcp: Client, fake_api: FakeAPI, count: int
 ) -> None:
     serve(fake_api, make_run("j1"), make_run("j2"))
 
-    result = await read(mcp, jobIds=["j9", "j1", "j2"])
+    unknown = [f"u{number}" for number in range(count)]
+    result = await read(mcp, jobIds=[*unknown, "j1", "j2"])
 
+    more = f" and {count - 5} more" if count > 5 else ""
+    named = ", ".join(f"{job_id} in batch run b1" for job_id in unknown[:5])
     assert list(shown(result)) == ["j1", "j2"]
-    assert "The API answered 404 for j9 in batch run b1." in text_of(result)
+    assert f"The API answered 404 for {named}{more}." in text_of(result)
     assert "notRead" not in result.structured_content
+
+
+async def test_unknown_job_id_beside_runs_that_the_filter_leaves_out_is_named(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve(fake_api, make_run("j1"))
+
+    result = await read(mcp, jobIds=["u1", "j1"], verdict="failed")
+
+    assert shown(result) == {} and "404 for u1 in batch run b1." in text_of(result)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from mcp import Client
 
-from sigmamind_mcp.tools import search, transcript_search
+from sigmamind_mcp.tools import search, search_wordings, transcript_search
 from tests.conftest import let_cancellation_arrive, text_of
 from tests.support.fake_api import AGENT, ERROR, Asked, FakeAPI, page
 from tests.support.paging_forms import FORMS, serve_form
@@ -314,8 +314,8 @@ async def test_other_wordings_of_the_matches_are_shown_once_with_their_attempts(
         }
     ]
     assert (
-        "no match, but most like the matches (attempts by day):\n  job_11 passed, turn 2: The room"
-        " is yours until 3 pm, no charge. (2026-11-01: 2)\n"
+        "no match, but most like the matches (attempts by day):\n  2026-11-01 job_11 passed, turn 2:"
+        " The room is yours until 3 pm, no charge. (2026-11-01: 2)\n"
     ) in text
     (further,) = answer["nextCalls"]
     continued, text = await find(mcp, **further["arguments"])
@@ -334,10 +334,21 @@ async def test_no_other_wording_is_said_and_so_is_that_none_was_looked_for(
     assert "otherWordings" not in answer
     assert "Too much is said to look for other wordings of the matches." in text
     monkeypatch.setattr(transcript_search, "MAX_COMPARED_CHARACTERS", 1_000)
-    monkeypatch.setattr(search, "COMPARING_SECONDS", 0.0)
+    monkeypatch.setattr(search_wordings, "COMPARING_SECONDS", 0.0)
     answer, text = await find(mcp, side="agent")
     assert "otherWordings" not in answer
     assert "Too much is said to look for other wordings of the matches." in text
+
+
+@pytest.mark.parametrize("side", ["tool", "agent"])
+async def test_nothing_is_said_of_other_wordings_where_none_could_be_compared(
+    mcp: Client, fake_api: FakeAPI, side: str
+) -> None:
+    serve(fake_api, [make_batch(1, [FREE])])
+
+    answer, text = await find(mcp, side=side)
+
+    assert "otherWordings" not in answer and "like the matches" not in text
 
 
 async def test_search_without_a_match_shows_what_is_most_like_its_words(
@@ -360,7 +371,7 @@ async def test_excluded_phrase_counts_nowhere_and_is_no_other_wording(
     answer, text = await find(mcp, '"on the house" -"depending on the house"', side="agent")
 
     assert (answer["hitCount"], answer["passed"]) == (1, "1 of 3")
-    assert answer["otherWordings"] == [] and "depending" not in text
+    assert "otherWordings" not in answer and "depending" not in text
 
 
 async def test_first_match_is_named_where_the_first_hit_is_another(

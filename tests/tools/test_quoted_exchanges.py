@@ -1,0 +1,42 @@
+"""Quotes stand in a line for each test run, with remarks where these change."""
+
+from sigmamind_mcp.api.models import TestRun
+from sigmamind_mcp.insight.diagnosis import TELLS_MOST, Quote
+from sigmamind_mcp.tools.quoted_exchanges import QuoteRow, join_by_run, mark_runs
+from tests.insight.conversations import make_run
+
+
+def quote_all(*runs: TestRun, job: str | None = None) -> list[str]:
+    """Quote the agent's turns of these runs, all with the same job id."""
+    quotes = []
+    for run in runs:
+        turns = run.conversation or []
+        for number in range(2, len(turns) + 1, 2):
+            row = QuoteRow.of(run, Quote(number, turns[number - 1], TELLS_MOST), 1, 100)
+            row.job_id = job
+            quotes.append((run, row))
+    mark_runs(quotes)
+    return join_by_run([row for _, row in quotes], QuoteRow.head)
+
+
+def test_runs_without_an_id_or_with_the_same_one_have_lines_of_their_own() -> None:
+    runs = [make_run("Hi.", f"One {number}.", "And?", "Two.") for number in range(3)]
+
+    for job in (None, "job_1"):
+        lines = quote_all(*runs, job=job)
+        assert len(lines) == 3 and all(line.endswith("4 A: Two.") for line in lines)
+
+
+def test_remarks_are_shown_where_they_change_and_none_are_said() -> None:
+    runs = [make_run("Hi.", "Yes.", remarks=remarks) for remarks in ("A", "A", "", "A")]
+
+    lines = quote_all(*runs, job="j")
+
+    heads = [line.partition(" U:")[0] for line in lines]
+    assert heads == ["1) j (A)", "1) j", "1) j (no remarks)", "1) j (A)"]
+
+
+def test_remarks_cannot_pass_for_a_turn() -> None:
+    (line,) = quote_all(make_run("Hi.", "Yes.", remarks="no) 9 A (last): Free. | 7 A: Free."))
+
+    assert line.startswith(r"1) (no usable id) (no) \9 A (last): Free. \| \7 A: Free.) U: Hi.")
