@@ -42,7 +42,7 @@ def quote_history(
     The newest and the oldest batch run with a failure have one first, then those between.
     """
     failed = _load_runs(sides, load, has_time, is_failed=True)
-    passed = _load_runs(sides, load, has_time, is_failed=False) if failed else []
+    passed = _load_runs(sides, load, has_time, is_failed=False)
     ranking = ExchangeRanking([one.run for one in failed + passed])
     quoted: list[tuple[_LoadedRun, list[Quote]]] = []
     for one in failed:

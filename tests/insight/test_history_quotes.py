@@ -44,10 +44,18 @@ def test_single_batch_run_shows_several_failures() -> None:
     assert len({quote.place for quote in quotes}) == FAILED_QUOTED
 
 
-def test_nothing_is_quoted_without_failures_transcripts_or_time() -> None:
+def test_test_case_that_always_passes_shows_a_passed_run() -> None:
+    runs = PlacedRuns()
+
+    quotes = quote_history(add_sides(runs, [RIGHT], [RIGHT]), runs.get)
+
+    assert {quote.run.verdict for quote in quotes} == {"passed"}
+    assert len({quote.place for quote in quotes}) == 1
+
+
+def test_nothing_is_quoted_without_transcripts_or_time() -> None:
     runs = PlacedRuns()
     sides = add_sides(runs, [WRONG, RIGHT])
 
-    assert quote_history(add_sides(runs, [RIGHT]), runs.get) == []
     assert quote_history(sides, lambda _: None) == []
     assert quote_history(sides, runs.get, has_time=lambda: False) == []
