@@ -60,6 +60,7 @@ class Opening:
             left = self._quiet_since + QUIET_SECONDS - monotonic()
             if left <= 0:
                 return True
+            # A short wait: a signal that comes just before it is noticed after it only.
             self._server_needed.wait(left)
         if self._has_input and self._has_reader:
             return True
