@@ -332,12 +332,12 @@ async def test_no_other_wording_is_said_and_so_is_that_none_was_looked_for(
     monkeypatch.setattr(transcript_search, "MAX_COMPARED_CHARACTERS", 60)
     answer, text = await find(mcp, side="agent")
     assert "otherWordings" not in answer
-    assert "Too much is said to look for other wordings of the matches." in text
+    assert "Other wordings of the matches were not looked for." in text
     monkeypatch.setattr(transcript_search, "MAX_COMPARED_CHARACTERS", 1_000)
     monkeypatch.setattr(search_wordings, "COMPARING_SECONDS", 0.0)
     answer, text = await find(mcp, side="agent")
     assert "otherWordings" not in answer
-    assert "Too much is said to look for other wordings of the matches." in text
+    assert "Other wordings of the matches were not looked for." in text
 
 
 @pytest.mark.parametrize("side", ["tool", "agent"])
