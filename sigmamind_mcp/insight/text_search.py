@@ -15,7 +15,7 @@ may stand anywhere in one turn, and "phrases", whose words follow each other.
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 from unicodedata import category, combining, decimal, normalize
 
@@ -125,26 +125,26 @@ def parse_search(text: str) -> Query:
         InvalidArguments: the text has nothing to search for, or cannot be understood.
     """
     straight = text.translate(_DOUBLE_QUOTES)
-    texts = [""]
     if straight.count('"') % 2:
         raise InvalidArguments(f"text has a quotation mark without a second one. {HOW_TO_WRITE}")
-    alternatives: list[list[Term]] = [[]]
+    alternatives: list[list[Term]] = []
+    texts: list[str] = []
     excluded: list[Term] = []
-    for piece in _PIECE.finditer(straight):
-        if piece["minus"]:
-            excluded += _read_piece(piece)
-        elif piece["bar"]:
-            alternatives.append([])
-            texts.append("")
-        else:
-            alternatives[-1] += _read_piece(piece)
-            texts[-1] = f"{texts[-1]} {piece[0]}".strip()
+    for pieces in _split_alternatives(straight):
+        wanted = [piece for piece in pieces if not piece["minus"]]
+        for piece in pieces:
+            if piece["minus"]:
+                excluded += _read_piece(piece)
+        # What is excluded counts for all alternatives, so it may stand alone.
+        if wanted or not pieces:
+            alternatives.append(list(chain.from_iterable(map(_read_piece, wanted))))
+            texts.append(" ".join(piece[0] for piece in wanted))
     if len(alternatives) > MAX_ALTERNATIVES:
         raise InvalidArguments(
             f"text has {len(alternatives)} alternatives, and a search takes at most"
             f" {MAX_ALTERNATIVES}. Search for the first {MAX_ALTERNATIVES}, then for the others."
         )
-    if not all(alternatives):
+    if not alternatives or not all(alternatives):
         raise InvalidArguments(_describe_empty_alternative(len(alternatives)))
     words = dict(islice(_list_words(texts), MAX_WORDS_COUNTED))
     return Query(alternatives, texts, words, excluded)
@@ -194,6 +194,17 @@ def quote_match(text: str, terms: Sequence[Term], excluded: Sequence[Term] = ())
     return _cut_out(text, start, start + QUOTED_CHARACTERS)
 
 
+def _split_alternatives(text: str) -> list[list[re.Match[str]]]:
+    """Return the words and phrases of each alternative."""
+    alternatives: list[list[re.Match[str]]] = [[]]
+    for piece in _PIECE.finditer(text):
+        if piece["bar"]:
+            alternatives.append([])
+        else:
+            alternatives[-1].append(piece)
+    return alternatives
+
+
 def _read_piece(piece: re.Match[str]) -> list[Term]:
     """Return the term that is written here; none if it is only punctuation."""
     phrase = piece["phrase"]
@@ -230,7 +241,7 @@ def _refuse_operator(word: str) -> None:
 
 
 def _describe_empty_alternative(count: int) -> str:
-    place = "text" if count == 1 else "text, on one side of |,"
+    place = "text" if count < 2 else "text, on one side of |,"
     return f"{place} has no word to search for. {HOW_TO_WRITE}"
 
 
