@@ -29,8 +29,6 @@ TOOL_ROLE_STARTS = ("tool", "function")
 _SHARED_ROLES = {role: role for role in USER_ROLES | AGENT_ROLES}
 """Each of thousands of turns would otherwise keep a text of its own for its role."""
 MAX_ROLE_CHARACTERS = 40
-_PLAIN_SIDES: dict[str, "Side"] = {"user": "user", "assistant": "agent"}
-"""The documented roles: the side of a turn is asked for a million times in a batch run."""
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 _PLAIN_KEYS = {"role", "content"}
@@ -60,7 +58,7 @@ class Turn(NamedTuple):
     @property
     def side(self) -> Side:
         """Which side of the conversation speaks; roles are an open set, so most are `other`."""
-        return _PLAIN_SIDES.get(self.role) or find_side(self.role)
+        return find_side(self.role)
 
     @property
     def text(self) -> str:

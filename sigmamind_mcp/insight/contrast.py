@@ -32,8 +32,6 @@ DAMPING = 0.5
 MIN_VARIANCE = 0.3
 MIN_PRESENT = 2
 """An item of one attempt has at most a variance of 1/4."""
-MAX_POOLED = 21
-"""With more, random.sample may draw in another way."""
 ROUNDING = 1e-9
 """More than the error of a sum of floats."""
 
@@ -312,28 +310,13 @@ def _draw_verdicts(
         rows.update((attempt, bytearray(rest)) for attempt in stratum.attempts)
     for field in range(0, count * field_bytes, field_bytes):
         for attempts, drawn, is_failure in plans:
-            for attempt in _sample(attempts, drawn, generator):
+            for attempt in generator.sample(attempts, drawn):
                 rows[attempt][field] = is_failure
     by_attempt = {}
     for attempt in list(rows):  # thousands of rows are not kept twice
         by_attempt[attempt] = int.from_bytes(rows.pop(attempt), "little")
     ones = int.from_bytes((1).to_bytes(field_bytes, "little") * count, "little")
     return _DrawnVerdicts(by_attempt, count, 8 * field_bytes, ones)
-
-
-def _sample(attempts: range, count: int, generator: random.Random) -> Sequence[int]:
-    """Draw the same attempts as random.sample, in half of its time if there are few."""
-    if len(attempts) > MAX_POOLED:
-        return generator.sample(attempts, count)
-    pool = list(attempts)
-    sample = []
-    for size in range(len(pool), len(pool) - count, -1):
-        place = generator.getrandbits(size.bit_length())
-        while place >= size:
-            place = generator.getrandbits(size.bit_length())
-        sample.append(pool[place])
-        pool[place] = pool[size - 1]
-    return sample
 
 
 def _find_largest(ordered: Sequence[_Scored[ItemT]], drawn: _DrawnVerdicts) -> list[float]:

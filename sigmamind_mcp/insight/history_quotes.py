@@ -5,17 +5,13 @@ from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
-from sigmamind_mcp.insight.diagnosis import Quote, interleave, limit_definition
-from sigmamind_mcp.insight.endings import find_ending
-from sigmamind_mcp.insight.key_turns import choose_key_turns
+from sigmamind_mcp.insight.diagnosis import Quote, interleave
+from sigmamind_mcp.insight.side_quotes import RUNS_COMPARED, load_of_case, quote_failed
 from sigmamind_mcp.insight.side_words import LoadRun
 from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 
-RUNS_COMPARED = 10
-"""As many failed and passed runs as are compared."""
 MOST_OF_BATCH_RUN = 5
 FAILED_QUOTED = 4
-TURNS_QUOTED = 2
 
 
 class HistoryQuote(NamedTuple):
@@ -46,11 +42,11 @@ def quote_history(
     ranking = ExchangeRanking([one.run for one in failed + passed])
     quoted: list[tuple[_LoadedRun, list[Quote]]] = []
     for one in failed:
-        ending = find_ending(one.run.conversation or [])
-        key_turns = choose_key_turns(one.run, ending, [], ranking.rank(one.run))
-        # An agent that says nothing has no turn to quote.
-        if key_turns and len(quoted) < FAILED_QUOTED:
-            quoted.append((one, key_turns[:TURNS_QUOTED]))
+        key_turns = quote_failed(one.run, ranking)
+        if key_turns:
+            quoted.append((one, key_turns))
+        if len(quoted) == FAILED_QUOTED:
+            break
     quotes: list[HistoryQuote] = []
     for one, key_turns in sorted(quoted, key=lambda pair: pair[0].number):
         quotes += _place_quotes(one, key_turns)
@@ -70,10 +66,9 @@ def _load_runs(
         wanted = [place for place in side.decided_runs if (place in side.failed_runs) == is_failed]
         loaded = []
         for place in wanted[:MOST_OF_BATCH_RUN]:
-            run = load(place) if has_time() else None
-            if run and run.conversation:
-                known = run.model_copy(update={"test_case": side.case})
-                loaded.append(_LoadedRun(number, place, limit_definition(known)))
+            run = load_of_case(place, side, load) if has_time() else None
+            if run:
+                loaded.append(_LoadedRun(number, place, run))
         if loaded:
             by_batch_run.append(loaded)
     oldest, later = by_batch_run[:1], by_batch_run[1:][::-1]

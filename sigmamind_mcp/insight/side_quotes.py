@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
-from sigmamind_mcp.insight.batch_sides import RunPlace
+from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange
 from sigmamind_mcp.insight.diagnosis import Quote, limit_definition
 from sigmamind_mcp.insight.endings import find_ending
@@ -60,9 +60,7 @@ def quote_sides(
     share = min(MOST_OF_CASE, FAILED_QUOTED // max(1, len(cases)))
     for case in cases:
         for run in case.failed[:share]:
-            ending = find_ending(run.conversation or [])
-            key_turns = choose_key_turns(run, ending, [], ranking.rank(run))
-            quotes += case.quote(run, key_turns[:TURNS_QUOTED])
+            quotes += case.quote(run, quote_failed(run, ranking))
         picked = ranking.pick_passed(case.passed)
         if picked:
             quotes += case.quote(picked.run, picked.quotes)
@@ -90,9 +88,22 @@ def _load_case(change: CaseChange, load: LoadRun) -> _CaseRuns:
         (better, passed, case.passed),
     ):
         for place in places[:RUNS_COMPARED]:
-            run = load(place)
-            if run and run.conversation:
-                known = run.model_copy(update={"test_case": side.case})
-                runs.append(limit_definition(known))
-                case.places[id(runs[-1])] = place
+            run = load_of_case(place, side, load)
+            if run:
+                runs.append(run)
+                case.places[id(run)] = place
     return case
+
+
+def load_of_case(place: RunPlace, side: CaseSide, load: LoadRun) -> TestRun | None:
+    """Return a test run of a test case with its conversation; None without one."""
+    run = load(place)
+    if run is None or not run.conversation:
+        return None
+    return limit_definition(run.model_copy(update={"test_case": side.case}))
+
+
+def quote_failed(run: TestRun, ranking: ExchangeRanking) -> list[Quote]:
+    """Return the turns of a failed run that tell most; none if the agent says nothing."""
+    ending = find_ending(run.conversation or [])
+    return choose_key_turns(run, ending, [], ranking.rank(run))[:TURNS_QUOTED]

@@ -82,6 +82,9 @@ class Term(NamedTuple):
     literal: str
     pattern: re.Pattern[str]
 
+    def is_in(self, folded: str) -> bool:
+        return self.literal in folded and self.pattern.search(folded) is not None
+
 
 class Match(NamedTuple):
     """What of a query a text has: alternatives by their number, and single words of theirs."""
@@ -111,10 +114,7 @@ class Query(NamedTuple):
             has_literals = all(term.literal in folded for term in terms)
             if has_literals and all(term.pattern.search(folded) for term in terms):
                 matching.append(number)
-        words = []
-        for word, term in self.words.items():
-            if term.literal in folded and term.pattern.search(folded):
-                words.append(word)
+        words = [word for word, term in self.words.items() if term.is_in(folded)]
         return Match(matching, words)
 
 
@@ -167,7 +167,7 @@ def split_sentences(text: str) -> list[str]:
 def has_any(text: str, terms: Sequence[Term]) -> bool:
     """Return whether the text has one of the terms."""
     folded = fold_text(text)
-    return any(term.literal in folded and term.pattern.search(folded) for term in terms)
+    return any(term.is_in(folded) for term in terms)
 
 
 def quote_match(text: str, terms: Sequence[Term], excluded: Sequence[Term] = ()) -> str:

@@ -282,7 +282,7 @@ class TestCaseHistory(Answer):
         before += self._summary_lines()
         data = [one_line(f"Label: {self.label}")] if self.label else []
         if self.success_criteria:
-            data.append(one_line(f"successCriteria: {self.success_criteria}"))
+            data.append(one_line(f"criteria: {self.success_criteria}"))
         data += [row.line() for row in self.test_cases]
         for edited in self.edits:
             data += edited.lines()

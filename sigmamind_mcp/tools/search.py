@@ -393,7 +393,9 @@ def _write_search_hint(result: _Result) -> str | None:
     if result.first is None:
         hints.append("No searched turn matches. All words must be in one turn; a | b finds either.")
     if result.other_wordings.is_cut:
-        hints.append("Other wordings of the matches were not looked for.")
+        hints.append(
+            "Other wordings were not looked for; a search of fewer batch runs may show them."
+        )
     missing = _list_missing_sides(result)
     if missing:
         hints.append(f"The searched conversations have no {' and no '.join(missing)} turns.")

@@ -119,15 +119,46 @@ def test_p_is_that_of_permutations_counted_one_by_one(sizes: tuple[int, ...], se
                 says.add("no refund")
             rows.append((f"tc_{case}", failed, says))
 
-    found = contrast(rows)
+    assert count_permutations(rows) > 5
 
+
+@pytest.mark.parametrize("seed", [7, 17])
+def test_p_counts_permutations_in_which_failed_attempts_lack_an_item(seed: int) -> None:
+    generator = random.Random(seed)
+    rows: Rows = []
+    for case in range(10):
+        for number in range(8):
+            says = {f"word{word}" for word in range(40) if generator.random() < 0.88}
+            if number or generator.random() < 0.5:
+                says.add("hello")
+            rows.append((f"tc_{case}", number == 0, says))
+
+    assert count_permutations(rows) > 5
+
+
+def test_p_counts_more_failures_of_an_item_than_a_byte_holds() -> None:
+    generator = random.Random(1)
+    rows: Rows = []
+    for number in range(600):
+        failed = number % 3 != 0
+        says = {word for word in ("any", "some") if generator.random() < 0.8}
+        if generator.random() < (0.95 if failed else 0.65):
+            says.add("hello")
+        rows.append(("tc_0", failed, says))
+
+    assert count_permutations(rows) == 1
+
+
+def count_permutations(rows: Rows) -> int:
+    """Return the most permutations that are as extreme as a found item; all p must be such counts."""
+    found = contrast(rows)
     largest = permute_one_by_one(rows)
     expected = {}
     for separation, _ in found.list_found():
         score = measure_score(rows, [failed for _, failed, _ in rows], separation.item)
         expected[separation.item] = sum(one >= score - 1e-9 for one in largest) + 1
     assert {one.item: one.p * 500 for one, _ in found.list_found()} == expected
-    assert max(expected.values()) > 5
+    return max(expected.values(), default=0)
 
 
 def permute_one_by_one(rows: Rows) -> list[float]:

@@ -279,7 +279,7 @@ async def test_one_test_case_comes_with_what_its_failed_attempts_say(
 
     answer, text = result.structured_content, text_of(result)
     assert answer["successCriteria"] == samples[0].batch["testCases"][0]["successCriteria"]
-    assert f"\nsuccessCriteria: {answer['successCriteria']}\n" in text
+    assert f"\ncriteria: {answer['successCriteria']}\n" in text
     quotes = [(q["batchId"], q["verdict"], q["turn"]) for q in answer["turnsWorthReading"]]
     assert quotes == [("batch_1", "failed", 4), ("batch_1", "passed", 4)]
     assert f"\n2026-03-02 job_10 failed (The fee is wrong.) U: What is it? 4 A: {wrong}\n" in text

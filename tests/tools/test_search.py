@@ -332,12 +332,12 @@ async def test_no_other_wording_is_said_and_so_is_that_none_was_looked_for(
     monkeypatch.setattr(transcript_search, "MAX_COMPARED_CHARACTERS", 60)
     answer, text = await find(mcp, side="agent")
     assert "otherWordings" not in answer
-    assert "Other wordings of the matches were not looked for." in text
+    assert "Other wordings were not looked for; a search of fewer batch runs" in text
     monkeypatch.setattr(transcript_search, "MAX_COMPARED_CHARACTERS", 1_000)
     monkeypatch.setattr(search_wordings, "COMPARING_SECONDS", 0.0)
     answer, text = await find(mcp, side="agent")
     assert "otherWordings" not in answer
-    assert "Other wordings of the matches were not looked for." in text
+    assert "Other wordings were not looked for; a search of fewer batch runs" in text
 
 
 @pytest.mark.parametrize("side", ["tool", "agent"])
