@@ -1,4 +1,4 @@
-"""Quote failed test runs of one test case over its batch runs, and a passed one. No causes."""
+"""Quote failed test runs of one test case over its batch runs, and a passed one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple

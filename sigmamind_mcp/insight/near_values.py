@@ -1,4 +1,4 @@
-"""Find the mock value that a value which nobody gave is nearly written like."""
+"""Find the mock value that is almost the same as a value that nobody gave."""
 
 from collections.abc import Iterable
 

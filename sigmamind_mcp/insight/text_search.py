@@ -65,7 +65,7 @@ _PIECE = re.compile(
     r'(?P<minus>(?<![^\s|])[-\u2212](?="|[^\W\d_]))?'
     r'(?:"(?P<phrase>[^"]*)"|(?P<bar>\|)|(?P<word>[^\s"|]+))'
 )
-# A letter for each that is not read: places stay the same, and no phrase goes over it.
+# Replaces each character that is not read: places stay the same, and no phrase crosses it.
 _NOT_READ = "\u01c0"
 _UNIT = re.compile(
     f"[{_UNSPACED}]+|{_SPACED}+(?:(?<=[0-9])[.,:](?=[0-9]){_SPACED}+)*|[$%]|[^\\x00-\\x7f\\s]"

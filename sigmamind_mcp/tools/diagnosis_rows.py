@@ -271,7 +271,7 @@ class ValueRow(AnswerPart):
     verdict: Verdict
     job_id: str | None = None
     turn: int
-    near: str | None = Field(default=None, description="The mock value that it is nearly alike.")
+    near: str | None = Field(default=None, description="The mock value that is almost the same.")
 
     @classmethod
     def of(cls, found: "ValueNotGiven") -> "ValueRow":
