@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
@@ -13,7 +14,7 @@ from sigmamind_mcp.insight.case_definitions import DefinitionEdit, find_edits
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Link, Rendered
-from sigmamind_mcp.tools.argument_forms import NotBlank, list_of
+from sigmamind_mcp.tools.argument_forms import OWN_ERROR, NotBlank, list_of
 from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId
 from sigmamind_mcp.tools.cases import CheckedWrite, suggest_run
 from sigmamind_mcp.tools.drafts import (
@@ -38,6 +39,17 @@ MAX_CHANGES = 100
 OLD_CHARACTERS = 2_000
 """Old values are overwritten for good, so the answer shows more of them than of new ones."""
 
+CLEARABLE = ("label", "llmModel")
+MOCK_PREFIX = "mockData."
+
+
+def _refuse_unclearable(name: str) -> str:
+    if name in CLEARABLE or name.removeprefix(MOCK_PREFIX) not in ("", name):
+        return name
+    raise PydanticCustomError(
+        OWN_ERROR, "must be 'label', 'llmModel', or 'mockData.' with a variable's name"
+    )
+
 
 class UpdateTestCase(ForAgent):
     test_case_id: TestCaseId
@@ -57,10 +69,22 @@ class UpdateTestCase(ForAgent):
     ] = []
     attempt: Attempts = 1
     clear: Annotated[
-        list[Literal["label", "llmModel"]],
-        Field(max_length=2, description="Texts to empty. An empty text changes nothing."),
+        list[Annotated[str, AfterValidator(_refuse_unclearable)]],
+        Field(
+            max_length=100,
+            description="label, llmModel, or mockData.NAME. An empty text changes nothing.",
+        ),
         list_of("field names"),
     ] = []
+
+    @property
+    def cleared_texts(self) -> list[str]:
+        return [name for name in self.clear if name in CLEARABLE]
+
+    @property
+    def removed_mocks(self) -> list[str]:
+        """The names of the mock variables to remove."""
+        return [name.removeprefix(MOCK_PREFIX) for name in self.clear if name not in CLEARABLE]
 
 
 class UpdatedTestCase(CheckedWrite):
@@ -115,17 +139,25 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
         exclude_unset=True,
         exclude={"agent_id", "test_case_id", "set_mock_data", "clear"},
     )
-    for cleared in args.clear:
-        if cleared in given:
-            raise InvalidArguments(f"clear empties {cleared}, which has a new value too. Give one.")
-    given |= dict.fromkeys(args.clear, "")
-    if not (given or args.set_mock_data):
+    for name in args.cleared_texts:
+        if name in given:
+            raise InvalidArguments(f"clear empties {name}, which has a new value too. Give one.")
+    given |= dict.fromkeys(args.cleared_texts, "")
+    changes_mocks = bool(args.set_mock_data or args.removed_mocks)
+    if not (given or changes_mocks):
         raise InvalidArguments(
             f"Nothing to change: give at least one of {', '.join(WRITABLE)}, setMockData, or clear."
             " An empty text changes nothing; clear empties label or llmModel."
         )
-    if "mockData" in given and args.set_mock_data:
-        raise InvalidArguments("mockData replaces what setMockData changes. Give one of them.")
+    if "mockData" in given and changes_mocks:
+        raise InvalidArguments(
+            "mockData replaces what setMockData and clear change. Give it alone, or them."
+        )
+    for entry in args.set_mock_data:
+        if entry.variable_name in args.removed_mocks:
+            raise InvalidArguments(
+                "clear removes a mock variable that setMockData sets. Give one of them."
+            )
     async with api.lock_test_case(args.test_case_id, args.agent_id):
         before, after, given = await _change_test_case(args, given, api)
     answer = _show_update(args, before, after)
@@ -168,9 +200,8 @@ async def _change_test_case(
     args: UpdateTestCase, given: JSONObject, api: SigmaMindClient
 ) -> _Update:
     before = await api.get_test_case(args.test_case_id, args.agent_id)
-    if args.set_mock_data:
-        mock_data = _set_mock_data(before.raw.get("mockData"), args.set_mock_data)
-        given = {**given, "mockData": mock_data}
+    if args.set_mock_data or args.removed_mocks:
+        given = {**given, "mockData": _edit_mock_data(before.raw.get("mockData"), args)}
     # Write the whole case from the raw object: the API's pages differ on whether a part is enough.
     body: JSONObject = {"agentId": args.agent_id}
     for name in WRITABLE:
@@ -186,29 +217,39 @@ async def _change_test_case(
     return _Update(before, after, given)
 
 
-def _set_mock_data(stored: object, entries: Sequence[MockEntry]) -> list[object]:
-    """Return the stored mock data with the values of `entries`, each by its name.
+def _edit_mock_data(stored: object, args: UpdateTestCase) -> list[object]:
+    """Return the stored mock data without what is removed, and with the values to set.
 
     Raises:
-        InvalidArguments: the stored mock data is no list.
+        InvalidArguments: the stored mock data is no list, or has no variable of a name to remove.
     """
     if not isinstance(stored, list | None):
         raise InvalidArguments(
-            "setMockData cannot be used: the stored mock data cannot be read. Send all of it as"
-            " mockData."
+            "setMockData and clear cannot be used: the stored mock data cannot be read. Send all of"
+            " it as mockData."
         )
-    values = {entry.variable_name: entry.value for entry in entries}
-    added = dict(values)
-    merged: list[object] = []
+    values = {entry.variable_name: entry.value for entry in args.set_mock_data}
+    found: set[str] = set()
+    edited: list[object] = []
     for entry in stored or []:
         name = entry.get("variableName") if isinstance(entry, dict) else None
+        if isinstance(name, str):
+            found.add(name)
+        if name in args.removed_mocks:
+            continue
         if isinstance(name, str) and name in values:
             entry = {**entry, "value": values[name]}
-            added.pop(name, None)
-        merged.append(entry)
-    for name, value in added.items():
-        merged.append({"variableName": name, "value": value})
-    return merged
+        edited.append(entry)
+    for number, name in enumerate(args.clear):
+        if name not in CLEARABLE and name.removeprefix(MOCK_PREFIX) not in found:
+            raise InvalidArguments(
+                f"clear[{number}] names a variable that the stored mock data does not have;"
+                " get_test_case shows it."
+            )
+    for name, value in values.items():
+        if name not in found:
+            edited.append({"variableName": name, "value": value})
+    return edited
 
 
 def _find_changed_fields(before: JSONObject, after: JSONObject) -> list[str]:

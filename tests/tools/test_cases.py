@@ -232,10 +232,25 @@ async def test_single_mock_values_change_and_the_others_travel_back(
     assert not result.structured_content["notAsSent"]
 
 
+async def test_mock_variable_is_renamed_in_one_update(mcp: Client, fake_api: FakeAPI) -> None:
+    stored(fake_api, {**CASE, "mockData": [A, B, "odd"]})
+    entries = [{"variableName": "c", "value": "1"}]
+
+    result = await mcp.call_tool(
+        "update_test_case", {**CALL, "clear": ["mockData.a"], "setMockData": entries}
+    )
+
+    written = [B, "odd", {"variableName": "c", "value": "1"}]
+    assert fake_api.asked[1].body == {"agentId": AGENT, **WRITTEN, "mockData": written}
+    assert not result.structured_content["notAsSent"]
+
+
 @pytest.mark.parametrize(
     ("stored_data", "more", "says", "asked"),
     [
-        ([A], {"mockData": []}, "Give one of them.", 0),
+        ([A], {"mockData": []}, "Give it alone, or them.", 0),
+        ([A], {"clear": ["mockData.a"]}, "Give one of them.", 0),
+        ([A], {"clear": ["label", "mockData.b"]}, "clear[1] names a variable that", 1),
         ("?", {}, "Send all of it as mockData.", 1),
     ],
 )
