@@ -1,16 +1,16 @@
 """Rank the exchanges of a test run by how much they tell about its verdict.
 
 An exchange is a turn of the agent and the user's turn before it. It tells more the less it is like
-what passed test runs say, the more it is about the subject of the test case, and if it follows the
-user's last go-ahead. Greetings, routine and other talk come last. Words and values of a run's own
-mock data are masked, so that the same sentence to another customer is alike. Words count by their
-inverse document frequency (Spärck Jones 1972). Sums are exact, since sets have no order.
+what passed test runs say, and the more it is about the subject of the test case and about what the
+remarks of a failed run say. Greetings, routine and other talk come last. Words and values of a
+run's own mock data are masked, so that the same sentence to another customer is alike. Words count
+by their inverse document frequency (Spärck Jones 1972). Sums are exact, since sets have no order.
 """
 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
@@ -21,18 +21,20 @@ from sigmamind_mcp.insight.diagnosis import (
     limit_definition,
     round_robin,
 )
-from sigmamind_mcp.insight.endings import closes, find_go_aheads, is_agent, is_user
+from sigmamind_mcp.insight.endings import closes, is_agent, is_user
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.words import dice_similarity, extract_words
 
 MAX_COMPARED = 80
 """As many runs of a verdict as are compared with; each test case has its share."""
-GO_AHEAD_WEIGHT = 1.6
-"""What the agent does after the user's last go-ahead is often the wrong action."""
-LAST_TURN_WEIGHT = 0.5
-"""The last turn is mostly a goodbye, in words that no list knows."""
+EDGE_WEIGHT = 0.5
+"""The first exchange mostly repeats the test case, the last turn is mostly a goodbye."""
+REMARKS_WEIGHT = 2
+"""The remarks of a failed run say what went wrong; criteria and prompt say much more than that."""
+FEW_WORDS = 8
+"""Few words are unlike all others by chance: a turn of as many different words counts half."""
 MASK = "*"
-MIN_TELLING = 0.5
+MIN_TELLING = 0.4
 PICKED_EXCHANGES = 2
 MAX_TURN_TEXT = 4_000
 MIN_TURN_TEXT = 200
@@ -154,17 +156,15 @@ class ExchangeRanking:
     def _rank_unlike(self, run: TestRun, others: Sequence[frozenset[str]]) -> list[Exchange]:
         subject = _read_subject(run)
         last = len(run.conversation or [])
-        go_ahead = (find_go_aheads(run.conversation or [], only_actions=True) or [0])[-1]
         ranked = []
         exchanges = _list_exchanges(run)
         others = others[: self._allow(exchanges, len(others))]
         for said in exchanges:
             unlike = 1 - self._find_likest(said.words, others)
             score = unlike * (1 + self._measure_subject(said.about, subject))
-            if said.agent >= last:
-                score *= LAST_TURN_WEIGHT
-            elif said.user == go_ahead:
-                score *= GO_AHEAD_WEIGHT
+            score *= len(said.words) / (len(said.words) + FEW_WORDS)
+            if said is exchanges[0] or said.agent >= last:
+                score *= EDGE_WEIGHT
             ranked.append(Exchange(said.agent, said.user, score))
         return sorted(ranked, key=lambda one: (-one.score, one.agent))
 
@@ -200,9 +200,11 @@ class ExchangeRanking:
             self._word_weights[word] = _measure_rarity(self._said_by[word], self._count)
         return self._word_weights[word]
 
-    def _measure_subject(self, words: Set[str], subject: Set[str]) -> float:
+    def _measure_subject(self, words: Set[str], subject: Mapping[str, int]) -> float:
         """Return how much of what an exchange is about is the subject of its test case."""
-        shared = math.fsum(map(self._weigh_subject, words & subject))
+        shared = math.fsum(
+            subject[word] * self._weigh_subject(word) for word in words & subject.keys()
+        )
         return shared / (2 + math.sqrt(math.fsum(map(self._weigh_subject, words))))
 
     def _weigh_subject(self, word: str) -> float:
@@ -211,7 +213,7 @@ class ExchangeRanking:
 
 
 def keep_telling(ranked: Sequence[Exchange]) -> list[Exchange]:
-    """Return the ranked exchanges that tell at least half as much as the first."""
+    """Return the ranked exchanges that tell at least MIN_TELLING as much as the first."""
     return [one for one in ranked if one.score and one.score >= MIN_TELLING * ranked[0].score]
 
 
@@ -219,12 +221,18 @@ def _measure_rarity(frequency: int, count: float) -> float:
     return math.log((count + 1) / (frequency + 0.5))
 
 
-def _read_subject(run: TestRun) -> frozenset[str]:
-    """Return the words of test case and remarks, not those of mock data, and values to state."""
+def _read_subject(run: TestRun) -> dict[str, int]:
+    """Return the words of test case and remarks, and values to state, with how much each counts.
+
+    Words of mock data are left out.
+    """
     case = limit_definition(run).test_case or TestCase()
-    texts = [case.user_prompt or "", case.success_criteria or "", run.remarks or ""]
-    words = extract_words("\n".join(texts)) - extract_words(_join_mock_data(case))
-    return words | read_values("\n".join(texts[1:]))
+    criteria, remarks = case.success_criteria or "", run.remarks or ""
+    own_words = extract_words(_join_mock_data(case))
+    expected = extract_words(f"{case.user_prompt or ''}\n{criteria}") - own_words
+    subject = dict.fromkeys(expected | read_values(criteria), 1)
+    said = (extract_words(remarks) - own_words) | read_values(remarks)
+    return subject | dict.fromkeys(said, REMARKS_WEIGHT if run.verdict == "failed" else 1)
 
 
 def _list_exchanges(run: TestRun) -> list[_Said]:
