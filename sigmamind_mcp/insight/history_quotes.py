@@ -6,7 +6,12 @@ from typing import NamedTuple
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
 from sigmamind_mcp.insight.diagnosis import Quote, interleave
-from sigmamind_mcp.insight.side_quotes import RUNS_COMPARED, load_of_case, quote_failed
+from sigmamind_mcp.insight.side_quotes import (
+    RUNS_COMPARED,
+    list_passed,
+    load_of_case,
+    quote_failed,
+)
 from sigmamind_mcp.insight.side_words import LoadRun
 from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 
@@ -31,15 +36,20 @@ class _LoadedRun(NamedTuple):
 
 
 def quote_history(
-    sides: Sequence[CaseSide], load: LoadRun, *, has_time: Callable[[], bool] = lambda: True
+    sides: Sequence[CaseSide],
+    load: LoadRun,
+    *,
+    others: Sequence[TestRun] = (),
+    has_time: Callable[[], bool] = lambda: True,
 ) -> list[HistoryQuote]:
     """Quote a few failed runs, oldest first, then what a passed run says instead.
 
-    The newest and the oldest batch run with a failure have one first, then those between.
+    The newest and the oldest batch run with a failure have one first, then those between. Talk that
+    `others`, passed runs of other test cases, have too tells nothing.
     """
     failed = _load_runs(sides, load, has_time, is_failed=True)
     passed = _load_runs(sides, load, has_time, is_failed=False)
-    ranking = ExchangeRanking([one.run for one in failed + passed])
+    ranking = ExchangeRanking([*(one.run for one in failed + passed), *others])
     quoted: list[tuple[_LoadedRun, list[Quote]]] = []
     for one in failed:
         key_turns = quote_failed(one.run, ranking)
@@ -63,7 +73,7 @@ def _load_runs(
     """Return failed or passed runs with their conversations, of the batch runs in turn."""
     by_batch_run = []
     for number, side in enumerate(sides):
-        wanted = [place for place in side.decided_runs if (place in side.failed_runs) == is_failed]
+        wanted = side.failed_runs if is_failed else list_passed(side)
         loaded = []
         for place in wanted[:MOST_OF_BATCH_RUN]:
             run = load_of_case(place, side, load) if has_time() else None

@@ -3,13 +3,13 @@
 The worse side has the lower pass rate. Nothing here is a cause.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace
 from sigmamind_mcp.insight.comparison import CaseChange
-from sigmamind_mcp.insight.diagnosis import Quote, limit_definition
+from sigmamind_mcp.insight.diagnosis import Quote, interleave, limit_definition
 from sigmamind_mcp.insight.endings import find_ending
 from sigmamind_mcp.insight.key_turns import choose_key_turns
 from sigmamind_mcp.insight.side_words import LoadRun, is_changed
@@ -22,6 +22,8 @@ FAILED_QUOTED = 6
 MOST_OF_CASE = 4
 """Each test case has the same share of the failed runs quoted, up to this number."""
 TURNS_QUOTED = 2
+OTHERS_COMPARED = 30
+"""As many more passed runs, mostly of other test cases: talk that these have too tells nothing."""
 
 
 class SideQuote(NamedTuple):
@@ -51,11 +53,15 @@ def quote_sides(
     changes: Iterable[CaseChange], load: LoadRun, *, has_time: Callable[[], bool] = lambda: True
 ) -> list[SideQuote]:
     """Quote turns of both sides of the worst changed test cases, as many as the time allows."""
+    known = list(changes)
     cases = []
-    for change in _choose_changes(changes):
+    for change in _choose_changes(known):
         if has_time():
             cases.append(_load_case(change, load))
-    ranking = ExchangeRanking([run for case in cases for run in case.failed + case.passed])
+    compared = [run for case in cases for run in case.failed + case.passed]
+    sides = [side for change in known for side in (change.base, change.candidate) if side]
+    loaded = {place for case in cases for place in case.places.values()}
+    ranking = ExchangeRanking(compared + _load_others(sides, loaded, load, has_time))
     quotes: list[SideQuote] = []
     share = min(MOST_OF_CASE, FAILED_QUOTED // max(1, len(cases)))
     for case in cases:
@@ -82,10 +88,9 @@ def _load_case(change: CaseChange, load: LoadRun) -> _CaseRuns:
     worse, better = candidate, base
     if base.counts.rate < candidate.counts.rate:
         worse, better = base, candidate
-    passed = [place for place in better.decided_runs if place not in better.failed_runs]
     for side, places, runs in (
         (worse, worse.failed_runs, case.failed),
-        (better, passed, case.passed),
+        (better, list_passed(better), case.passed),
     ):
         for place in places[:RUNS_COMPARED]:
             run = load_of_case(place, side, load)
@@ -93,6 +98,28 @@ def _load_case(change: CaseChange, load: LoadRun) -> _CaseRuns:
                 runs.append(run)
                 case.places[id(run)] = place
     return case
+
+
+def _load_others(
+    sides: Iterable[CaseSide], known: Set[RunPlace], load: LoadRun, has_time: Callable[[], bool]
+) -> list[TestRun]:
+    """Return passed runs that are not known yet, of the test cases in turn."""
+    by_case = []
+    for side in sides:
+        new = [(side, place) for place in list_passed(side) if place not in known]
+        by_case.append(new[:OTHERS_COMPARED])
+    others: list[TestRun] = []
+    for side, place in interleave(by_case)[:OTHERS_COMPARED]:
+        run = load_of_case(place, side, load) if has_time() else None
+        if run:
+            others.append(run)
+    return others
+
+
+def list_passed(side: CaseSide) -> list[RunPlace]:
+    """Return the places of the passed runs of a test case."""
+    failed = set(side.failed_runs)
+    return [place for place in side.decided_runs if place not in failed]
 
 
 def load_of_case(place: RunPlace, side: CaseSide, load: LoadRun) -> TestRun | None:

@@ -191,7 +191,7 @@ def quote_runs(
     """Quote failed runs and a passed one; None if the transcripts of the failed ones lack."""
     from sigmamind_mcp.insight.history_quotes import quote_history  # patterns take time to compile
 
-    found = quote_history(trace.runs, kept.load, has_time=has_time)
+    found = quote_history(trace.runs, kept.load, others=kept.load_others(), has_time=has_time)
     has_failed = any(run.failed_runs for run in trace.runs)
     return None if has_failed and not found else found
 

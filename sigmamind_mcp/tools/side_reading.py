@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sigmamind_mcp.api.batch_run_pages import Dated
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.listings import Listing
-from sigmamind_mcp.api.models import BatchRun, TestRun
+from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun
 from sigmamind_mcp.api.run_parts import pack_texts, unpack_texts
 from sigmamind_mcp.api.run_reading import drop_conversation, list_complete_runs, read_runs
 from sigmamind_mcp.errors import NotOffered
@@ -25,6 +25,7 @@ from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
 
 COUNTING_SECONDS = 20.0
 MAX_KEPT_BYTES = 32 * 2**20
+MAX_OTHERS = 30
 
 
 class ReadSide(NamedTuple):
@@ -37,28 +38,45 @@ class ReadSide(NamedTuple):
 class KeptTranscripts:
     """Transcripts of decided test runs, compressed; as many as `bytes_left` allows.
 
-    With `case_id`, those of other test cases are not kept.
+    With `case_id`, those of other test cases are not kept, except a few passed ones.
     """
 
     def __init__(self, bytes_left: int, *, case_id: str = "") -> None:
         self.bytes_left = bytes_left
         self.case_id = case_id
         self._packed: dict[RunPlace, bytes] = {}
+        self._others: dict[RunPlace, TestCase | None] = {}
 
     def keep(self, batch_id: str, run: TestRun) -> TestRun:
         """Keep the conversation here; return the test run without it."""
-        is_of_case = not self.case_id or get_case_id(run) in (self.case_id, "")
-        is_wanted = is_of_case and run.verdict != "undecided"
-        if is_wanted and run.conversation is not None and self.bytes_left > 0:
-            packed = pack_texts(run)
-            self._packed[RunPlace(batch_id, run.job_id or "")] = packed
-            self.bytes_left -= len(packed)
+        if run.conversation is not None and self.bytes_left > 0 and self._wants(run):
+            place = RunPlace(batch_id, run.job_id or "")
+            if self._is_other(run):
+                self._others[place] = run.test_case
+            self._packed[place] = pack_texts(run)
+            self.bytes_left -= len(self._packed[place])
         return drop_conversation(run)
 
     def load(self, place: RunPlace) -> TestRun | None:
         """Return a test run with its conversation, without its test case; None if not kept."""
         packed = self._packed.get(place)
         return None if packed is None else unpack_texts(packed)
+
+    def load_others(self) -> list[TestRun]:
+        """Return the passed runs of other test cases, with their conversations and test cases."""
+        loaded = []
+        for place, case in self._others.items():
+            run = unpack_texts(self._packed[place])
+            loaded.append(run.model_copy(update={"test_case": case}))
+        return loaded
+
+    def _wants(self, run: TestRun) -> bool:
+        if self._is_other(run):
+            return run.verdict == "passed" and len(self._others) < MAX_OTHERS
+        return run.verdict != "undecided"
+
+    def _is_other(self, run: TestRun) -> bool:
+        return bool(self.case_id) and get_case_id(run) not in (self.case_id, "")
 
 
 @dataclass(frozen=True)
