@@ -21,7 +21,7 @@ from sigmamind_mcp.insight.diagnosis import (
     limit_definition,
     round_robin,
 )
-from sigmamind_mcp.insight.endings import closes, is_agent, is_user
+from sigmamind_mcp.insight.endings import LAST_TURNS, closes, is_agent, is_user
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.words import dice_similarity, extract_words
 
@@ -245,6 +245,8 @@ def _list_exchanges(run: TestRun) -> list[_Said]:
     user, asked = None, ""
     found = []
     turns = run.conversation or []
+    # Before the end, who thanks goes on.
+    last_turns = len(turns) - LAST_TURNS
     longest = max(MIN_TURN_TEXT, min(MAX_TURN_TEXT, MAX_RUN_TEXT // max(1, len(turns))))
     for number, turn in enumerate(turns, start=1):
         content = turn.content[:longest]
@@ -254,7 +256,8 @@ def _list_exchanges(run: TestRun) -> list[_Said]:
         elif is_agent(turn):
             words = {MASK if word in masked else word for word in _split(content)}
             words |= {value for value in values - given if " " not in value}
-            if words and not closes(turn):
+            is_goodbye = number > last_turns and closes(turn)
+            if words and not is_goodbye:
                 about = (extract_words(f"{asked}\n{content}") - own_words) | values
                 found.append(_Said(number, user, frozenset(words), about))
             if words:  # a turn that only calls tools answers nothing yet
