@@ -100,18 +100,15 @@ def find_ending(conversation: Sequence[Turn], *, limit: int | None = None) -> En
     return "limit reached" if len(conversation) == limit else "agent spoke last"
 
 
-def find_go_aheads(conversation: Sequence[Turn], *, only_actions: bool = False) -> list[int]:
-    """Return the numbers of the turns in which the user says yes to the agent.
-
-    With `only_actions`, the agent must have asked whether to do something.
-    """
+def find_go_aheads(conversation: Sequence[Turn]) -> list[int]:
+    """Return the numbers of the turns in which the user says yes to the agent."""
     found = []
     asked: Turn | None = None
     for number, turn in enumerate(conversation, start=1):
         if is_agent(turn):
             asked = turn
         elif is_user(turn):
-            if asked and _says_yes(turn, asked, only_actions=only_actions):
+            if asked and _says_yes(turn, asked, only_actions=False):
                 found.append(number)
             asked = None
     return found

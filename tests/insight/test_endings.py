@@ -69,4 +69,3 @@ def test_go_aheads_are_answers_of_yes_to_the_agent() -> None:
     )
 
     assert find_go_aheads(run.conversation or []) == [5, 7]
-    assert find_go_aheads(run.conversation or [], only_actions=True) == [5]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sigmamind_mcp.insight.batch_sides import CaseSide
 from sigmamind_mcp.insight.history_quotes import FAILED_QUOTED, HistoryQuote, quote_history
-from tests.insight.conversations import RIGHT, WRONG, PlacedRuns
+from tests.insight.conversations import RIGHT, WRONG, PlacedRuns, make_run
 
 
 def add_sides(runs: PlacedRuns, *said: Sequence[str]) -> list[CaseSide]:
@@ -51,6 +51,21 @@ def test_test_case_that_always_passes_shows_a_passed_run() -> None:
 
     assert {quote.run.verdict for quote in quotes} == {"passed"}
     assert len({quote.place for quote in quotes}) == 1
+
+
+def test_talk_of_other_test_cases_is_not_quoted() -> None:
+    talk = ("Is it far?", "Ten minutes on foot from the old station.")
+    runs = PlacedRuns()
+    sides = add_sides(runs, [WRONG])
+    runs[sides[0].failed_runs[0]] = make_run(
+        "Hi!", "Hello!", *talk, "And?", WRONG, "Fine.", "Good."
+    )
+    other = make_run(*talk, passed=True, case="tc_other")
+
+    alone = describe(quote_history(sides, runs.get))
+    assert [content for _, _, content in alone] == [talk[1], WRONG]
+    with_others = describe(quote_history(sides, runs.get, others=[other]))
+    assert [content for _, _, content in with_others] == [WRONG]
 
 
 def test_nothing_is_quoted_without_transcripts_or_time() -> None:

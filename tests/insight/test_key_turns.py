@@ -18,12 +18,6 @@ def choose(run: TestRun, ending: Ending = "closed", *items: Item) -> list[Quote]
     return choose_key_turns(run, ending, items, ExchangeRanking([run]).rank(run))
 
 
-def test_what_follows_the_last_go_ahead_comes_first() -> None:
-    quotes = choose(make_run(*DEAL))
-
-    assert (quotes[0].number, quotes[0].why) == (6, "tells most")
-
-
 def test_no_goodbye_is_quoted() -> None:
     for remarks in ("", "The agent was welcome and had a nice day."):
         run = make_run(*DEAL, remarks=remarks)

@@ -12,7 +12,7 @@ from sigmamind_mcp.insight.side_quotes import (
     SideQuote,
     quote_sides,
 )
-from tests.insight.conversations import RIGHT, WRONG, PlacedRuns
+from tests.insight.conversations import RIGHT, WRONG, PlacedRuns, make_run
 
 
 class Transcripts(PlacedRuns):
@@ -81,6 +81,30 @@ def test_open_changes_are_quoted_only_where_there_is_no_other() -> None:
         "tc_regressed", "tc_suspect", "tc_improved",
     ]  # fmt: skip
     assert list_quoted(still) == ["tc_open"]
+
+
+def test_talk_of_unchanged_test_cases_is_not_quoted() -> None:
+    talk = ("Is it far?", "Ten minutes on foot from the old station.")
+
+    def list_turns(other: str) -> set[str]:
+        runs = Transcripts()
+        changes = [
+            runs.change([RIGHT] * 2, [WRONG] * 2),
+            runs.change([RIGHT] * 2, [RIGHT] * 2, "unchanged", case="tc_other"),
+        ]
+        for place, run in list(runs.items()):
+            passed = run.verdict == "passed"
+            if not passed:
+                runs[place] = make_run("Hi!", "Hello!", *talk, "And?", WRONG, "Fine.", "Good.")
+            elif run.test_case and run.test_case.test_case_id == "tc_other":
+                runs[place] = make_run(
+                    "Hi!", "Hello!", talk[0], other, passed=True, case="tc_other"
+                )
+        quotes = quote_sides(changes, runs.get)
+        return {one.quote.turn.content for one in quotes if one.run.verdict == "failed"}
+
+    assert list_turns("Nobody knows.") == {talk[1], WRONG}
+    assert list_turns(talk[1]) == {WRONG}
 
 
 def test_run_without_a_transcript_is_not_quoted_and_no_time_quotes_none() -> None:

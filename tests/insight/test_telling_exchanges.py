@@ -80,20 +80,41 @@ def test_own_mock_values_are_no_difference_and_other_values_are_one(
     assert (exchange.score > 0) is is_new
 
 
-def test_what_follows_the_last_go_ahead_to_an_action_comes_before_its_like() -> None:
+def test_first_and_last_exchange_come_after_their_like() -> None:
     said = [
-        "Cancel.",
-        "Which one?",
-        "4411",
-        "Cancel 4411, shall I?",
-        "Yes, please.",
-        "Done.",
-        "Hm.",
-    ]
-    told = [*said[:4], "No, leave it.", "Done.", "Hm."]
+        "Hm.", "The red box costs ten francs.",
+        "Hm.", "The blue bag weighs two pounds.",
+        "Hm.", "The grey van comes next week.",
+    ]  # fmt: skip
 
-    assert rank(make_run(*said, criteria="-", prompt="-"))[0] == 6
-    assert rank(make_run(*told, criteria="-", prompt="-"))[0] != 6
+    assert rank(make_run(*said, criteria="-", prompt="-")) == [4, 2, 6]
+
+
+def test_few_words_come_after_more_that_are_as_unlike() -> None:
+    run = make_run(
+        "Hi!", GREETING, "Well?", "Certainly, sir.", "And?", "You pay for two nights on that day.",
+        "Thanks, bye!", "Goodbye!",
+        criteria="-", prompt="-",
+    )  # fmt: skip
+
+    assert rank(run, passed("Hi!", GREETING))[:2] == [6, 4]
+
+
+def test_what_the_remarks_say_comes_before_what_the_test_case_says() -> None:
+    run = make_run(
+        "Hi!", GREETING, "Well?", "The deposit is ten francs.", "And?", "The breakfast is two euros.",
+        "Thanks, bye!", "Goodbye!",
+        criteria="Deposit.", prompt="-", remarks="Breakfast.",
+    )  # fmt: skip
+
+    assert rank(run, passed("Hi!", GREETING))[:2] == [6, 4]
+
+
+def test_thanks_are_a_goodbye_only_at_the_end() -> None:
+    thanks = "Thank you. Could it be at home?"
+    run = make_run("Gone!", GREETING, "Ann.", thanks, "No.", "Blocked now.", "Bye.", thanks)
+
+    assert sorted(rank(run)) == [2, 4, 6]
 
 
 def test_without_passed_runs_the_subject_alone_decides() -> None:

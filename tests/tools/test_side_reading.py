@@ -9,7 +9,8 @@ from mcp import Client
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.heavy_work import HeavyWork, WorkClock
 from sigmamind_mcp.insight.batch_sides import RunPlace
-from sigmamind_mcp.tools.side_reading import KeptTranscripts
+from sigmamind_mcp.insight.diagnosis import get_case_id
+from sigmamind_mcp.tools.side_reading import MAX_OTHERS, KeptTranscripts
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, RUN, FakeAPI
 from tests.support.sample_batches import make_sample_batch, serve_batches
@@ -46,14 +47,25 @@ def test_no_more_transcripts_are_kept_than_fit() -> None:
     assert keep_one(kept, jobId="job_2") is None
 
 
-@pytest.mark.parametrize(("case_id", "is_kept"), [("tc_other", False), ("", True)])
-def test_transcripts_of_other_test_cases_are_not_kept(case_id: str, is_kept: bool) -> None:
-    case = {"testCaseId": "tc_1"}
+def test_transcripts_of_other_test_cases_are_kept_if_they_are_few_passed_ones() -> None:
+    def list_kept(case_id: str, count: int, **fields: Any) -> list[str | None]:
+        kept = KeptTranscripts(100_000, case_id="tc_1")
+        for number in range(count):
+            keep_one(kept, jobId=f"job_{number}", testCase={"testCaseId": case_id}, **fields)
+        others = kept.load_others()
+        assert all(run.conversation and get_case_id(run) == case_id for run in others)
+        return [run.job_id for run in others]
 
-    kept = keep_one(KeptTranscripts(10_000, case_id=case_id), testCase=case)
+    assert list_kept("tc_other", 2) == ["job_0", "job_1"]
+    assert len(list_kept("tc_other", MAX_OTHERS + 1)) == MAX_OTHERS
+    assert list_kept("tc_other", 2, isSuccessful=False) == list_kept("tc_1", 2) == []
 
-    assert (kept is not None) == is_kept
-    assert keep_one(KeptTranscripts(10_000, case_id="tc_1"), testCase=case)
+
+@pytest.mark.parametrize("case_id", ["", "tc_1"])
+def test_failed_transcripts_of_the_wanted_test_case_are_kept(case_id: str) -> None:
+    kept = KeptTranscripts(10_000, case_id=case_id)
+
+    assert keep_one(kept, testCase={"testCaseId": "tc_1"}, isSuccessful=False)
 
 
 @pytest.mark.parametrize(
