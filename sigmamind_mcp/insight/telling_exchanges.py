@@ -2,9 +2,9 @@
 
 An exchange is a turn of the agent and the user's turn before it. It tells more the less it is like
 what passed test runs say, and the more it is about the subject of the test case and about what the
-remarks of a failed run say. Greetings, routine and other talk come last. Words and values of a
-run's own mock data are masked, so that the same sentence to another customer is alike. Words count
-by their inverse document frequency (Spärck Jones 1972). Sums are exact, since sets have no order.
+remarks say. Greetings, routine and other talk come last. Words and values of a run's own mock data
+are masked, so that the same sentence to another customer is alike. Words count by their inverse
+document frequency (Spärck Jones 1972). Sums are exact, since sets have no order.
 """
 
 import math
@@ -30,7 +30,7 @@ MAX_COMPARED = 80
 EDGE_WEIGHT = 0.5
 """The first exchange mostly repeats the test case, the last turn is mostly a goodbye."""
 REMARKS_WEIGHT = 2
-"""The remarks of a failed run say what went wrong; criteria and prompt say much more than that."""
+"""The remarks say what decided the verdict; criteria and prompt say much more than that."""
 FEW_WORDS = 8
 """Few words are unlike all others by chance: a turn of as many different words counts half."""
 MASK = "*"
@@ -232,7 +232,7 @@ def _read_subject(run: TestRun) -> dict[str, int]:
     expected = extract_words(f"{case.user_prompt or ''}\n{criteria}") - own_words
     subject = dict.fromkeys(expected | read_values(criteria), 1)
     said = (extract_words(remarks) - own_words) | read_values(remarks)
-    return subject | dict.fromkeys(said, REMARKS_WEIGHT if run.verdict == "failed" else 1)
+    return subject | dict.fromkeys(said, REMARKS_WEIGHT)
 
 
 def _list_exchanges(run: TestRun) -> list[_Said]:

@@ -102,7 +102,7 @@ def test_few_words_come_after_more_that_are_as_unlike() -> None:
 
 def test_what_the_remarks_say_comes_before_what_the_test_case_says() -> None:
     run = make_run(
-        "Hi!", GREETING, "Well?", "The deposit is ten francs.", "And?", "The breakfast is two euros.",
+        "Hi!", GREETING, "Well?", "The deposit is high.", "And?", "The breakfast is cold.",
         "Thanks, bye!", "Goodbye!",
         criteria="Deposit.", prompt="-", remarks="Breakfast.",
     )  # fmt: skip

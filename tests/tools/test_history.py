@@ -8,7 +8,12 @@ from mcp import Client
 
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, ERROR, FakeAPI, page
-from tests.support.sample_batches import SampleBatch, make_sample_batch, serve_batches
+from tests.support.sample_batches import (
+    SampleBatch,
+    make_sample_batch,
+    make_sample_case,
+    serve_batches,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -286,6 +291,29 @@ async def test_one_test_case_comes_with_what_its_failed_attempts_say(
     assert f"\n2026-03-02 job_11 passed U: What is it? 4 A: {right}\n" in text
     every = await mcp.call_tool("get_test_case_history", HERE)
     assert "turnsWorthReading" not in every.structured_content and wrong not in text_of(every)
+
+
+async def test_talk_that_other_test_cases_have_too_is_not_quoted(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    wrong = "Moving it is free at any time."
+    talk = ("Is it far?", "Ten minutes on foot from the old station.")
+    sample = make_talks(0, {})
+    sample.add(
+        sample.batch["testCases"][0],
+        False,
+        "The fee is wrong.",
+        ["Hi!", "Hello.", *talk, "What is it?", wrong, "Fine.", "Good."],
+    )
+    sample.add(make_sample_case(1, 1), True, "Fine.", talk)
+    for run in sample.runs:
+        run["conversation"] = sample.conversations[run["jobId"]]
+    serve_batches(fake_api, sample)
+    fake_api.answer("GET", "/v1/batch-runs", page([sample.batch]))
+
+    answer = (await mcp.call_tool("get_test_case_history", CASE)).structured_content
+
+    assert [quote["content"] for quote in answer["turnsWorthReading"]] == [wrong]
 
 
 async def test_failures_whose_list_shows_no_conversations_have_no_quotes(
