@@ -245,7 +245,7 @@ def _list_exchanges(run: TestRun) -> list[_Said]:
     user, asked = None, ""
     found = []
     turns = run.conversation or []
-    # Before the end, who thanks goes on.
+    # Thanks before the end are no goodbye.
     last_turns = len(turns) - LAST_TURNS
     longest = max(MIN_TURN_TEXT, min(MAX_TURN_TEXT, MAX_RUN_TEXT // max(1, len(turns))))
     for number, turn in enumerate(turns, start=1):

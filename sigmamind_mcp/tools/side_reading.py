@@ -26,6 +26,7 @@ from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
 COUNTING_SECONDS = 20.0
 MAX_KEPT_BYTES = 32 * 2**20
 MAX_OTHERS = 30
+"""As many passed runs of other test cases as a comparison knows (`OTHERS_COMPARED`)."""
 
 
 class ReadSide(NamedTuple):
