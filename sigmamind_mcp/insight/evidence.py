@@ -4,7 +4,7 @@ Nothing here is a cause. Everything can be traced to a job id and a turn.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
@@ -31,10 +31,12 @@ from sigmamind_mcp.insight.judge_errors import is_judge_error
 from sigmamind_mcp.insight.key_turns import choose_key_turns, find_item, quote_item
 from sigmamind_mcp.insight.said_items import (
     LONG,
+    UNSAID,
     Item,
+    ItemPlaces,
     build_vocabulary,
     find_long_runs,
-    list_run_items,
+    find_run_texts,
 )
 from sigmamind_mcp.insight.simulator_faults import Fault, find_faults
 from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking, PickedRun
@@ -123,13 +125,24 @@ class Evidence(NamedTuple):
 
 
 class _RunFindings(NamedTuple):
-    """One run with all that its transcript shows."""
+    """One run with what its transcript shows; `number` is its place in the order of reading.
 
+    `leaves_out` tells whether the agent never says a value that the criteria ask for.
+    """
+
+    number: int
     run: TestRun
     ending: Ending
-    items: Sequence[Item]
+    leaves_out: bool
     faults: list[Fault]
     hints: list[Hint]
+
+
+class _Readings(NamedTuple):
+    """The runs that were read, and the decided ones of each item by their numbers."""
+
+    runs: list[_RunFindings]
+    places: ItemPlaces
 
 
 def collect_evidence(
@@ -140,12 +153,13 @@ def collect_evidence(
     `has_time` tells whether less than a share of the time is used.
     """
     limited = list(map(limit_definition, runs))
-    readings = _read_in_turn(limited, lambda: has_time(READING_SHARE))
+    readings, places = _read_in_turn(limited, lambda: has_time(READING_SHARE))
     decided = [reading for reading in readings if reading.run.verdict != "undecided"]
     decided.sort(key=lambda reading: get_case_id(reading.run))
-    contrast = _contrast_readings(decided, lambda: has_time(1.0))
+    presence = _locate_items(places, decided)
+    contrast = _contrast_readings(decided, presence, lambda: has_time(1.0))
     separating = _list_separating(contrast, decided)
-    traits = _list_traits(decided, separating)
+    traits = _list_traits(decided, separating, presence)
     groups = group_failures(traits)
     decided_runs = [reading.run for reading in decided]
     return Evidence(
@@ -163,43 +177,60 @@ def collect_evidence(
 
 
 def _list_traits(
-    decided: Sequence[_RunFindings], separating: Sequence[SeparatingItem]
+    decided: Sequence[_RunFindings],
+    separating: Sequence[SeparatingItem],
+    presence: Mapping[Item, Sequence[int]],
 ) -> list[RunTraits]:
     """Return each decided run with those of its items that are proven to be in failed runs."""
-    speaking = []
+    speaking: list[list[Item]] = [[] for _ in decided]
     for found in separating:
         if found.is_proven and found.separation.is_in_failed:
-            speaking.append(found.separation.item)
+            item = found.separation.item
+            for place in presence[item]:
+                speaking[place].append(item)
     traits = []
-    for reading in decided:
-        own = [item for item in speaking if item in reading.items]
-        traits.append(RunTraits(reading.run, reading.ending, own, reading.items))
+    for reading, own in zip(decided, speaking, strict=True):
+        items = [*own, UNSAID] if reading.leaves_out else own
+        traits.append(RunTraits(reading.run, reading.ending, own, items))
     return traits
 
 
-def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> list[_RunFindings]:
+def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> _Readings:
     # Case by case in turn, so that what the time allows is fair to all.
     ordered = round_robin(runs, lambda run: (get_case_id(run), run.verdict))
     vocabulary = build_vocabulary(ordered)
     endings = find_endings([run.conversation or [] for run in ordered])
     are_long = find_long_runs(ordered)
     readings = []
-    known: dict[Item, Item] = {}
-    for run, ending, is_long in zip(ordered, endings, are_long, strict=True):
+    # The items of each run would take much memory.
+    places = ItemPlaces()
+    for number, (run, ending, is_long) in enumerate(zip(ordered, endings, are_long, strict=True)):
         if not has_time():
             break
-        said = AgentWords.read_run(run)
-        items = list_run_items(run, ending, said, vocabulary)
+        found = find_run_texts(run, ending, AgentWords.read_run(run), vocabulary)
         if is_long:
-            items.add(LONG)
-        # Thousands of runs have the same items, and a set takes several times as much memory.
-        shared = tuple(map(known.setdefault, items, items))
-        readings.append(_RunFindings(run, ending, shared, find_faults(run), find_hints(run)))
-    return readings
+            found[LONG.kind] = [LONG.text]
+        if run.verdict != "undecided":
+            places.add(number, found)
+        leaves_out = UNSAID.kind in found
+        findings = _RunFindings(number, run, ending, leaves_out, find_faults(run), find_hints(run))
+        readings.append(findings)
+    return _Readings(readings, places)
+
+
+def _locate_items(places: ItemPlaces, decided: Sequence[_RunFindings]) -> dict[Item, list[int]]:
+    """Return each item that may separate, with the places of its runs among the decided ones."""
+    place_of = {reading.number: place for place, reading in enumerate(decided)}
+    presence = {}
+    for item, numbers in places.list_common(MIN_PRESENT):
+        presence[item] = sorted(map(place_of.__getitem__, numbers))
+    return presence
 
 
 def _contrast_readings(
-    decided: Sequence[_RunFindings], has_time: Callable[[], bool]
+    decided: Sequence[_RunFindings],
+    presence: Mapping[Item, Sequence[int]],
+    has_time: Callable[[], bool],
 ) -> Contrast[Item]:
     """Contrast the items of failed and passed runs, which come in the order of their cases."""
     attempts = []
@@ -208,27 +239,11 @@ def _contrast_readings(
         attempts.append(Attempt(get_case_id(reading.run), has_failed=has_failed))
     return contrast_items(
         attempts,
-        _locate_items(decided),
+        presence,
         rank=lambda item: item.rank,
         weigh=lambda item: item.weight,
         has_time=has_time,
     )
-
-
-def _locate_items(decided: Sequence[_RunFindings]) -> dict[Item, list[int]]:
-    """Return each item that may separate, with the numbers of the runs that have it."""
-    run_counts: Counter[Item] = Counter()
-    for reading in decided:
-        run_counts.update(reading.items)
-    presence: dict[Item, list[int]] = {}
-    for item, run_count in run_counts.items():
-        if run_count >= MIN_PRESENT:
-            presence[item] = []
-    for number, reading in enumerate(decided):
-        for numbers in map(presence.get, reading.items):
-            if numbers is not None:
-                numbers.append(number)
-    return presence
 
 
 def _list_separating(

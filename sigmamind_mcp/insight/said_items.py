@@ -6,11 +6,13 @@ every kind, and the values of each mock variable.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Literal, NamedTuple, get_args
 
+from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import TestCase, TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.diagnosis import get_case_id
@@ -26,6 +28,7 @@ ItemKind = Literal[
 
 _KINDS = get_args(ItemKind)
 STRUCTURE_WEIGHT = 1.25
+_NAMES_OF_COUNTS = {0: "none", 1: "one"}
 
 _TOOL_CALL = re.compile(r"\s*([a-z]\w{2,60})\(")
 _TOOL_ERROR = re.compile(r"\b(?:error|failed|timed? ?out|exception|unavailable)\b", re.IGNORECASE)
@@ -48,29 +51,55 @@ class Item(NamedTuple):
         return 1.0 if self.kind in ("value", "phrase") else STRUCTURE_WEIGHT
 
 
-class Vocabulary(NamedTuple):
-    """The words and pairs of words that the test cases and remarks have, each with its item."""
+FoundTexts = dict[ItemKind, Collection[str]]
+"""What an attempt or a turn has, by kind; an `Item` for each of these texts would be slow."""
 
-    words: dict[str, Item]
-    pairs: dict[tuple[str, str], Item]
+
+class Vocabulary(NamedTuple):
+    """The words that the test cases and remarks have, and the text of each pair of words."""
+
+    words: frozenset[str]
+    pairs: dict[tuple[str, str], str]
 
     @classmethod
     def of(cls, words: Iterable[str], pairs: Iterable[tuple[str, str]]) -> "Vocabulary":
-        return cls(
-            {word: Item("phrase", word) for word in words},
-            {pair: Item("phrase", " ".join(pair)) for pair in pairs},
-        )
+        return cls(frozenset(words), {pair: " ".join(pair) for pair in pairs})
 
 
-def list_run_items(
+class ItemPlaces:
+    """The numbers of the attempts with each item; most items are in one attempt only."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[ItemKind, dict[str, list[int]]] = {}
+        for kind in _KINDS:
+            self._by_kind[kind] = defaultdict(list)
+
+    def add(self, number: int, found: FoundTexts) -> None:
+        """Count the items of the attempt with this number."""
+        for kind, texts in found.items():
+            for numbers in map(self._by_kind[kind].__getitem__, texts):
+                numbers.append(number)
+
+    def list_common(self, least: int) -> Iterator[tuple[Item, list[int]]]:
+        """Yield each item of so many attempts at least, with their numbers as they were added."""
+        for kind, places in self._by_kind.items():
+            for text, numbers in places.items():
+                if len(numbers) >= least:
+                    yield Item(kind, text), numbers
+
+
+def find_run_texts(
     run: TestRun, ending: str, said: AgentWords, vocabulary: Vocabulary
-) -> set[Item]:
+) -> FoundTexts:
     """Return everything that a test run has."""
-    items = {Item("ending", ending), *list_items(said, run.test_case, vocabulary)}
-    items.update(_list_structure(run))
+    turns = run.conversation or []
+    found = _find_texts(said, run.test_case, vocabulary)
+    found["ending"] = [ending]
+    found["go-aheads"] = [_NAMES_OF_COUNTS.get(len(find_go_aheads(turns)), "several")]
+    found["tool"] = set(_list_tools(turns))
     if has_unsaid_value(run, said):
-        items.add(UNSAID)
-    return items
+        found[UNSAID.kind] = [UNSAID.text]
+    return found
 
 
 def find_long_runs(runs: Sequence[TestRun]) -> list[bool]:
@@ -91,36 +120,39 @@ UNSAID = Item("criteria values", "a value that the criteria ask for is never sai
 LONG = Item("length", "longer than most attempts of the test case")
 
 
-def list_items(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary) -> Iterable[Item]:
-    """List the items of what an agent says, in one turn or in all."""
+def list_items(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary) -> Iterator[Item]:
+    """Yield the items of what an agent says, in one turn or in all."""
+    return make_items(_find_texts(said, case, vocabulary))
+
+
+def make_items(found: FoundTexts) -> Iterator[Item]:
+    """Yield each of these texts as an item."""
+    for kind, texts in found.items():
+        yield from map(partial(Item, kind), texts)
+
+
+def _find_texts(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary) -> FoundTexts:
     tokens, values = said
-    items = [Item("value", value) for value in values]
-    words = vocabulary.words.keys() & set(tokens)
-    items += map(vocabulary.words.__getitem__, words)
-    items += set(filter(None, map(vocabulary.pairs.get, pairwise(tokens))))
-    if case is None:
-        return items
-    for mock in case.mock_data:
+    phrases = vocabulary.words & set(tokens)
+    pairs = map(vocabulary.pairs.get, pairwise(tokens))
+    named = []
+    for mock in case.mock_data if case else []:
         expected = _read_case_values(mock.value)
         if expected and expected <= values:
-            items.append(Item("mock value", mock.variable_name))
-    return items
+            named.append(mock.variable_name)
+    return {"value": values, "phrase": phrases.union(filter(None, pairs)), "mock value": set(named)}
 
 
-def _list_structure(run: TestRun) -> Iterator[Item]:
-    """Yield how often the user agrees to an action, and the tools that are called."""
-    turns = run.conversation or []
-    words_for_count = {0: "none", 1: "one"}
-    count = len(find_go_aheads(turns))
-    yield Item("go-aheads", words_for_count.get(count, "several"))
+def _list_tools(turns: Iterable[Turn]) -> Iterator[str]:
+    """Yield the tools that are called, and that one answers with an error."""
     for turn in turns:
         if turn.side != "tool":
             continue
         call = _TOOL_CALL.match(turn.content)
         if call:
-            yield Item("tool", f"calls {call[1]}")
+            yield f"calls {call[1]}"
         elif _TOOL_ERROR.search(turn.content[:200]):
-            yield Item("tool", "a tool answers with an error")
+            yield "a tool answers with an error"
 
 
 def build_vocabulary(runs: Sequence[TestRun]) -> Vocabulary:
@@ -151,6 +183,6 @@ def vocabulary_of(item: Item) -> Vocabulary:
     return Vocabulary.of(words if len(words) == 1 else [], [])
 
 
-@remember_texts(maxsize=2_000)
+@remember_texts(maxsize=20_000)
 def _read_case_values(text: str) -> frozenset[str]:
     return frozenset(value for value in read_values(text) if " " not in value)

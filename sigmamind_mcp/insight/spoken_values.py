@@ -6,6 +6,7 @@ and "16:00" give "16:00"; "#W-2378" gives "W2378"; "fourteen days" and "14 days"
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 MAX_VALUE_CHARACTERS = 40
@@ -65,6 +66,7 @@ _VALUE = re.compile(rf"[^\w.,:-](?=[0-9a-z]){_FORMS}")
 _VALUE_IN_ASCII = re.compile(rf"[^0-9a-z_.,:-]{_FORMS}")
 _MOMENT_GROUPS = frozenset(("iso_day", "day", "month2", "half", "minute24"))
 """The last groups of days and times."""
+_DIGITS_GROUPS = frozenset(("number", "number_noun"))
 _ID_MARKS = str.maketrans("", "", "-_/")
 _NUMBER_WITH_NOUN = re.compile(r"(\d{1,3})-([a-z]{3,12})")
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
@@ -88,75 +90,77 @@ class SpokenValue(NamedTuple):
 
 def find_values(text: str) -> Iterator[SpokenValue]:
     """Yield the values that a text states, in order."""
-    plain = _LIST_NUMBER.sub(lambda match: " " * len(match[0]), f" {text.lower()}")
-    pattern = _VALUE_IN_ASCII if plain.isascii() else _VALUE
-    for match in pattern.finditer(plain):
+    for match in _find_matches(text):
         value = _normalize(match)
         if value is not None:
-            yield value
+            # The match begins with the character before the value, in a text with one before it.
+            yield SpokenValue(*value, match.start(), match.end() - 1)
 
 
 def read_values(text: str) -> frozenset[str]:
     """Return the values of a text in their normal form, with their nouns and without."""
-    values: set[str] = set()
-    for value in find_values(text):
-        values.update((value.normal, value.bare))
-    return frozenset(values)
+    return frozenset(chain.from_iterable(filter(None, map(_normalize, _find_matches(text)))))
 
 
-def _normalize(match: re.Match[str]) -> SpokenValue | None:
-    noun = ""
-    token = match["id"]
-    number = _NUMBER_WITH_NOUN.fullmatch(token) if token else None
-    if match.lastgroup in _MOMENT_GROUPS:
+def _find_matches(text: str) -> Iterator[re.Match[str]]:
+    plain = _LIST_NUMBER.sub(lambda match: " " * len(match[0]), f" {text.lower()}")
+    pattern = _VALUE_IN_ASCII if plain.isascii() else _VALUE
+    return pattern.finditer(plain)
+
+
+def _normalize(match: re.Match[str]) -> tuple[str, str] | None:
+    """Return the value of a match in its normal form, with its noun and without."""
+    bare: str | None
+    noun = None
+    last = match.lastgroup
+    if last in _MOMENT_GROUPS:
         bare = _normalize_moment(match)
-    elif number:
-        bare, noun = number[1], number[2]
-    elif token:
-        bare = _normalize_id(token)
+    elif last == "id":
+        bare, noun = _normalize_id(match["id"])
+    elif last in _DIGITS_GROUPS:
+        bare, noun = _normalize_digits(match["number"]), match["number_noun"]
     else:
-        bare = _normalize_number(match)
-        noun = match["number_noun"] or match["word_noun"] or ""
+        bare, noun = _normalize_words(match["word"], match["hundred"]), match["word_noun"]
     if bare is None or len(bare) > MAX_VALUE_CHARACTERS:
         return None
-    has_noun = noun and noun not in _UNTOLD
-    normal = f"{bare} {noun.removesuffix('s')}" if has_noun else bare
-    # The match begins with the character before the value, in a text with one more before it.
-    return SpokenValue(normal, bare, match.start(), match.end() - 1)
+    if not noun or noun in _UNTOLD:
+        return bare, bare
+    return f"{bare} {noun.removesuffix('s')}", bare
 
 
-def _normalize_moment(match: re.Match[str]) -> str | None:
+def _normalize_moment(match: re.Match[str]) -> str:
     """Return a day as month-day, a time as hour:minute."""
-    if match["iso_month"]:
+    last = match.lastgroup
+    if last == "iso_day":
         return f"{match['iso_month']}-{match['iso_day']}"
-    month = match["month"] or match["month2"]
-    if month:
-        day = int(match["day"] or match["day2"])
-        return f"{_MONTHS[month]}-{day:02}"
-    if match["half"]:
+    if last == "minute24":
+        return f"{int(match['hour24']):02}:{match['minute24']}"
+    if last == "half":
         noon = 12 if match["half"] == "p" else 0
         hour = int(match["hour"]) % 12 + noon
         return f"{hour:02}:{match['minute'] or '00'}"
-    if match["hour24"]:
-        return f"{int(match['hour24']):02}:{match['minute24']}"
-    return None
+    month, day = match["month"] or match["month2"], match["day"] or match["day2"]
+    return f"{_MONTHS[month]}-{int(day):02}"
 
 
-def _normalize_id(token: str) -> str | None:
-    return None if _ORDINAL.fullmatch(token) else token.translate(_ID_MARKS).upper()
+def _normalize_id(token: str) -> tuple[str | None, str | None]:
+    """Return an id, or a number and its noun in one word, such as 14-day."""
+    number = _NUMBER_WITH_NOUN.fullmatch(token)
+    if number:
+        return number[1], number[2]
+    return None if _ORDINAL.fullmatch(token) else token.translate(_ID_MARKS).upper(), None
 
 
-def _normalize_number(match: re.Match[str]) -> str | None:
-    if match["number"]:
-        digits = match["number"]
-        if "," in digits and re.fullmatch(r"\d+,\d{1,2}", digits):  # 12,50 in European writing
-            digits = digits.replace(",", ".")
-        whole, _, cents = digits.replace(",", "").partition(".")
-        cents = cents.rstrip("0")
-        return f"{whole}.{cents}" if cents else whole
-    if not match["word"]:
-        return None
-    words = re.split(r"[- ]", match["word"])
+def _normalize_digits(digits: str) -> str:
+    if "," in digits and re.fullmatch(r"\d+,\d{1,2}", digits):  # 12,50 in European writing
+        digits = digits.replace(",", ".")
+    whole, _, cents = digits.replace(",", "").partition(".")
+    cents = cents.rstrip("0")
+    return f"{whole}.{cents}" if cents else whole
+
+
+def _normalize_words(text: str, hundred: str | None) -> str | None:
+    words = re.split(r"[- ]", text)
     is_joined = words[0] in _TENS and _SMALL_NUMBERS.get(words[-1], 10) < 10
     if len(words) == 2 and not is_joined:
         # "five five five" is a number that is read out, digit by digit.
@@ -165,4 +169,4 @@ def _normalize_number(match: re.Match[str]) -> str | None:
     # "one" and "zero" are mostly no numbers.
     if number < 2:
         return None
-    return str(number * 100 if match["hundred"] else number)
+    return str(number * 100 if hundred else number)

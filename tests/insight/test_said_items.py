@@ -6,14 +6,16 @@ from sigmamind_mcp.insight.said_items import (
     Item,
     build_vocabulary,
     find_long_runs,
-    list_run_items,
+    find_run_texts,
+    make_items,
 )
 from tests.insight.conversations import make_run
 
 
 def list_all(*said: str, **fields: object) -> set[Item]:
     run = make_run(*said, **fields)  # type: ignore[arg-type]  # the fields of make_run
-    return list_run_items(run, "closed", AgentWords.read_run(run), build_vocabulary([run]))
+    words = AgentWords.read_run(run)
+    return set(make_items(find_run_texts(run, "closed", words, build_vocabulary([run]))))
 
 
 def test_words_and_pairs_of_criteria_prompt_mock_data_and_remarks_are_items() -> None:
