@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
@@ -54,6 +55,7 @@ SHRINK_FIRST: dict[Section, int] = {
     "definitionProblems": 4,
 }
 """The sections that lose rows first, in this order, and how many they keep."""
+FEWER_RUNS = (6, 7, 10, 15)
 UNDECIDED_CASES = 5
 
 
@@ -145,13 +147,27 @@ def fit_diagnosis(diagnosis: Diagnosis, start: int, notes: Sequence[NotRead]) ->
     caps = dict(CAPS)
     are_few = len(diagnosis.evidence.worth_reading) <= FEW_RUNS
     for form in FORMS if are_few else FORMS[FORM_OF_MANY:]:
-        answer = _build_diagnosis(diagnosis, caps, start=0, form=form, notes=notes)
-        if answer.fits():
+        answer, fits = _try_caps(diagnosis, caps, form, notes)
+        if fits:
             return answer
-    while not answer.fits() and max(caps.values()) > 1:
+    while not fits and max(caps.values()) > 1:
         caps[_choose_longest(caps)] -= 1
-        answer = _build_diagnosis(diagnosis, caps, start=0, form=form, notes=notes)
+        answer, fits = _try_caps(diagnosis, caps, form, notes)
     return answer
+
+
+def _try_caps(
+    diagnosis: Diagnosis, caps: dict[Section, int], form: Form, notes: Sequence[NotRead]
+) -> tuple[DiagnosedBatchRun, bool]:
+    """Build an answer with so many rows, and return whether it fits; else it may have fewer."""
+    # Each further run takes time to quote, so what does not fit with few runs ends there.
+    most = min(caps["turnsWorthReading"], len(diagnosis.evidence.worth_reading))
+    for count in (*takewhile(most.__gt__, FEWER_RUNS), most):
+        fewer = {**caps, "turnsWorthReading": count}
+        answer = _build_diagnosis(diagnosis, fewer, start=0, form=form, notes=notes)
+        if not answer.fits():
+            return answer, False
+    return answer, True
 
 
 def _choose_longest(caps: dict[Section, int]) -> Section:
