@@ -28,6 +28,8 @@ LEVEL = 0.025
 MIN_RATIO = 1.3
 MAX_TOO_FEW = 3
 MAX_P_TOO_FEW = 0.25
+HOPELESS_P = 0.5
+"""A best p above this in the first permutations ends at MAX_P_TOO_FEW once in 10^10."""
 DAMPING = 0.5
 MIN_VARIANCE = 0.3
 MIN_PRESENT = 2
@@ -128,23 +130,25 @@ def contrast_items(
     Without `has_time` there are fewer permutations: p is coarser, and as true.
     """
     strata = _list_strata(attempts)
-    failed, passed = _list_sides(strata)
-    compared = SideCounts(len(failed), len(passed))
+    sides = _list_sides(strata)
+    compared = SideCounts(*map(len, sides))
     scored = _score_items(_merge_items(presence, strata, rank), strata, weigh)
-    largest = _permute(scored, strata, has_time)
+    separates_all = any(one.attempts in sides for one in scored)
+    largest = _permute(scored, strata, has_time, needs_all=separates_all)
     is_tested = not scored or 1 / (len(largest) + 1) <= LEVEL
     contrast: Contrast[ItemT] = Contrast(
         [], [], compared, len(strata), len(scored), is_tested=is_tested
     )
-    scored.sort(key=lambda one: (-abs(one.score), rank(one.item)))
-    for candidate in scored:
+    candidates = []
+    for one in scored:
+        if _correct_p(one.score, largest) <= MAX_P_TOO_FEW or one.attempts in sides:
+            candidates.append(one)
+    candidates.sort(key=lambda one: (-abs(one.score), rank(one.item)))
+    for candidate in candidates:
         p = _correct_p(candidate.score, largest)
         is_proven = p <= LEVEL
         if not is_proven and len(contrast.too_few) >= MAX_TOO_FEW:
             break
-        separates_all = candidate.attempts in (failed, passed)
-        if p > MAX_P_TOO_FEW and not separates_all:
-            continue
         separation = _describe(candidate, strata, p)
         if MIN_RATIO > separation.ratio > 1 / MIN_RATIO:
             continue
@@ -248,18 +252,29 @@ def _list_case_sums(stratum: _Stratum) -> list[_CaseSums]:
 
 
 def _permute(
-    scored: Sequence[_Scored[ItemT]], strata: Sequence[_Stratum], has_time: Callable[[], bool]
+    scored: Sequence[_Scored[ItemT]],
+    strata: Sequence[_Stratum],
+    has_time: Callable[[], bool],
+    *,
+    needs_all: bool,
 ) -> list[float]:
-    """Return the largest score of each permutation of the verdicts, in order."""
+    """Return the largest score of each permutation of the verdicts, in order.
+
+    If the first ones leave no item a chance, they are enough (Besag and Clifford 1991, "Sequential
+    Monte Carlo p-values"), unless an item is shown whatever its p, so that it needs all.
+    """
     generator = random.Random(SEED)
     # Most items are rare, and cannot have the largest score.
     ordered = sorted(scored, key=lambda one: -one.limit)
+    best = max((abs(one.score) for one in scored), default=0.0)
     largest: list[float] = []
     for count in PERMUTATIONS_AT_ONCE if scored else ():
-        if not has_time():
+        is_enough = largest and not needs_all and _correct_p(best, largest) > HOPELESS_P
+        if is_enough or not has_time():
             break
         largest += _find_largest(ordered, _draw_verdicts(strata, count, generator))
-    return sorted(largest)
+        largest.sort()
+    return largest
 
 
 class _DrawnVerdicts(NamedTuple):
