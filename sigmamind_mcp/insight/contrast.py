@@ -32,8 +32,7 @@ HOPELESS_P = 0.5
 """A best p above this in the first permutations ends at MAX_P_TOO_FEW once in 10^10."""
 DAMPING = 0.5
 MIN_VARIANCE = 0.3
-MIN_PRESENT = 2
-"""An item of one attempt has at most a variance of 1/4."""
+"""An item of one attempt has at most a variance of 1/4, and never separates (Tarone 1990)."""
 ROUNDING = 1e-9
 """More than the error of a sum of floats."""
 

@@ -12,7 +12,6 @@ from typing import Generic, NamedTuple, TypeVar
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
 from sigmamind_mcp.insight.contrast import (
-    MIN_PRESENT,
     Attempt,
     Contrast,
     Separation,
@@ -222,7 +221,7 @@ def _locate_items(places: ItemPlaces, decided: Sequence[_RunFindings]) -> dict[I
     """Return each item that may separate, with the places of its runs among the decided ones."""
     place_of = {reading.number: place for place, reading in enumerate(decided)}
     presence = {}
-    for item, numbers in places.list_common(MIN_PRESENT):
+    for item, numbers in places.list_repeated():
         presence[item] = sorted(map(place_of.__getitem__, numbers))
     return presence
 

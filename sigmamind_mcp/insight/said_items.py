@@ -67,24 +67,32 @@ class Vocabulary(NamedTuple):
 
 
 class ItemPlaces:
-    """The numbers of the attempts with each item; most items are in one attempt only."""
+    """The numbers of the attempts with each item.
+
+    Most items are in one attempt only. They have its number alone, since a list takes more memory.
+    """
 
     def __init__(self) -> None:
-        self._by_kind: dict[ItemKind, dict[str, list[int]]] = {}
-        for kind in _KINDS:
-            self._by_kind[kind] = defaultdict(list)
+        self._by_kind: dict[ItemKind, dict[str, int | list[int]]] = {kind: {} for kind in _KINDS}
 
     def add(self, number: int, found: FoundTexts) -> None:
-        """Count the items of the attempt with this number."""
+        """Add the items of the attempt with this number."""
         for kind, texts in found.items():
-            for numbers in map(self._by_kind[kind].__getitem__, texts):
-                numbers.append(number)
+            places = self._by_kind[kind]
+            for text in texts:
+                known = places.get(text)
+                if known is None:
+                    places[text] = number
+                elif isinstance(known, int):
+                    places[text] = [known, number]
+                else:
+                    known.append(number)
 
-    def list_common(self, least: int) -> Iterator[tuple[Item, list[int]]]:
-        """Yield each item of so many attempts at least, with their numbers as they were added."""
+    def list_repeated(self) -> Iterator[tuple[Item, list[int]]]:
+        """Yield each item of two attempts or more, with their numbers in the order of adding."""
         for kind, places in self._by_kind.items():
             for text, numbers in places.items():
-                if len(numbers) >= least:
+                if isinstance(numbers, list):
                     yield Item(kind, text), numbers
 
 
