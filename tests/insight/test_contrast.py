@@ -196,3 +196,26 @@ def test_nothing_to_compare_gives_nothing(rows: Rows) -> None:
     found = contrast(rows)
 
     assert (found.separating, found.too_few, found.item_count) == ([], [], 0)
+
+
+def count_rounds(attempts: list[Attempt], presence: dict[str, list[int]]) -> int:
+    """Return how often the contrast asks for time, once before each round of permutations."""
+    asked: list[None] = []
+
+    def has_time() -> bool:
+        asked.append(None)
+        return True
+
+    contrast_items(attempts, presence, rank=lambda item: (0, 0, item), has_time=has_time)
+    return len(asked)
+
+
+def test_permutations_end_early_only_if_no_item_has_a_chance() -> None:
+    attempts = [Attempt("tc", has_failed=number % 2 == 0) for number in range(40)]
+    even = {"as often on both sides": list(range(20))}
+    telling = {"in most failed attempts": list(range(0, 36, 2))}
+    everywhere = [Attempt("tc", has_failed=failed) for failed in (True, False)]
+
+    assert count_rounds(attempts, even) == 1
+    assert count_rounds(attempts, even | telling) == 2
+    assert count_rounds(everywhere * 2, {"in all failed attempts": [0, 2]}) == 2

@@ -86,3 +86,12 @@ def test_five_hundred_runs_of_twenty_turns(figures: list[str]) -> None:
     collect_evidence(runs)
 
     figures.append(f"evidence of 500 runs x 20 turns: {time.process_time() - start:.1f} s of CPU")
+
+
+def test_single_run_that_leaves_out_a_value_is_a_group_of_its_own() -> None:
+    silent = make_run("Hi.", "There is a fee.", criteria="The agent states the fee of 25 CHF.",
+                      passed=False, case="tc_1", job="job_1")  # fmt: skip
+
+    (group,) = collect_evidence([silent]).groups
+
+    assert (group.basis, len(group.runs)) == ("never said", 1)
