@@ -104,7 +104,7 @@ def find_run_texts(
     found = _find_texts(said, run.test_case, vocabulary)
     found["ending"] = [ending]
     found["go-aheads"] = [_NAMES_OF_COUNTS.get(len(find_go_aheads(turns)), "several")]
-    found["tool"] = set(_list_tools(turns))
+    found["tool"] = set(_list_tool_events(turns))
     if has_unsaid_value(run, said):
         found[UNSAID.kind] = [UNSAID.text]
     return found
@@ -151,7 +151,7 @@ def _find_texts(said: AgentWords, case: TestCase | None, vocabulary: Vocabulary)
     return {"value": values, "phrase": phrases.union(filter(None, pairs)), "mock value": set(named)}
 
 
-def _list_tools(turns: Iterable[Turn]) -> Iterator[str]:
+def _list_tool_events(turns: Iterable[Turn]) -> Iterator[str]:
     """Yield the tools that are called, and that one answers with an error."""
     for turn in turns:
         if turn.side != "tool":

@@ -214,8 +214,9 @@ def test_permutations_end_early_only_if_no_item_has_a_chance() -> None:
     attempts = [Attempt("tc", has_failed=number % 2 == 0) for number in range(40)]
     even = {"as often on both sides": list(range(20))}
     telling = {"in most failed attempts": list(range(0, 36, 2))}
-    everywhere = [Attempt("tc", has_failed=failed) for failed in (True, False)]
+    few = [Attempt(case, has_failed=failed) for case in ("a", "b") for failed in (True, False)]
 
     assert count_rounds(attempts, even) == 1
     assert count_rounds(attempts, even | telling) == 2
-    assert count_rounds(everywhere * 2, {"in all failed attempts": [0, 2]}) == 2
+    assert count_rounds(few, {"in one of each": [0, 3]}) == 1
+    assert count_rounds(few, {"in one of each": [0, 3], "in all failed attempts": [0, 2]}) == 2
