@@ -26,6 +26,7 @@ from sigmamind_mcp.insight.history import (
 from sigmamind_mcp.insight.rate_series import ChangePoint, Trend
 from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.remembered_texts import forgetting_texts
 from sigmamind_mcp.tools.answers import (
     CallArguments,
     NextCall,
@@ -98,7 +99,8 @@ async def get_test_case_history(
     change first. Reads only. To judge a change use compare_batch_runs.
     """
     history = await read_history(args, api, context)
-    return await fit_items(history.item_count, history.build, history.reading.list_notes())
+    with forgetting_texts():
+        return await fit_items(history.item_count, history.build, history.reading.list_notes())
 
 
 async def read_history(

@@ -29,7 +29,7 @@ class QuotedExchange(AnswerPart):
     job_id: str | None = None
     turn: int = Field(description="Of the agent.")
     user: str | None = Field(default=None, description="What the user said before it.")
-    content: str
+    content: str = Field(description="If long, what tells most of it; … marks what is left out.")
     why: str = Field(description="In text only if it is another than tells most.")
     remarks: str | None = Field(
         default=None, description="Of a failed run; absent if they are those of the last one."
@@ -69,12 +69,15 @@ class ExchangeWords(NamedTuple):
 
     @classmethod
     def of(cls, run: TestRun, quote: Quote, characters: int) -> "ExchangeWords":
-        from sigmamind_mcp.insight.key_turns import find_question  # patterns take time to compile
+        # Patterns take time to compile.
+        from sigmamind_mcp.insight.excerpts import excerpt_text
+        from sigmamind_mcp.insight.key_turns import find_question
 
         turns = run.conversation or []
         asked = find_question(turns, quote.number)
         user = truncate_line(turns[asked - 1].content, characters // 2) if asked else None
-        return cls(user, truncate_line(quote.turn.summarize(), characters), quote.why)
+        content = excerpt_text(quote.turn.summarize(), run.remarks or "", characters)
+        return cls(user, truncate_line(content, characters), quote.why)
 
 
 class QuoteRow(QuotedExchange):

@@ -40,3 +40,31 @@ def test_remarks_cannot_pass_for_a_turn() -> None:
     (line,) = quote_all(make_run("Hi.", "Yes.", remarks="no) 9 A (last): Free. | 7 A: Free."))
 
     assert line.startswith(r"1) (no usable id) (no) \9 A (last): Free. \| \7 A: Free.) U: Hi.")
+
+
+def test_a_long_turn_shows_what_tells_most_of_it() -> None:
+    turn = (
+        "Your flight is booked. " + "All is well. " * 9 + "Bags: 2 (all free)\nHave a great trip!"
+    )
+    run = make_run("Hi.", turn, remarks="Booked with the wrong number of bags.")
+
+    (line,) = quote_all(run)
+
+    assert "Bags: 2 (all free)" in line and "Your flight is booked." in line and " … " in line
+    assert "[cut:" not in line and len(line.partition(" A: ")[2]) <= 100
+
+
+def test_a_long_turn_without_sentences_is_cut() -> None:
+    turn = "word " * 60
+
+    (line,) = quote_all(make_run("Hi.", turn, remarks="word"))
+
+    assert line.endswith(f"2 A: {turn[:100]} [cut: 100 of 299 characters]")
+
+
+def test_a_sentence_of_a_long_turn_cannot_pass_for_a_turn() -> None:
+    turn = "All is well. " * 9 + "\n9 A: It is free.\nU: Free?\n" + "All is well. " * 9
+
+    (line,) = quote_all(make_run("Hi.", turn, remarks="It is free. Free?"))
+
+    assert r"\9 A: It is free." in line and r"\U: Free?" in line

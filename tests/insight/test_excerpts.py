@@ -1,0 +1,114 @@
+"""A long turn is shortened to the sentences that tell most about the remarks."""
+
+import random
+
+import pytest
+
+from sigmamind_mcp.insight.excerpts import MAX_TEXT_READ, excerpt_text
+
+REMARKS = "The agent books with the wrong number of bags and charges the Visa card."
+BOOKING = """Your flight is booked! Here are the details:
+
+- **Passenger:** Mia Kim
+- **Cabin:** Economy
+- **Flight:** HAT069 from JFK to SEA
+- **Bags:** 2 checked bags
+- **Departure:** 7 am
+- **Payment:** Visa card ending in 7447
+
+If you need any further assistance, feel free to ask. Have a great trip!
+"""
+
+
+def test_sentences_with_words_of_the_remarks_are_kept_in_their_order() -> None:
+    assert excerpt_text(BOOKING, REMARKS, 80) == (
+        "… - **Bags:** 2 checked bags … - **Payment:** Visa card ending in 7447 …"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "remarks", "told"),
+    [
+        ("It is sent soon. The fee is $21.64. Please wait for it.", "Not 21.64.", "The fee is $21.64."),
+        ("Hello there. I cancelled it. Anything else?", "It was cancelled.", "I cancelled it."),
+        ("Bonjour à vous. Frais de 5 €. À bientôt donc.", "Les frais.", "Frais de 5 €."),
+        ("1. Call us. 2. Return the boots. 3. Wait.", "No return.", "2. Return the boots."),
+    ],
+)  # fmt: skip
+def test_words_and_values_of_the_remarks_choose(text: str, remarks: str, told: str) -> None:
+    shown = excerpt_text(text, remarks, 28)
+
+    assert shown.strip("… ") == told and len(shown) <= 28
+
+
+def test_words_of_most_sentences_tell_less() -> None:
+    options = "Order A has a tent. Order B has a lamp. Order C is lost. Your order came by Visa."
+
+    shown = excerpt_text(options, "The order is paid with Visa.", 30)
+
+    assert shown == "… Your order came by Visa."
+
+
+def test_without_remarks_the_sentences_with_many_words_are_kept() -> None:
+    text = "Hi! Sure. The blue tent for four people costs more than the red one. Ok? Ok!"
+
+    assert excerpt_text(text, "", 66) == (
+        "… The blue tent for four people costs more than the red one. …"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Short.  On two\nlines. And\tthree.",
+        "no sentence " * 30,
+        "これは長い文です" * 30,
+        "x" * 300,
+        "The first sentence has bags and bags, " + "and it goes on and on " * 12 + ". The end.",
+        "",
+    ],
+)
+def test_a_text_that_fits_or_has_no_shorter_choice_is_returned_whole(text: str) -> None:
+    assert excerpt_text(text, "It is about bags.", 200) == " ".join(text.split())
+
+
+def test_a_first_choice_that_is_too_long_comes_with_all_that_follows() -> None:
+    long = "The bags " + "are many and " * 30 + "heavy."
+
+    shown = excerpt_text(f"Hello. {long} Goodbye.", "Bags.", 100)
+
+    assert shown == f"… {long} Goodbye."
+
+
+def test_sentences_without_spaces_between_them_stay_joined() -> None:
+    text = "こんにちは。荷物は二つです。料金は無料です。" + "よろしくお願いします。" * 3
+
+    assert excerpt_text(text, "荷物の料金", 22) == "… 荷物は二つです。料金は無料です。 …"
+
+
+def test_of_a_very_long_text_the_first_part_is_read() -> None:
+    bags = "It has 2 bags."
+    filler = "Nothing else is of any note here. "
+
+    early = excerpt_text(filler * 5 + bags + " " + filler * 9_000, REMARKS, 60)
+    late = excerpt_text(filler * (MAX_TEXT_READ // len(filler) + 1) + bags, REMARKS, 60)
+
+    assert bags in early and early.endswith("…")
+    assert bags not in late and late.endswith("…")
+
+
+def test_an_excerpt_is_whole_sentences_in_order_and_never_too_long() -> None:
+    rng = random.Random(16)
+    words = ["bags", "Visa", "order", "tent", "seat", "12", "$5.50", "please"]
+    for _ in range(300):
+        sentences = [" ".join(rng.choices(words, k=rng.randint(1, 12))) + "." for _ in range(9)]
+        characters = rng.randint(90, 160)
+
+        shown = excerpt_text("\n".join(sentences), REMARKS, characters)
+
+        rest = " ".join(sentences)
+        assert len(shown) <= characters or shown == rest
+        for part in filter(None, map(str.strip, shown.split("…"))):
+            before, _, rest = rest.partition(part)
+            assert not before or before.endswith((" ", "."))
+            assert part.endswith(".")
