@@ -30,10 +30,10 @@ def excerpt_text(text: str, remarks: str, characters: int) -> str:
     if len(whole) <= characters:
         return whole
     unread = text[MAX_TEXT_READ:]
-    sentences = _list_sentences(text[:MAX_TEXT_READ])
+    sentences = _group_sentences(text[:MAX_TEXT_READ])
     if unread:
         sentences[-1:] = ["".join(sentences[-1:]) + unread]
-    remarks_words = _read_words(remarks[:MAX_TEXT_READ])
+    remarks_words = _find_words_and_values(remarks[:MAX_TEXT_READ])
     chosen: list[int] = []
     for number in _rank_sentences(sentences[:-1] if unread else sentences, remarks_words):
         if len(_join_chosen(sentences, [*chosen, number])) <= characters:
@@ -43,7 +43,7 @@ def excerpt_text(text: str, remarks: str, characters: int) -> str:
     return _join_chosen(sentences, chosen) if chosen else whole
 
 
-def _list_sentences(text: str) -> list[str]:
+def _group_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     for sentence in split_sentences(text):
         # The number of a list's entry is no sentence.
@@ -56,7 +56,7 @@ def _list_sentences(text: str) -> list[str]:
 
 def _rank_sentences(sentences: Sequence[str], remarks_words: Set[str]) -> list[int]:
     """Return the places of the sentences, the most telling first."""
-    words = list(map(_read_words, sentences))
+    words = list(map(_find_words_and_values, sentences))
     counts = Counter(chain.from_iterable(words))
 
     def weigh(word: str) -> float:
@@ -68,7 +68,7 @@ def _rank_sentences(sentences: Sequence[str], remarks_words: Set[str]) -> list[i
     return sorted(range(len(sentences)), key=measure, reverse=True)
 
 
-def _read_words(text: str) -> frozenset[str]:
+def _find_words_and_values(text: str) -> frozenset[str]:
     return extract_words(text) | read_values(text)
 
 
