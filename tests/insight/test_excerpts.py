@@ -42,11 +42,17 @@ def test_words_and_values_of_the_remarks_choose(text: str, remarks: str, told: s
 
 
 def test_words_of_most_sentences_tell_less() -> None:
-    options = "Order A has a tent. Order B has a lamp. Order C is lost. Your order came by Visa."
+    items = "The item of order A waits. The item of order B waits. The item of order C waits."
 
-    shown = excerpt_text(options, "The order is paid with Visa.", 30)
+    shown = excerpt_text(f"{items} Visa pays.", "The item of the order is paid by Visa.", 28)
 
-    assert shown == "… Your order came by Visa."
+    assert shown == "… Visa pays."
+
+
+def test_a_long_sentence_needs_more() -> None:
+    text = "Our blue tents, red lamps and green chairs come with two bags. Two bags! Bye."
+
+    assert excerpt_text(text, "The bags.", 65) == "… Two bags! Bye."
 
 
 def test_without_remarks_the_sentences_with_many_words_are_kept() -> None:
@@ -91,7 +97,9 @@ def test_of_a_very_long_text_the_first_part_is_read() -> None:
     filler = "Nothing else is of any note here. "
 
     early = excerpt_text(filler * 5 + bags + " " + filler * 9_000, REMARKS, 60)
-    late = excerpt_text(filler * (MAX_TEXT_READ // len(filler) + 1) + bags, REMARKS, 60)
+    late = excerpt_text(
+        filler * (MAX_TEXT_READ // len(filler) + 1) + bags + f" {filler}" * 9, REMARKS, 60
+    )
 
     assert bags in early and early.endswith("…")
     assert bags not in late and late.endswith("…")
