@@ -8,9 +8,11 @@ from sigmamind_mcp.insight.spoken_values import find_values, read_values
 MOST_NAME_WORDS = 4
 """In a value of so few words, all capitalised, each word is a name that may be said alone."""
 MIN_CUT_CHARACTERS = 3
-"""As many first characters of a value are masked where a text is cut within it."""
+"""As many characters of a value are masked where a text is cut within it."""
 MAX_CUT_CHARACTERS = 500
 _CUT = re.compile(r"(?=…| \[cut: )")
+_LEFT_OUT = re.compile(r"…\s*")
+_WORD_START = re.compile(r"(?<=\s)\S")
 _NAME_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -29,7 +31,7 @@ class MockMask:
 
     def mask(self, text: str) -> str:
         """Return the text with a mark for each value, in whatever form it is written."""
-        text = self._mask_cut_values(text)
+        text = self._mask_cut_values(self._mask_value_ends(text))
         for pattern in (self._whole, self._names):
             if pattern:
                 text = pattern.sub(lambda match: self._mark, text)
@@ -48,6 +50,30 @@ class MockMask:
             if start is not None:
                 text = f"{text[:start]}{self._mark}{text[end:]}"
         return text
+
+    def _mask_value_ends(self, text: str) -> str:
+        """Mask later parts of values that begin where text was left out before them."""
+        for match in reversed(list(_LEFT_OUT.finditer(text))):
+            start = match.end()
+            following = text[start:].partition("…")[0].rstrip()
+            length = self._measure_value_end(following[:MAX_CUT_CHARACTERS].casefold())
+            if length:
+                end = start + min(length, len(following))  # folded, some letters are longer
+                text = f"{text[:start]}{self._mark}{text[end:]}"
+        return text
+
+    def _measure_value_end(self, folded: str) -> int:
+        """Return how many characters of the text are the end of a value, or all of its words."""
+        longest = 0
+        for value in self._known:
+            for word in _WORD_START.finditer(value):
+                end = value[word.start() :]
+                if len(folded) >= MIN_CUT_CHARACTERS and end.startswith(folded):
+                    return len(folded)
+                is_whole = len(end) >= MIN_CUT_CHARACTERS and folded.startswith(end)
+                if is_whole and not folded[len(end) : len(end) + 1].isalnum():
+                    longest = max(longest, len(end))
+        return longest
 
     def _find_cut_value(self, text: str) -> int | None:
         """Return where a value begins that the end of the text cuts; None if there is none."""

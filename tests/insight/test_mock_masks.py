@@ -57,3 +57,22 @@ def test_no_values_change_nothing() -> None:
 )
 def test_value_that_a_cut_text_ends_in_is_masked(text: str, masked: str) -> None:
     assert mask(text, "Ana Lopez", "4411") == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Sent to: … Apt 4 Riverton, WA … Bye.", "Sent to: … *** … Bye."),
+        ("… RIVERTON, WA is right.", "… *** is right."),
+        ("It is … Apt 4 … here", "It is … *** … here"),
+        ("… Riverton, WAX", "… Riverton, WAX"),
+        ("…WA", "…WA"),
+        ("… is fine …", "… is fine …"),
+    ],
+)
+def test_rest_of_a_value_after_what_is_left_out_is_masked(text: str, masked: str) -> None:
+    assert mask(text, "17 Lake St. Apt 4 Riverton, WA") == masked
+
+
+def test_letters_that_are_longer_in_lower_case_do_not_move_the_rest_of_a_value() -> None:
+    assert mask("a … Straße İx …", "12 Straße İx") == "a … *** …"
