@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.remembered_texts import TEXT_CACHES
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, ERROR, FakeAPI, page
 from tests.support.sample_batches import (
@@ -314,6 +315,20 @@ async def test_talk_that_other_test_cases_have_too_is_not_quoted(
     answer = (await mcp.call_tool("get_test_case_history", CASE)).structured_content
 
     assert [quote["content"] for quote in answer["turnsWorthReading"]] == [wrong]
+
+
+async def test_a_long_turn_is_quoted_where_it_tells_most_and_its_words_are_forgotten(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_talks(0, {f"{'All is well with it. ' * 20}The fee is 5 CHF. Bye then.": False})
+    serve_batches(fake_api, sample)
+    fake_api.answer("GET", "/v1/batch-runs", page([sample.batch]))
+
+    answer = (await mcp.call_tool("get_test_case_history", CASE)).structured_content
+
+    (quote,) = [quote for quote in answer["turnsWorthReading"] if quote["turn"] == 4]
+    assert "… The fee is 5 CHF. Bye then." in quote["content"] and len(quote["content"]) <= 160
+    assert not any(cache.cache_info().currsize for cache in TEXT_CACHES)
 
 
 async def test_failures_whose_list_shows_no_conversations_have_no_quotes(
