@@ -7,7 +7,9 @@ gives "4:30 PM", "06605550144" gives "0660 555 01 44", "four four one two three"
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import date
 
+from sigmamind_mcp.insight.near_values import DATE_IN_DIGITS, MONTHS, NearDate, find_dates
 from sigmamind_mcp.insight.said_otherwise import read_numbers, read_numbers_in_words, split_tokens
 from sigmamind_mcp.insight.spoken_values import read_values
 
@@ -19,12 +21,11 @@ _NOT_ASCII_DIGIT = re.compile(r"[^\D0-9]")
 # What stands between the digits of one number: +43 (660) 555-0144; 5, 5, 5, 0.
 _DIGITS_IN_A_ROW = re.compile(r"\d+(?:[ ().,:/-]{1,2}\d+)*")
 _TIME_OF_STAMP = re.compile(r"[tT](?<=\d[tT])(?=\d\d:?\d\d)")
-_MONTHS_AS_NUMBERS = {
-    month: str(number)
-    for number, month in enumerate(
-        "jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1
-    )
-}
+_MONTHS_AS_NUMBERS = {month: str(number) for number, month in enumerate(MONTHS, start=1)}
+_COMPACT_DATES = ("%Y%m%d", "%d%m%Y", "%m%d%Y", "%y%m%d", "%d%m%y", "%m%d%y")
+# A number is alone if it is not in an id, a date, or the mark of a point in a list.
+_LONE_NUMBER = re.compile(r"(?<!\w)\d+")
+_NO_LONE_NUMBERS = re.compile(rf"^[ \t]*\d{{1,3}}[.)]|{DATE_IN_DIGITS.pattern}", re.MULTILINE)
 
 
 class GivenTexts:
@@ -37,6 +38,9 @@ class GivenTexts:
         self._digits = ""
         self._unread: list[str] = []
         self._written: set[str] = set()
+        self._undated: list[str] = []
+        self._dates: set[date] = set()
+        self._parts: set[str] = set()
         for text in texts:
             self.add(text)
 
@@ -47,6 +51,7 @@ class GivenTexts:
         """
         if text:
             self._unread.append(text)
+            self._undated.append(text)
             digits = _DIGITS.findall(write_ascii_digits(text))
             self._written.update(map(strip_zeros, digits))
 
@@ -96,6 +101,25 @@ class GivenTexts:
         self._read_added()
         row = strip_zeros(digits)
         return len(row) >= MIN_PART_DIGITS and row in self._digits
+
+    def may_give_date(self, near: NearDate) -> bool:
+        """Whether a text has a date in digits, or alone the part that differs from a mock date."""
+        for text in self._undated:
+            self._read_dates(text)
+        self._undated.clear()
+        names = near.names | {
+            day.strftime(form) for day in near.readings for form in _COMPACT_DATES
+        }
+        return bool(self._dates & near.readings or self._parts & set(map(strip_zeros, names)))
+
+    def _read_dates(self, text: str) -> None:
+        plain = write_ascii_digits(text).lower()
+        self._dates |= find_dates(plain)
+        rest = _NO_LONE_NUMBERS.sub(" ", plain)
+        tokens = split_tokens(rest)
+        self._parts.update(map(strip_zeros, _LONE_NUMBER.findall(rest)))
+        self._parts |= read_numbers_in_words(tokens).numbers
+        self._parts |= {token[:3] for token in tokens} & _MONTHS_AS_NUMBERS.keys()
 
 
 def are_numbers_given(written: str, texts: Sequence[GivenTexts]) -> bool:

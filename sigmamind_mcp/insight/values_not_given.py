@@ -1,4 +1,4 @@
-"""Find numbers, dates and ids that the agent says in one attempt only, and that nobody gave it.
+"""Find numbers, dates, ids and names that the agent says in one attempt and that nobody gave it.
 
 The agent's prompt and tools, the test case, its mock data, a tool or the user can give a value.
 Where there are many such values, the agent has its data from elsewhere, and none of them tells
@@ -7,10 +7,11 @@ anything.
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from sigmamind_mcp.api.conversations import Turn
-from sigmamind_mcp.api.models import TestCase, TestRun
+from sigmamind_mcp.api.models import MockVariable, TestCase, TestRun
 from sigmamind_mcp.insight.diagnosis import get_case_id
 from sigmamind_mcp.insight.endings import is_agent
 from sigmamind_mcp.insight.given_texts import (
@@ -20,9 +21,14 @@ from sigmamind_mcp.insight.given_texts import (
     strip_zeros,
     write_ascii_digits,
 )
+from sigmamind_mcp.insight.near_values import MOST_VALUES, find_dates, find_near_date, read_dates
+from sigmamind_mcp.insight.replaced_names import find_replaced_names, is_word_given, join_said
 from sigmamind_mcp.insight.spoken_values import SpokenValue, find_values
+from sigmamind_mcp.insight.text_search import fold_text
 
 MIN_DIGITS = 2
+MAX_SLIPS = 3
+"""A slip is rare: more dates are sums, and more names come from elsewhere."""
 MAX_TEXT = 100_000
 """A longer text takes too much time; without reading all of it, nobody knows what it gives."""
 
@@ -35,11 +41,15 @@ _WRITTEN = re.compile(r"[A-Za-z#$€£-]{0,8}[0-9](?:[0-9.,:/-]|(?<=[0-9]) (?=[0
 
 
 class ValueNotGiven(NamedTuple):
-    """A value as the agent writes it, and the turn of the only attempt that has it."""
+    """A value as the agent writes it, and the turn of the only attempt that has it.
+
+    `near` is the mock variable that a date or name stands for, if that is why it was found.
+    """
 
     value: str
     run: TestRun
     turn: int
+    near: MockVariable | None = None
 
 
 class FoundValues(NamedTuple):
@@ -52,12 +62,14 @@ class FoundValues(NamedTuple):
 class _Written(NamedTuple):
     """A value as it is written, and as it is read if it has one of the known forms.
 
-    `key` is the same for all forms of an amount or a time.
+    `key` is the same for all forms of an amount or a time. `near` is the mock variable of a date
+    of which only the numbers are given.
     """
 
     text: str
     key: str
     value: SpokenValue | None
+    near: MockVariable | None = None
 
 
 def find_values_not_given(
@@ -69,30 +81,70 @@ def find_values_not_given(
 ) -> FoundValues | None:
     """Return the values of one attempt that nobody gave; None without time or the whole prompt.
 
-    `cases` has the definitions that are known by test case. Runs without any, or with something
-    that cannot be read, are left out, since nobody knows what was given.
+    Dates and names near a mock value come last, as many as there is room for. `cases` has the
+    definitions that are known by test case. Runs without any, or with something that cannot be
+    read, are left out, since nobody knows what was given.
     """
     texts = list(prompts)
     if sum(map(len, texts)) > MAX_TEXT:
         return None
     found: dict[str, ValueNotGiven] = {}
     shared: set[str] = set()
-    count = 0
+    checked: list[TestRun] = []
+    all_runs = list(runs)
     reader = _Reader(texts, cases or {})
-    for run in runs:
+    for run in all_runs:
         if not has_time():
             return None
         sources = reader.list_sources(run)
-        count += bool(sources)
+        checked += [run] if sources else []
+        mocks = run.test_case.mock_data if run.test_case else []
         for number, turn in enumerate(run.conversation or [] if sources else [], start=1):
             if not has_time():
                 return None
-            for written in _find_in_turn(turn, sources, shared):
-                value = ValueNotGiven(written.text, run, number)
+            for written in _find_in_turn(turn, sources, mocks, shared):
+                value = ValueNotGiven(written.text, run, number, written.near)
                 if found.setdefault(written.key, value).run is not run:
                     shared.add(written.key)
-    values = [value for key, value in found.items() if key not in shared]
-    return FoundValues(values, count)
+    single = [value for key, value in found.items() if key not in shared]
+    values = [value for value in single if not value.near]
+    if len(values) < MOST_VALUES:
+        dates = [value for value in single if value.near]
+        for slips in (dates, _find_names(checked, texts, reader, has_time)):
+            values += _list_slips(slips, all_runs, has_time)
+        values = values[:MOST_VALUES]
+    return FoundValues(values, len(checked)) if has_time() else None
+
+
+def _find_names(
+    runs: Sequence[TestRun], prompts: Iterable[str], reader: "_Reader", has_time: Callable[[], bool]
+) -> Iterator[ValueNotGiven]:
+    """Yield the names in the place of a mock value that no text before them gives."""
+    for word, run, mock in find_replaced_names(runs, has_time=has_time):
+        turns = run.conversation or []
+        numbers = enumerate(turns, start=1)
+        number = next(number for number, turn in numbers if is_agent(turn) and word in turn.content)
+        *texts, _ = chain.from_iterable(map(_list_turn_texts, turns[:number]))
+        texts += [*prompts, *reader.list_texts(run)]
+        is_short = has_time() and sum(map(len, texts)) <= MAX_TEXT
+        if is_short and not is_word_given(word, texts):
+            yield ValueNotGiven(word, run, number, mock)
+
+
+def _list_slips(
+    values: Iterable[ValueNotGiven], runs: Iterable[TestRun], has_time: Callable[[], bool]
+) -> Iterator[ValueNotGiven]:
+    """Yield the dates or names, if they are few, that the agent says in no other attempt."""
+    slips = list(values)
+    for slip in slips if len(slips) <= MAX_SLIPS else []:
+        dates = read_dates(slip.value)
+        folded = fold_text(slip.value)
+        for run in runs:
+            said = join_said(run) if run is not slip.run else ""
+            if not has_time() or dates & find_dates(said) or folded in fold_text(said):
+                break
+        else:
+            yield slip
 
 
 class _Reader:
@@ -110,13 +162,17 @@ class _Reader:
         """
         if any(map(_GIVES.match, run.unreadable_fields())) or _is_long(run):
             return []
-        known = self._cases.get(get_case_id(run))
-        texts = tuple(_list_case_texts(run.test_case)) + tuple(_list_case_texts(known))
+        texts = self.list_texts(run)
         if not texts or sum(map(len, texts)) > MAX_TEXT:
             return []
         if texts not in self._given:
             self._given[texts] = GivenTexts(texts)
         return [self._prompts, self._given[texts], GivenTexts()]
+
+    def list_texts(self, run: TestRun) -> tuple[str, ...]:
+        """Return what the definitions of a run can give."""
+        known = self._cases.get(get_case_id(run))
+        return tuple(_list_case_texts(run.test_case)) + tuple(_list_case_texts(known))
 
 
 def _is_long(run: TestRun) -> bool:
@@ -139,11 +195,14 @@ def _list_case_texts(case: TestCase | None) -> list[str]:
 
 
 def _find_in_turn(
-    turn: Turn, sources: Sequence[GivenTexts], known: Container[str]
+    turn: Turn,
+    sources: Sequence[GivenTexts],
+    mocks: Sequence[MockVariable],
+    known: Container[str],
 ) -> Iterator[_Written]:
-    """Yield the values that the agent says and nobody gave; add all of the turn to the last.
+    """Yield the values that the agent says and nobody gave; add all of the turn to the last source.
 
-    Values with a known key are left out.
+    Of dates near a mock value, the numbers may be given. Values with a known key are left out.
     """
     # What an agent says with the results of its tools is given by them.
     *before, said = _list_turn_texts(turn)
@@ -151,8 +210,14 @@ def _find_in_turn(
         sources[-1].add(text)
     if is_agent(turn):
         for written in _find_written(turn.content):
-            if written.key not in known and not _is_value_given(written, sources):
+            if written.key in known:
+                continue
+            if not _is_value_given(written, sources):
                 yield written
+                continue
+            near = find_near_date(written.text, mocks)
+            if near and not any(one.may_give_date(near) for one in sources):
+                yield written._replace(near=near.mock)
     sources[-1].add(said)
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from sigmamind_mcp.api.models import BatchRunState
+from sigmamind_mcp.insight.near_values import MOST_VALUES
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered
 from sigmamind_mcp.tools.diagnosis_rows import (
@@ -58,7 +59,6 @@ HEADINGS: dict[Section, str] = {
 DIAGNOSIS_CHARACTERS = 16_000
 DIAGNOSIS_TEXT_CHARACTERS = 8_000
 SECTION_CHARACTERS = 25_000
-MOST_VALUES = 8
 _QUOTES_LEGEND = "U: user, A: agent, in brackets remarks; read_test_runs by verdict quotes the same"
 
 
@@ -121,7 +121,7 @@ class DiagnosedBatchRun(Answer):
     hints: list[TallyRow] = []
     values_not_given: list[ValueRow] = Field(
         default=[],
-        description="Numbers and ids that the agent says in one attempt, and neither its prompt,"
+        description="Numbers, ids and names the agent says in one attempt, and neither prompt,"
         " test case, tool nor user gave.",
     )
     values_not_given_count: int | None = Field(

@@ -276,7 +276,7 @@ class ValueRow(AnswerPart):
     @classmethod
     def of(cls, found: "ValueNotGiven") -> "ValueRow":
         case = found.run.test_case
-        near = find_near_mock(found.value, case.mock_data) if case else None
+        near = found.near or (find_near_mock(found.value, case.mock_data) if case else None)
         return cls(
             value=truncate_line(found.value, LABEL_CHARACTERS),
             verdict=found.run.verdict,

@@ -10,6 +10,7 @@ from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import CaseResult, count_verdicts
 from sigmamind_mcp.insight.intervals import bound_rate
+from sigmamind_mcp.insight.near_values import MOST_VALUES
 from sigmamind_mcp.insight.statistics import Counts
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import CallArguments, Link, NextCall, explain_past_end, format_day
@@ -17,7 +18,6 @@ from sigmamind_mcp.tools.arguments import Continued
 from sigmamind_mcp.tools.batch_runs import STATES_EXPLAINED
 from sigmamind_mcp.tools.diagnosis_answer import (
     CAPS,
-    MOST_VALUES,
     DiagnosedBatchRun,
     Row,
     Section,

@@ -140,3 +140,131 @@ def test_value_of_several_attempts_is_no_slip_and_no_time_is_no_answer() -> None
     assert list_found([one, two]) == []
     assert list_found([one]) == [("7731", 2)]
     assert find_values_not_given([one], [], has_time=lambda: False) is None
+
+
+ASKS = "What day was the charge that I do not know?"
+DATED = {"day": "2026-11-06", "limit": "3500", "id": "DSP-70991"}
+# The numbers of the date are there, as those of something else.
+PARTS = "9. Promise nothing.\n 11) End politely. Id tc_9, since 2026-09-25 and 2020-05-05."
+
+
+def make_dated(*said: str, job: str = "job_1") -> TestRun:
+    return make_run(ASKS, *said, job=job, mock_data=DATED)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "11/09/26",
+        "11/09/2026",
+        "2026-11-09",
+        "09.11.2026",
+        "9-11-26",
+        "2026-11-07",
+        "2026-09-06",
+        "11/06/25",
+    ],
+)
+def test_date_near_a_mock_date_is_found_though_its_numbers_are_given(said: str) -> None:
+
+    found = find_values_not_given([make_dated(f"It was on {said}.")], [PARTS + "\n7. Be kind."])
+
+    assert found is not None
+    [value] = found.values
+    assert (value.value, value.turn) == (said, 2)
+    assert value.near is not None and value.near.variable_name == "day"
+
+
+@pytest.mark.parametrize("said", ["11/06/26", "6.11.2026", "10/09/26", "09/09/20", "31/31/26"])
+def test_mock_date_in_another_form_or_far_from_it_is_not_found(said: str) -> None:
+    assert list_found([make_dated(f"It was on {said}.")], PARTS + " 10. 31. 20.") == []
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "It was on 11/9/2026.",
+        "On 9. 11. 2026, I think.",
+        "On 9/11.",
+        "It says 20261109.",
+        "At 2026-11-09T16:30:00Z.",
+        "Nov. 9th",
+        "the ninth of november",
+        "between November 5 and 9",
+        "9 or so",
+        "It was on ١١/٠٩/٢٠٢٦.",
+    ],
+)
+def test_near_date_is_not_found_if_a_text_before_it_gives_it_or_its_day(before: str) -> None:
+    says = "It was on 11/09/26."
+
+    assert list_found([make_dated("Hm.", before, says)], PARTS) == []
+    assert list_found([make_dated("Hm.", f"tool|{before}", f"assistant|{says}")], PARTS) == []
+    assert list_found([make_dated(says)], f"{PARTS} {before}") == []
+    assert list_found([make_dated(says, before)], PARTS) == [("11/09/26", 2)]
+
+
+@pytest.mark.parametrize(
+    ("said", "before"),
+    [("2026-09-06", "In September?"), ("2026-09-06", "month 9"), ("11/06/25", "In '25?")],
+)
+def test_month_and_year_are_parts_too(said: str, before: str) -> None:
+    assert list_found([make_dated("Hm.", "On 6 October?", said)], PARTS) == [(said, 4)]
+    assert list_found([make_dated("Hm.", before, said)], PARTS) == []
+
+
+@pytest.mark.parametrize("other", ["It was on 2026-11-09.", "On 9.11.2026.", "On 11/9/26, yes."])
+def test_near_date_of_two_attempts_in_any_form_is_no_slip(other: str) -> None:
+    one, two = make_dated("On 11/09/26."), make_dated(other, job="job_2")
+
+    assert list_found([one, two], PARTS) == list_found([two, one], PARTS) == []
+
+
+def test_many_near_dates_are_sums_and_no_slips() -> None:
+    prompt = PARTS + " 2020-05-17 2020-05-18 2020-05-19 2020-05-23"
+    runs = [make_dated(f"Until 2026-11-{day}.", job=f"job_{day}") for day in (17, 18, 19, 23)]
+
+    assert len(list_found(runs[:3], prompt)) == 3
+    assert list_found(runs, prompt) == []
+
+
+def make_named(*said: str, job: str) -> TestRun:
+    greeting = "Thank you, Mr. Figueroa."
+    return make_run("Hi!", greeting, *said, job=job, mock_data={"owner": "Marlon Figueroa"})
+
+
+def find_name(*said: str, prompt: str = "Be kind.", other: str = "") -> list[tuple[str, int]]:
+    others = [make_named("And?", other or "Fine.", job=f"job_{number}") for number in (1, 2)]
+    return list_found([*others, make_named(*said, job="job_3")], prompt)
+
+
+SLIP = "Goodbye, Mr. Ferreira."
+
+
+def test_name_in_the_place_of_a_mock_value_is_found() -> None:
+    assert find_name("Bye!", SLIP) == [("Ferreira", 4)]
+
+
+def test_name_that_anybody_gave_is_not_found() -> None:
+    assert find_name("I am Ferreira now.", SLIP) == []
+    assert find_name("maria.ferreira@example.com is mine", SLIP) == []
+    assert find_name("FERREYRA", SLIP) == []
+    assert find_name("Bye!", SLIP, prompt="Your boss is Ana Ferreira.") == []
+    assert find_name("tool|{'user': 'ferreira'}", f"assistant|{SLIP}") == []
+    assert find_name("Who is it?", "A Ms Ferreira.", "Bye!", SLIP) == [("Ferreira", 4)]
+    assert find_name("Bye!", SLIP, other="Ask Ana Ferreira.") == []
+    assert find_name("Bye!", SLIP, "I am Ferreira now.") == [("Ferreira", 4)]
+
+
+def test_many_names_come_from_elsewhere() -> None:
+    says = "Dear Figueroa, Mr. Figueroa, Herr Figueroa, Signor Figueroa."
+    names = ("Dear Adams", "Mr. Brook", "Herr Chan", "Signor Drake")
+
+    def find_first(count: int) -> list[str]:
+        slips = ", ".join(names[:count])
+        runs = [make_named("And?", says, job=f"job_{number}") for number in (1, 2)]
+        runs.append(make_named("And?", says, "And?", slips, job="job_3"))
+        return sorted(value for value, _ in list_found(runs))
+
+    assert find_first(3) == ["Adams", "Brook", "Chan"]
+    assert find_first(4) == []

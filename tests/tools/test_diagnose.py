@@ -679,6 +679,34 @@ async def test_values_that_nobody_gave_are_listed_if_they_are_few(
     assert len(listed) == (slips if is_agent_known and slips <= 8 else 0)
 
 
+@pytest.mark.parametrize(("ids", "listed"), [(0, 1), (2, 3), (8, 8), (12, 0)])
+async def test_name_near_a_mock_value_comes_last_and_takes_no_place_of_other_values(
+    mcp: Client, fake_api: FakeAPI, ids: int, listed: int
+) -> None:
+    sample = make_sample_batch("batch_red", [(0, 0)])
+    (case,) = sample.batch["testCases"]
+    case["mockData"] = [{"variableName": "owner", "value": "Marlon Figueroa"}]
+    for number in range(12):
+        value = f"Your case is CLM-7048{number}." if number < ids else "It is in the mail."
+        name = "Figueroa" if number else "Ferreira"
+        says = f"Well, Mr. Figueroa. {value} Thanks, Mr. {name}."
+        sample.add(case, True, "", ["Hi!", says, "Ok, bye!"])
+    sample.batch.update(successfulAttempts=12, failedAttempts=0, totalAttempts=12)
+    serve_batches(fake_api, sample)
+    fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", {"agentId": AGENT_ID, "instructions": "Help."})
+
+    answer = await mcp.call_tool("diagnose_batch_run", HERE)
+
+    content = answer.structured_content
+    assert content["valuesNotGivenCount"] == (listed or ids)
+    rows = content.get("valuesNotGiven", [])
+    assert len(rows) == listed
+    names = [row["near"] for row in rows if row["value"] == "Ferreira"]
+    assert names == (["owner Marlon Figueroa"] if listed > ids else [])
+    named = "Ferreira in passed job_red0 turn 2 (mock data: owner Marlon Figueroa)."
+    assert (named in text_of(answer)) == (listed > ids)
+
+
 async def test_runs_in_which_the_agent_says_nothing_are_counted_and_passed_over(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
