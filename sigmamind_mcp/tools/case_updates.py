@@ -16,7 +16,7 @@ from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Link, Rendered
 from sigmamind_mcp.tools.argument_forms import OWN_ERROR, NotBlank, list_of
 from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId
-from sigmamind_mcp.tools.cases import CheckedWrite, suggest_run
+from sigmamind_mcp.tools.cases import CheckedWrite, suggest_check, suggest_run
 from sigmamind_mcp.tools.drafts import (
     CRITERIA_FACTS,
     LABEL_FACTS,
@@ -153,11 +153,7 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
         raise InvalidArguments(
             "mockData replaces what setMockData and clear change. Give it alone, or them."
         )
-    for entry in args.set_mock_data:
-        if entry.variable_name in args.removed_mocks:
-            raise InvalidArguments(
-                "clear removes a mock variable that setMockData sets. Give one of them."
-            )
+    _refuse_conflicting_mocks(args)
     async with api.lock_test_case(args.test_case_id, args.agent_id):
         before, after, given = await _change_test_case(args, given, api)
     answer = _show_update(args, before, after)
@@ -170,8 +166,26 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     answer.not_shown = list(unseen)
     check = check_written(Draft.of_stored(after, args.test_case_id, unseen))
     answer.add_check(check)
-    answer.next_calls = [suggest_run(args.test_case_id, after, check, args.agent_id, api)]
+    if _list_names(before) - _list_names(after):
+        # Only check_test_case reads whether the agent needs what is gone.
+        answer.next_calls = [suggest_check(args.test_case_id, args.agent_id)]
+    else:
+        answer.next_calls = [suggest_run(args.test_case_id, after, check, args.agent_id, api)]
     return answer
+
+
+def _refuse_conflicting_mocks(args: UpdateTestCase) -> None:
+    names = [entry.variable_name for entry in args.set_mock_data]
+    if len(names) > len(set(names)):
+        raise InvalidArguments("setMockData sets a mock variable twice. Give each once.")
+    if not set(names).isdisjoint(args.removed_mocks):
+        raise InvalidArguments(
+            "clear removes a mock variable that setMockData sets. Give one of them."
+        )
+
+
+def _list_names(case: TestCase) -> set[str]:
+    return {mock.variable_name for mock in case.mock_data}
 
 
 def _is_as_sent(shown: object, sent: object) -> bool:
@@ -243,8 +257,8 @@ def _edit_mock_data(stored: object, args: UpdateTestCase) -> list[object]:
     for number, name in enumerate(args.clear):
         if name not in CLEARABLE and name.removeprefix(MOCK_PREFIX) not in found:
             raise InvalidArguments(
-                f"clear[{number}] names a variable that the stored mock data does not have;"
-                " get_test_case shows it."
+                f"clear[{number}] names a variable that the API does not show with exactly"
+                " this name; get_test_case shows the mock data, and mockData replaces all of it."
             )
     for name, value in values.items():
         if name not in found:

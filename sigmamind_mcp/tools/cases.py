@@ -316,6 +316,12 @@ def _build_test_case_list(
     return answer
 
 
+def suggest_check(test_case_id: str, agent_id: str) -> NextCall:
+    """Return the call that checks this stored case."""
+    arguments: CallArguments = {"agentId": agent_id, "testCaseId": test_case_id}
+    return NextCall(tool="check_test_case", arguments=arguments)
+
+
 def suggest_run(
     test_case_id: str, case: TestCase, check: Check, agent_id: str, api: SigmaMindClient
 ) -> NextCall:
@@ -324,8 +330,7 @@ def suggest_run(
     A case with a problem is not run: the call that checks it again comes instead.
     """
     if check.has_problem:
-        again: CallArguments = {"agentId": agent_id, "testCaseId": test_case_id}
-        return NextCall(tool="check_test_case", arguments=again)
+        return suggest_check(test_case_id, agent_id)
     run: CallArguments = {"agentId": agent_id, "testCases": [test_case_id]}
     named = case.model_copy(update={"test_case_id": test_case_id})
     if api.has_recent_launch(identify_definition(agent_id, [named])):

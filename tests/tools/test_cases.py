@@ -251,6 +251,15 @@ async def test_mock_variable_is_renamed_in_one_update(mcp: Client, fake_api: Fak
         ([A], {"mockData": []}, "Give it alone, or them.", 0),
         ([A], {"clear": ["mockData.a"]}, "Give one of them.", 0),
         ([A], {"clear": ["label", "mockData.b"]}, "clear[1] names a variable that", 1),
+        ([], {"clear": ["mockData.b"]}, "the API does not show", 1),
+        (None, {"clear": ["mockData.b"]}, "the API does not show", 1),
+        ([{**A, "variableName": "b\u200b"}], {"clear": ["mockData.b"]}, "exactly this name", 1),
+        (
+            [A],
+            {"setMockData": [{"variableName": "a", "value": value} for value in "23"]},
+            "twice",
+            0,
+        ),
         ("?", {}, "Send all of it as mockData.", 1),
     ],
 )
@@ -269,6 +278,33 @@ async def test_mock_values_that_cannot_be_set_are_refused(
 
     assert result.is_error and says in text_of(result)
     assert [request.method for request in fake_api.asked] == ["GET"] * asked
+
+
+SENT_A, SENT_B = ({"variableName": name, "value": "2"} for name in "ab")
+
+
+@pytest.mark.parametrize(
+    ("sent", "tool"),
+    [
+        ({"clear": ["mockData.a"]}, "check_test_case"),
+        ({"clear": ["mockData.a"], "setMockData": [SENT_B]}, "check_test_case"),
+        ({"mockData": []}, "check_test_case"),
+        ({"mockData": [SENT_B]}, "check_test_case"),
+        ({"mockData": [SENT_B, SENT_A]}, "create_batch_run"),
+        ({"setMockData": [SENT_B]}, "create_batch_run"),
+        ({"clear": ["label"]}, "create_batch_run"),
+    ],
+)
+async def test_case_that_lost_a_mock_variable_is_checked_before_it_runs(
+    mcp: Client, fake_api: FakeAPI, sent: dict[str, Any], tool: str
+) -> None:
+    """Only check_test_case reads whether the agent uses the variable."""
+    stored(fake_api, {**CASE, "mockData": [A, B]})
+
+    result = await mcp.call_tool("update_test_case", {**CALL, **sent})
+
+    assert [call["tool"] for call in result.structured_content["nextCalls"]] == [tool]
+    assert f"Next: {tool} " in text_of(result)
 
 
 async def test_list_shows_prompts_and_criteria_and_nothing_else(
