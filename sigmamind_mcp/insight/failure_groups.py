@@ -5,7 +5,6 @@ in the first group that it belongs to: how it ended, what separates, what it nev
 case.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -14,26 +13,17 @@ from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.diagnosis import get_case_id
 from sigmamind_mcp.insight.endings import Ending
 from sigmamind_mcp.insight.judge_errors import is_judge_error
+from sigmamind_mcp.insight.judged_clauses import read_clauses
 from sigmamind_mcp.insight.said_items import UNSAID, Item
 
 Basis = Literal[
     "judge error", "clause", "ending", "separates", "never said", "test case", "nothing"
 ]
 
-MAX_CLAUSE = 200
 MIN_RATIO = 1.3
 MIN_ENDING_RUNS = 2
 # Goodbyes have more forms than are known, so the agent's last word alone is nothing unusual.
 ORDINARY_ENDINGS: tuple[Ending, ...] = ("closed", "agent spoke last")
-
-_CLAUSE_VERDICT = re.compile(
-    r"(?:^|(?<=[.;\n])|(?<=sandbox judge:))\s*(?:[-*•✗✓✘✔❌✅]\s*)?(?:\(?\d{1,2}[.):]\s*)?"
-    r"[\"“']?(?P<clause>[^\n\"“”:;]{4,200}?)[\"”']?\s*(?::|–|—| - |=>|->)\s*"
-    r"(?P<verdict>(?P<unmet>not met|unmet|not satisfied|unsatisfied|not fulfilled|not done"
-    r"|failed|fail|missing|missed|broken|violated|no)"
-    r"|met|satisfied|fulfilled|done|passed|pass|kept|yes|ok)\b",
-    re.IGNORECASE,
-)
 
 
 class FailureGroup(NamedTuple):
@@ -80,15 +70,6 @@ def group_failures(traits: Sequence[RunTraits]) -> list[FailureGroup]:
     for key, ones in members.items():
         groups.append(_make_group(key, ones, failed, passed, case_counts))
     return sorted(groups, key=_rank)
-
-
-def read_clauses(remarks: str) -> dict[str, bool]:
-    """Return each clause that the remarks judge, and whether it is unmet; {} if they judge none."""
-    verdicts: dict[str, bool] = {}
-    for match in _CLAUSE_VERDICT.finditer(remarks):
-        clause = " ".join(match["clause"].split())[:MAX_CLAUSE]
-        verdicts[clause] = bool(match["unmet"])
-    return verdicts
 
 
 def _join_single_runs(members: dict[tuple[Basis, str], list[RunTraits]]) -> None:

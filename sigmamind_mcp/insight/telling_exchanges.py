@@ -22,6 +22,7 @@ from sigmamind_mcp.insight.diagnosis import (
     round_robin,
 )
 from sigmamind_mcp.insight.endings import LAST_TURNS, closes, is_agent, is_user
+from sigmamind_mcp.insight.judged_clauses import keep_unmet
 from sigmamind_mcp.insight.spoken_values import read_values
 from sigmamind_mcp.insight.words import dice_similarity, extract_words
 
@@ -227,7 +228,7 @@ def _read_subject(run: TestRun) -> dict[str, int]:
     Words of mock data are left out.
     """
     case = limit_definition(run).test_case or TestCase()
-    criteria, remarks = case.success_criteria or "", run.remarks or ""
+    criteria, remarks = case.success_criteria or "", keep_unmet(run.remarks or "")
     own_words = extract_words(_join_mock_data(case))
     expected = extract_words(f"{case.user_prompt or ''}\n{criteria}") - own_words
     subject = dict.fromkeys(expected | read_values(criteria), 1)

@@ -71,12 +71,13 @@ class ExchangeWords(NamedTuple):
     def of(cls, run: TestRun, quote: Quote, characters: int) -> "ExchangeWords":
         # Patterns take time to compile.
         from sigmamind_mcp.insight.excerpts import excerpt_text
+        from sigmamind_mcp.insight.judged_clauses import keep_unmet
         from sigmamind_mcp.insight.key_turns import find_question
 
         turns = run.conversation or []
         asked = find_question(turns, quote.number)
         user = truncate_line(turns[asked - 1].content, characters // 2) if asked else None
-        content = excerpt_text(quote.turn.summarize(), run.remarks or "", characters)
+        content = excerpt_text(quote.turn.summarize(), keep_unmet(run.remarks or ""), characters)
         return cls(user, truncate_line(content, characters), quote.why)
 
 
@@ -103,13 +104,15 @@ def mark_runs(
     quotes: Iterable[tuple[TestRun, QuotedExchange]], *, with_remarks: bool = True
 ) -> None:
     """Mark the first quote of each run; set the remarks of failed runs where they change."""
+    from sigmamind_mcp.insight.judged_clauses import keep_unmet
+
     last_run, last_remarks = None, None
     for run, row in quotes:
         if run is last_run:
             continue
         last_run = run
         row.start_run()
-        remarks = truncate_line(run.remarks or "", REMARKS_CHARACTERS)
+        remarks = truncate_line(keep_unmet(run.remarks or ""), REMARKS_CHARACTERS)
         if with_remarks and run.verdict == "failed" and remarks != last_remarks:
             row.remarks = last_remarks = remarks
 

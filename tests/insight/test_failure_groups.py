@@ -1,30 +1,10 @@
 """Failures are grouped by what their conversations share, and by clause where remarks have clauses."""
 
-import pytest
-
-from sigmamind_mcp.insight.failure_groups import RunTraits, group_failures, read_clauses
+from sigmamind_mcp.insight.failure_groups import RunTraits, group_failures
 from sigmamind_mcp.insight.said_items import UNSAID, Item
 from tests.insight.conversations import make_run
 
 REFUSED = Item("phrase", "refus")
-
-
-@pytest.mark.parametrize(
-    ("remarks", "clauses"),
-    [
-        ('"verifies identity": not met. "states the price": met at turn 4.',
-         {"verifies identity": True, "states the price": False}),
-        ("1. Confirms the booking: NOT MET\n2. States the price - met",
-         {"Confirms the booking": True, "States the price": False}),
-        ("- Agent greeted: yes\n- Agent verified: no", {"Agent greeted": False, "Agent verified": True}),
-        ("✅ Greets: passed\n❌ Confirms: failed", {"Greets": False, "Confirms": True}),
-        ("The agent was rude: it hung up.", {}),
-        ("No mention of the fee.", {}),
-        ("", {}),
-    ],
-)  # fmt: skip
-def test_clauses_with_their_verdicts(remarks: str, clauses: dict[str, bool]) -> None:
-    assert read_clauses(remarks) == clauses
 
 
 def failed(job: str, ending: str = "closed", *items: Item, **fields: str) -> RunTraits:
