@@ -64,13 +64,13 @@ ROUNDING_ERROR = 1e-9
 _ORDER: tuple[tuple[RateChange, Level], ...] = (
     ("regressed", "proven"),
     ("regressed", "suspect"),
-    ("unchanged", "open"),
+    ("not called", "open"),
     ("definition changed", "not shown"),
     ("improved", "proven"),
     ("improved", "suspect"),
     ("removed", "not shown"),
     ("new", "not shown"),
-    ("unchanged", "not shown"),
+    ("not called", "not shown"),
 )
 
 
@@ -218,7 +218,7 @@ def pick_pair_to_read(changes: Sequence[CaseChange]) -> RunPair | None:
 
 def _build_untested(pair: CasePair) -> CaseChange:
     return CaseChange(
-        pair.change or "unchanged",
+        pair.change or "not called",
         "not shown",
         pair.base,
         pair.candidate.side,
@@ -232,7 +232,7 @@ def _build_removed(sides: Sequence[CaseSide], is_complete: bool) -> CaseChange:
     if is_complete:
         return CaseChange("removed", "not shown", base, None)
     # A case that cannot be seen in the candidate may be among what could not be read there.
-    return CaseChange("unchanged", "not shown", base, None, obstacle="not seen on both sides")
+    return CaseChange("not called", "not shown", base, None, obstacle="not seen on both sides")
 
 
 def _decide_pairs(

@@ -36,7 +36,7 @@ Found by trying: it divides the false proofs in random halves of published verdi
 costs one drop in a hundred. `scripts/release/power` prints both.
 """
 
-RateChange = Literal["regressed", "improved", "unchanged", "definition changed", "new", "removed"]
+RateChange = Literal["regressed", "improved", "not called", "definition changed", "new", "removed"]
 Level = Literal["proven", "suspect", "open", "not shown"]
 LEVELS: tuple[Level, ...] = ("proven", "suspect", "open", "not shown")
 
@@ -182,7 +182,7 @@ def _decide_case(
 ) -> CaseDecision:
     candidate = case.pool_candidate(look)
     if not (case.base.decided and candidate.decided):
-        return CaseDecision("unchanged", "not shown", None)
+        return CaseDecision("not called", "not shown", None)
     p_values = {direction: _compute_p(case, look, direction) for direction in calls}
     direction = min(p_values, key=p_values.__getitem__)
     p = p_values[direction]
@@ -190,4 +190,4 @@ def _decide_case(
         if call:
             return CaseDecision(called, call.level, p_values[called], call.look)
     # A change is stated only if it is called. Open and not shown say that it is not known.
-    return CaseDecision("unchanged", "open" if p < OPEN_BELOW else "not shown", p)
+    return CaseDecision("not called", "open" if p < OPEN_BELOW else "not shown", p)

@@ -76,7 +76,7 @@ def quote_sides(
 def _choose_changes(changes: Iterable[CaseChange]) -> list[CaseChange]:
     """Return the changes to quote, in their order; open ones only if there is no other."""
     changed = list(filter(is_changed, changes))
-    called = [change for change in changed if change.change != "unchanged"]
+    called = [change for change in changed if change.change != "not called"]
     return (called or changed)[:MAX_CASES_QUOTED]
 
 

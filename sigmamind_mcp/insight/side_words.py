@@ -125,7 +125,7 @@ def is_changed(change: CaseChange) -> bool:
     """Return whether a test case of both sides changed, is open or was edited."""
     if not (change.base and change.candidate):
         return False
-    return change.change != "unchanged" or change.level == "open"
+    return change.change != "not called" or change.level == "open"
 
 
 def _list_cases_of_both_sides(readings: Iterable[_Reading]) -> list[int]:

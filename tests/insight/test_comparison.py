@@ -127,7 +127,7 @@ def test_one_of_five_after_five_of_five_is_proven_alone_and_open_among_twenty() 
     among = compare(side([(5, 5)] * 20), side([(1, 5), *[(5, 5)] * 19]))
 
     assert alone.could_call and alone.changes[0].level == "proven"
-    assert (among.changes[0].change, among.changes[0].level) == ("unchanged", "open")
+    assert (among.changes[0].change, among.changes[0].level) == ("not called", "open")
     assert among.open_cases == [among.changes[0]]
 
 
@@ -153,13 +153,13 @@ def test_change_of_mix_is_no_change_of_the_agent() -> None:
     compared = compare(side([(19, 20), (10, 40)]), side([(38, 40), (5, 20)]))
 
     assert compared.overall.p is not None and compared.overall.p > 0.5
-    assert {change.change for change in compared.changes} == {"unchanged"}
+    assert {change.change for change in compared.changes} == {"not called"}
 
 
 def test_unchanged_case_shows_the_smallest_provable_drop() -> None:
     (change,) = compare(side([(10, 10)]), side([(10, 10)])).changes
 
-    assert change.change == "unchanged" and change.smallest_drop == pytest.approx(0.5)
+    assert change.change == "not called" and change.smallest_drop == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_cases_are_paired_by_id_and_then_by_a_unique_label() -> None:
     ]
 
     assert sorted(found) == sorted(
-        [("unchanged", "tc_1"), ("unchanged", "tc_12"), ("removed", "tc_3"), ("removed", "tc_4"), ("removed", "tc_5"),
+        [("not called", "tc_1"), ("not called", "tc_12"), ("removed", "tc_3"), ("removed", "tc_4"), ("removed", "tc_5"),
          ("new", "tc_13"), ("new", "tc_16")]
     )  # fmt: skip
 
@@ -271,7 +271,7 @@ def test_known_case_without_a_usable_batch_run_is_not_called_new() -> None:
 
     (change,) = compare_sides(BaseRuns([old], is_recent=True), [candidate]).changes
 
-    assert (change.change, change.obstacle) == ("unchanged", "no baseline left")
+    assert (change.change, change.obstacle) == ("not called", "no baseline left")
 
 
 @pytest.mark.parametrize("is_complete", [True, False])
@@ -281,7 +281,7 @@ def test_case_is_new_only_if_every_earlier_batch_run_was_read(is_complete: bool)
     compared = compare_sides(base, [dated(side([(9, 10), (9, 10)]), "batch_new", 0)])
 
     change = get_change(compared, 1)
-    assert change.change == ("new" if is_complete else "unchanged")
+    assert change.change == ("new" if is_complete else "not called")
     assert change.obstacle == (None if is_complete else "not seen on both sides")
 
 

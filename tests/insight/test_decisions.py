@@ -32,7 +32,7 @@ def test_levels_follow_from_the_evidence() -> None:
     assert levels[1] in ("proven", "suspect")
     assert levels[2] == "open"
     assert levels[3:] == ["not shown"] * 4
-    assert {case.change for case in decision.cases[2:]} == {"unchanged"}
+    assert {case.change for case in decision.cases[2:]} == {"not called"}
     assert list_open(decision) == [2]
 
 
@@ -43,7 +43,7 @@ def test_improvement_is_another_question() -> None:
     improvement = decide_cases([case], question="improvement").cases[0]
     both = decide_cases([case], question="both")
 
-    assert (regression.change, regression.level, regression.p) == ("unchanged", "not shown", 1)
+    assert (regression.change, regression.level, regression.p) == ("not called", "not shown", 1)
     assert (improvement.change, improvement.level) == ("improved", "proven")
     assert both.cases[0] == improvement
     assert both.alpha == 0.025
@@ -78,7 +78,7 @@ def test_called_case_stays_called_and_says_when() -> None:
 
 def test_undecided_case_is_not_shown() -> None:
     for case in (make_case((0, 0), (3, 5)), make_case((3, 5), (0, 0))):
-        assert decide_cases([case]).cases == [CaseDecision("unchanged", "not shown", None)]
+        assert decide_cases([case]).cases == [CaseDecision("not called", "not shown", None)]
     assert decide_cases([]).cases == []
 
 

@@ -55,8 +55,8 @@ def test_several_test_cases_share_the_failed_runs() -> None:
 
 def test_only_the_worst_changed_test_cases_are_quoted() -> None:
     runs = Transcripts()
-    same = runs.change([RIGHT, WRONG], [RIGHT, WRONG], "unchanged", case="tc_same")
-    same = CaseChange("unchanged", "not shown", same.base, same.candidate)
+    same = runs.change([RIGHT, WRONG], [RIGHT, WRONG], "not called", case="tc_same")
+    same = CaseChange("not called", "not shown", same.base, same.candidate)
     changes = [runs.change([RIGHT] * 2, [WRONG] * 2, case=f"tc_{number}") for number in range(5)]
 
     quotes = quote_sides([same, *changes], runs.get)
@@ -70,7 +70,7 @@ def test_open_changes_are_quoted_only_where_there_is_no_other() -> None:
     regressed = runs.change([RIGHT] * 2, [WRONG] * 2, case="tc_regressed")
     improved = runs.change([WRONG] * 2, [RIGHT] * 2, "improved", case="tc_improved")
     suspect = replace(runs.change([RIGHT], [WRONG], case="tc_suspect"), level="suspect")
-    still = runs.change([RIGHT], [WRONG], "unchanged", case="tc_open")
+    still = runs.change([RIGHT], [WRONG], "not called", case="tc_open")
     still = replace(still, level="open")
 
     def list_quoted(*changes: CaseChange) -> list[str | None]:
@@ -90,7 +90,7 @@ def test_talk_of_unchanged_test_cases_is_not_quoted() -> None:
         runs = Transcripts()
         changes = [
             runs.change([RIGHT] * 2, [WRONG] * 2),
-            runs.change([RIGHT] * 2, [RIGHT] * 2, "unchanged", case="tc_other"),
+            runs.change([RIGHT] * 2, [RIGHT] * 2, "not called", case="tc_other"),
         ]
         for place, run in list(runs.items()):
             passed = run.verdict == "passed"

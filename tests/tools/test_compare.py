@@ -66,7 +66,7 @@ async def test_sandbox_agent_that_got_worse_is_called(sandbox_mcp: Client) -> No
     )
     answer = result.structured_content
 
-    assert answer["counts"] == {"regressed": 2, "unchanged": 1} and answer["p"] < 0.001
+    assert answer["counts"] == {"regressed": 2, "not called": 1} and answer["p"] < 0.001
     assert "does not version agents" in text_of(result) and "worse" in text_of(result)
     assert answer["agentSays"] and "nextCalls" not in answer
     quoted = {(row["batchId"], row["verdict"]) for row in answer["turnsWorthReading"]}
@@ -251,7 +251,7 @@ async def test_label_stands_in_the_row_of_its_numbers_inside_the_fence(
 
     first, second = read_fenced(text).splitlines()
     assert first.startswith("tc_0 regressed, proven: 10/10 to 0/10;")
-    assert second.startswith("tc_1 unchanged, not shown: 5/10 to 5/10;")
+    assert second.startswith("tc_1 not called, not shown: 5/10 to 5/10;")
     assert all(
         line.endswith("Label: Refund tc_9 improved: 0/9 to 9/9.") for line in (first, second)
     )
