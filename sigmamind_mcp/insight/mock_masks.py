@@ -1,7 +1,8 @@
 """Find the mock values of a test case in a text, as they are and as a speaker says them."""
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 from sigmamind_mcp.insight.spoken_values import find_values, read_values
 
@@ -12,7 +13,7 @@ MIN_CUT_CHARACTERS = 3
 MAX_CUT_CHARACTERS = 500
 _CUT = re.compile(r"(?=…| \[cut: )")
 _LEFT_OUT = re.compile(r"…\s*")
-_WORD_START = re.compile(r"(?<=\s)\S")
+_LATER_START = re.compile(r"(?<=\s)\S|(?<=[。！？])[^\s。！？]")
 _NAME_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -24,6 +25,12 @@ class MockMask:
         known = sorted(filter(None, whole), key=len, reverse=True)
         self._mark = mark
         self._known = list(map(str.casefold, known))
+        # By their first characters: a text may leave out something thousands of times.
+        self._later_parts: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for value in self._known:
+            for match in _LATER_START.finditer(value):
+                start = match.start()
+                self._later_parts[value[start : start + MIN_CUT_CHARACTERS]].append((value, start))
         self._spoken = frozenset().union(*map(read_values, known))
         self._whole = _compile_words(known, re.IGNORECASE)
         names = {word for value in known if _is_name(value) for word in _NAME_WORD.findall(value)}
@@ -31,10 +38,9 @@ class MockMask:
 
     def mask(self, text: str) -> str:
         """Return the text with a mark for each value, in whatever form it is written."""
-        text = self._mask_cut_values(self._mask_value_ends(text))
-        for pattern in (self._whole, self._names):
-            if pattern:
-                text = pattern.sub(lambda match: self._mark, text)
+        text = self._mask_known(text)
+        if self._names:
+            text = self._names.sub(lambda match: self._mark, text)
         # The only letter that is longer in lower case would move the places.
         text = text.replace("\u0130", "I")
         for value in reversed(list(find_values(text))):
@@ -42,42 +48,52 @@ class MockMask:
                 text = f"{text[: value.start]}{self._mark}{text[value.end :]}"
         return text
 
-    def _mask_cut_values(self, text: str) -> str:
-        """Mask the beginnings of values in which a text was cut."""
-        for match in reversed(list(_CUT.finditer(text))):
-            end = match.start()
-            start = self._find_cut_value(text[:end])
-            if start is not None:
-                text = f"{text[:start]}{self._mark}{text[end:]}"
-        return text
+    def _mask_known(self, text: str) -> str:
+        """Mask values, whole or in part; all are found first, since they can overlap."""
+        spans = [*self._find_cut_values(text), *self._find_value_ends(text)]
+        if self._whole:
+            spans += [match.span() for match in self._whole.finditer(text)]
+        parts = []
+        following = 0
+        for start, end in sorted(spans):
+            if start >= following:
+                parts += [text[following:start], self._mark]
+            following = max(following, end)
+        return "".join([*parts, text[following:]])
 
-    def _mask_value_ends(self, text: str) -> str:
-        """Mask later parts of values that begin where text was left out before them."""
-        for match in reversed(list(_LEFT_OUT.finditer(text))):
+    def _find_cut_values(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where the beginnings of values are in which a text was cut."""
+        for match in _CUT.finditer(text):
+            end = match.start()
+            first = max(0, end - MAX_CUT_CHARACTERS)
+            start = self._find_cut_value(text[first:end].rstrip())
+            if start is not None:
+                yield first + start, end
+
+    def _find_value_ends(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where later parts of values are that begin where text was left out before them."""
+        for match in _LEFT_OUT.finditer(text):
             start = match.end()
-            following = text[start:].partition("…")[0].rstrip()
-            length = self._measure_value_end(following[:MAX_CUT_CHARACTERS].casefold())
+            following = text[start : start + MAX_CUT_CHARACTERS].partition("…")[0].rstrip()
+            length = self._measure_value_end(following.casefold())
             if length:
-                end = start + min(length, len(following))  # folded, some letters are longer
-                text = f"{text[:start]}{self._mark}{text[end:]}"
-        return text
+                yield start, start + min(length, len(following))  # folded, some letters are longer
 
     def _measure_value_end(self, folded: str) -> int:
         """Return how many characters of the text are the end of a value, or all of its words."""
         longest = 0
-        for value in self._known:
-            for word in _WORD_START.finditer(value):
-                end = value[word.start() :]
-                if len(folded) >= MIN_CUT_CHARACTERS and end.startswith(folded):
-                    return len(folded)
-                is_whole = len(end) >= MIN_CUT_CHARACTERS and folded.startswith(end)
-                if is_whole and not folded[len(end) : len(end) + 1].isalnum():
-                    longest = max(longest, len(end))
+        for value, start in self._later_parts.get(folded[:MIN_CUT_CHARACTERS], ()):
+            length = len(value) - start
+            if length < MIN_CUT_CHARACTERS:
+                continue
+            if value.startswith(folded, start):
+                return len(folded)
+            if folded.startswith(value[start:]) and not folded[length : length + 1].isalnum():
+                longest = max(longest, length)
         return longest
 
-    def _find_cut_value(self, text: str) -> int | None:
+    def _find_cut_value(self, tail: str) -> int | None:
         """Return where a value begins that the end of the text cuts; None if there is none."""
-        tail = text[-MAX_CUT_CHARACTERS:].rstrip()
         folded = tail.casefold()
         if len(folded) != len(tail):
             return None
@@ -90,7 +106,7 @@ class MockMask:
                     starts.append(start)
                     break
                 start = folded.find(value[:MIN_CUT_CHARACTERS], start + 1)
-        return len(text) - len(text[-MAX_CUT_CHARACTERS:]) + min(starts) if starts else None
+        return min(starts, default=None)
 
 
 def _is_name(value: str) -> bool:

@@ -76,3 +76,17 @@ def test_rest_of_a_value_after_what_is_left_out_is_masked(text: str, masked: str
 
 def test_letters_that_are_longer_in_lower_case_do_not_move_the_rest_of_a_value() -> None:
     assert mask("a … Straße İx …", "12 Straße İx") == "a … *** …"
+
+
+@pytest.mark.parametrize(
+    "text", ["… Ana Lisa Road 7 now", "at Ana Lisa Road 7 …", "… Ana Lisa Road 7 …"]
+)
+def test_part_of_one_value_leaves_nothing_of_another(text: str) -> None:
+    masked = mask(text, "from Ana", "Road 7 in town", "Ana Lisa Road 7")
+
+    assert "***" in masked
+    assert not any(word in masked for word in ("Ana", "Lisa", "Road", "7"))
+
+
+def test_sentence_of_a_value_without_spaces_is_masked() -> None:
+    assert mask("… 電話は内緒。", "住所は東京。電話は内緒。") == "… ***"
