@@ -46,16 +46,19 @@ class KeptTranscripts:
         self.bytes_left = bytes_left
         self.case_id = case_id
         self._packed: dict[RunPlace, bytes] = {}
-        self._others: dict[RunPlace, TestCase | None] = {}
+        # Apart, since runs of two test cases can have one id, or none.
+        self._others: dict[RunPlace, tuple[bytes, TestCase | None]] = {}
 
     def keep(self, batch_id: str, run: TestRun) -> TestRun:
         """Keep the conversation here; return the test run without it."""
         if run.conversation is not None and self.bytes_left > 0 and self._wants(run):
             place = RunPlace(batch_id, run.job_id or "")
+            packed = pack_texts(run)
+            self.bytes_left -= len(packed)
             if self._is_other(run):
-                self._others[place] = run.test_case
-            self._packed[place] = pack_texts(run)
-            self.bytes_left -= len(self._packed[place])
+                self._others[place] = (packed, run.test_case)
+            else:
+                self._packed[place] = packed
         return drop_conversation(run)
 
     def load(self, place: RunPlace) -> TestRun | None:
@@ -66,9 +69,8 @@ class KeptTranscripts:
     def load_others(self) -> list[TestRun]:
         """Return the passed runs of other test cases, with their conversations and test cases."""
         loaded = []
-        for place, case in self._others.items():
-            run = unpack_texts(self._packed[place])
-            loaded.append(run.model_copy(update={"test_case": case}))
+        for packed, case in self._others.values():
+            loaded.append(unpack_texts(packed).model_copy(update={"test_case": case}))
         return loaded
 
     def _wants(self, run: TestRun) -> bool:

@@ -61,6 +61,22 @@ def test_transcripts_of_other_test_cases_are_kept_if_they_are_few_passed_ones() 
     assert list_kept("tc_other", 2, isSuccessful=False) == list_kept("tc_1", 2) == []
 
 
+@pytest.mark.parametrize("job_id", ["job_1", None])
+@pytest.mark.parametrize("is_other_first", [False, True])
+def test_runs_of_two_test_cases_with_one_id_stay_apart(
+    job_id: str | None, is_other_first: bool
+) -> None:
+    kept = KeptTranscripts(100_000, case_id="tc_1")
+    own = {"testCase": {"testCaseId": "tc_1"}, "isSuccessful": False, "remarks": "own"}
+    other = {"testCase": {"testCaseId": "tc_2"}, "isSuccessful": True, "remarks": "other"}
+    for fields in (other, own) if is_other_first else (own, other):
+        keep_one(kept, jobId=job_id, **fields)
+
+    loaded = kept.load(RunPlace("batch_1", job_id or ""))
+    assert loaded and (loaded.remarks, loaded.verdict) == ("own", "failed")
+    assert [(run.remarks, get_case_id(run)) for run in kept.load_others()] == [("other", "tc_2")]
+
+
 @pytest.mark.parametrize("case_id", ["", "tc_1"])
 def test_failed_transcripts_of_the_wanted_test_case_are_kept(case_id: str) -> None:
     kept = KeptTranscripts(10_000, case_id=case_id)
