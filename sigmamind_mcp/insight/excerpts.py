@@ -46,12 +46,18 @@ def excerpt_text(text: str, remarks: str, characters: int) -> str:
 def _group_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     for sentence in split_sentences(text):
-        # The number of a list's entry is no sentence.
-        if sentences and not any(map(str.isalpha, sentences[-1])):
+        if sentences and _goes_on(sentences[-1], sentence):
             sentences[-1] += sentence
         else:
             sentences.append(sentence)
     return sentences
+
+
+def _goes_on(text: str, following: str) -> bool:
+    """Return whether the text is only the number of a list's entry, or a line within a sentence."""
+    is_line = text.endswith("\n") and text.rstrip()[-1:] not in (":", ".", "!", "?")
+    is_wrapped = is_line and not text.endswith("\n\n") and following[:1].islower()
+    return is_wrapped or not any(map(str.isalpha, text))
 
 
 def _rank_sentences(sentences: Sequence[str], remarks_words: Set[str]) -> list[int]:

@@ -120,3 +120,12 @@ def test_an_excerpt_is_whole_sentences_in_order_and_never_too_long() -> None:
             before, _, rest = rest.partition(part)
             assert not before or before.endswith((" ", "."))
             assert part.endswith(".")
+
+
+@pytest.mark.parametrize("negation", ["We do not", "You can't,", "Never"])
+def test_line_break_within_a_sentence_hides_no_negation(negation: str) -> None:
+    text = f"Hello there, dear customer of ours.\n{negation}\nrefund the Visa card.\nBye for now."
+
+    shown = excerpt_text(text, "Refund of the Visa card.", 45)
+
+    assert f"{negation} refund the Visa card." in shown
