@@ -44,6 +44,7 @@ class KeptTranscripts:
 
     def __init__(self, bytes_left: int, *, case_id: str = "") -> None:
         self.bytes_left = bytes_left
+        self._least_for_own = bytes_left // 2
         self.case_id = case_id
         self._packed: dict[RunPlace, bytes] = {}
         # Apart, since runs of two test cases can have one id, or none.
@@ -75,7 +76,8 @@ class KeptTranscripts:
 
     def _wants(self, run: TestRun) -> bool:
         if self._is_other(run):
-            return run.verdict == "passed" and len(self._others) < MAX_OTHERS
+            has_place = len(self._others) < MAX_OTHERS and self.bytes_left > self._least_for_own
+            return run.verdict == "passed" and has_place
         return run.verdict != "undecided"
 
     def _is_other(self, run: TestRun) -> bool:

@@ -61,6 +61,15 @@ def test_transcripts_of_other_test_cases_are_kept_if_they_are_few_passed_ones() 
     assert list_kept("tc_other", 2, isSuccessful=False) == list_kept("tc_1", 2) == []
 
 
+def test_transcripts_of_other_test_cases_leave_space_for_the_wanted_ones() -> None:
+    kept = KeptTranscripts(2_000, case_id="tc_1")
+    for number in range(MAX_OTHERS):
+        keep_one(kept, jobId=f"job_{number}", testCase={"testCaseId": "tc_2"}, isSuccessful=True)
+
+    assert 0 < len(kept.load_others()) < MAX_OTHERS
+    assert keep_one(kept, jobId="own", testCase={"testCaseId": "tc_1"}, isSuccessful=False)
+
+
 @pytest.mark.parametrize("job_id", ["job_1", None])
 @pytest.mark.parametrize("is_other_first", [False, True])
 def test_runs_of_two_test_cases_with_one_id_stay_apart(
