@@ -17,6 +17,7 @@ from sigmamind_mcp.concurrency import MAX_CONCURRENT_CALLS, gather_errors, requi
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound, SigmaMindError
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.nouns import pluralize
+from sigmamind_mcp.remembered_texts import forgetting_texts
 from sigmamind_mcp.tools.answers import Cut, NextCall, fit_items
 from sigmamind_mcp.tools.argument_forms import NotBool, list_of
 from sigmamind_mcp.tools.arguments import Arguments, Continued, ForAgent, Id
@@ -263,6 +264,7 @@ class _TurnChooser:
         self._choice: ExchangeChoice | None = None
         self._known_count = 0
 
+    @forgetting_texts()
     def choose(self, read: Sequence[ReadRun]) -> tuple[list[ReadRun], int | None]:
         """Return the runs with their turns, and how many exchanges of each, if not all.
 

@@ -1,5 +1,6 @@
 """Read batch runs and count them by test case."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,8 +26,8 @@ from sigmamind_mcp.tools.unread_notes import NotRead, note_listing, note_record
 
 COUNTING_SECONDS = 20.0
 MAX_KEPT_BYTES = 32 * 2**20
-MAX_OTHERS = 30
-"""As many passed runs of other test cases as a comparison knows (`OTHERS_COMPARED`)."""
+OTHERS_OF_BATCH_RUN = 5
+"""As many passed runs of other test cases; batch runs are read at once, and none takes it all."""
 
 
 class ReadSide(NamedTuple):
@@ -48,18 +49,17 @@ class KeptTranscripts:
         self.case_id = case_id
         self._packed: dict[RunPlace, bytes] = {}
         # Apart, since runs of two test cases can have one id, or none.
-        self._others: dict[RunPlace, tuple[bytes, TestCase | None]] = {}
+        self._others: dict[str, list[tuple[bytes, TestCase | None]]] = defaultdict(list)
 
     def keep(self, batch_id: str, run: TestRun) -> TestRun:
         """Keep the conversation here; return the test run without it."""
-        if run.conversation is not None and self.bytes_left > 0 and self._wants(run):
-            place = RunPlace(batch_id, run.job_id or "")
+        if run.conversation is not None and self.bytes_left > 0 and self._wants(batch_id, run):
             packed = pack_texts(run)
             self.bytes_left -= len(packed)
             if self._is_other(run):
-                self._others[place] = (packed, run.test_case)
+                self._others[batch_id].append((packed, run.test_case))
             else:
-                self._packed[place] = packed
+                self._packed[RunPlace(batch_id, run.job_id or "")] = packed
         return drop_conversation(run)
 
     def load(self, place: RunPlace) -> TestRun | None:
@@ -70,14 +70,15 @@ class KeptTranscripts:
     def load_others(self) -> list[TestRun]:
         """Return the passed runs of other test cases, with their conversations and test cases."""
         loaded = []
-        for packed, case in self._others.values():
-            loaded.append(unpack_texts(packed).model_copy(update={"test_case": case}))
+        for batch_id in sorted(self._others):
+            for packed, case in self._others[batch_id]:
+                loaded.append(unpack_texts(packed).model_copy(update={"test_case": case}))
         return loaded
 
-    def _wants(self, run: TestRun) -> bool:
+    def _wants(self, batch_id: str, run: TestRun) -> bool:
         if self._is_other(run):
-            has_place = len(self._others) < MAX_OTHERS and self.bytes_left > self._least_for_own
-            return run.verdict == "passed" and has_place
+            has_place = len(self._others[batch_id]) < OTHERS_OF_BATCH_RUN
+            return run.verdict == "passed" and has_place and self.bytes_left > self._least_for_own
         return run.verdict != "undecided"
 
     def _is_other(self, run: TestRun) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.remembered_texts import TEXT_CACHES
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, CASE, ERROR, RUN, FakeAPI, page
 
@@ -289,6 +290,7 @@ async def test_few_selected_runs_are_whole_and_of_many_come_the_exchanges_that_t
     assert " of 9" not in text
     if count <= 25:
         assert answer["last"] == count and len(text) <= 6_500
+    assert not any(cache.cache_info().currsize for cache in TEXT_CACHES)
 
 
 async def test_named_runs_are_whole_and_long_turns_of_a_selection_are_cut(

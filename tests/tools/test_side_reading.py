@@ -10,7 +10,7 @@ from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.heavy_work import HeavyWork, WorkClock
 from sigmamind_mcp.insight.batch_sides import RunPlace
 from sigmamind_mcp.insight.diagnosis import get_case_id
-from sigmamind_mcp.tools.side_reading import MAX_OTHERS, KeptTranscripts
+from sigmamind_mcp.tools.side_reading import OTHERS_OF_BATCH_RUN, KeptTranscripts
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, RUN, FakeAPI
 from tests.support.sample_batches import make_sample_batch, serve_batches
@@ -57,16 +57,16 @@ def test_transcripts_of_other_test_cases_are_kept_if_they_are_few_passed_ones() 
         return [run.job_id for run in others]
 
     assert list_kept("tc_other", 2) == ["job_0", "job_1"]
-    assert len(list_kept("tc_other", MAX_OTHERS + 1)) == MAX_OTHERS
+    assert len(list_kept("tc_other", OTHERS_OF_BATCH_RUN + 1)) == OTHERS_OF_BATCH_RUN
     assert list_kept("tc_other", 2, isSuccessful=False) == list_kept("tc_1", 2) == []
 
 
 def test_transcripts_of_other_test_cases_leave_space_for_the_wanted_ones() -> None:
     kept = KeptTranscripts(2_000, case_id="tc_1")
-    for number in range(MAX_OTHERS):
+    for number in range(OTHERS_OF_BATCH_RUN):
         keep_one(kept, jobId=f"job_{number}", testCase={"testCaseId": "tc_2"}, isSuccessful=True)
 
-    assert 0 < len(kept.load_others()) < MAX_OTHERS
+    assert 0 < len(kept.load_others()) < OTHERS_OF_BATCH_RUN
     assert keep_one(kept, jobId="own", testCase={"testCaseId": "tc_1"}, isSuccessful=False)
 
 
