@@ -44,7 +44,7 @@ from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
 FoundT = TypeVar("FoundT", Fault, Hint)
 
 PASSED_COMPARED = 5
-READING_SHARE = 0.7
+READING_SHARE = 0.62
 """The share of the time for reading transcripts; the rest is for comparing them."""
 
 

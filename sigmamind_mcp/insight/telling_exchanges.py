@@ -183,11 +183,12 @@ class ExchangeRanking:
         get_weight = self._word_weights.__getitem__  # all words are weighed now
         likest = 0.0
         for other in others:
-            shared = words & other
-            if not shared:
+            other_size = self._weigh(other)
+            # As similar as they are if one has all words of the other.
+            if dice_similarity(min(size, other_size), size, other_size) <= likest:
                 continue
-            weight = math.fsum(map(get_weight, shared))
-            likest = max(likest, dice_similarity(weight, size, self._weigh(other)))
+            weight = math.fsum(map(get_weight, words & other))
+            likest = max(likest, dice_similarity(weight, size, other_size))
         return likest
 
     def _weigh(self, words: frozenset[str]) -> float:

@@ -148,6 +148,7 @@ def make_diagnosis(
         batch_run=batch_run,
         state=batch_run.state(known.now, find_last_end(runs)),
         counts=count_verdicts(runs),
+        read_counts=count_verdicts(evidence.read),
         results=results,
         run_count=len(runs),
         undecided_ids=_list_undecided_ids(runs),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.diagnosis import CaseResult, count_verdicts
+from sigmamind_mcp.insight.diagnosis import CaseResult
 from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.near_values import MOST_VALUES
 from sigmamind_mcp.insight.statistics import Counts
@@ -108,6 +108,7 @@ class Diagnosis:
     batch_run: BatchRun
     state: BatchRunState
     counts: Counts
+    read_counts: Counts
     results: list[CaseResult]
     run_count: int
     undecided_ids: list[str]
@@ -196,7 +197,7 @@ def _list_sections(diagnosis: Diagnosis, form: Form) -> dict[Section, _SectionRo
     evidence = diagnosis.evidence
     failing = [result for result in diagnosis.results if result.outcome != "passing"]
     compared = (evidence.contrast.compared.failed, evidence.contrast.compared.passed)
-    read = count_verdicts(evidence.read)
+    read = diagnosis.read_counts
     verdicts = (read.decided - read.passed, read.passed)
     is_read = diagnosis.is_any_read
     why = _explain_reading(diagnosis)
