@@ -252,7 +252,6 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
     rows = searched[start:end]
     matches = result.matches[: count - len(rows)]
     by_run = sorted(matches, key=lambda match: match.rank[::-1])
-    first = result.first
     unsearched = sum(run.unsearched_count for run in searched)
     # With one test case, the totals are its counts.
     cases = [] if args.cursor or args.test_case_id else _count_by_case(result.attempts)
@@ -262,7 +261,7 @@ def _build_found(result: _Result, count: int) -> FoundTestRuns:
         searched_batch_runs=sum(run.is_searched for run in searched),
         total_batch_runs=result.scope.total,
         matching_batch_runs=sum(run.has_match for run in searched),
-        first_match=show_place(first) if first else None,
+        first_match=show_place(result.first) if result.first else None,
         batch_runs=list(map(_show_row, rows)),
         test_cases=cases[:CASES_SHOWN],
         more_test_cases=len(cases[CASES_SHOWN:]) or None,

@@ -62,11 +62,9 @@ class SearchedRow(VerdictShares):
     problem: ReadProblem | None = Field(
         default=None, description="Why nothing is known about this batch run."
     )
-
     not_quoted: dict[Verdict, list[str]] | None = Field(
         default=None, description="Job ids that match and have no hit in this answer."
     )
-
     not_listed: int | None = Field(
         default=None, description="How many more match and are neither quoted nor listed."
     )
