@@ -51,6 +51,11 @@ class ValueNotGiven(NamedTuple):
     turn: int
     near: MockVariable | None = None
 
+    @property
+    def content(self) -> str:
+        """What the agent says in this turn."""
+        return (self.run.conversation or [])[self.turn - 1].content
+
 
 class FoundValues(NamedTuple):
     """The values of one attempt that nobody gave, and how many attempts were looked at."""

@@ -207,7 +207,6 @@ class ReadConversations(Answer):
     test_cases: list[DefinitionShown] = Field(
         description="Each definition once; of several, with side or turns, the criteria."
     )
-    transcript_uri: str = Field(description="Of each test run, with its ids for {…}.")
 
     def render(self) -> Rendered:
         batch_run = f"batch run {self.batch_id} of " if self.batch_id else ""
@@ -220,7 +219,7 @@ class ReadConversations(Answer):
         return Rendered(
             [" ".join([*head, SHORT_ROLES, REMARKS_LEGEND])],
             self._render_runs(),
-            [f"Transcripts: {self.transcript_uri}", *self._describe_rest()],
+            list(self._describe_rest()),
         )
 
     def _render_runs(self) -> list[str]:

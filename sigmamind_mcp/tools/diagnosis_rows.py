@@ -11,7 +11,7 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import CaseResult, Outcome, get_case_id
 from sigmamind_mcp.insight.near_values import find_near_mock
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import AnswerPart
+from sigmamind_mcp.tools.answers import AnswerPart, one_line
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
 from sigmamind_mcp.tools.quoted_exchanges import (
     CRITERIA_CHARACTERS,
@@ -31,6 +31,7 @@ ASKED_CHARACTERS = 140
 CASES_NAMED = 3
 JOBS_NAMED = 12
 PLACES_NAMED = 2
+SAID_CHARACTERS = 80
 
 ITEM_WORDS = {
     "ending": "ended: {}",
@@ -271,6 +272,7 @@ class ValueRow(AnswerPart):
     verdict: Verdict
     job_id: str | None = None
     turn: int
+    said: str | None = Field(default=None, description="The words around it.")
     near: str | None = Field(default=None, description="The mock value that is almost the same.")
 
     @classmethod
@@ -282,6 +284,7 @@ class ValueRow(AnswerPart):
             verdict=found.run.verdict,
             job_id=valid_id(found.run.job_id),
             turn=found.turn,
+            said=_quote_around(found.content, found.value),
             near=truncate_line(f"{near.variable_name} {near.value}", LABEL_CHARACTERS)
             if near
             else None,
@@ -289,7 +292,9 @@ class ValueRow(AnswerPart):
 
     def describe(self) -> str:
         near = f" (mock data: {self.near})" if self.near else ""
-        return f"{self.value} in {self.verdict} {_name_place(self.job_id, self.turn)}{near}"
+        said = f': "{self.said}"' if self.said else ""
+        place = f"{self.verdict} {_name_place(self.job_id, self.turn)}"
+        return f"{self.value} in {place}{said}{near}"
 
 
 def describe_item(kind: str, text: str | None) -> str:
@@ -304,6 +309,21 @@ def describe_group(basis: str, about: str | None) -> str:
 
 def _count_sharing(failed: int, failed_of: int, passed: int, passed_of: int) -> str:
     return f"in {failed} of {failed_of} failed, {passed} of {passed_of} passed"
+
+
+def _quote_around(text: str, value: str) -> str | None:
+    """Return a value and the words around it, on one line; None if there are none."""
+    before, found, after = one_line(text).partition(value)
+    if not found or not (before or after):
+        return None
+    room = max(0, SAID_CHARACTERS - len(value)) // 2
+    if len(before) > room:
+        near = before[len(before) - room :]
+        before = "…" + (near.partition(" ")[2] or near)
+    if len(after) > room:
+        near = after[:room]
+        after = (near.rpartition(" ")[0] or near) + "…"
+    return f"{before}{value}{after}"
 
 
 def _list_job_ids(runs: Iterable[TestRun]) -> list[str]:

@@ -35,7 +35,6 @@ from sigmamind_mcp.tools.parts import JobIds, KeptSide
 from sigmamind_mcp.tools.runs import (
     KeptTestCase,
     KeptVerdict,
-    make_transcript_pattern,
     select_runs,
 )
 from sigmamind_mcp.tools.runs_place import RunsPlace, RunsStart, find_start, mark_run
@@ -356,7 +355,6 @@ def _build_conversations(
         test_cases=_show_definitions(
             reads, turn_count, batch_id, cuts, is_part=bool(args.side or args.turns)
         ),
-        transcript_uri=make_transcript_pattern(args.agent_id, batch_id or "{batchId}"),
         hint=_explain_what_is_missing(shown, reads),
     )
     answer.cut = cuts

@@ -346,7 +346,9 @@ def _build_test_run_list(args: ListTestRuns, runs: MatchingRuns, count: int) -> 
         undecided=verdicts.count("undecided"),
         labels=_list_labels(shown),
         test_runs=list(map(TestRunRow.of, shown)),
-        transcript_uri=make_transcript_pattern(args.agent_id, args.batch_id),
+        transcript_uri=uri_of(
+            "transcript", agentId=args.agent_id, batchId=args.batch_id, jobId="{jobId}"
+        ),
     )
     add_next_page(answer, "list_test_runs", args, runs.page, count=count)
     is_known_case = any(_is_of(run, args.test_case_id) for run in runs.every)
@@ -426,11 +428,6 @@ def select_runs(
         kept = [run for run in kept if _is_of(run, test_case_id)]
     by_case = group_by(kept, get_case_id)
     return list(chain.from_iterable(by_case.values()))
-
-
-def make_transcript_pattern(agent_id: str, batch_id: str) -> str:
-    """Return the URI of the transcripts of a batch run, with {jobId} for the job id."""
-    return uri_of("transcript", agentId=agent_id, batchId=batch_id, jobId="{jobId}")
 
 
 def _is_of(run: TestRun, test_case_id: str) -> bool:

@@ -25,7 +25,7 @@ COMMAND_PATH = "/absolute/path/to/sigmamind-mcp/.venv/bin/sigmamind-mcp"
 
 VARYING = (
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
-    (r"\b[0-9a-f]{32}\b", "BOUNDARY"),
+    (r"\b[0-9a-f]{16}\b", "BOUNDARY"),
     (r"\d+\.\d s\b", "SECONDS"),
     (r"\b(mcp|httpx2|pydantic|Python) \d+(\.\d+)+", r"\1 VERSION"),
     (r'"command": "[^"]+"(, "args": \[.*\])?', "COMMAND"),

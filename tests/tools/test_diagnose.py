@@ -628,21 +628,40 @@ async def test_failed_runs_are_quoted_by_group_and_then_a_passed_run_of_their_te
     assert "U: And now? 4 A: There is no fee at all." in text
 
 
-async def test_value_that_nobody_gave_comes_with_the_mock_value_that_it_is_nearly_alike(
-    mcp: Client, fake_api: FakeAPI
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        ("Your case is DSP-70481.", "Your case is DSP-70481."),
+        (
+            "Hello there.\nDone:\n  DSP-70481, all set. Bye!",
+            "Hello there. Done: DSP-70481, all set. Bye!",
+        ),
+        (
+            "As I said a moment ago on the line, the case that we opened for you is DSP-70481 and"
+            " it stays open until somebody answers you.",
+            "…case that we opened for you is DSP-70481 and it stays open until somebody…",
+        ),
+        ("DSP-70481", None),
+    ],
+)
+async def test_value_that_nobody_gave_comes_with_its_words_and_the_mock_value_nearly_alike(
+    mcp: Client, fake_api: FakeAPI, turn: str, said: str | None
 ) -> None:
     sample = make_sample_batch("batch_red", [(0, 0)])
     (case,) = sample.batch["testCases"]
     case["mockData"] = [{"variableName": "reference", "value": "DSP-70418"}]
-    sample.add(case, True, "", ["Hi!", "Your case is DSP-70481.", "Ok, bye!"])
+    sample.add(case, True, "", ["Hi!", turn, "Ok, bye!"])
     sample.batch.update(successfulAttempts=1, failedAttempts=0, totalAttempts=1)
     serve_batches(fake_api, sample)
     fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", {"agentId": AGENT_ID, "instructions": "Help."})
 
     result = await mcp.call_tool("diagnose_batch_run", HERE)
 
-    assert result.structured_content["valuesNotGiven"][0]["near"] == "reference DSP-70418"
-    assert "DSP-70481 in passed job_red0 turn 2 (mock data: reference DSP-70418)" in text_of(result)
+    (row,) = result.structured_content["valuesNotGiven"]
+    assert (row.get("said"), row["near"]) == (said, "reference DSP-70418")
+    quote = f': "{said}"' if said else ""
+    line = f"DSP-70481 in passed job_red0 turn 2{quote} (mock data: reference DSP-70418)"
+    assert line in text_of(result)
 
 
 @pytest.mark.parametrize(
@@ -703,8 +722,13 @@ async def test_name_near_a_mock_value_comes_last_and_takes_no_place_of_other_val
     assert len(rows) == listed
     names = [row["near"] for row in rows if row["value"] == "Ferreira"]
     assert names == (["owner Marlon Figueroa"] if listed > ids else [])
-    named = "Ferreira in passed job_red0 turn 2 (mock data: owner Marlon Figueroa)."
-    assert (named in text_of(answer)) == (listed > ids)
+    named = 'Ferreira in passed job_red0 turn 2: "'
+
+    shown = [line for line in text_of(answer).splitlines() if named in line]
+    assert [
+        line.endswith(' Thanks, Mr. Ferreira." (mock data: owner Marlon Figueroa).')
+        for line in shown
+    ] == ([True] if listed > ids else [])
 
 
 async def test_runs_in_which_the_agent_says_nothing_are_counted_and_passed_over(
