@@ -175,3 +175,4 @@ class _Client:
         exit_timer.start()
         self._to_server.close()
         self._refusals.close()
+        self._early_repeated.set()  # without input, the rest of them is never repeated

@@ -331,6 +331,29 @@ def test_client_that_reads_nothing_does_not_hold_up_the_end(last: bytes) -> None
     assert status == 0
 
 
+STOP_WHILE_REPEATING = """
+import signal
+from sigmamind_mcp.transports import stdio
+stdio.END_SECONDS = stdio.REPLAY_SECONDS = 600
+def stop(client, answer):  # the end of the input cancels what is not answered yet
+    stdio._Client._repeats_early = lambda client, answer: True
+    os.kill(os.getpid(), signal.SIGTERM)
+    return True
+stdio._Client._repeats_early = stop
+"""
+
+
+@POSIX_SIGNALS
+def test_signal_while_early_answers_are_repeated_ends_at_once() -> None:
+    with opened(script(more=STOP_WHILE_REPEATING)) as server:
+        server.write(*HELLO, request("list", "tools/list"))
+        assert {server.answer()["id"], server.answer()["id"]} == {"initialize", "list"}
+        server.write(request("guide", "resources/read", GUIDE))
+        status, _, log = server.left()
+
+    assert (status, "Traceback" in log) == (0, False)
+
+
 @pytest.mark.parametrize("quiet", [0, 600])
 def test_client_that_reads_late_gets_every_answer_whole_and_in_order(quiet: float) -> None:
     with small_pipe(script(quiet=quiet)) as (process, reading):
