@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from sigmamind_mcp.insight.left_out import write_own_dots
 from sigmamind_mcp.insight.spoken_values import find_values, read_values
 
 MOST_NAME_WORDS = 4
@@ -22,7 +23,8 @@ class MockMask:
 
     def __init__(self, values: Iterable[str], *, mark: str) -> None:
         whole = [" ".join(value.split()) for value in values]
-        known = sorted(filter(None, whole), key=len, reverse=True)
+        whole += map(write_own_dots, whole)  # as quotes have them
+        known = sorted(filter(None, dict.fromkeys(whole)), key=len, reverse=True)
         self._mark = mark
         self._known = list(map(str.casefold, known))
         # By their first characters: a text may leave out something thousands of times.

@@ -14,12 +14,14 @@ may stand anywhere in one turn, and "phrases", whose words follow each other.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 from unicodedata import category, combining, decimal, normalize
 
 from sigmamind_mcp.errors import InvalidArguments
+from sigmamind_mcp.insight.left_out import LEFT_OUT_MARK, write_own_dots
+from sigmamind_mcp.insight.list_heads import HEAD_CHARACTERS, find_heads, shorten_head
 
 MIN_PREFIX_LETTERS = 4
 MAX_MATCHES_WEIGHED = 20
@@ -72,7 +74,7 @@ _UNIT = re.compile(
 )
 # Only from the first of many dots: from each of them, a turn of dots would take minutes.
 _SENTENCE_END = re.compile(
-    r"(?<![.!?;…])[.!?;…]++[\"'”’)]*+\s+|(?<![。！？])[。！？]++|(?<!\n)\n++"
+    r"(?<![.!?;…])[.!?;…]++[\"'”’)]*+\s+|(?<![。！？])[。！？]++\s*+|(?<!\n)\n++"
 )
 
 
@@ -174,24 +176,34 @@ def quote_match(text: str, terms: Sequence[Term], excluded: Sequence[Term] = ())
     """Return the sentence with the most of the terms; a short one with those around it.
 
     Terms inside of what `excluded` finds do not count. The result is at most QUOTED_CHARACTERS of
-    the text, with marks where something is left out.
+    the text, after the heads of a list's entry, with marks where something is left out.
     """
     places = list(_locate_terms(text, terms, excluded))
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    bounds = _find_bounds(text)
     by_sentence: dict[int, set[int]] = {}
     for place, term in places:
-        sentence = bisect_right(ends, place)
+        sentence = bisect_right(bounds, place) - 1
         by_sentence.setdefault(sentence, set()).add(term)
     best = max(by_sentence, key=lambda sentence: (len(by_sentence[sentence]), -sentence))
-    bounds = [0, *ends, len(text)]
     start, end = bounds[best], bounds[best + 1]
+    heads = _find_heads_of(best, text, bounds)
     if end - start <= QUOTED_CHARACTERS:
-        start, end = _add_neighbours(bounds, best, best + 1)
-        return _cut_out(text, start, end)
+        head_characters = sum(min(HEAD_CHARACTERS, stop - head) for head, stop in heads)
+        clear = CLEAR_CHARACTERS - head_characters
+        start, end = _add_neighbours(bounds, best, best + 1, clear)
+        return _cut_out(text, start, end, heads)
     first = min(place for place, _ in places if start <= place)
     latest_start = end - QUOTED_CHARACTERS
     start = max(start, min(first - CHARACTERS_BEFORE_MATCH, latest_start))
-    return _cut_out(text, start, start + QUOTED_CHARACTERS)
+    return _cut_out(text, start, start + QUOTED_CHARACTERS, heads)
+
+
+def quote_sentence(text: str, sentence: str, characters: int) -> str:
+    """Return a sentence of the text as quote_match does, without those around it."""
+    bounds = _find_bounds(text)
+    number, start = next(one for one in enumerate(bounds) if text.startswith(sentence, one[1]))
+    end = start + min(len(sentence), characters)
+    return _cut_out(text, start, end, _find_heads_of(number, text, bounds))
 
 
 def _split_alternatives(text: str) -> list[list[re.Match[str]]]:
@@ -357,13 +369,25 @@ def _map_to_origin(text: str) -> list[int]:
     return origins
 
 
-def _add_neighbours(bounds: Sequence[int], first: int, last: int) -> tuple[int, int]:
+def _find_bounds(text: str) -> list[int]:
+    """Return where the sentences of the text begin, and its end."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return [0, *ends, len(text)]
+
+
+def _find_heads_of(number: int, text: str, bounds: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the bounds of the heads of a sentence."""
+    sentences = [text[start:end] for start, end in pairwise(bounds[: number + 2])]
+    return [(bounds[head], bounds[head + 1]) for head in find_heads(sentences)[number]]
+
+
+def _add_neighbours(bounds: Sequence[int], first: int, last: int, clear: int) -> tuple[int, int]:
     """Return the bounds of the sentences from `first` to before `last`, and of those around them.
 
     The ones after come first, then the ones before: as many as make it clear, if they fit.
     """
     start, end = bounds[first], bounds[last]
-    while end - start < CLEAR_CHARACTERS:
+    while end - start < clear:
         following = bounds[last + 1 : last + 2]
         previous = bounds[first - 1 : first]
         if following and following[0] - start <= QUOTED_CHARACTERS:
@@ -377,8 +401,16 @@ def _add_neighbours(bounds: Sequence[int], first: int, last: int) -> tuple[int, 
     return start, end
 
 
-def _cut_out(text: str, start: int, end: int) -> str:
-    """Return this part of the text, with marks where text was left out."""
-    before = "…" if text[:start].strip() else ""
-    after = "…" if text[end:].strip() else ""
-    return f"{before}{text[start:end].strip()}{after}"
+def _cut_out(text: str, start: int, end: int, heads: Iterable[tuple[int, int]]) -> str:
+    """Return this part of the text and the heads before it, with marks for what is left out."""
+    before = [head for head in heads if head[1] <= start]
+    shown = ""
+    following = 0
+    for part_start, part_end in [*before, (start, end)]:
+        shown += LEFT_OUT_MARK if text[following:part_start].strip() else " "
+        words = write_own_dots(text[part_start:part_end].strip())
+        shown += words if part_start == start else shorten_head(words).strip()
+        following = part_end
+    if text[end:].strip():
+        shown += LEFT_OUT_MARK
+    return shown.strip()

@@ -76,9 +76,10 @@ class ExchangeWords(NamedTuple):
 
         turns = run.conversation or []
         asked = find_question(turns, quote.number)
-        user = truncate_line(turns[asked - 1].content, characters // 2) if asked else None
-        content = excerpt_text(quote.turn.summarize(), keep_unmet(run.remarks or ""), characters)
-        return cls(user, truncate_line(content, characters), quote.why)
+        remarks = keep_unmet(run.remarks or "")
+        user = excerpt_text(turns[asked - 1].content, remarks, characters // 2) if asked else None
+        content = excerpt_text(quote.turn.summarize(), remarks, characters)
+        return cls(user, content, quote.why)
 
 
 class QuoteRow(QuotedExchange):

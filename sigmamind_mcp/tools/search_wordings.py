@@ -12,9 +12,8 @@ import anyio
 from sigmamind_mcp.errors import OutOfTime
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.insight.other_wordings import Sentence, Wording, find_other_wordings
-from sigmamind_mcp.insight.text_search import Query, has_any, split_sentences
+from sigmamind_mcp.insight.text_search import Query, has_any, quote_sentence, split_sentences
 from sigmamind_mcp.tools.answers import format_day, name_days, one_line
-from sigmamind_mcp.tools.parts import truncate_line
 from sigmamind_mcp.tools.search_answer import OtherWording
 from sigmamind_mcp.tools.transcript_search import (
     SearchedAttempt,
@@ -98,7 +97,9 @@ def _show_wording(
     places: Sequence[tuple[SearchedBatchRun, SearchedAttempt]],
     days: Mapping[str, str],
 ) -> OtherWording:
-    run, attempt = places[wording.sentence.attempt]
+    sentence = wording.sentence
+    run, attempt = places[sentence.attempt]
+    text = dict(attempt.said)[sentence.turn]
     by_run = Counter(places[number][0].batch_id for number in sorted(wording.attempts))
     shown = [f"{days.get(run_id, run_id)}: {count}" for run_id, count in by_run.items()]
     if len(shown) > DAYS_SHOWN:
@@ -107,9 +108,9 @@ def _show_wording(
     return OtherWording(
         batch_id=run.batch_id,
         job_id=attempt.job_id or "",
-        turn=wording.sentence.turn,
+        turn=sentence.turn,
         verdict=attempt.verdict,
-        sentence=truncate_line(one_line(wording.sentence.text), SENTENCE_CHARACTERS),
+        sentence=one_line(quote_sentence(text, sentence.text, SENTENCE_CHARACTERS)),
         attempts=len(wording.attempts),
         by_batch_run=", ".join(shown),
     )

@@ -17,6 +17,7 @@ from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import SigmaMindError
 from sigmamind_mcp.heavy_work import WorkClock
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.insight.left_out import write_own_dots
 from sigmamind_mcp.insight.text_search import Query, Term, quote_match
 from sigmamind_mcp.tools.answers import one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem, walk_batch_runs
@@ -71,7 +72,7 @@ class FoundTurn(NamedTuple):
         """What the turn before says, if this one is too short to be understood alone."""
         if self.previous is None or len(self.content) > SHORT_TURN_CHARACTERS:
             return None
-        text = truncate_line(self.previous.summarize(), PREVIOUS_CHARACTERS)
+        text = truncate_line(write_own_dots(self.previous.summarize()), PREVIOUS_CHARACTERS)
         return f"{self.previous.side}: {text}"
 
 
