@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sigmamind_mcp.insight.left_out import LEFT_OUT_MARK
 
 HEAD_CHARACTERS = 40
-"""Half of the heads of 699 published conversations have fewer."""
+"""About half of the heads in 699 published conversations have fewer."""
 MOST_HEADS = 4
 """Of a deeper list, the innermost; a turn can have thousands of lines that end with ":"."""
 

@@ -23,7 +23,7 @@ class MockMask:
 
     def __init__(self, values: Iterable[str], *, mark: str) -> None:
         whole = [" ".join(value.split()) for value in values]
-        whole += map(write_own_dots, whole)  # as quotes have them
+        whole += list(map(write_own_dots, whole))  # as quotes have them
         known = sorted(filter(None, dict.fromkeys(whole)), key=len, reverse=True)
         self._mark = mark
         self._known = list(map(str.casefold, known))

@@ -9,8 +9,7 @@ from pydantic import Field, PrivateAttr
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.diagnosis import TELLS_MOST, Quote, get_case_id
-from sigmamind_mcp.tools.answers import AnswerPart
-from sigmamind_mcp.tools.parts import truncate_line
+from sigmamind_mcp.tools.answers import AnswerPart, one_line
 from sigmamind_mcp.tools.unread_notes import NO_ID
 from sigmamind_mcp.untrusted_text import clean
 
@@ -106,6 +105,7 @@ def mark_runs(
 ) -> None:
     """Mark the first quote of each run; set the remarks of failed runs where they change."""
     from sigmamind_mcp.insight.judged_clauses import keep_unmet
+    from sigmamind_mcp.insight.left_out import cut_end, write_own_dots
 
     last_run, last_remarks = None, None
     for run, row in quotes:
@@ -113,7 +113,8 @@ def mark_runs(
             continue
         last_run = run
         row.start_run()
-        remarks = truncate_line(keep_unmet(run.remarks or ""), REMARKS_CHARACTERS)
+        unmet = one_line(write_own_dots(keep_unmet(run.remarks or "")))
+        remarks = cut_end(unmet, REMARKS_CHARACTERS)
         if with_remarks and run.verdict == "failed" and remarks != last_remarks:
             row.remarks = last_remarks = remarks
 

@@ -28,6 +28,7 @@ def mask(text: str, *values: str) -> str:
         ("The order arrived broken", "The cup broke.", "The cup broke."),
         ("أحمد", "أنا أحمد هنا", "أنا *** هنا"),
         ("İpek 77", "İİ İpek 77 and 77", "II *** and ***"),
+        ("Wait… 7 days", "Wait... 7 days it is, wait… 7 days", "*** it is, ***"),
         ("  ", "a  b", "a  b"),
         ("", "nothing", "nothing"),
     ],

@@ -3,7 +3,13 @@
 import pytest
 
 from sigmamind_mcp.errors import InvalidArguments
-from sigmamind_mcp.insight.text_search import fold_text, parse_search, quote_match, split_sentences
+from sigmamind_mcp.insight.text_search import (
+    fold_text,
+    parse_search,
+    quote_match,
+    quote_sentence,
+    split_sentences,
+)
 
 
 def finds(query: str, text: str) -> bool:
@@ -177,6 +183,19 @@ def test_word_that_only_resembles_an_operator_is_searched(query: str) -> None:
         ("free", f"{LONG}\nDas Zimmer ist FREE – ja.", "…Das Zimmer ist FREE – ja."),
         ("订单", f"{'好' * 200}。我的订单到了。{'见' * 200}", "…我的订单到了。…"),
         ("x9", f"{'a ' * 300}x9 {'b ' * 300}", f"…{'a ' * 30}x9 {'b ' * 58}b…"),
+        (
+            "refund",
+            f"{LONG}\nWe cannot do these:\n- any change of the booking\n"
+            f"- refund of a room that others have booked for you\n\n{LONG}",
+            "…We cannot do these:…- refund of a room that others have booked for you…",
+        ),
+        ("refund", "We cannot:\n- refund\n- change", "We cannot:\n- refund\n- change"),
+        (
+            "refund",
+            f"We cannot:\n- change\n- {'no ' * 50}refund {'b ' * 60}",
+            f"We cannot:…{'no ' * 19}no refund {'b ' * 56}b…",
+        ),
+        ("late", f"Well… so late… {LONG}", "Well... so late...…"),
     ],
 )
 def test_sentence_with_the_most_terms_is_quoted_with_those_around_it(
@@ -232,3 +251,17 @@ def test_turn_of_dots_is_split_in_linear_time() -> None:
     dots = "." * 200_000
 
     assert split_sentences(f"One.{dots}Two. Three.") == [f"One.{dots}Two. ", "Three."]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "quote"),
+    [
+        ("One. Two. Three.", "Two. ", "…Two.…"),
+        ("One. Two. Three.", "Three.", "…Three."),
+        ("One.", "One.", "One."),
+        ("It… is long. Three.", "It… is long. ", "It... is lo…"),
+        ("No:\n- a\n- b", "- b", "No:…- b"),
+    ],
+)
+def test_sentence_is_quoted_with_marks_and_heads(text: str, sentence: str, quote: str) -> None:
+    assert quote_sentence(text, sentence, 9) == quote

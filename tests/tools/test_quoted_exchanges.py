@@ -55,11 +55,30 @@ def test_a_long_turn_shows_what_tells_most_of_it() -> None:
 
 
 def test_a_long_turn_without_sentences_is_cut() -> None:
-    turn = "word " * 60
+    (line,) = quote_all(make_run("Hi.", "word " * 60, remarks="word"))
 
-    (line,) = quote_all(make_run("Hi.", turn, remarks="word"))
+    assert line.endswith(f"2 A: {('word ' * 20)[:-1]}…")
 
-    assert line.endswith(f"2 A: {turn[:100]} [cut: 100 of 299 characters]")
+
+def test_a_long_turn_of_the_user_shows_what_tells_most_of_it() -> None:
+    turn = "Hello there, I am well. " * 4 + "I want 2 bags. " + "All is well. " * 9
+    run = make_run(turn, "Yes.", remarks="Booked with the wrong number of bags.")
+
+    (line,) = quote_all(run)
+
+    user = line.partition(" U: ")[2].partition(" 2 A:")[0]
+    assert "I want 2 bags." in user and "…" in user and len(user) <= 50
+
+
+def test_what_is_left_out_is_never_counted() -> None:
+    remarks = (
+        "The agent names the wrong fee and does not correct it when asked again and again." * 3
+    )
+    clauses = f"greets: met; tells the fee: not met, {remarks}"
+
+    (line,) = quote_all(make_run("word " * 60, "word. " * 90, remarks=clauses), job="j")
+
+    assert "[cut:" not in line and line.startswith("1) j (tells the fee: not met") and "…)" in line
 
 
 def test_a_sentence_of_a_long_turn_cannot_pass_for_a_turn() -> None:

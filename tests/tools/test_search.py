@@ -308,18 +308,29 @@ async def test_other_wordings_of_the_matches_are_shown_once_with_their_attempts(
             "jobId": "job_11",
             "turn": 2,
             "verdict": "passed",
-            "sentence": "The room is yours until 3 pm, no charge.",
+            "sentence": "…The room is yours until 3 pm, no charge.",
             "attempts": 2,
             "byBatchRun": "2026-11-01: 2",
         }
     ]
     assert (
         "no match, but most like the matches (attempts by day):\n  2026-11-01 job_11 passed, turn 2:"
-        " The room is yours until 3 pm, no charge. (2026-11-01: 2)\n"
+        " …The room is yours until 3 pm, no charge. (2026-11-01: 2)\n"
     ) in text
     (further,) = answer["nextCalls"]
     continued, text = await find(mcp, **further["arguments"])
     assert "otherWordings" not in continued and "like the matches" not in text
+
+
+async def test_other_wording_is_quoted_as_a_hit_is(mcp: Client, fake_api: FakeAPI) -> None:
+    entry = f"the room until 3 pm at no charge, {'and the best of it all is that ' * 5}you may"
+    other = f"Well… We never do this:\n\n- keep a dog\n- {entry}\n\nAnything else?"
+    serve(fake_api, [make_batch(1, [FREE, other])])
+
+    answer, _ = await find(mcp, side="agent")
+
+    (wording,) = answer["otherWordings"]
+    assert wording["sentence"] == f"…We never do this:…{f'- {entry}'[:160]}…"
 
 
 async def test_no_other_wording_is_said_and_so_is_that_none_was_looked_for(
@@ -357,7 +368,7 @@ async def test_search_without_a_match_shows_what_is_most_like_its_words(
     serve(fake_api, [make_batch(1, [FREE, "We close at noon."])])
     answer, text = await find(mcp, '"keeping rooms for nothing" | "late leave"', side="agent")
     assert [wording["sentence"] for wording in answer["otherWordings"]] == [
-        "You may keep the room until 3 pm, at no charge."
+        "…You may keep the room until 3 pm, at no charge.…"
     ]
     assert "No searched turn matches." in text
 
