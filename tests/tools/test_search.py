@@ -330,7 +330,7 @@ async def test_other_wording_is_quoted_as_a_hit_is(mcp: Client, fake_api: FakeAP
     answer, _ = await find(mcp, side="agent")
 
     (wording,) = answer["otherWordings"]
-    assert wording["sentence"] == f"…We never do this:…{f'- {entry}'[:160]}…"
+    assert wording["sentence"] == f"…We never do this:…{f'- {entry}'[:160].strip()}…"
 
 
 async def test_no_other_wording_is_said_and_so_is_that_none_was_looked_for(
