@@ -29,7 +29,7 @@ _NEGATION = re.compile(
 )
 
 
-class _Form(NamedTuple):
+class _LineForm(NamedTuple):
     """How a line begins; entries of one list begin alike."""
 
     indent: int
@@ -40,10 +40,10 @@ class _Form(NamedTuple):
     def is_entry(self) -> bool:
         return self.marker != "" and self.marker[0] != "#" and self.marker != "**"
 
-    def begins_like(self, other: "_Form") -> bool:
+    def begins_like(self, other: "_LineForm") -> bool:
         return (self.indent, self.marker) == (other.indent, other.marker)
 
-    def continues(self, other: "_Form") -> bool:
+    def continues(self, other: "_LineForm") -> bool:
         """Return whether both are entries, or heads, of one list."""
         is_alike = self.is_entry or (self.is_head and other.is_head)
         return is_alike and self.begins_like(other)
@@ -52,12 +52,12 @@ class _Form(NamedTuple):
 class _OpenHead:
     """A head to which further lines can belong, and how the first of its lines begins."""
 
-    def __init__(self, number: int, form: _Form) -> None:
+    def __init__(self, number: int, form: _LineForm) -> None:
         self.number = number
         self._form = form
-        self._first: _Form | None = None
+        self._first: _LineForm | None = None
 
-    def takes(self, form: _Form, *, is_after_gap: bool) -> bool:
+    def takes(self, form: _LineForm, *, is_after_gap: bool) -> bool:
         """Return whether the next line belongs to this head."""
         is_next_entry = form.is_entry and form.begins_like(self._form)
         if self._first is None:
@@ -74,7 +74,7 @@ def find_heads(sentences: Sequence[str]) -> list[list[int]]:
     heads: list[list[int]] = []
     opened: list[_OpenHead] = []
     on_line: list[int] = []
-    form = _Form(0, "", is_head=False)
+    form = _LineForm(0, "", is_head=False)
     gap = "\n"
     for number, sentence in enumerate(sentences):
         text = sentence.strip()
@@ -107,11 +107,11 @@ def shorten_head(head: str) -> str:
     return f" {LEFT_OUT_MARK} ".join(kept) + " "
 
 
-def _read_form(text: str, gap: str) -> _Form:
+def _read_form(text: str, gap: str) -> _LineForm:
     """Read how a line begins that has this space before it."""
     found = _MARKER.match(text)
     marker = found[0].strip("(") if found else ""
     if marker[:1].isalnum():  # "2." as "1.", "b)" as "a)"
         marker = f"{'1' if marker[0].isdecimal() else 'a'}{marker[-1]}"
     indent = len(gap) - gap.rindex("\n") - 1
-    return _Form(indent, marker, is_head=bool(_HEAD.match(text)))
+    return _LineForm(indent, marker, is_head=bool(_HEAD.match(text)))
