@@ -1,7 +1,7 @@
 """Change a stored test case, and show what changed by words."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
@@ -16,7 +16,7 @@ from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.answers import Link, Rendered
 from sigmamind_mcp.tools.argument_forms import OWN_ERROR, NotBlank, list_of
 from sigmamind_mcp.tools.arguments import ForAgent, TestCaseId
-from sigmamind_mcp.tools.cases import CheckedWrite, suggest_check, suggest_run
+from sigmamind_mcp.tools.cases import CheckedWrite, list_mock_names, suggest_check, suggest_run
 from sigmamind_mcp.tools.drafts import (
     CRITERIA_FACTS,
     LABEL_FACTS,
@@ -166,7 +166,7 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     answer.not_shown = list(unseen)
     check = check_written(Draft.of_stored(after, args.test_case_id, unseen))
     answer.add_check(check)
-    if _list_names(before) - _list_names(after):
+    if _may_have_lost_mocks(before, after, given):
         # Only check_test_case reads whether the agent needs what is gone.
         answer.next_calls = [suggest_check(args.test_case_id, args.agent_id)]
     else:
@@ -184,8 +184,9 @@ def _refuse_conflicting_mocks(args: UpdateTestCase) -> None:
         )
 
 
-def _list_names(case: TestCase) -> set[str]:
-    return {mock.variable_name for mock in case.mock_data}
+def _may_have_lost_mocks(before: TestCase, after: TestCase, given: JSONObject) -> bool:
+    replaces_unseen = "mockData" in given and not isinstance(before.raw.get("mockData"), list)
+    return replaces_unseen or bool(list_mock_names(before) - list_mock_names(after))
 
 
 def _is_as_sent(shown: object, sent: object) -> bool:
@@ -215,11 +216,14 @@ async def _change_test_case(
 ) -> _Update:
     before = await api.get_test_case(args.test_case_id, args.agent_id)
     if args.set_mock_data or args.removed_mocks:
-        given = {**given, "mockData": _edit_mock_data(before.raw.get("mockData"), args)}
+        mock_data = await _read_mock_data(before, args, api)
+        given = {**given, "mockData": _edit_mock_data(mock_data, args)}
     # Write the whole case from the raw object: the API's pages differ on whether a part is enough.
+    # What it does not show is left out: the newest page says that such fields keep their value.
     body: JSONObject = {"agentId": args.agent_id}
     for name in WRITABLE:
-        if before.raw.get(name) is not None:
+        is_hidden = name == "mockData" and _hides_values(before.raw.get(name))
+        if before.raw.get(name) is not None and not is_hidden:
             body[name] = before.raw[name]
     await api.update_test_case(args.test_case_id, body | given)
     try:
@@ -231,21 +235,40 @@ async def _change_test_case(
     return _Update(before, after, given)
 
 
+async def _read_mock_data(before: TestCase, args: UpdateTestCase, api: SigmaMindClient) -> object:
+    """Return the stored mock data, [] if there is none; None if that is not known."""
+    stored = before.raw.get("mockData")
+    if stored is not None:
+        return stored
+    try:
+        listed = (await api.list_test_cases(args.agent_id)).items
+    except SigmaMindError:
+        return None
+    shown = {case.test_case_id: case.raw.get("mockData") for case in listed}
+    stored = shown.get(args.test_case_id)
+    if stored is None and args.test_case_id in shown and any(shown.values()):
+        # The API shows the mock data of other test cases, so this one has none.
+        return []
+    return stored
+
+
 def _edit_mock_data(stored: object, args: UpdateTestCase) -> list[object]:
     """Return the stored mock data without what is removed, and with the values to set.
 
     Raises:
-        InvalidArguments: the stored mock data is no list, or has no variable of a name to remove.
+        InvalidArguments: the stored mock data is not shown, or has no variable of a name to remove.
     """
-    if not isinstance(stored, list | None):
-        raise InvalidArguments(
-            "setMockData and clear cannot be used: the stored mock data cannot be read. Send all of"
-            " it as mockData."
-        )
     values = {entry.variable_name: entry.value for entry in args.set_mock_data}
+    if not isinstance(stored, list) or _hides_values(
+        stored, except_of={*values, *args.removed_mocks}
+    ):
+        raise InvalidArguments(
+            "setMockData and clear could lose mock data that the API does not show. Send all of it"
+            " as mockData."
+        )
     found: set[str] = set()
     edited: list[object] = []
-    for entry in stored or []:
+    for entry in stored:
         name = entry.get("variableName") if isinstance(entry, dict) else None
         if isinstance(name, str):
             found.add(name)
@@ -264,6 +287,17 @@ def _edit_mock_data(stored: object, args: UpdateTestCase) -> list[object]:
         if name not in found:
             edited.append({"variableName": name, "value": value})
     return edited
+
+
+def _hides_values(stored: object, *, except_of: Container[str] = ()) -> bool:
+    """Whether stored mock data has a variable without its value, other than these."""
+    for entry in stored if isinstance(stored, list) else []:
+        if not isinstance(entry, dict) or entry.get("value") is not None:
+            continue
+        name = entry.get("variableName")
+        if isinstance(name, str) and name not in except_of:
+            return True
+    return False
 
 
 def _find_changed_fields(before: JSONObject, after: JSONObject) -> list[str]:

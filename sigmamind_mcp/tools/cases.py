@@ -223,7 +223,7 @@ class TestCaseList(Answer):
     test_cases: list[TestCaseRow]
 
     def render(self) -> Rendered:
-        shown = f"{len(self.test_cases)} of {self.total_count} matching test cases"
+        shown = f"{len(self.test_cases)} of {pluralize(self.total_count, 'matching test case')}"
         page = f"(page {self.page}, size {self.size})"
         rows = list(chain.from_iterable(row.lines() for row in self.test_cases))
         return Rendered([f"{shown} of agent {self.agent_id} {page}."], rows, [])
@@ -255,12 +255,22 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
             " result's id and the values that were sent."
         )
     answer.hint = " ".join(hints) or None
-    if answer.test_case_id:
-        case = written.record or draft
-        answer.next_calls = [suggest_run(answer.test_case_id, case, check, args.agent_id, api)]
-    else:
+    case = written.record or draft
+    if not answer.test_case_id:
         answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
+    elif _may_lack_mocks(case, draft):
+        # Only check_test_case reads whether the agent needs them.
+        answer.next_calls = [suggest_check(answer.test_case_id, args.agent_id)]
+    else:
+        answer.next_calls = [suggest_run(answer.test_case_id, case, check, args.agent_id, api)]
     return answer
+
+
+def _may_lack_mocks(stored: TestCase, sent: TestCase) -> bool:
+    """Whether no mock data was sent, or not all of it is stored."""
+    names = list_mock_names(sent)
+    is_shown = "mockData" in stored.raw
+    return not names or (is_shown and bool(names - list_mock_names(stored)))
 
 
 async def get_test_case(args: GetTestCase, api: SigmaMindClient) -> TestCaseAnswer:
@@ -314,6 +324,10 @@ def _build_test_case_list(
         answer.raw = {"testCases": [case.raw for case in cases]}
     add_next_page(answer, "list_test_cases", args, page, count=count)
     return answer
+
+
+def list_mock_names(case: TestCase) -> set[str]:
+    return {mock.variable_name for mock in case.mock_data}
 
 
 def suggest_check(test_case_id: str, agent_id: str) -> NextCall:

@@ -1,5 +1,6 @@
 """Changing a test case: from the raw object, the whole of it, and told before and after."""
 
+from collections.abc import Callable
 from itertools import combinations
 from threading import Event
 from typing import Any
@@ -215,9 +216,10 @@ A, B = ({"variableName": name, "value": "1", "note": "kept"} for name in "ab")
         ([A, B], {"b": "2", "a": ""}, [{**A, "value": ""}, {**B, "value": "2"}]),
         ([A, A], {"a": "2"}, [{**A, "value": "2"}] * 2),
         ([A, "odd", {"x": 1}], {"a": "2"}, [{**A, "value": "2"}, "odd", {"x": 1}]),
-        (None, {"a": "1"}, [{"variableName": "a", "value": "1"}]),
+        ([], {"a": "1"}, [{"variableName": "a", "value": "1"}]),
+        ([{"variableName": "a"}, B], {"a": "1"}, [{"variableName": "a", "value": "1"}, B]),
     ],
-    ids=["one", "new", "both", "twice", "odd", "none"],
+    ids=["one", "new", "both", "twice", "odd", "none", "hidden"],
 )
 async def test_single_mock_values_change_and_the_others_travel_back(
     mcp: Client, fake_api: FakeAPI, before: object, sent: dict[str, str], written: list[Any]
@@ -252,7 +254,7 @@ async def test_mock_variable_is_renamed_in_one_update(mcp: Client, fake_api: Fak
         ([A], {"clear": ["mockData.a"]}, "Give one of them.", 0),
         ([A], {"clear": ["label", "mockData.b"]}, "clear[1] names a variable that", 1),
         ([], {"clear": ["mockData.b"]}, "the API does not show", 1),
-        (None, {"clear": ["mockData.b"]}, "the API does not show", 1),
+        (None, {"clear": ["mockData.b"]}, "the API does not show", 2),
         ([{**A, "variableName": "b\u200b"}], {"clear": ["mockData.b"]}, "exactly this name", 1),
         (
             [A],
@@ -281,6 +283,103 @@ async def test_mock_values_that_cannot_be_set_are_refused(
 
 
 SENT_A, SENT_B = ({"variableName": name, "value": "2"} for name in "ab")
+
+
+def _hide_values(case: dict[str, Any]) -> list[dict[str, str]]:
+    return [{"variableName": mock["variableName"]} for mock in case["mockData"]]
+
+
+HIDING: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "absent": lambda case: {name: case[name] for name in case if name != "mockData"},
+    "null": lambda case: {**case, "mockData": None},
+    "no values": lambda case: {**case, "mockData": _hide_values(case)},
+    "null values": lambda case: {
+        **case,
+        "mockData": [{**mock, "value": None} for mock in _hide_values(case)],
+    },
+}
+
+
+HIDDEN = [{"testCaseId": name, "userPrompt": "x", "mockData": None} for name in ("tc_1", "tc_2")]
+
+
+@pytest.mark.parametrize(
+    ("others", "status"),
+    [([], 200), (HIDDEN, 200), ([{**CASE, "testCaseId": "tc_2"}], 200), ([], 403), ([], 404)],
+)
+@pytest.mark.parametrize("hide", HIDING.values(), ids=HIDING)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"setMockData": [{"variableName": "new", "value": "1"}]},
+        {"clear": ["mockData.account_status"]},
+    ],
+    ids=["set", "clear"],
+)
+async def test_part_of_mock_data_is_not_written_where_the_rest_is_hidden(
+    mcp: Client,
+    fake_api: FakeAPI,
+    change: dict[str, Any],
+    hide: Callable[[dict[str, Any]], dict[str, Any]],
+    others: list[dict[str, Any]],
+    status: int,
+) -> None:
+    """Neither the test case nor the agent's list shows whether it has some."""
+    kept = stored(fake_api, CASE)
+    fake_api.answer("GET", PATH, lambda asked: hide(kept))
+    fake_api.answer("GET", "/v1/test-cases", page(others), status)
+
+    result = await mcp.call_tool("update_test_case", {**CALL, **change})
+
+    assert result.is_error and "Send all of it as mockData." in text_of(result)
+    assert kept == CASE and {asked.method for asked in fake_api.asked} == {"GET"}
+
+
+@pytest.mark.parametrize("hide", HIDING.values(), ids=HIDING)
+async def test_hidden_mock_data_outlives_other_changes_and_can_be_replaced(
+    mcp: Client, fake_api: FakeAPI, hide: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    kept = stored(fake_api, CASE)
+    fake_api.answer("GET", PATH, lambda asked: hide(kept))
+
+    await mcp.call_tool("update_test_case", {**CALL, "label": "New"})
+    assert (kept["label"], kept["mockData"]) == ("New", CASE["mockData"])
+
+    replaced = await mcp.call_tool("update_test_case", {**CALL, "mockData": [SENT_A]})
+    assert kept["mockData"] == [SENT_A]
+    assert replaced.structured_content["nextCalls"][0]["tool"] == "check_test_case"
+
+
+@pytest.mark.parametrize("mock_data", [CASE["mockData"], []])
+@pytest.mark.parametrize("hide", [HIDING["absent"], HIDING["null"]])
+async def test_mock_data_that_only_the_list_shows_is_kept(
+    mcp: Client,
+    fake_api: FakeAPI,
+    hide: Callable[[dict[str, Any]], dict[str, Any]],
+    mock_data: list[dict[str, str]],
+) -> None:
+    kept = stored(fake_api, {**CASE, "mockData": mock_data})
+    fake_api.answer("GET", PATH, lambda asked: hide(kept))
+    fake_api.answer("GET", "/v1/test-cases", lambda asked: page([kept]))
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "setMockData": [SENT_A]})
+
+    assert not result.is_error, text_of(result)
+    assert kept["mockData"] == [*mock_data, SENT_A]
+
+
+async def test_stored_case_without_mock_data_gets_its_first_variable(sandbox_mcp: Client) -> None:
+    agent = {"agentId": "agent_SPIlVscbB0kkXBvZ"}
+    created = await sandbox_mcp.call_tool("create_test_case", {**agent, **GOOD})
+    case = {**agent, "testCaseId": created.structured_content["testCaseId"]}
+
+    result = await sandbox_mcp.call_tool(
+        "update_test_case", {**case, "setMockData": [SENT_A], "label": "New"}
+    )
+
+    assert not result.is_error, text_of(result)
+    shown = await sandbox_mcp.call_tool("get_test_case", case)
+    assert shown.structured_content["mockData"] == [SENT_A]
 
 
 @pytest.mark.parametrize(
@@ -555,6 +654,7 @@ async def test_repeated_create_suggests_a_run_that_is_not_refused(
         "agentId": AGENT,
         "userPrompt": "You are Ana and want a refund.",
         "successCriteria": "The agent confirms the refund.",
+        "mockData": [SENT_A],
         "attempt": 2,
     }
     case = {**new, "testCaseId": "tc_1"}
@@ -577,6 +677,52 @@ GOOD = {
     "successCriteria": "The agent confirms the refund.",
     "attempt": 10,
 }
+MOCKED = {**GOOD, "mockData": [SENT_A, SENT_B]}
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown", "tool"),
+    [
+        (MOCKED, {}, "create_batch_run"),
+        (MOCKED, {"mockData": "absent"}, "create_batch_run"),
+        (GOOD, {}, "check_test_case"),
+        (GOOD, {"mockData": "absent"}, "check_test_case"),
+        (GOOD, {"mockData": None}, "check_test_case"),
+        ({**GOOD, "mockData": []}, {}, "check_test_case"),
+        (MOCKED, {"mockData": None}, "check_test_case"),
+        (MOCKED, {"mockData": [SENT_A]}, "check_test_case"),
+    ],
+)
+async def test_new_case_that_may_lack_mock_data_is_checked_before_it_runs(
+    mcp: Client, fake_api: FakeAPI, sent: dict[str, Any], shown: dict[str, Any], tool: str
+) -> None:
+    """Only check_test_case reads whether the agent uses variables."""
+    case = {"mockData": [], **sent, **shown, "testCaseId": "tc_1"}
+    if case["mockData"] == "absent":
+        del case["mockData"]
+    fake_api.offer()
+    fake_api.answer("POST", "/v1/test-cases", case)
+    fake_api.answer("GET", PATH, case)
+    fake_api.answer("GET", "/v1/test-cases", page([case]))
+    fake_api.answer("POST", "/v1/batch-runs", CREATED_BATCH)
+
+    result = await mcp.call_tool("create_test_case", {"agentId": AGENT, **sent})
+
+    (following,) = result.structured_content["nextCalls"]
+    assert following["tool"] == tool and f"Next: {tool} " in text_of(result)
+    assert not (await mcp.call_tool(tool, following["arguments"])).is_error
+
+
+async def test_repeated_create_without_mock_data_is_checked_too(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("POST", "/v1/test-cases", {**GOOD, "testCaseId": "tc_1"})
+    for _ in range(2):
+        created = await mcp.call_tool("create_test_case", {"agentId": AGENT, **GOOD})
+
+        (following,) = created.structured_content["nextCalls"]
+        assert following["tool"] == "check_test_case"
+    assert created.structured_content["repeated"]
 
 
 @pytest.mark.parametrize(
@@ -594,12 +740,12 @@ GOOD = {
 async def test_written_case_with_a_problem_is_not_suggested_to_run(
     mcp: Client, fake_api: FakeAPI, tool: str, change: dict[str, Any], has_problem: bool
 ) -> None:
-    case = {**CASE, **GOOD, **change, "testCaseId": "tc_1"}
+    case = {**CASE, **MOCKED, **change, "testCaseId": "tc_1"}
     fake_api.offer()
     stored(fake_api, {**case, "label": "before"})
     fake_api.answer("POST", "/v1/test-cases", case)
     fake_api.answer("GET", "/v1/test-cases", page([case]))
-    given = {"label": "after"} if tool == "update_test_case" else {**GOOD, **change}
+    given = {"label": "after"} if tool == "update_test_case" else {**MOCKED, **change}
 
     result = await mcp.call_tool(
         tool, {"agentId": AGENT, **given, **(CALL if tool == "update_test_case" else {})}
