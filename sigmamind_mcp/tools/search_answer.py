@@ -1,7 +1,7 @@
 """The answer of a search: how many attempts match in each batch run, and the turns that do."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
 from pydantic import Field
@@ -149,18 +149,33 @@ class OtherWording(FoundPlace):
         return f"  {where}, turn {self.turn}: {self.sentence} ({self.by_batch_run})"
 
 
-def _name_places(alike: Iterable[Hit], hit: Hit, days: Mapping[str, str]) -> str:
-    """List hits by batch run and test run; with the verdict only if it is not that of `hit`."""
-    by_run: dict[str, dict[str, list[str]]] = {}
+def _list_alike(alike: Iterable[Hit], hit: Hit, days: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each verdict, with the turn in front if all places share it."""
+    by_verdict: dict[Verdict, list[Hit]] = {}
     for one in alike:
-        verdict = "" if one.verdict == hit.verdict else f" {one.verdict},"
-        turns = by_run.setdefault(one.batch_id, {})
-        turns.setdefault(f"{one.job_id}{verdict} turn", []).append(str(one.turn))
+        by_verdict.setdefault(one.verdict, []).append(one)
+    for verdict, hits in by_verdict.items():
+        turns = {one.turn for one in hits}
+        shared = f", turn {hits[0].turn}" if len(turns) == 1 else ""
+        places = _name_places(hits, hit.batch_id, days, with_turns=not shared)
+        yield f"    alike, {verdict}{shared}: {places}"
+
+
+def _name_places(
+    hits: Iterable[Hit], batch_id: str, days: Mapping[str, str], *, with_turns: bool
+) -> str:
+    """List hits by batch run, each with its day but for this one, and by test run."""
+    by_run: dict[str, dict[str, list[str]]] = {}
+    for hit in hits:
+        turns = by_run.setdefault(hit.batch_id, {})
+        turns.setdefault(hit.job_id, []).append(str(hit.turn))
     parts = []
-    for batch_id, turns in by_run.items():
-        places = "; ".join(f"{place} {', '.join(numbers)}" for place, numbers in turns.items())
-        day = "" if batch_id == hit.batch_id else f"{days.get(batch_id, batch_id)} "
-        parts.append(f"{day}{places}")
+    for its_id, turns in by_run.items():
+        places = list(turns)
+        if with_turns:
+            places = [f"{job_id} turn {', '.join(numbers)}" for job_id, numbers in turns.items()]
+        day = "" if its_id == batch_id else f"{days.get(its_id, its_id)} "
+        parts.append(f"{day}{'; '.join(places)}")
     return "; ".join(parts)
 
 
@@ -244,21 +259,28 @@ class FoundTestRuns(VerdictShares, Answer):
         days = self._name_days()
         for hit, *alike in group_alike(self.hits):
             yield from hit.lines(days)
-            if alike:
-                yield f"    alike: {_name_places(alike, hit, days)}"
+            yield from _list_alike(alike, hit, days)
 
     def _name_days(self) -> dict[str, str]:
         return name_days((row.batch_id, row.date) for row in self.batch_runs)
 
     def _describe_totals(self) -> str:
-        total = "" if self.total_batch_runs is None else f" of {self.total_batch_runs:,}"
-        scope = f"{self.searched_batch_runs}{total} batch runs of agent {self.agent_id}"
-        line = f"Searched {scope}."
-        if not self.searched_batch_runs == len(self.batch_runs) == 1:
+        searched = pluralize(self.searched_batch_runs, "batch run")
+        if self.total_batch_runs is not None:
+            total = pluralize(self.total_batch_runs, "batch run")
+            searched = f"{self.searched_batch_runs} of {total}"
+        line = f"Searched {searched} of agent {self.agent_id}."
+        if not self._is_single:
             line += f" Matching attempts: {self.describe_shares()}."
-        if self.first_match:
-            line += f" Batch runs with a match: {self.matching_batch_runs}{self._name_first()}."
+        first = self._name_first()
+        if self.first_match and (first or not self._is_single):
+            line += f" Batch runs with a match: {self.matching_batch_runs}{first}."
         return line
+
+    @property
+    def _is_single(self) -> bool:
+        """Whether the row of the only searched batch run has all counts."""
+        return self.searched_batch_runs == len(self.batch_runs) == 1
 
     def _name_first(self) -> str:
         """Name the place of the first match, unless it is that of the first hit."""
@@ -273,9 +295,11 @@ class FoundTestRuns(VerdictShares, Answer):
         return f"; first match: {place}"
 
     def _list_rows(self) -> Iterable[str]:
-        if self.batch_runs:
+        if self._is_single:
+            yield "Matching attempts:"
+        elif self.batch_runs:
             yield "Matching attempts by batch run, oldest first:"
-        first_id = self.first_match.batch_id if self.first_match else None
+        first_id = self.first_match.batch_id if self.first_match and not self._is_single else None
         for row in self.batch_runs:
             mark = " <- first match" if row.batch_id == first_id else ""
             yield row.line() + mark + row.list_not_quoted()

@@ -236,10 +236,76 @@ async def test_hits_that_are_alike_stand_together_and_take_no_place(
 
     assert len(answer["hits"]) == answer["hitCount"] == 17
     assert "17 matching turns of 17 shown." in text and text.count("at no charge") == 1
-    alike = re.findall(r"^    alike: (.*)$", text, re.MULTILINE)
-    assert sorted(line.count("turn 2") for line in alike) == [3, 12]
-    assert sum("; 2026-11-02 job_20 turn 2" in line for line in alike) == 1
+    alike = re.findall(r"^    alike, passed, turn 2: (.*)$", text, re.MULTILINE)
+    assert sorted(line.count("job_") for line in alike) == [3, 12]
+    assert sum(line.endswith("; 2026-11-02 job_20") for line in alike) == 1
     assert all(text.count(hit["jobId"]) >= 1 for hit in answer["hits"])
+
+
+async def test_places_that_are_alike_have_their_verdict_and_turn_in_front(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    """The verdict of a place is never that of the line before, nor of the quoted turn."""
+    samples = [
+        make_batch(1, [FREE, FREE], [FREE]),
+        make_batch(2, [], [FREE, FREE]),
+        make_batch(3, [FREE], [FREE]),
+    ]
+    for sample in samples:
+        said = sample.conversations[sample.runs[-1]["jobId"]]
+        said[:0] = [{"role": "user", "content": "Hello?"}]
+    serve(fake_api, samples)
+
+    answer, text = await find(mcp)
+
+    lines = re.findall(r"^    alike.*$", text, re.MULTILINE)
+    assert lines == [
+        "    alike, passed, turn 2: job_11; 2026-11-03 job_30",
+        "    alike, failed: job_12 turn 3; 2026-11-02 job_20 turn 2; job_21 turn 3;"
+        " 2026-11-03 job_31 turn 3",
+    ]
+    shown = {(hit["jobId"], hit["verdict"]) for hit in answer["hits"]}
+    listed = {
+        (job_id, line.split()[1].strip(",:"))
+        for line in lines
+        for job_id in re.findall(r"job_\d+", line)
+    }
+    assert shown - listed == {("job_10", "passed")} and listed < shown
+
+
+async def test_several_turns_of_an_attempt_that_are_alike_stand_together(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_batch(1, [FREE, FREE])
+    again = sample.conversations["job_11"]
+    again += again.copy()
+    serve(fake_api, [sample])
+
+    _, text = await find(mcp)
+
+    assert "\n    alike, passed: job_11 turn 2, 4\n" in text
+
+
+@pytest.mark.parametrize(
+    ("batch_runs", "arguments", "heading"),
+    [
+        (1, {}, "Searched 1 of 1 batch run of"),
+        (2, {"batchRuns": 1}, "Searched 1 of 2 batch runs of"),
+        (2, {"batchIds": ["batch_2"]}, "Searched 1 batch run of"),
+        (2, {"batchIds": ["batch_1", "batch_2"]}, "Searched 2 batch runs of"),
+        (2, {}, "Searched 2 of 2 batch runs of"),
+    ],
+)
+async def test_first_match_is_marked_among_several_batch_runs_only(
+    mcp: Client, fake_api: FakeAPI, batch_runs: int, arguments: dict[str, Any], heading: str
+) -> None:
+    serve(fake_api, [make_batch(day, [FREE]) for day in range(1, batch_runs + 1)])
+
+    answer, text = await find(mcp, **arguments)
+
+    assert answer["firstMatch"] and heading in text.splitlines()[0]
+    is_single = answer["searchedBatchRuns"] == 1
+    assert (text.count(" <- first match"), "with a match" in text) == (not is_single, not is_single)
 
 
 async def test_each_alternative_is_counted_and_words_of_a_missing_one_too(
@@ -404,7 +470,7 @@ async def test_counts_of_a_single_batch_run_stand_once(mcp: Client, fake_api: Fa
 
     _, text = await find(mcp)
 
-    assert text.count("1 of 1 passed") == 1 and "Searched 1 of 1 batch runs" in text
+    assert text.count("1 of 1 passed") == 1 and "Searched 1 of 1 batch run " in text
 
 
 async def test_quote_has_the_words_of_the_rarest_alternative(
