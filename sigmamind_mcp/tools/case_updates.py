@@ -216,7 +216,7 @@ async def _change_test_case(
 ) -> _Update:
     before = await api.get_test_case(args.test_case_id, args.agent_id)
     if args.set_mock_data or args.removed_mocks:
-        mock_data = await _read_mock_data(before, args, api)
+        mock_data = await _find_stored_mocks(before, args, api)
         given = {**given, "mockData": _edit_mock_data(mock_data, args)}
     # Write the whole case from the raw object: the API's pages differ on whether a part is enough.
     # What it does not show is left out: the newest page says that such fields keep their value.
@@ -235,7 +235,9 @@ async def _change_test_case(
     return _Update(before, after, given)
 
 
-async def _read_mock_data(before: TestCase, args: UpdateTestCase, api: SigmaMindClient) -> object:
+async def _find_stored_mocks(
+    before: TestCase, args: UpdateTestCase, api: SigmaMindClient
+) -> object:
     """Return the stored mock data, [] if there is none; None if that is not known."""
     stored = before.raw.get("mockData")
     if stored is not None:

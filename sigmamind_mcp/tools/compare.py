@@ -128,8 +128,8 @@ def _define_levels(comparison: Comparison) -> dict[Level, str]:
         f" {proof:.3g})",
         "suspect": f"at most {alpha} of these calls are false on average (Benjamini-Hochberg at"
         f" {comparison.alpha:.3g})",
-        "open": f"p below {OPEN_BELOW}, not called; more attempts can tell",
-        "not shown": "no change called; a small one can be missed",
+        "open": f"may have changed (p below {OPEN_BELOW}); more attempts can tell",
+        "not shown": "a small change can be missed",
     }
     occurring = {change.level for change in comparison.changes if change.p is not None}
     return {level: meaning for level, meaning in meanings.items() if level in occurring}
@@ -239,8 +239,8 @@ def _write_open_hint(comparison: Comparison) -> str | None:
             " to candidateBatchIds, and the same base, question and looks."
         )
     return (
-        "Last planned look: compare a new batch run of the open cases alone; added here, it would"
-        " exceed these error rates."
+        "Compare a new batch run of the open cases alone; added to this candidate, it would exceed"
+        " these error rates."
     )
 
 

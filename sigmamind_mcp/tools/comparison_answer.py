@@ -1,6 +1,6 @@
 """The answer of compare_batch_runs, and its text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -35,6 +35,9 @@ from sigmamind_mcp.tools.said_answer import (
 from sigmamind_mcp.tools.unread_notes import NO_ID
 
 SideName = Literal["base", "candidate"]
+
+CALLED = ("regressed", "improved")
+SURE = ("proven", "suspect")
 
 POOLING_CAVEAT = (
     "Pooling assumes that each test case had one constant rate in its batch runs. A change of the"
@@ -119,22 +122,21 @@ class CaseChangeRow(AnswerPart):
         base = _show_side(self.base, base_ids)
         parts = [f"{self._name_change()}: {base} to {_show_side(self.candidate, candidate_ids)}"]
         if self.p is not None:
-            parts.append(f"p {self.p:.3g}")
+            parts.append(f"one-sided p {self.p:.3g}")
             if self.obstacle:
-                parts.append(f"not a test: {self.obstacle}")
+                parts.append(f"{self.obstacle} for proof")
         sides: tuple[tuple[SideName, PooledRate | None], ...] = (
             ("base", self.base),
             ("candidate", self.candidate),
         )
         for name, rate in sides:
-            bounds = rate.describe_bounds() if rate else ""
-            if bounds:
-                parts.append(f"{name} {bounds}")
+            if rate and rate.undecided:
+                parts.append(f"{name} {rate.undecided} undecided, so {rate.show_bounds()}")
         if self.attempts_needed:
             parts.append(self.attempts_needed)
         if self.smallest_drop is not None:
             points = f"{self.smallest_drop * 100:.0f}"
-            parts.append(f"a drop of {points} points would have been proven")
+            parts.append(f"a drop of {points} points would be proven")
         edited = {edit.field for edit in self.edits}
         if not edited.issuperset(self.differs):
             parts.append(f"differs in {', '.join(self.differs)}")
@@ -143,6 +145,8 @@ class CaseChangeRow(AnswerPart):
     def _name_change(self) -> str:
         if self.p is None:
             return f"{self.name} {self.obstacle or self.change}"
+        if self.change == "not called":
+            return f"{self.name} {_name_level(self.level)}"
         called = f" at look {self.called_at}" if self.called_at else ""
         return f"{self.name} {self.change}, {self.level}{called}"
 
@@ -263,10 +267,10 @@ class ComparedBatchRuns(Answer):
             data += render_side_quotes(self.turns_worth_reading, base_ids, candidate_ids)
         elif self.agent_says_in and self.turns_worth_reading is None:
             data.append("Turns worth reading: not looked at, no time was left.")
-        after = [f"{level}: {meaning}" for level, meaning in self.levels.items()]
+        after = [f"{_name_level(level)}: {meaning}" for level, meaning in self.levels.items()]
         after.append(
             f"Definitions are from {self._name_sources()}. The API does not version agents:"
-            " edits of the agent cannot be seen."
+            " their edits cannot be seen."
         )
         return Rendered(before, data, after)
 
@@ -301,7 +305,7 @@ class ComparedBatchRuns(Answer):
     def _plan_line(self) -> str:
         look = f"look {self.look} of {self.looks}, " if self.looks > 1 else ""
         method = f"; {self.method}" if self.method else ""
-        return f"Question: {self.question}; {look}one-sided at level {self.alpha:.3g}{method}."
+        return f"Question: {self.question}; {look}level {self.alpha:.3g}{method}."
 
     def _limits_lines(self) -> list[str]:
         if self.separates_mix and not self.compared:
@@ -315,14 +319,28 @@ class ComparedBatchRuns(Answer):
         return [f"So few attempts cannot prove a change of any single test case{end}"]
 
     def _counts_line(self) -> str:
-        counts = ", ".join(f"{count} {change}" for change, count in self.counts.items())
-        levels = ", ".join(f"{count} {level}" for level, count in self.level_counts.items())
-        tests = f"; {self.compared} compared, {self.counted} of them tests" if counts else ""
-        shown = f"{counts} ({levels})" if levels else counts
-        line = f"Test cases (agent {self.agent_id}): {shown or 'totals only'}{tests}."
+        changes = ", ".join(self._list_changes()) or "totals only"
+        line = f"Test cases (agent {self.agent_id}): {changes}"
+        too_few = self.compared - self.counted
+        # Where none has enough, _limits_lines says so.
+        if too_few and self.could_prove:
+            line += f"; {too_few} of them with too few attempts"
         if self.open_attempts:
-            line += f" The open ones make {pluralize(self.open_attempts, 'attempt')} once more."
-        return line
+            line += f". Running the open ones again: {pluralize(self.open_attempts, 'attempt')}"
+        return f"{line}."
+
+    def _list_changes(self) -> Iterator[str]:
+        """Yield how many test cases changed in which way, those that are called first."""
+        counts = dict(self.counts)
+        counts.pop("not called", None)
+        called = [f"{counts.pop(change)} {change}" for change in CALLED if change in counts]
+        levels = dict(self.level_counts)
+        sure = [f"{levels.pop(level)} {level}" for level in SURE if level in levels]
+        if called:
+            yield f"{', '.join(called)} ({', '.join(sure)})"
+        for state, count in [*levels.items(), *counts.items()]:
+            words = _name_level(state)
+            yield f"{count} with {words}" if words.startswith("no ") else f"{count} {words}"
 
     def _overall_lines(self) -> list[str]:
         if self.p is None or not (self.base and self.candidate):
@@ -335,26 +353,27 @@ class ComparedBatchRuns(Answer):
         if self.look > 1:
             scope += " at the first look"
         result = self.direction if self.p <= ALPHA else "not proven to have changed"
-        rates = f"{self.base}, then {self.candidate.describe_again()}"
-        lines = [f"Overall, {scope}: {rates}; p {self.p:.3g}, two-sided {test}: {result}."]
-        for name, rate in (("Base", self.base), ("Candidate", self.candidate)):
-            bounds = rate.describe_bounds()
-            if bounds:
-                lines.append(f"{name}: {bounds}.")
-        return lines
+        rates = f"base {self.base}, candidate {self.candidate.describe_again()}"
+        return [f"Overall, {scope}: {rates}; two-sided p {self.p:.3g}, {test}: {result}."]
+
+    def _list_undecided(self) -> Iterator[str]:
+        """Yield the undecided attempts of each side, with the bounds of its overall rate."""
+        for name, count in (self.undecided or {}).items():
+            rate = self.base if name == "base" else self.candidate
+            if rate and rate.undecided:
+                compared = "" if rate.undecided == count else f"{rate.undecided} compared, "
+                yield f"{name} {count} ({compared}{rate.show_bounds()} if all failed or passed)"
+            elif count:
+                yield f"{name} {count}"
 
     def _caveat_lines(self) -> list[str]:
         lines = []
-        if self.undecided:
-            lines.append(
-                f"Attempts that show no verdict: {_list_counts(self.undecided)}."
-                " No rate counts them, and their verdicts could change the result."
-            )
+        undecided = ", ".join(self._list_undecided())
+        if undecided:
+            lines.append(f"Undecided attempts, in no rate, could change the result: {undecided}.")
         if self.unassigned:
-            lines.append(
-                f"Test runs whose test case is unreadable: {_list_counts(self.unassigned)}."
-                " No test case counts them."
-            )
+            runs = ", ".join(f"{side} {count}" for side, count in self.unassigned.items())
+            lines.append(f"Test runs whose test case is unreadable: {runs}. No case counts them.")
         if self.mix_differs:
             lines.append(
                 "The totals also differ because the mix of attempts does;"
@@ -403,10 +422,14 @@ def keep_counts(base: int, candidate: int) -> dict[SideName, int] | None:
 
 def _describe_needed(needed: AttemptsNeeded) -> str:
     attempts = "more than 10,000" if needed.attempts is None else f"{needed.attempts:,}"
-    rates = f"{format_percent(needed.higher_rate)} and {format_percent(needed.lower_rate)}"
+    rates = f"{format_percent(needed.higher_rate)} from {format_percent(needed.lower_rate)}"
     about = "" if needed.test == "Boschloo" else "about "
     power = format_percent(needed.power)
-    return f"{about}{attempts} attempts a side prove rates of {rates} with {power} power"
+    return f"{about}{attempts} attempts a side tell {rates} with {power} power"
+
+
+def _name_level(level: str) -> str:
+    return "no change shown" if level == "not shown" else level
 
 
 def _show_batches(batch_ids: Sequence[str], created: datetime | None, which: str) -> str:
@@ -415,10 +438,6 @@ def _show_batches(batch_ids: Sequence[str], created: datetime | None, which: str
     if created is None:
         return f"{named}, {prefix}created at an unknown time"
     return f"{named}, {prefix}created {format_time(created)}"
-
-
-def _list_counts(counts: dict[SideName, int]) -> str:
-    return ", ".join(f"{side} {count}" for side, count in counts.items())
 
 
 def _show_side(rate: PooledRate | None, batch_ids: Sequence[str]) -> str:

@@ -78,10 +78,14 @@ class BoundedRate(Rate):
 
     def describe_bounds(self) -> str:
         """Say the bounds; "" if no attempt is undecided."""
+        bounds = self.show_bounds()
+        return bounds and f"{self.undecided} undecided, so {bounds} if they all failed or passed"
+
+    def show_bounds(self) -> str:
+        """Write the bounds alone; "" if no attempt is undecided."""
         if self.lowest is None or self.highest is None:
             return ""
-        bounds = f"{format_percent(self.lowest)} to {format_percent(self.highest)}"
-        return f"{self.undecided} undecided, so {bounds} if they all failed or passed"
+        return f"{format_percent(self.lowest)} to {format_percent(self.highest)}"
 
 
 class SuiteRate(BoundedRate):

@@ -1,5 +1,6 @@
 """Batch runs side by side: real changes are called, noise is not, and an edited test is not the agent's fault."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -251,7 +252,7 @@ async def test_label_stands_in_the_row_of_its_numbers_inside_the_fence(
 
     first, second = read_fenced(text).splitlines()
     assert first.startswith("tc_0 regressed, proven: 10/10 to 0/10;")
-    assert second.startswith("tc_1 not called, not shown: 5/10 to 5/10;")
+    assert second.startswith("tc_1 no change shown: 5/10 to 5/10;")
     assert all(
         line.endswith("Label: Refund tc_9 improved: 0/9 to 9/9.") for line in (first, second)
     )
@@ -473,7 +474,7 @@ async def test_next_call_starts_exactly_the_open_cases(mcp: Client, fake_api: Fa
     assert answer["levelCounts"] == {"proven": 1, "open": 1, "not shown": 1}
     (again,) = [one for one in answer["nextCalls"] if one["tool"] == "create_batch_run"]
     assert again["arguments"] == {"agentId": AGENT_ID, "testCases": ["tc_1"]}
-    assert answer["openAttempts"] == 10 and "make 10 attempts once more" in text_of(result)
+    assert answer["openAttempts"] == 10 and "open ones again: 10 attempts." in text_of(result)
     assert (answer["look"], answer["looks"], answer["alpha"]) == (1, 4, 0.0025)
     assert "added to candidateBatchIds" in answer["hint"]
 
@@ -559,9 +560,115 @@ async def test_rows_and_text_have_the_same_levels(mcp: Client, fake_api: FakeAPI
     levels = [row["level"] for row in result.structured_content["testCases"]]
     assert levels == list(result.structured_content["levels"])
     assert f"; {result.structured_content['method']}." in text.splitlines()[1]
-    for row in result.structured_content["testCases"]:
-        assert f"{row['testCaseId']} {row['change']}, {row['level']}" in text
-        assert f"p {row['p']:.3g}" in text
+    words = ["regressed, proven", "regressed, suspect", "no change shown"]
+    for row, shown in zip(result.structured_content["testCases"], words, strict=True):
+        assert f"{row['testCaseId']} {shown}: " in text
+        assert f"; one-sided p {row['p']:.3g}" in text
     for level, meaning in result.structured_content["levels"].items():
-        assert f"{level}: {meaning}" in text
+        assert f"{level.replace('not shown', 'no change shown')}: {meaning}" in text
     assert "Holm at 0.039" in text and "Benjamini-Hochberg at 0.05" in text
+
+
+COMPARED = {"agentId": AGENT_ID, "baseBatchId": "batch_0", "candidateBatchId": "batch_1"}
+
+
+@pytest.mark.parametrize(
+    ("base", "candidate", "question", "heading"),
+    [
+        (
+            [(20, 0), (20, 0), (20, 0), (1, 0)],
+            [(5, 15), (16, 4), (20, 0), (0, 1)],
+            "regression",
+            "2 regressed (1 proven, 1 suspect), 1 open, 1 with no change shown; 1 of them with too few"
+            " attempts. Running the open ones again: 1 attempt.",
+        ),
+        (
+            [(20, 0), (0, 20), (9, 1)],
+            [(0, 20), (20, 0), (9, 1)],
+            "both",
+            "1 regressed, 1 improved (2 proven), 1 with no change shown.",
+        ),
+        ([(2, 0), (1, 1)], [(1, 1), (2, 0)], "regression", "2 with no change shown."),
+        ([(9, 1), (0, 0)], [(0, 0), (9, 1)], "both", "2 with no decided attempts."),
+        (
+            [(20, 0), (5, 5)],
+            [(0, 20)],
+            "regression",
+            "1 regressed (1 proven), 1 removed.",
+        ),
+        ([(5, 5)], [(5, 5), (5, 5)], "regression", "1 with no change shown, 1 new."),
+    ],
+    ids=["levels", "both", "few", "nothing compared", "removed", "new"],
+)
+async def test_heading_counts_each_test_case_once(
+    mcp: Client,
+    fake_api: FakeAPI,
+    base: list[tuple[int, int]],
+    candidate: list[tuple[int, int]],
+    question: str,
+    heading: str,
+) -> None:
+    serve_series(fake_api, [base, candidate])
+
+    result = await mcp.call_tool("compare_batch_runs", {**COMPARED, "question": question})
+
+    assert f"Test cases (agent {AGENT_ID}): {heading}\n" in text_of(result)
+
+
+@pytest.mark.parametrize("question", ["regression", "improvement", "both"])
+async def test_each_p_value_has_its_number_of_sides(
+    mcp: Client, fake_api: FakeAPI, question: str
+) -> None:
+    serve_series(fake_api, [[(20, 0), (9, 1)], [(5, 15), (10, 0)]])
+
+    result = await mcp.call_tool("compare_batch_runs", {**COMPARED, "question": question})
+
+    text = text_of(result)
+    assert re.findall(r"(\S+) p \d", text) == ["two-sided", "one-sided", "one-sided"]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (0, "candidate 1 (43% to 57% if all failed or passed)."),
+        (1, "candidate 1."),
+        (None, "candidate 2 (1 compared, 43% to 57% if all failed or passed)."),
+    ],
+)
+async def test_undecided_attempts_are_said_once_above_the_rows(
+    mcp: Client, fake_api: FakeAPI, place: int | None, said: str
+) -> None:
+    base, candidate = (
+        make_sample_batch("batch_0", [(6, 0), (5, 0)]),
+        make_sample_batch("batch_1", [(3, 3), (0, 5)]),
+    )
+    base.batch["testCases"].pop()
+    del base.runs[6:]
+    for number in range(2) if place is None else (place,):
+        candidate.add(candidate.batch["testCases"][number], None)
+    serve_batches(fake_api, base, candidate)
+
+    result = await mcp.call_tool("compare_batch_runs", COMPARED)
+
+    head, _, rows = text_of(result).partition("\n\n[data ")
+    line = f"Undecided attempts, in no rate, could change the result: {said}"
+    assert line in head.splitlines() and head.count("ndecided") == 1
+    shown = {row["testCaseId"]: row["candidate"] for row in result.structured_content["testCases"]}
+    undecided = {name for name, rate in shown.items() if rate.get("undecided")}
+    for name in shown:
+        (row,) = [line for line in rows.splitlines() if line.startswith(name)]
+        assert ("candidate 1 undecided, so " in row) is (name in undecided)
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_open_cases_are_to_be_compared_alone_after_the_last_look(
+    mcp: Client, fake_api: FakeAPI, looks: int
+) -> None:
+    """A caller who planned no looks reads nothing of them."""
+    serve_series(fake_api, [[(10, 0)], [(8, 2)]])
+
+    result = await mcp.call_tool("compare_batch_runs", {**COMPARED, "looks": looks})
+
+    text = text_of(result)
+    assert ("a new batch run of the open cases alone;" in text) is (looks == 1)
+    assert ("look" in text.replace("not looked at", "")) is (looks == 2)
