@@ -248,7 +248,8 @@ async def _find_stored_mocks(
         return None
     shown = {case.test_case_id: case.raw.get("mockData") for case in listed}
     stored = shown.get(args.test_case_id)
-    if stored is None and args.test_case_id in shown and any(shown.values()):
+    others_are_shown = any(isinstance(mocks, list) and mocks for mocks in shown.values())
+    if stored is None and args.test_case_id in shown and others_are_shown:
         # The API shows the mock data of other test cases, so this one has none.
         return []
     return stored

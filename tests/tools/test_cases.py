@@ -301,11 +301,19 @@ HIDING: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 HIDDEN = [{"testCaseId": name, "userPrompt": "x", "mockData": None} for name in ("tc_1", "tc_2")]
+MASKED = {**HIDDEN[1], "mockData": "***"}
 
 
 @pytest.mark.parametrize(
     ("others", "status"),
-    [([], 200), (HIDDEN, 200), ([{**CASE, "testCaseId": "tc_2"}], 200), ([], 403), ([], 404)],
+    [
+        ([], 200),
+        (HIDDEN, 200),
+        ([HIDDEN[0], MASKED], 200),
+        ([{**CASE, "testCaseId": "tc_2"}], 200),
+        ([], 403),
+        ([], 404),
+    ],
 )
 @pytest.mark.parametrize("hide", HIDING.values(), ids=HIDING)
 @pytest.mark.parametrize(
