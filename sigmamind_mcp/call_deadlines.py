@@ -18,10 +18,6 @@ class CallDeadline:
         self.seconds = seconds
         self.scope = anyio.CancelScope(deadline=anyio.current_time() + seconds)
 
-    @property
-    def was_missed(self) -> bool:
-        return self.scope.cancelled_caught
-
     @contextmanager
     def pause(self) -> Iterator[None]:
         """Stop the clock inside the block; after it the call has all of its time again."""
@@ -38,7 +34,7 @@ _CURRENT: ContextVar[CallDeadline | None] = ContextVar("call_deadline", default=
 
 @contextmanager
 def limit_call(seconds: float) -> Iterator[CallDeadline]:
-    """Cancel the block after so many seconds; `was_missed` then says so."""
+    """Cancel the block after so many seconds."""
     deadline = CallDeadline(seconds)
     token = _CURRENT.set(deadline)
     try:

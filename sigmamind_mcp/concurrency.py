@@ -47,17 +47,13 @@ class LargeWork:
             return await run_if_large(size, work, data)
 
 
-async def gather(
-    calls: Sequence[Callable[[], Awaitable[T]]],
-    *,
-    limit: int = MAX_CONCURRENT_CALLS,
-) -> list[T]:
-    """Run at most `limit` calls at a time; return their results in order.
+async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Run at most MAX_CONCURRENT_CALLS at a time; return their results in order.
 
     Raises:
         SigmaMindError: the first error in the order of the calls, after all calls have ended.
     """
-    return require_results(await gather_errors(calls, limit=limit))
+    return require_results(await gather_errors(calls))
 
 
 async def gather_errors(

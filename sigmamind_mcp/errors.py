@@ -22,6 +22,10 @@ SigmaMindError
 from collections.abc import Mapping
 from types import MappingProxyType
 
+REASONS_SHOWN = 20
+REASONS_CHARACTERS = 2_000
+"""As much as answers show of the API's reasons for a refusal."""
+
 
 class SigmaMindError(Exception):
     """The base class; its message has no key, no conversation and no text from the API.

@@ -1,9 +1,13 @@
-"""Read the times of the API and of HTTP headers."""
+"""Read the times of the API and of HTTP headers, and sort by them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from operator import itemgetter
+from typing import TypeVar
+
+DatedT = TypeVar("DatedT")
 
 # What the standard library's date parsers raise for one input or another.
 _MALFORMED = (ValueError, OverflowError, TypeError, IndexError)
@@ -45,6 +49,17 @@ def parse_moment(value: object) -> datetime | None:
         return _parse_parts(value) if isinstance(value, list) else None
     except _MALFORMED:
         return None
+
+
+def sort_by_date(
+    items: Sequence[DatedT], get_date: Callable[[DatedT], datetime | None]
+) -> list[DatedT]:
+    """Sort by date, oldest first; leave the order as it is if a date is missing."""
+    dates = [date for date in map(get_date, items) if date]
+    if len(dates) < len(items):
+        return list(items)
+    dated = zip(dates, items, strict=True)
+    return [item for _, item in sorted(dated, key=itemgetter(0))]
 
 
 def _parse_text(text: str) -> datetime | None:

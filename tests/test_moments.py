@@ -1,13 +1,14 @@
 """Times of the API and of headers: right, or None, and never another exception."""
 
 from datetime import UTC, datetime
+from operator import itemgetter
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sigmamind_mcp.api.retries import read_retry_after
-from sigmamind_mcp.moments import parse_http_date, parse_moment
+from sigmamind_mcp.moments import parse_http_date, parse_moment, sort_by_date
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 WORDS = st.sampled_from(
@@ -93,3 +94,12 @@ def test_no_value_makes_the_reader_of_times_fail(value: object) -> None:
     moment = parse_moment(value)
 
     assert moment is None or moment.tzinfo is UTC
+
+
+def test_items_are_sorted_by_date_unless_one_has_none() -> None:
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in (3, 1, 1, 2)]
+    dated = list(enumerate(days))
+
+    assert [number for number, _ in sort_by_date(dated, itemgetter(1))] == [1, 2, 3, 0]
+    undated = [*dated, (4, None)]
+    assert sort_by_date(undated, itemgetter(1)) == undated

@@ -22,7 +22,7 @@ from sigmamind_mcp.ids import mark_text
 
 T = TypeVar("T")
 
-# A call of list_batch_runs makes no more requests than this.
+# After this many requests, no smaller size is tried, and list_batch_runs looks no state up.
 MAX_PAGE_REQUESTS = 6
 
 _NAME = "batch-runs"

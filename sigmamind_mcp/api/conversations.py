@@ -87,16 +87,6 @@ def _find_side_of_name(role: str) -> Side:
     return "tool" if is_tool else "other"
 
 
-def number_spoken_turns(conversation: Sequence[Turn] | None) -> dict[int, Turn]:
-    """Return the turns of the user and the agent that have words, by their number from 1."""
-    turns = enumerate(conversation or [], start=1)
-    return {number: turn for number, turn in turns if _is_spoken(turn)}
-
-
-def _is_spoken(turn: Turn) -> bool:
-    return turn.side in ("user", "agent") and bool(turn.content.strip())
-
-
 def _read_turns(value: object) -> object:
     """Return the turns; a plain text has no known role."""
     entries = [value] if isinstance(value, str) and value else value

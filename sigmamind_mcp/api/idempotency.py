@@ -18,14 +18,11 @@ import anyio
 import anyio.lowlevel
 from pydantic import SecretStr
 
-from sigmamind_mcp.errors import OutcomeUnknown, SigmaMindError
+from sigmamind_mcp.errors import REASONS_CHARACTERS, REASONS_SHOWN, OutcomeUnknown, SigmaMindError
 
 # A person's answer to a question is valid for as long: it must not start a second batch run later.
 REMEMBERED_SECONDS = 600.0
 MOST_REMEMBERED = 10_000
-MOST_REASONS = 20
-MOST_CHARACTERS = 2000
-"""Of each reason of a refusal. More is never shown (protocol/error_results.py)."""
 
 
 class StoredID(NamedTuple):
@@ -208,6 +205,7 @@ def _copy_small(exc: SigmaMindError) -> SigmaMindError:
     """Copy the error without its frames, which hold request and answer, and with short reasons."""
     copy = type(exc).__new__(type(exc), *exc.args)
     copy.__dict__.update(exc.__dict__)
-    reasons = list(exc.upstream.items())[:MOST_REASONS]
-    copy.upstream = {name[:MOST_CHARACTERS]: reason[:MOST_CHARACTERS] for name, reason in reasons}
+    reasons = list(exc.upstream.items())[:REASONS_SHOWN]
+    most = REASONS_CHARACTERS
+    copy.upstream = {name[:most]: reason[:most] for name, reason in reasons}
     return copy

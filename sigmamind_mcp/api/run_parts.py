@@ -52,26 +52,6 @@ class SharedParts:
         return record
 
 
-class PackedConversations:
-    """Conversations of test runs, compressed until they are read."""
-
-    def __init__(self) -> None:
-        self._packed: dict[RunState, bytes] = {}
-
-    def pack(self, run: TestRun) -> TestRun:
-        """Return the test run without its conversation, and keep the conversation here."""
-        if run.conversation is not None:
-            self._packed[identify_state(run)] = pack_texts(run)
-        return run.without("conversation")
-
-    def unpack(self, run: TestRun) -> TestRun:
-        """Return the test run with its conversation, if it was packed."""
-        packed = self._packed.get(identify_state(run))
-        if packed is None:
-            return run
-        return run.model_copy(update={"conversation": unpack_texts(packed).conversation})
-
-
 def pack_texts(run: TestRun) -> bytes:
     """Compress a test run without its test case and agent."""
     texts = dict(run.raw)

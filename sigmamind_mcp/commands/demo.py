@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sigmamind_mcp.commands.install_links import build_module_command
 from sigmamind_mcp.errors import SigmaMindError
+from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.tools.diagnosis_rows import describe_group, describe_item
 
@@ -24,7 +25,6 @@ POLL_SECONDS = 0.4
 TIMEOUT_SECONDS = 60
 PRINTED_IDS = ("jobId", "batchId", "candidateBatchId", "testCaseId")
 VERDICT_COLOURS = {"passed": "green", "failed": "red"}
-ALPHA = 0.05
 GROUPS_PRINTED = 4
 QUOTES_PRINTED = 3
 LEVELS_IN_WORDS = {

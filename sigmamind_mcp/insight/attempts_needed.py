@@ -9,7 +9,7 @@ from sigmamind_mcp.insight.exact_tests import (
     MAX_BOSCHLOO_SIZE,
     RateTest,
     compute_fisher_tail,
-    find_rejection_region,
+    find_rejection_limits,
 )
 from sigmamind_mcp.insight.statistics import ALPHA, Counts
 
@@ -27,28 +27,13 @@ BarVerdict = Literal["passed", "failed", "continue"]
 class AttemptsNeeded(NamedTuple):
     """The attempts on each side that a one-sided test needs, and what the number rests on.
 
-    `attempts` is None if 10,000 are too few. `alpha` is divided by the number of cases.
+    `attempts` is None if 10,000 are too few.
     """
 
     attempts: int | None
     test: RateTest
-    alpha: float
-    power: float
     higher_rate: float
     lower_rate: float
-    cases: int
-
-
-class BarDecision(NamedTuple):
-    """What the attempts so far say about a bar.
-
-    `expected_attempts` has the number until a decision if the true rate is the bar, and if it is
-    0.2 lower: from the first attempt on.
-    """
-
-    verdict: BarVerdict
-    expected_at_bar: float
-    expected_below: float
 
 
 def find_attempts_for_counts(
@@ -98,15 +83,7 @@ def find_attempts_for_rates(
         test = "Fisher"
         attempts = _approximate_attempts(higher_rate, lower_rate, share)
     is_planned = attempts <= MAX_PLANNED_ATTEMPTS
-    return AttemptsNeeded(
-        attempts if is_planned else None,
-        test,
-        share,
-        WANTED_POWER,
-        higher_rate,
-        lower_rate,
-        cases,
-    )
+    return AttemptsNeeded(attempts if is_planned else None, test, higher_rate, lower_rate)
 
 
 def find_smallest_drop(base: Counts, candidate_decided: int, alpha: float) -> float | None:
@@ -132,20 +109,20 @@ def compute_worse_power(
     higher_rate: float, lower_rate: float, base_decided: int, candidate_decided: int, alpha: float
 ) -> float:
     """Return the chance that Boschloo's one-sided test calls such a drop; it is exact."""
-    region = find_rejection_region(base_decided, candidate_decided, alpha)
+    limits = find_rejection_limits(base_decided, candidate_decided, alpha)
     base = list_binomial(base_decided, higher_rate)
     candidate = list_binomial(candidate_decided, lower_rate)
     terms = []
     for k, chance in enumerate(base.probabilities, base.first):
         for passed in range(candidate_decided + 1):
             # All lower counts of the candidate are in the region too.
-            if k < region.base_limits[k + passed]:
+            if k < limits[k + passed]:
                 break
             terms.append(chance * candidate.get(passed))
     return min(1.0, math.fsum(terms))
 
 
-def judge_by_bar(counts: Counts, bar: float, *, cases: int = 1) -> BarDecision:
+def judge_by_bar(counts: Counts, bar: float, *, cases: int = 1) -> BarVerdict:
     """Say whether the attempts so far pass the bar, fail it, or must go on.
 
     At a true rate of the bar, it fails with a chance of at most 0.05 divided by the number of
@@ -157,63 +134,17 @@ def judge_by_bar(counts: Counts, bar: float, *, cases: int = 1) -> BarDecision:
     """
     if not BAR_MARGIN < bar <= 1:
         raise ValueError("a bar is above 0.2 and at most 1")
-    steps = _plan_steps(bar, cases)
-    return BarDecision(
-        _judge_evidence(steps, counts),
-        _compute_expected_attempts(steps, bar),
-        _compute_expected_attempts(steps, bar - BAR_MARGIN),
-    )
-
-
-class _Steps(NamedTuple):
-    """How far a pass and a failure move the evidence for the lower rate, and where it decides."""
-
-    passed: float
-    failed: float
-    pass_at: float
-    fail_at: float
-
-
-def _plan_steps(bar: float, cases: int) -> _Steps:
     alpha = ALPHA / cases
     low = bar - BAR_MARGIN
-    failed = math.log((1 - low) / (1 - bar)) if bar < 1 else math.inf
-    return _Steps(
-        math.log(low / bar),
-        failed,
-        math.log(BAR_BETA / (1 - alpha)),
-        math.log((1 - BAR_BETA) / alpha),
-    )
-
-
-def _judge_evidence(steps: _Steps, counts: Counts) -> BarVerdict:
     failures = counts.decided - counts.passed
-    evidence = counts.passed * steps.passed
-    if failures:  # 0 times infinity is no number
-        evidence += failures * steps.failed
-    if evidence >= steps.fail_at:
+    evidence_for_low = counts.passed * math.log(low / bar)
+    if bar < 1:
+        evidence_for_low += failures * math.log((1 - low) / (1 - bar))
+    elif failures:
         return "failed"
-    return "passed" if evidence <= steps.pass_at else "continue"
-
-
-@lru_cache(maxsize=256)
-def _compute_expected_attempts(steps: _Steps, rate: float) -> float:
-    """Return the mean number of attempts until a decision, by recursion over their outcomes."""
-    going_on = {0: 1.0}
-    expected = 0.0
-    attempts = 0
-    while math.fsum(going_on.values()) > 1e-9:
-        expected += math.fsum(going_on.values())
-        attempts += 1
-        later: dict[int, float] = {}
-        for passed, chance in going_on.items():
-            for more, probability in ((1, rate), (0, 1 - rate)):
-                counts = Counts(passed + more, attempts)
-                if probability and _judge_evidence(steps, counts) == "continue":
-                    so_far = later.get(counts.passed, 0.0)
-                    later[counts.passed] = so_far + chance * probability
-        going_on = later
-    return expected
+    if evidence_for_low >= math.log((1 - BAR_BETA) / alpha):
+        return "failed"
+    return "passed" if evidence_for_low <= math.log(BAR_BETA / (1 - alpha)) else "continue"
 
 
 def _search_exact(higher_rate: float, lower_rate: float, alpha: float, most: int) -> int | None:

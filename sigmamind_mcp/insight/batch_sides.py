@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
@@ -13,6 +12,7 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.case_definitions import find_definition, index_cases
 from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts
 from sigmamind_mcp.insight.statistics import Counts, add_counts
+from sigmamind_mcp.moments import sort_by_date
 
 DefinitionSource = Literal["test runs", "batch run"]
 
@@ -145,11 +145,7 @@ def pool_case_sides(sides: Sequence[CaseSide]) -> CaseSide:
 
 def order_by_date(sides: Sequence[Side]) -> list[Side]:
     """Sort by date, oldest first; leave the order as it is if a date is missing."""
-    dates = [side.created for side in sides if side.created]
-    if len(dates) < len(sides):
-        return list(sides)
-    dated = zip(dates, sides, strict=True)
-    return [side for _, side in sorted(dated, key=itemgetter(0))]
+    return sort_by_date(sides, lambda side: side.created)
 
 
 def _count_case(case: TestCase, runs: Sequence[TestRun], batch_id: str) -> CaseSide:

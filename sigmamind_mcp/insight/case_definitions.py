@@ -136,9 +136,6 @@ def is_shown(case: TestCase, field: str) -> bool:
     return field in case.raw and not case.has_unreadable(field)
 
 
-# Mock data, by variable.
-
-
 def _find_mock_edits(base: TestCase, candidate: TestCase) -> list[DefinitionEdit]:
     before, after = _group_mock_values(base), _group_mock_values(candidate)
     edits: list[DefinitionEdit] = []
@@ -179,8 +176,6 @@ def _write_as_seen(text: str) -> str:
     """Return the text without what no reader sees; é has two forms in Unicode."""
     return normalize("NFC", clean(text))
 
-
-# The words of two texts.
 
 # A letter of a script without spaces (Japanese, Chinese, Thai) is a word here.
 _UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f"

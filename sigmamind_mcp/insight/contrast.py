@@ -126,7 +126,7 @@ def contrast_items(
     The attempts of a test case stand together. `presence` has the numbers of the attempts with
     each item, in order. Of items on almost the same attempts the one with the lowest `rank` stands
     for all. A weight above 1 lets a kind of item that is likely to matter pass among many others.
-    Without `has_time` there are fewer permutations: p is coarser, and as true.
+    When `has_time` returns False, the permutations end: p is coarser, and as true.
     """
     strata = _list_strata(attempts)
     sides = _list_sides(strata)

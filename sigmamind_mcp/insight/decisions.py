@@ -124,11 +124,6 @@ def decide_cases(
     return SuiteDecision(decisions, look, alpha, len(tested), left_out)
 
 
-def list_open(decision: SuiteDecision) -> list[int]:
-    """Return the places of the open cases: those to run again."""
-    return [place for place, case in enumerate(decision.cases) if case.level == "open"]
-
-
 def _call_cases(
     cases: Sequence[CaseEvidence],
     direction: RateChange,

@@ -24,11 +24,6 @@ class Distribution(NamedTuple):
         start = max(0, outcome - self.first)
         return math.fsum(self.probabilities[start:])
 
-    def sum_to(self, outcome: int) -> float:
-        """Return the probability of `outcome` or less."""
-        end = max(0, outcome - self.first + 1)
-        return math.fsum(self.probabilities[:end])
-
     def get(self, outcome: int) -> float:
         """Return the probability of one outcome; 0 if it is negligible."""
         index = outcome - self.first
@@ -48,9 +43,7 @@ def list_binomial(n: int, rate: float, *, negligible: float = NEGLIGIBLE) -> Dis
     return _walk_from_mode(compute_ratio, range(n + 1), mode, negligible)
 
 
-def list_hypergeometric(
-    base_size: int, candidate_size: int, passed: int, *, negligible: float = NEGLIGIBLE
-) -> Distribution:
+def list_hypergeometric(base_size: int, candidate_size: int, passed: int) -> Distribution:
     """Return the probabilities of the base's passes, given all passes, if both sides are alike."""
     fewest = max(0, passed - candidate_size)
     most = min(base_size, passed)
@@ -61,7 +54,7 @@ def list_hypergeometric(
         return more / fewer
 
     mode = (passed + 1) * (base_size + 1) // (base_size + candidate_size + 2)
-    return _walk_from_mode(compute_ratio, range(fewest, most + 1), mode, negligible)
+    return _walk_from_mode(compute_ratio, range(fewest, most + 1), mode, NEGLIGIBLE)
 
 
 def list_coefficients(n: int) -> list[int]:
@@ -101,11 +94,6 @@ def find_t_quantile(probability: float, freedom: int) -> float:
         return 1 - beyond / 2
 
     return _bisect(compute_below, probability, 0.0, 1_000.0)
-
-
-def find_beta_quantile(a: float, b: float, probability: float) -> float:
-    """Return the x that a beta number stays below with this probability."""
-    return _bisect(lambda x: compute_beta_below(a, b, x), probability, 0.0, 1.0)
 
 
 def compute_beta_below(a: float, b: float, x: float) -> float:

@@ -68,8 +68,6 @@ def lint_against_agent(draft: TestCase, agent: Agent) -> list[Finding]:
     return [*_lint_model_of_agent(draft, agent), *lint_variables(draft, agent)]
 
 
-# What a text is made of.
-
 _SPACES = re.compile(r"[^\S\n]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _REST_OF_WORD = re.compile(r"[\w'-]*")
@@ -119,9 +117,6 @@ def _quote_words(clause: str, match: re.Match[str]) -> str:
 def _limit_quotes(quotes: Sequence[str]) -> tuple[str, ...]:
     shown = list(dict.fromkeys(quotes))[:QUOTES_SHOWN]
     return tuple(quote[:QUOTE_LENGTH] for quote in shown)
-
-
-# The prompt.
 
 
 def _lint_prompt(prompt: str) -> list[Finding]:
@@ -176,8 +171,6 @@ def _list_broken(rule: Rule, clauses: Sequence[str]) -> list[str]:
             broken.append(_quote_words(clause, match))
     return broken
 
-
-# The criteria.
 
 _NAME_AN_OUTCOME = "Say what the agent must say or do in the conversation."
 _NAME_SOMETHING_VISIBLE = (
@@ -252,8 +245,6 @@ def _lint_placeholders(field: Field, text: str) -> list[Finding]:
     return [Finding(field, "advice", reason, "Write the value itself.", quotes=quotes)]
 
 
-# The mock data.
-
 _PERSONA_NAME = re.compile(
     r"\b[Yy]ou(?: are|'re) ([A-Z][\w'-]{1,30}(?: [A-Z][\w'-]{1,30}){0,2})(?=[,.;]| and | who "
     r"| with |$)"
@@ -304,9 +295,6 @@ def _lint_mock_names(mock_data: Sequence[MockVariable]) -> list[Finding]:
         suggestion = "Write only the name: order_id for {{order_id}}."
         findings.append(Finding("mockData", "problem", reason, suggestion))
     return findings
-
-
-# The model and the number of attempts.
 
 
 def _lint_model_of_agent(draft: TestCase, agent: Agent) -> list[Finding]:

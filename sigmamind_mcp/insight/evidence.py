@@ -3,11 +3,11 @@
 Nothing here is a cause. Everything can be traced to a job id and a turn.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.agent_words import AgentWords
@@ -37,11 +37,9 @@ from sigmamind_mcp.insight.said_items import (
     find_long_runs,
     find_run_texts,
 )
-from sigmamind_mcp.insight.simulator_faults import Fault, find_faults
+from sigmamind_mcp.insight.simulator_faults import UNKNOWN_ID, find_unknown_id
 from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking, PickedRun
-from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
-
-FoundT = TypeVar("FoundT", Fault, Hint)
+from sigmamind_mcp.insight.transcript_hints import RAW_DATA, find_raw_data
 
 PASSED_COMPARED = 5
 READING_SHARE = 0.62
@@ -73,7 +71,7 @@ class SeparatingItem(NamedTuple):
         return quote_item(content, item) or item.text
 
 
-class Tally(NamedTuple, Generic[FoundT]):
+class Tally(NamedTuple):
     """One kind of fault or hint, with each run that has it."""
 
     kind: str
@@ -115,33 +113,26 @@ class Evidence(NamedTuple):
     is_cut: bool
     contrast: Contrast[Item]
     separating: list[SeparatingItem]
-    endings: list[tuple[Ending, int, int]]
     groups: list[FailureGroup]
     worth_reading: list[RunToRead]
     doubtful: list[TestRun]
-    faults: list[Tally[Fault]]
-    hints: list[Tally[Hint]]
+    faults: list[Tally]
+    hints: list[Tally]
 
 
 class _RunFindings(NamedTuple):
     """One run with what its transcript shows; `number` is its place in the order of reading.
 
     `leaves_out` tells whether the agent never says a value that the criteria ask for.
+    `unknown_id` and `raw_data` are turns.
     """
 
     number: int
     run: TestRun
     ending: Ending
     leaves_out: bool
-    faults: list[Fault]
-    hints: list[Hint]
-
-
-class _Readings(NamedTuple):
-    """The runs that were read, and the decided ones of each item by their numbers."""
-
-    runs: list[_RunFindings]
-    places: ItemPlaces
+    unknown_id: int | None
+    raw_data: int | None
 
 
 def collect_evidence(
@@ -166,12 +157,11 @@ def collect_evidence(
         is_cut=len(readings) < len(runs),
         contrast=contrast,
         separating=separating,
-        endings=_count_endings(decided),
         groups=groups,
         worth_reading=_order_for_reading(groups, traits, ExchangeRanking(decided_runs)),
         doubtful=[run for run in decided_runs if is_judge_error(run.remarks or "")],
-        faults=_tally(readings, lambda reading: reading.faults),
-        hints=_tally(readings, lambda reading: reading.hints),
+        faults=_tally(UNKNOWN_ID, readings, lambda reading: reading.unknown_id),
+        hints=_tally(RAW_DATA, readings, lambda reading: reading.raw_data),
     )
 
 
@@ -194,7 +184,10 @@ def _list_traits(
     return traits
 
 
-def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> _Readings:
+def _read_in_turn(
+    runs: Sequence[TestRun], has_time: Callable[[], bool]
+) -> tuple[list[_RunFindings], ItemPlaces]:
+    """Read the runs; return what each shows, and the decided ones of each item by number."""
     # Case by case in turn, so that what the time allows is fair to all.
     ordered = round_robin(runs, lambda run: (get_case_id(run), run.verdict))
     vocabulary = build_vocabulary(ordered)
@@ -212,9 +205,9 @@ def _read_in_turn(runs: Sequence[TestRun], has_time: Callable[[], bool]) -> _Rea
         if run.verdict != "undecided":
             places.add(number, found)
         leaves_out = UNSAID.kind in found
-        findings = _RunFindings(number, run, ending, leaves_out, find_faults(run), find_hints(run))
-        readings.append(findings)
-    return _Readings(readings, places)
+        turns = find_unknown_id(run), find_raw_data(run)
+        readings.append(_RunFindings(number, run, ending, leaves_out, *turns))
+    return readings, places
 
 
 def _locate_items(places: ItemPlaces, decided: Sequence[_RunFindings]) -> dict[Item, list[int]]:
@@ -271,17 +264,6 @@ def _find_example(
     return first
 
 
-def _count_endings(decided: Sequence[_RunFindings]) -> list[tuple[Ending, int, int]]:
-    """Count how often failed and passed runs ended in each way, the most common first."""
-    failed: Counter[Ending] = Counter()
-    passed: Counter[Ending] = Counter()
-    for reading in decided:
-        counted = failed if reading.run.verdict == "failed" else passed
-        counted[reading.ending] += 1
-    endings = [(ending, failed[ending], passed[ending]) for ending in failed | passed]
-    return sorted(endings, key=lambda entry: (-entry[1], -entry[2], entry[0]))
-
-
 def _order_for_reading(
     groups: Sequence[FailureGroup], traits: Sequence[RunTraits], ranking: ExchangeRanking
 ) -> list[RunToRead]:
@@ -307,15 +289,13 @@ def _order_for_reading(
 
 
 def _tally(
-    readings: Sequence[_RunFindings], get: Callable[[_RunFindings], Sequence[FoundT]]
-) -> list[Tally[FoundT]]:
-    """Count the runs with each kind; kinds more common in failed runs come first."""
-    tallies: dict[str, Tally[FoundT]] = {}
+    kind: str, readings: Sequence[_RunFindings], get_turn: Callable[[_RunFindings], int | None]
+) -> list[Tally]:
+    """Return the runs that show a fault or hint of this kind as a tally; none if no run does."""
+    tally = Tally(kind, [], [], [])
     for one in readings:
-        for found in get(one):
-            tally = tallies.setdefault(found.kind, Tally(found.kind, [], [], []))
+        turn = get_turn(one)
+        if turn:
             runs = getattr(tally, one.run.verdict)
-            runs.append(TurnOfRun(one.run, found.turn))
-    return sorted(
-        tallies.values(), key=lambda tally: (len(tally.passed) - len(tally.failed), tally.kind)
-    )
+            runs.append(TurnOfRun(one.run, turn))
+    return [tally] if tally.failed or tally.passed or tally.undecided else []

@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_right
 from functools import lru_cache
 from operator import mul
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from sigmamind_mcp.insight.distributions import (
     NEGLIGIBLE,
@@ -104,21 +104,14 @@ def find_smallest_worse_p(base_decided: int, candidate_decided: int) -> float:
     return compute_worse_p(Counts(base_decided, base_decided), Counts(0, candidate_decided))
 
 
-class RejectionRegion(NamedTuple):
-    """The outcomes that Boschloo's test calls worse.
-
-    `base_limits` has, for each number of all passes, the fewest passes of the base that are.
-    """
-
-    base_limits: tuple[int, ...]
-    size: float
-
-
 @lru_cache(maxsize=512)
-def find_rejection_region(
+def find_rejection_limits(
     base_decided: int, candidate_decided: int, alpha: float
-) -> RejectionRegion:
-    """Return the outcomes whose Boschloo p value is at most `alpha`."""
+) -> tuple[int, ...]:
+    """Return the fewest passes of the base that Boschloo's test calls a drop, by all passes.
+
+    Its p value is at most `alpha` for them and for more.
+    """
     tails = list_fisher_tails(base_decided, candidate_decided)
     # Fisher's p is never below Boschloo's, so the limit is at least alpha.
     candidates = sorted({tail for row in tails for tail in row if tail > alpha / _TIE})
@@ -136,8 +129,7 @@ def find_rejection_region(
     for passed, row in enumerate(tails):
         most = min(base_decided, passed)
         limits.append(most - bisect_right(row, limit * _TIE) + 1)
-    size = _find_largest_size(base_decided, candidate_decided, limit)
-    return RejectionRegion(tuple(limits), size)
+    return tuple(limits)
 
 
 @lru_cache(maxsize=32)  # 200 against 200 takes 350 kB

@@ -3,10 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from sigmamind_mcp.insight.distributions import (
-    find_beta_quantile,
-    find_t_quantile,
-)
+from sigmamind_mcp.insight.distributions import find_t_quantile
 from sigmamind_mcp.insight.statistics import (
     Counts,
     Interval,
@@ -17,23 +14,6 @@ from sigmamind_mcp.insight.statistics import (
 )
 
 CONFIDENCE = 0.95
-
-
-def compute_exact_interval(counts: Counts, *, confidence: float = CONFIDENCE) -> Interval:
-    """Return the exact interval of a pass rate, for a decision that depends on its bounds.
-
-    Without a verdict: 0 to 1.
-
-    Source: Clopper and Pearson (1934), "The use of confidence or fiducial limits".
-    Same as statsmodels' `proportion_confint(method="beta")`.
-    """
-    passed, decided = counts
-    failed = decided - passed
-    tail = (1 - confidence) / 2
-    low = find_beta_quantile(passed, failed + 1, tail) if passed else 0.0
-    # The upper bound is 1 minus the lower bound of the failures, so that both have their digits.
-    high = 1 - find_beta_quantile(failed, passed + 1, tail) if failed else 1.0
-    return Interval(low, high)
 
 
 def bound_rate(counts: Counts, undecided: int) -> Interval:

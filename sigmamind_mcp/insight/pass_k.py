@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sigmamind_mcp.insight.statistics import Counts, Interval
 
-PASS_K = (1, 2, 3, 4, 5, 8)
+PASS_K = (1, 2, 4, 8)
 RESAMPLES = 2_000
 _SEED = 17  # fixed, so that the same batch runs give the same interval
 

@@ -8,7 +8,6 @@ trace in the API, so it can only be seen as a change of the rate.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Literal
 
 from sigmamind_mcp.insight.rate_series import (
@@ -16,6 +15,7 @@ from sigmamind_mcp.insight.rate_series import (
     find_change_point,
 )
 from sigmamind_mcp.insight.statistics import Counts, add_counts
+from sigmamind_mcp.moments import sort_by_date
 
 MAX_POOLED_ATTEMPTS = 100
 MAX_AGE = timedelta(days=90)
@@ -65,11 +65,7 @@ def pool_known_runs(runs: Sequence[KnownRun], *, before: datetime | None) -> Bas
 
     Only those of the 90 days before `before` are pooled; None pools those of any date.
     """
-    ordered = list(runs)
-    dates = [run.created for run in runs if run.created]
-    if len(dates) == len(runs):
-        dated = zip(dates, runs, strict=True)
-        ordered = [run for _, run in sorted(dated, key=itemgetter(0))]
+    ordered = sort_by_date(runs, lambda run: run.created)
     left_out: list[tuple[KnownRun, NotPooled]] = []
     usable: list[KnownRun] = []
     for run in ordered:

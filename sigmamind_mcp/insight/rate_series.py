@@ -1,7 +1,7 @@
 """Test how the pass rate of one test case moved over its batch runs, oldest first.
 
-All three tests are exact: they compare with every way in which the same passes could have been
-spread over the batch runs if the rate had stayed the same.
+The tests compare with every way in which the same passes could have been spread over the batch
+runs if the rate had stayed the same. Of long series, trend and change point are approximate.
 """
 
 import math

@@ -5,15 +5,13 @@ An e-mail address is no such id: invented ones did no harm in three of three con
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import TestCase, TestRun
 from sigmamind_mcp.insight.endings import is_user
 from sigmamind_mcp.remembered_texts import remember_texts
 
-FaultKind = Literal["user states unknown id"]
-
+UNKNOWN_ID = "user states unknown id"
 MIN_ID_CHARACTERS = 6
 
 _DIGIT = re.compile(r"\d")
@@ -29,18 +27,11 @@ _ORDINARY = re.compile(
 )
 
 
-class Fault(NamedTuple):
-    """A fault of the test, and the turn that shows it."""
-
-    kind: FaultKind
-    turn: int
-
-
-def find_faults(run: TestRun) -> list[Fault]:
-    """Return the first user's turn with an id that neither the test case nor the agent has."""
+def find_unknown_id(run: TestRun) -> int | None:
+    """Return the number of the user's first turn with an id that nobody gave before."""
     case, turns = run.test_case, run.conversation or []
     if case is None or not case.user_prompt:
-        return []
+        return None
     given = _collect_given_text(case)
     for number, turn in enumerate(turns, start=1):
         if not is_user(turn) or not _DIGIT.search(turn.content):
@@ -48,12 +39,12 @@ def find_faults(run: TestRun) -> list[Fault]:
         squeezed = map(_squeeze, _find_identifiers(turn.content))
         unknown = [one for one in squeezed if one not in given]
         if unknown and not _has_all(turns[: number - 1], unknown):
-            return [Fault("user states unknown id", number)]
-    return []
+            return number
+    return None
 
 
 def _has_all(turns: Sequence[Turn], squeezed: Sequence[str]) -> bool:
-    """Whether the agent's turns have all of these ids."""
+    """Whether the turns of others than the user have all of these ids."""
     others = [turn.content for turn in turns if not is_user(turn)]
     said = _squeeze("".join(others))
     return all(one in said for one in squeezed)

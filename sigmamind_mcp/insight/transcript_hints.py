@@ -1,13 +1,11 @@
-"""Find hints in one transcript that were right on conversations which their author had not seen."""
+"""Find a hint in one transcript that was right on conversations which its author had not seen."""
 
 import re
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.endings import is_agent, is_user
 
-HintKind = Literal["raw data shown"]
+RAW_DATA = "raw data shown"
 
 _MARKS = ("{", "<tool_call>", "<function", "[object")
 _RAW_DATA = re.compile(
@@ -18,31 +16,14 @@ _RAW_DATA = re.compile(
 _CODE_TALK = re.compile(r"\b(?:json|code|api|webhook|payload|template|syntax)\b", re.IGNORECASE)
 
 
-class Hint(NamedTuple):
-    """A hint, and the turn that shows it."""
-
-    kind: HintKind
-    turn: int
-
-
-def find_hints(run: TestRun) -> list[Hint]:
-    """Return the hints of one test run, the first of each kind."""
-    first: dict[HintKind, Hint] = {}
-    for hint in _list_hints(run):
-        first.setdefault(hint.kind, hint)
-    return list(first.values())
-
-
-def _list_hints(run: TestRun) -> Iterator[Hint]:
+def find_raw_data(run: TestRun) -> int | None:
+    """Return the number of the agent's first turn with raw data, if the user talks of no code."""
     turns = run.conversation or []
-    found = []
     for number, turn in enumerate(turns, start=1):
-        if not is_agent(turn):
-            continue
         # Marks first: few turns have one, and the pattern is slow.
-        has_mark = any(mark in turn.content for mark in _MARKS)
+        has_mark = is_agent(turn) and any(mark in turn.content for mark in _MARKS)
         if has_mark and _RAW_DATA.search(turn.content):
-            found.append(Hint("raw data shown", number))
-    # Where a user talks about code, braces are no fault.
-    if found and not any(_CODE_TALK.search(turn.content) for turn in turns if is_user(turn)):
-        yield from found
+            # Where a user talks about code, braces are no fault.
+            talks_code = any(_CODE_TALK.search(turn.content) for turn in turns if is_user(turn))
+            return None if talks_code else number
+    return None

@@ -6,12 +6,15 @@ from typing import Any
 import mcp_types as mcp
 
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.errors import APIError, NotFound, SigmaMindError
+from sigmamind_mcp.errors import (
+    REASONS_CHARACTERS,
+    REASONS_SHOWN,
+    APIError,
+    NotFound,
+    SigmaMindError,
+)
 from sigmamind_mcp.tools.suggestions import explain_missing_id
 from sigmamind_mcp.untrusted_text import fence
-
-REASONS_SHOWN = 20
-REASONS_CHARACTERS = 2000
 
 
 def build_error_result(exc: SigmaMindError) -> mcp.CallToolResult:

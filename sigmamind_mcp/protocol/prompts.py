@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import mcp_types as mcp
 from mcp.shared.exceptions import MCPError
@@ -121,14 +121,6 @@ def _find_candidate(args: CheckRegression, *, read_only: bool) -> str:
     )
 
 
-class PromptField(NamedTuple):
-    """One argument of a prompt."""
-
-    name: str
-    description: str
-    is_required: bool
-
-
 @dataclass(frozen=True)
 class Prompt:
     """Instructions on offer; the function gives the arguments and the description."""
@@ -146,12 +138,16 @@ class Prompt:
         model: type[Arguments] = get_type_hints(self.function)["args"]
         return model
 
-    def arguments(self, default_agent_id: str | None) -> list[PromptField]:
+    def arguments(self, default_agent_id: str | None) -> list[mcp.PromptArgument]:
         schema = input_schema(self.model, default_agent_id=default_agent_id)
-        return [
-            PromptField(name, field["description"], name in schema["required"])
-            for name, field in schema["properties"].items()
-        ]
+        arguments = []
+        for name, field in schema["properties"].items():
+            is_required = name in schema["required"]
+            argument = mcp.PromptArgument(
+                name=name, description=field["description"], required=is_required
+            )
+            arguments.append(argument)
+        return arguments
 
     def fill_in(
         self, arguments: Mapping[str, Any] | None, *, default_agent_id: str | None, read_only: bool
@@ -205,12 +201,7 @@ class PromptHandlers:
             name=prompt.name,
             title=prompt.title,
             description=prompt.description,
-            arguments=[
-                mcp.PromptArgument(
-                    name=field.name, description=field.description, required=field.is_required
-                )
-                for field in prompt.arguments(self._settings.agent_id)
-            ],
+            arguments=prompt.arguments(self._settings.agent_id),
         )
 
     async def get_prompt(

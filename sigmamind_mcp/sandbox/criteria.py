@@ -223,8 +223,6 @@ def _is_forbidden(demand: Demand) -> bool:
     return demand.forbidden
 
 
-# Clauses.
-
 _SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n+")
 _COMMA = re.compile(r",\s+")
 _JOINT = re.compile(
@@ -359,9 +357,6 @@ def _strip_lead(text: str) -> str:
     text = text.strip().rstrip(".;!?").strip()
     lead = _LEAD.match(text)
     return text[lead.end() :] if lead else text
-
-
-# Demands.
 
 
 def _read_demand(clause: Clause, facts: Sequence[_Fact]) -> Demand:

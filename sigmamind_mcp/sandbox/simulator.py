@@ -290,8 +290,6 @@ class _Conversation:
         return self.random.choice(VAGUE_LINES.get(step, VAGUE_LINES["confirm"]))
 
 
-# What the prompt says, in the user's own words.
-
 _GOAL = re.compile(
     r"\b(?:wants?|needs?|would like|trying|asking|hoping|calling|writing|wishes"
     r"|demand\w*)\s+(?:you "
@@ -328,9 +326,6 @@ def _read_detail(prompt: str) -> str | None:
 def _use_first_person(text: str) -> str:
     """Return a text with "my" in place of "your"."""
     return " ".join(_POSSESSIVE.sub("my", text).split())
-
-
-# Mock data.
 
 
 def _fill_variables(text: str, mock_data: Mapping[str, str]) -> str:

@@ -112,7 +112,7 @@ def _judge_bar(case: GateCase, evidence: CaseEvidence, bars: int) -> BarVerdict 
         return None
     for look in range(1, len(evidence.looks) + 1):
         counts = evidence.pool_candidate(look)
-        verdict = judge_by_bar(counts, case.bar, cases=bars).verdict
+        verdict = judge_by_bar(counts, case.bar, cases=bars)
         if verdict != "continue":
             return verdict
     return "continue"

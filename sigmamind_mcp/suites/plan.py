@@ -82,7 +82,7 @@ def make_plan(suite: Suite, lock: Lock, stored: Sequence[TestCase]) -> Plan:
         BadFile: a new test case has no prompt or no criteria, or its label is too long.
     """
     links = _Links(suite, lock, stored)
-    cases = [_plan_case(case, suite, lock, links) for case in suite.cases.values()]
+    cases = [_plan_case(case, suite, links) for case in suite.cases.values()]
     cases += _list_orphans(suite, lock, links)
     return Plan(cases)
 
@@ -154,7 +154,7 @@ class _Links:
         return None
 
 
-def _plan_case(case: SuiteCase, suite: Suite, lock: Lock, links: _Links) -> PlannedCase:
+def _plan_case(case: SuiteCase, suite: Suite, links: _Links) -> PlannedCase:
     locked, stored = links.find_locked(case), links.find_stored(case)
     if stored is None:
         was_stored = locked is not None and locked.test_case_id is not None

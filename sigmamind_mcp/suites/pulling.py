@@ -115,9 +115,6 @@ def _lock_case(lock: Lock, suite: Suite, key: str, stored: TestCase, replaced: J
     lock.cases[key] = LockedCase(stored.test_case_id, fields)
 
 
-# New test cases.
-
-
 def _add_cases(
     new: Sequence[TestCase], lock: Lock, *, taken: set[str]
 ) -> tuple[dict[str, str], list[str]]:
@@ -185,9 +182,6 @@ def _write_mock_data(variables: list[dict[str, str]]) -> Writable:
     if len(values) < len(variables) or "<<" in values:
         return variables
     return values
-
-
-# Edits of the text, which keep comments and order.
 
 
 class _Edit(NamedTuple):

@@ -14,9 +14,8 @@ from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.gate import BROKEN, PASSED, UNSETTLED, WORSE, CaseOutcome
-from sigmamind_mcp.suites.shown_text import disarm
+from sigmamind_mcp.suites.shown_text import disarm, shorten_text
 from sigmamind_mcp.suites.yaml_tree import FilePlace
-from sigmamind_mcp.untrusted_text import clean
 
 STATUS_WORDS = {PASSED: "passed", WORSE: "failed", UNSETTLED: "not settled", BROKEN: "broken"}
 REMARKS_SHOWN = 500
@@ -197,10 +196,7 @@ def _choose_turns(run: TestRun, ranking: ExchangeRanking) -> list[Quote]:
 
 
 def _shorten(text: str, longest: int) -> str:
-    line = " ".join(clean(text).split())
-    if len(line) > longest:
-        line = f"{line[:longest]}…"
-    return disarm(clean(line))
+    return disarm(shorten_text(text, longest))
 
 
 def select_failing(outcomes: Sequence[CaseOutcome]) -> list[str]:

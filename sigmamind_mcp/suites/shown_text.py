@@ -22,12 +22,17 @@ def _separate(match: re.Match[str]) -> str:
     return "## [" if match.group() == "##[" else f"{match[1]}: :"
 
 
-def show_text(text: str, longest: int = LONGEST_SHOWN) -> str:
+def show_text(text: str) -> str:
     """Return text of others on one line, in quotation marks and shortened."""
+    return disarm(f'"{shorten_text(text, LONGEST_SHOWN)}"')
+
+
+def shorten_text(text: str, longest: int) -> str:
+    """Return the start of a text on one line, without invisible characters."""
     line = " ".join(clean(text).split())
     if len(line) > longest:
         line = f"{line[:longest]}…"
-    return disarm(f'"{clean(line)}"')
+    return clean(line)
 
 
 def name_for_file(field: str) -> str:

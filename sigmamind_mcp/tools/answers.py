@@ -108,10 +108,17 @@ class Rendered(NamedTuple):
     after: list[str]
 
 
-class Answer(AnswerPart):
-    """The base of every tool's result; each form has at most `most_characters`."""
+class Budgets(NamedTuple):
+    """How many characters each form of an answer may have."""
 
-    most_characters: ClassVar[int] = CONCISE_CHARACTERS
+    structured: int
+    text: int
+
+
+class Answer(AnswerPart):
+    """The base of every tool's result; without `raw`, each form is within `budgets`."""
+
+    budgets: ClassVar[Budgets] = Budgets(CONCISE_CHARACTERS, CONCISE_CHARACTERS)
 
     next_calls: list[NextCall] = Field(default=[], description="Calls that continue from here.")
     hint: str | None = Field(default=None, description="What to know about this answer.")
@@ -128,13 +135,9 @@ class Answer(AnswerPart):
     _links: list[Link] = PrivateAttr(default_factory=list)
     _matrix: list[list[Any]] = PrivateAttr(default_factory=list)
 
-    @property
-    def character_limit(self) -> int:
-        return self.most_characters if self.raw is None else FULL_CHARACTERS
-
-    @property
-    def text_limit(self) -> int:
-        return self.character_limit
+    def choose_budgets(self) -> Budgets:
+        """Return how large each form of this answer may be."""
+        return self.budgets if self.raw is None else Budgets(FULL_CHARACTERS, FULL_CHARACTERS)
 
     @property
     def links(self) -> list[Link]:
@@ -198,13 +201,14 @@ class Answer(AnswerPart):
         """Render both forms; return them, and the share of the budget that the larger one takes."""
         # Cleaning and encoding are slow, so an answer that is far too large gets neither.
         characters = _sum_characters(self.__dict__)
+        budgets = self.choose_budgets()
         if characters > FULL_CHARACTERS:
-            return MeasuredAnswer(characters / self.character_limit, None)
+            return MeasuredAnswer(characters / budgets.structured, None)
         forms = AnswerForms(self.structured(), self.text())
         encoded = json.dumps(forms.structured, ensure_ascii=False)
         share = max(
-            self._compute_share(encoded, self.character_limit),
-            self._compute_share(forms.text, self.text_limit),
+            self._compute_share(encoded, budgets.structured),
+            self._compute_share(forms.text, budgets.text),
         )
         return MeasuredAnswer(share, forms)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.attempts_needed import AttemptsNeeded
+from sigmamind_mcp.insight.attempts_needed import WANTED_POWER, AttemptsNeeded
 from sigmamind_mcp.insight.baselines import LeftOut, LeftOutReason, Obstacle
 from sigmamind_mcp.insight.batch_sides import CaseSide
 from sigmamind_mcp.insight.case_definitions import DefinitionEdit
@@ -424,7 +424,7 @@ def _describe_needed(needed: AttemptsNeeded) -> str:
     attempts = "more than 10,000" if needed.attempts is None else f"{needed.attempts:,}"
     rates = f"{format_percent(needed.higher_rate)} from {format_percent(needed.lower_rate)}"
     about = "" if needed.test == "Boschloo" else "about "
-    power = format_percent(needed.power)
+    power = format_percent(WANTED_POWER)
     return f"{about}{attempts} attempts a side tell {rates} with {power} power"
 
 

@@ -13,6 +13,7 @@ from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
     Answer,
     AnswerPart,
+    Budgets,
     Cut,
     Rendered,
     field_lines,
@@ -190,7 +191,7 @@ class DefinitionShown(AnswerPart):
 class ReadConversations(Answer):
     """Several conversations, below the definition of their test case."""
 
-    most_characters: ClassVar[int] = READ_CHARACTERS
+    budgets: ClassVar[Budgets] = Budgets(READ_CHARACTERS, READ_CHARACTERS)
 
     agent_id: str
     batch_id: str | None = Field(default=None, description="Absent if there are several.")

@@ -8,7 +8,7 @@ from pydantic import Field
 from sigmamind_mcp.api.models import BatchRunState
 from sigmamind_mcp.insight.near_values import MOST_VALUES
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Budgets, Rendered
 from sigmamind_mcp.tools.diagnosis_rows import (
     JOBS_NAMED,
     CaseRow,
@@ -194,15 +194,10 @@ class DiagnosedBatchRun(Answer):
             "hints": self.hints,
         }
 
-    @property
-    def character_limit(self) -> int:
-        is_whole = len(self.sections) > 1
-        return DIAGNOSIS_CHARACTERS if is_whole else SECTION_CHARACTERS
-
-    @property
-    def text_limit(self) -> int:
-        is_whole = len(self.sections) > 1
-        return DIAGNOSIS_TEXT_CHARACTERS if is_whole else SECTION_CHARACTERS
+    def choose_budgets(self) -> Budgets:
+        if len(self.sections) > 1:
+            return Budgets(DIAGNOSIS_CHARACTERS, DIAGNOSIS_TEXT_CHARACTERS)
+        return Budgets(SECTION_CHARACTERS, SECTION_CHARACTERS)
 
     def _describe_undecided(self) -> str:
         line = f"{pluralize(self.undecided, 'attempt')} undecided"

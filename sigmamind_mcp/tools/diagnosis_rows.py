@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -245,7 +245,7 @@ class TallyRow(AnswerPart):
     more_job_ids: list[str] = []
 
     @classmethod
-    def of(cls, tally: "Tally[Any]", counts: tuple[int, int]) -> "TallyRow":
+    def of(cls, tally: "Tally", counts: tuple[int, int]) -> "TallyRow":
         places: list[TurnOfRun] = [*tally.failed, *tally.passed, *tally.undecided]
         others = [place.run for place in places[1 : PLACES_NAMED + 1]]
         return cls(

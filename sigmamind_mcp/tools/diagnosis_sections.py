@@ -71,29 +71,29 @@ class QuoteSize(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How much is shown of quotes, and whether criteria and remarks stand with them."""
+    """How much is shown of quotes, and whether criteria and remarks are shown with them."""
 
     quotes: QuoteSize
-    is_judged: bool = False
+    shows_criteria_and_remarks: bool = False
 
 
 FORMS = (
-    Form(QuoteSize(3, 240), is_judged=True),
+    Form(QuoteSize(3, 240), shows_criteria_and_remarks=True),
     Form(QuoteSize(3, 240)),
-    Form(QuoteSize(2, 240), is_judged=True),
+    Form(QuoteSize(2, 240), shows_criteria_and_remarks=True),
     # Criteria say what is expected in fewer words than a passed run.
-    Form(QuoteSize(2, 240, are_passed_brief=True), is_judged=True),
+    Form(QuoteSize(2, 240, are_passed_brief=True), shows_criteria_and_remarks=True),
     Form(QuoteSize(2, 240)),
     Form(QuoteSize(2, 180)),
     Form(QuoteSize(2, 140)),
     Form(QuoteSize(2, 140, are_passed_brief=True)),
-    Form(QuoteSize(1, 240), is_judged=True),
+    Form(QuoteSize(1, 240), shows_criteria_and_remarks=True),
     Form(QuoteSize(1, 240)),
     Form(QuoteSize(1, 140)),
 )
 FORM_OF_MANY = 2
 """The first form where many test runs failed."""
-FORM_OF_SECTION = Form(QuoteSize(4, 240), is_judged=True)
+FORM_OF_SECTION = Form(QuoteSize(4, 240), shows_criteria_and_remarks=True)
 
 
 @dataclass(frozen=True)
@@ -200,45 +200,59 @@ def _list_sections(diagnosis: Diagnosis, form: Form) -> dict[Section, _SectionRo
     read = diagnosis.read_counts
     verdicts = (read.decided - read.passed, read.passed)
     is_read = diagnosis.is_any_read
-    why = _explain_reading(diagnosis)
+    why_unread = _explain_reading(diagnosis)
     lacks = _explain_contrast(evidence.contrast)
 
-    def slice_of(items: Sequence[Any], build: Callable[..., Row]) -> _SectionRows:
+    def slice_of(
+        items: Sequence[Any],
+        build: Callable[..., Row],
+        *,
+        is_looked_at: bool = is_read,
+        why: str | None = why_unread,
+    ) -> _SectionRows:
         def list_rows(start: int, limit: int) -> list[Row]:
             return [build(item) for item in items[start : start + limit]]
 
-        return _SectionRows(len(items), list_rows, is_read, why)
+        return _SectionRows(len(items), list_rows, is_looked_at, why)
 
     def list_turns(start: int, limit: int) -> Sequence[Row]:
         return list_quotes(
             evidence.worth_reading,
             **form.quotes._asdict(),
-            with_remarks=form.is_judged,
+            with_remarks=form.shows_criteria_and_remarks,
             skip=start,
             limit=limit,
         )
 
-    def build_tally(tally: "Tally[Any]") -> Row:
+    def build_tally(tally: "Tally") -> Row:
         return TallyRow.of(tally, verdicts)
 
-    cases = slice_of(failing, partial(CaseRow.of, with_criteria=form.is_judged))
     numbered = list(enumerate(evidence.groups, start=1))
     unknown = diagnosis.definitions.unknown
     missing = ", ".join(unknown)
-    problems = slice_of(diagnosis.problems, ProblemRow.of)
-    separates = slice_of(evidence.separating, lambda found: SeparatingRow.of(found, compared))
     return {
-        "testCases": cases._replace(is_looked_at=True, why=None),
-        "definitionProblems": problems._replace(
+        "testCases": slice_of(
+            failing,
+            partial(CaseRow.of, with_criteria=form.shows_criteria_and_remarks),
+            is_looked_at=True,
+            why=None,
+        ),
+        "definitionProblems": slice_of(
+            diagnosis.problems,
+            ProblemRow.of,
             is_looked_at=len(unknown) < 3,
             why=f"not read: {missing}" if missing else None,
         ),
-        "separates": separates._replace(
+        "separates": slice_of(
+            evidence.separating,
+            lambda found: SeparatingRow.of(found, compared),
             is_looked_at=is_read and not lacks,
-            why=lacks or why,
+            why=lacks or why_unread,
         ),
         "groups": slice_of(numbered, lambda group: GroupRow.of(*group)),
-        "turnsWorthReading": _SectionRows(len(evidence.worth_reading), list_turns, is_read, why),
+        "turnsWorthReading": _SectionRows(
+            len(evidence.worth_reading), list_turns, is_read, why_unread
+        ),
         "doubtfulVerdicts": slice_of(evidence.doubtful, DoubtRow.of),
         "testFaults": slice_of(evidence.faults, build_tally),
         "hints": slice_of(evidence.hints, build_tally),

@@ -75,8 +75,6 @@ EDITS_BEFORE_QUOTES = 3
 CHANGE_LIMIT = 0.05
 MAX_FAILED_OF_RUN = 3
 MAX_FAILED_SHOWN = 60
-SHOWN_K = (1, 2, 4, 8)
-"""The k of pass^k that answers have."""
 
 
 class GetTestCaseHistory(Continued, ForAgent):
@@ -291,8 +289,7 @@ class _SuiteAnswer:
         undecided = sum(map(_count_without_verdict, self.traces.values()))
         answer.pooled = SuiteRate.of(history.pooled, history.interval)
         answer.pooled.add_bounds(undecided)
-        shown = [estimate for estimate in history.pass_k if estimate.k in SHOWN_K]
-        answer.pass_k = list(map(PassKShown.of, shown))
+        answer.pass_k = list(map(PassKShown.of, history.pass_k))
         answer.consistency = ConsistencyShown.of(history.consistency)
         answer.test_cases = list(map(self._build_row, self.ranked[:count]))
         first = self.ranked[0] if self.ranked else None
@@ -383,11 +380,7 @@ def _answer_for_suite(reading: _ReadHistory) -> _CaseAnswer | _SuiteAnswer:
 
 
 def _show_pass_k(history: CaseHistory) -> list[PassKShown]:
-    shown = []
-    for k, rate in history.pass_k.items():
-        if k in SHOWN_K:
-            shown.append(PassKShown(k=k, rate=round(rate, 3), cases=1))
-    return shown
+    return [PassKShown(k=k, rate=round(rate, 3), cases=1) for k, rate in history.pass_k.items()]
 
 
 def _count_without_verdict(trace: CaseTrace) -> int:

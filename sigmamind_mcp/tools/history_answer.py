@@ -14,6 +14,7 @@ from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import (
     Answer,
     AnswerPart,
+    Budgets,
     Rendered,
     group_by,
     name_days,
@@ -237,12 +238,8 @@ class ConsistencyShown(AnswerPart):
 class TestCaseHistory(Answer):
     """How the rate of a test case moved over its batch runs; without a case, of all of them."""
 
-    most_characters: ClassVar[int] = HISTORY_CHARACTERS
+    budgets: ClassVar[Budgets] = Budgets(HISTORY_CHARACTERS, HISTORY_TEXT_CHARACTERS)
     __test__: ClassVar[bool] = False
-
-    @property
-    def text_limit(self) -> int:
-        return HISTORY_TEXT_CHARACTERS
 
     agent_id: str
     test_case_id: str | None = None

@@ -1,7 +1,7 @@
 """What the agent says on one side of a comparison and not on the other, as rows of its answer."""
 
 from collections.abc import Sequence
-from time import thread_time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -13,7 +13,7 @@ from sigmamind_mcp.insight.comparison import CaseChange, Comparison
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import AnswerPart, group_by
 from sigmamind_mcp.tools.diagnosis_answer import SectionState
-from sigmamind_mcp.tools.diagnosis_rows import ITEM_WORDS
+from sigmamind_mcp.tools.diagnosis_rows import describe_item
 from sigmamind_mcp.tools.parts import LABEL_CHARACTERS, truncate_line
 from sigmamind_mcp.tools.quoted_exchanges import (
     CRITERIA_CHARACTERS,
@@ -82,7 +82,7 @@ class AgentSaysRow(AnswerPart):
         certainty = "too few to tell" if self.p is None else f"p {self.p:.2g}"
         turn = f" turn {self.turn}" if self.turn else ""
         cases = ", ".join(self.test_case_ids)
-        words = ITEM_WORDS[self.kind].format(self.item)
+        words = describe_item(self.kind, self.item)
         counts = f"in {self.base} base, {self.candidate} candidate"
         place = name_side(self.batch_id, base_ids, candidate_ids)
         example = f"{self.job_id}{turn} of {place}"
@@ -172,12 +172,7 @@ def find_agent_says(comparison: Comparison, kept: KeptTranscripts, clock: WorkCl
     from sigmamind_mcp.insight.side_quotes import quote_sides
     from sigmamind_mcp.insight.side_words import contrast_sides
 
-    started = thread_time()
-
-    def has_time() -> bool:
-        clock.used = thread_time() - started
-        return not clock.is_spent
-
+    has_time = partial(clock.start_counting(), 1.0)
     said = contrast_sides(comparison.changes, kept.load, has_time=has_time)
     says = _show_said(said, is_by_case=comparison.overall.separates_mix)
     if not has_time():

@@ -435,7 +435,7 @@ def _explain_earlier(result: _Result) -> str:
 
 
 def _list_next_calls(result: _Result, end: int) -> Iterator[NextCall]:
-    """Yield the calls that read the rest, at most two."""
+    """Yield the calls that read the rest."""
     args = result.args
     here: CallArguments = args.repeat()
     has_rest = end < len(result.searched) + result.match_count

@@ -10,7 +10,7 @@ from sigmamind_mcp.api.conversations import Side
 from sigmamind_mcp.api.models import Verdict
 from sigmamind_mcp.insight.words import measure_similarity
 from sigmamind_mcp.nouns import pluralize
-from sigmamind_mcp.tools.answers import Answer, AnswerPart, Rendered, name_days, one_line
+from sigmamind_mcp.tools.answers import Answer, AnswerPart, Budgets, Rendered, name_days, one_line
 from sigmamind_mcp.tools.batch_run_walk import ReadProblem
 
 SEARCH_CHARACTERS = 12_000
@@ -199,11 +199,7 @@ def group_alike(hits: Iterable[Hit]) -> list[list[Hit]]:
 class FoundTestRuns(VerdictShares, Answer):
     """What a search found; the shares are those of all batch runs together."""
 
-    most_characters: ClassVar[int] = SEARCH_CHARACTERS
-
-    @property
-    def text_limit(self) -> int:
-        return SEARCH_TEXT_CHARACTERS
+    budgets: ClassVar[Budgets] = Budgets(SEARCH_CHARACTERS, SEARCH_TEXT_CHARACTERS)
 
     agent_id: str
     alternatives: list[AlternativeCount] | None = Field(

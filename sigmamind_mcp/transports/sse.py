@@ -105,7 +105,8 @@ class SSELimits:
         if self._pending[caller] >= limit:
             raise RequestRefused(
                 429,
-                f"{MAX_SSE_CALLS} calls of your key are in flight by SSE. Try again in a moment.",
+                f"{limit} calls or answers of your key are in flight by SSE."
+                " Try again in a moment.",
             )
 
     @contextmanager

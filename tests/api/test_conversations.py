@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sigmamind_mcp.api.conversations import Turn, find_side, number_spoken_turns
+from sigmamind_mcp.api.conversations import Turn, find_side
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
 from tests.support.message_forms import FORMS
@@ -42,22 +42,6 @@ def test_message_after_an_unreadable_one_keeps_its_number(odd: Any) -> None:
 
     assert [turn.content for turn in run.conversation or []] == ["a", "", "b"]
     assert run.unreadable_fields() == ["conversation.1"]
-
-
-def test_only_words_of_the_user_and_the_agent_are_spoken() -> None:
-    turns = read_turns(
-        {"role": "system", "content": "a"},
-        {"role": "Caller", "content": "b"},
-        {"role": "bot", "content": None, "tool_calls": [{"name": "f"}]},
-        {"role": "tool", "content": "c"},
-        {"role": "bot", "content": [{"type": "image"}]},
-        {"role": "Bot", "content": "d"},
-    )
-
-    assert {number: turn.content for number, turn in number_spoken_turns(turns).items()} == {
-        2: "b",
-        6: "d",
-    }
 
 
 LONG = "aé 1.1, " * 100_000

@@ -1,11 +1,11 @@
-"""Test runs keep what they share once, and conversations apart, without any loss."""
+"""Test runs keep what they share once, and their texts packed, without any loss."""
 
 from typing import Any
 
 import pytest
 
 from sigmamind_mcp.api.models import TestRun
-from sigmamind_mcp.api.run_parts import PackedConversations, SharedParts
+from sigmamind_mcp.api.run_parts import SharedParts, pack_texts, unpack_texts
 from tests.support.fake_api import CASE, RUN
 
 ENTRIES: list[dict[str, Any]] = [
@@ -38,11 +38,5 @@ def test_equal_test_cases_are_one_object() -> None:
 def test_packed_conversation_comes_back_as_it_was(name: str) -> None:
     entry = {key: value for key, value in RUN.items() if key != "conversation"}
     run = TestRun.read({**entry, name: [{"role": "user", "content": "Hé"}, {"text": "x"}]})
-    conversations = PackedConversations()
 
-    kept = conversations.pack(run)
-
-    assert kept.conversation is None and name not in kept.raw
-    assert conversations.unpack(kept).conversation == run.conversation
-    other = TestRun.read({**RUN, "jobId": "job_other", "conversation": None})
-    assert conversations.unpack(conversations.pack(other)).conversation is None
+    assert run.conversation and unpack_texts(pack_texts(run)).conversation == run.conversation

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.insight.evidence import collect_evidence
 from sigmamind_mcp.insight.judge_errors import is_judge_error
-from sigmamind_mcp.insight.simulator_faults import find_faults
+from sigmamind_mcp.insight.simulator_faults import UNKNOWN_ID, find_unknown_id
 from sigmamind_mcp.insight.statistics import Counts, compute_wilson_interval
-from sigmamind_mcp.insight.transcript_hints import find_hints
+from sigmamind_mcp.insight.transcript_hints import RAW_DATA, find_raw_data
 from sigmamind_mcp.insight.values_not_given import find_values_not_given
 from tests.checks.wordings import format_wordings
 from tests.support.sample_batches import ENDED
@@ -62,8 +62,10 @@ def find_places(run: TestRun) -> set[Place]:
     places: set[Place] = set()
     if run.verdict != "undecided" and is_judge_error(run.remarks or ""):
         places.add(("judge error", None))
-    places.update((fault.kind, fault.turn) for fault in find_faults(run))
-    places.update((hint.kind, hint.turn) for hint in find_hints(run))
+    if unknown_id := find_unknown_id(run):
+        places.add((UNKNOWN_ID, unknown_id))
+    if raw_data := find_raw_data(run):
+        places.add((RAW_DATA, raw_data))
     return places
 
 

@@ -8,6 +8,7 @@ repository.
 import argparse
 import gzip
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from random import Random
 from typing import NamedTuple
 
 from sigmamind_mcp.insight.attempts_needed import find_attempts_for_rates, judge_by_bar
-from sigmamind_mcp.insight.decisions import CaseEvidence, SuiteDecision, decide_cases, list_open
+from sigmamind_mcp.insight.decisions import CaseEvidence, SuiteDecision, decide_cases
 from sigmamind_mcp.insight.error_rates import Question
 from sigmamind_mcp.insight.exact_tests import compute_boschloo_p, list_fisher_tails
 from sigmamind_mcp.insight.pass_k import summarize_pass_k
@@ -111,7 +112,7 @@ def _simulate_suite(design: Design, random: Random) -> Outcome:
             conversations += attempts
         evidence = [CaseEvidence(b, tuple(own)) for b, own in zip(bases, looks, strict=True)]
         decision = decide_cases(evidence, question=design.question, looks=design.looks)
-        running = list_open(decision)
+        running = [place for place, case in enumerate(decision.cases) if case.level == "open"]
         if not running:
             break
     called = [place for place, case in enumerate(decision.cases) if case.level in CALLED]
@@ -129,6 +130,25 @@ def _simulate_base(design: Design, random: Random) -> Counts:
         return pool_known_runs(runs, before=NOW).counts
     passed = sum(run.counts.passed for run in runs)
     return Counts(passed, sum(run.counts.decided for run in runs))
+
+
+def compute_expected_attempts(bar: float, rate: float) -> float:
+    """Return the mean number of attempts until a bar is judged, by recursion over outcomes."""
+    going_on = {0: 1.0}
+    expected = 0.0
+    attempts = 0
+    while math.fsum(going_on.values()) > 1e-9:
+        expected += math.fsum(going_on.values())
+        attempts += 1
+        later: dict[int, float] = {}
+        for passed, chance in going_on.items():
+            for more, probability in ((1, rate), (0, 1 - rate)):
+                counts = Counts(passed + more, attempts)
+                if probability and judge_by_bar(counts, bar) == "continue":
+                    so_far = later.get(counts.passed, 0.0)
+                    later[counts.passed] = so_far + chance * probability
+        going_on = later
+    return expected
 
 
 def draw_counts(random: Random, attempts: int, rate: float, spread: float = 0.0) -> Counts:
@@ -328,11 +348,8 @@ def _list_plans() -> Iterator[str]:
     ):
         needed = find_attempts_for_rates(high, low, cases=cases)
         yield f"  {high} to {low}, {cases} cases: {needed.attempts} ({needed.test})"
-    bar = judge_by_bar(Counts(0, 0), 0.9)
-    yield (
-        f"  bar 0.9 against 0.7: {bar.expected_at_bar:.1f} attempts at 0.9, "
-        f"{bar.expected_below:.1f} at 0.7"
-    )
+    at_bar, below = (compute_expected_attempts(0.9, rate) for rate in (0.9, 0.7))
+    yield f"  bar 0.9 against 0.7: {at_bar:.1f} attempts at 0.9, {below:.1f} at 0.7"
 
 
 def _list_boschloo(most: int) -> Iterator[str]:

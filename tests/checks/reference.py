@@ -197,10 +197,10 @@ def _write_prompts() -> Iterator[str]:
         yield ""
         yield prompt.description
         yield ""
-        rows = [
-            (f"`{name}`", "required" if required else "optional", description)
-            for name, description, required in prompt.arguments(None)
-        ]
+        rows = []
+        for argument in prompt.arguments(None):
+            need = "required" if argument.required else "optional"
+            rows.append((f"`{argument.name}`", need, argument.description or ""))
         yield from _format_table(("argument", "", "meaning"), rows)
 
 

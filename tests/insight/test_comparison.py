@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sigmamind_mcp.api.models import TestCase
-from sigmamind_mcp.insight.attempts_needed import compute_worse_power
+from sigmamind_mcp.insight.attempts_needed import compute_worse_power, find_attempts_for_rates
 from sigmamind_mcp.insight.baselines import BaseRuns, LeftOut
 from sigmamind_mcp.insight.batch_sides import CaseSide, RunPlace, Side
 from sigmamind_mcp.insight.comparison import (
@@ -145,7 +145,8 @@ def test_open_case_says_how_many_attempts_would_prove_it() -> None:
 
     needed = change.attempts_needed
     assert change.level == "open" and needed is not None
-    assert (needed.alpha, needed.cases) == (ALPHA * PROOF_SHARE, 1)
+    rates = needed.higher_rate, needed.lower_rate
+    assert needed == find_attempts_for_rates(*rates, alpha=ALPHA * PROOF_SHARE)
 
 
 def test_change_of_mix_is_no_change_of_the_agent() -> None:

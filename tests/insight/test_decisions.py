@@ -5,7 +5,6 @@ from sigmamind_mcp.insight.decisions import (
     CaseEvidence,
     Level,
     decide_cases,
-    list_open,
 )
 from sigmamind_mcp.insight.statistics import Counts
 from tests.checks.power import Design, simulate_suites, split_halves
@@ -33,7 +32,6 @@ def test_levels_follow_from_the_evidence() -> None:
     assert levels[2] == "open"
     assert levels[3:] == ["not shown"] * 4
     assert {case.change for case in decision.cases[2:]} == {"not called"}
-    assert list_open(decision) == [2]
 
 
 def test_improvement_is_another_question() -> None:

@@ -13,7 +13,7 @@ def test_case_history_has_rate_trend_change_and_pass_k() -> None:
     assert history.pooled == Counts(36, 50)
     assert history.trend and history.trend.direction == "falling"
     assert history.change_point and history.change_point.place == 3
-    assert list(history.pass_k) == [1, 2, 3, 4, 5, 8]
+    assert list(history.pass_k) == [1, 2, 4, 8]
     assert history.pass_k[1] == pytest.approx(0.72)
 
 
@@ -21,7 +21,7 @@ def test_case_with_few_attempts_has_few_pass_k() -> None:
     history = summarize_case_history([Counts(2, 3), Counts(0, 0)])
 
     assert (history.trend, history.change_point) == (None, None)
-    assert list(history.pass_k) == [1, 2, 3]
+    assert list(history.pass_k) == [1, 2]
 
 
 def test_suite_history_has_the_largest_change_first_corrected_over_cases() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sigmamind_mcp.insight.simulator_faults import Fault, find_faults
+from sigmamind_mcp.insight.simulator_faults import find_unknown_id
 from tests.insight.conversations import make_run
 
 
@@ -13,7 +13,7 @@ from tests.insight.conversations import make_run
 def test_unknown_id_with_its_first_turn(text: str) -> None:
     run = make_run("Hi.", "Hello.", text, "Thanks.", text)
 
-    assert find_faults(run) == [Fault("user states unknown id", 3)]
+    assert find_unknown_id(run) == 3
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_unknown_id_with_its_first_turn(text: str) -> None:
 def test_what_the_user_can_know_is_no_fault(said: list[str]) -> None:
     run = make_run(*said, prompt="You are Ana, ana@example.com, with order A1001.")
 
-    assert find_faults(run) == []
+    assert find_unknown_id(run) is None
 
 
 def test_without_a_prompt_nobody_knows_which_ids_were_given() -> None:
-    assert find_faults(make_run("It is DA-482956.", prompt="")) == []
+    assert find_unknown_id(make_run("It is DA-482956.", prompt="")) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sigmamind_mcp.insight.transcript_hints import Hint, find_hints
+from sigmamind_mcp.insight.transcript_hints import find_raw_data
 from tests.insight.conversations import make_run
 
 
@@ -16,7 +16,7 @@ from tests.insight.conversations import make_run
     ],
 )
 def test_raw_data_in_the_agents_words(text: str) -> None:
-    assert find_hints(make_run("Hi.", text)) == [Hint("raw data shown", 2)]
+    assert find_raw_data(make_run("Hi.", text)) == 2
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_raw_data_in_the_agents_words(text: str) -> None:
     ],
 )
 def test_no_hint_where_data_is_wanted_or_not_the_agents(said: list[str]) -> None:
-    assert find_hints(make_run(*said)) == []
+    assert find_raw_data(make_run(*said)) is None

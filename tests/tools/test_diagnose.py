@@ -434,6 +434,7 @@ async def test_words_of_others_stand_only_inside_the_fence(mcp: Client, fake_api
 
 
 async def test_every_next_call_in_the_sandbox_works(sandbox_mcp: Client) -> None:
+    called = set()
     for agent in ("agent_SPIlVscbB0kkXBvZ", "agent_mJzLaPEo425lieb9", "agent_IqmljBh8eSEGAqKd"):
         listed = (
             await sandbox_mcp.call_tool("list_batch_runs", {"agentId": agent})
@@ -444,9 +445,10 @@ async def test_every_next_call_in_the_sandbox_works(sandbox_mcp: Client) -> None
             )
             assert not result.is_error, text_of(result)
             for call in result.structured_content.get("nextCalls", []):
-                assert not (
-                    await sandbox_mcp.call_tool(call["tool"], call["arguments"])
-                ).is_error, call
+                continued = await sandbox_mcp.call_tool(call["tool"], call["arguments"])
+                assert not continued.is_error, call
+                called.add(call["tool"])
+    assert called == {"search_test_runs"}
 
 
 async def test_runs_without_ids_are_counted_and_not_read(mcp: Client, fake_api: FakeAPI) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.tools import comparison_reading
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, FakeAPI
 from tests.support.sample_batches import (
@@ -115,6 +116,19 @@ async def test_list_without_conversations_is_not_looked_at(mcp: Client, fake_api
     assert "agentSays" not in answer
     assert answer["agentSaysIn"]["state"] == "not looked at"
     assert "not looked at (no transcripts" in text and "none found" not in text
+
+
+async def test_nothing_is_quoted_after_the_time_for_words(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison_reading, "WORDS_SECONDS", 0)
+    serve_batches(fake_api, *make_pair("A parcel weighs 14 pounds."))
+
+    answer, text = await compare(mcp)
+
+    assert "agentSays" not in answer and "turnsWorthReading" not in answer
+    assert answer["agentSaysIn"]["state"] == "not looked at"
+    assert "none found" not in text
 
 
 async def test_unchanged_cases_are_not_looked_at(mcp: Client, fake_api: FakeAPI) -> None:

@@ -5,7 +5,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import anyio
@@ -15,7 +15,9 @@ from mcp import Client
 from mcp.client.sse import sse_client
 from mcp.shared.exceptions import MCPError
 
-from sigmamind_mcp.transports.sse import MAX_SSE_CALLS, MAX_STREAMS
+from sigmamind_mcp.transports.access import RequestRefused
+from sigmamind_mcp.transports.sse import MAX_SSE_CALLS, MAX_STREAMS, SSELimits
+from sigmamind_mcp.transports.traffic import Traffic
 from tests.conftest import KEY
 from tests.support.fake_api import CASE, FakeAPI
 from tests.support.processes import Served, served
@@ -137,8 +139,21 @@ async def test_sse_calls_of_one_caller_leave_room_for_others(
                 for _ in range(MAX_SSE_CALLS + 1):
                     group.start_soon(call, client)
 
-    beyond = f"{MAX_SSE_CALLS} calls of your key are in flight by SSE. Try again in a moment."
+    beyond = (
+        f"{MAX_SSE_CALLS} calls or answers of your key are in flight by SSE. Try again in a moment."
+    )
     assert told == [beyond] + ["right"] * MAX_SSE_CALLS
+
+
+async def test_refusal_names_the_limit_that_was_reached() -> None:
+    limits = SSELimits(Traffic())
+
+    with ExitStack() as pending:
+        for _ in range(3):
+            pending.enter_context(limits.hold_answer("caller"))
+        limits.refuse_backlog("caller", 4)
+        with pytest.raises(RequestRefused, match="^3 calls or answers"):
+            limits.refuse_backlog("caller", 3)
 
 
 async def test_answers_that_an_sse_client_does_not_take_count_as_calls(

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.viewer.page import read_page
 
 MOST_BYTES = 20_480
@@ -27,6 +28,10 @@ TOOLS_CALLED = {
 
 def test_page_is_small() -> None:
     assert len(read_page().encode()) <= MOST_BYTES
+
+
+def test_page_calls_a_change_proven_at_the_level_of_the_answers() -> None:
+    assert f"p <= {ALPHA} ? direction" in read_page()
 
 
 def test_page_has_a_policy_of_its_own_before_its_code() -> None:
