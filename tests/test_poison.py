@@ -496,7 +496,7 @@ async def test_what_the_api_says_in_errors_is_quoted_inside_a_fence(
     """R12: our own sentence comes first, and the API's text is only inside a fence."""
     monkeypatch.setattr(transport, "choose_pause", lambda retry, random: 0.0)
     random = Random("errors")
-    count, quoted = rounds(short=60, long=500), 0
+    count, quoted, quoted_in_resources = rounds(short=60, long=500), 0, 0
     poisoned_api(fake_api, kept_clean=())
     places = list(fake_api.answers)
     async with connected(base_url=fake_api.url, api_key=KEY) as mcp:
@@ -512,9 +512,12 @@ async def test_what_the_api_says_in_errors_is_quoted_inside_a_fence(
             uri = random.choice([*JSON_RESOURCES, TRANSCRIPT])
             with pytest.raises(MCPError) as refused:
                 await mcp.read_resource(uri)
-            text = refused.value.message + json.dumps(refused.value.data, ensure_ascii=False)
-            assert "canary" not in text and not set(text) & set(HIDDEN), (uri, status)
-    assert quoted > count / 5
+            message = refused.value.message
+            data = json.dumps(refused.value.data, ensure_ascii=False)
+            assert "canary" not in outside_of_fences(message) + data, (uri, status)
+            assert not set(message + data) & set(HIDDEN), (uri, status)
+            quoted_in_resources += "canary" in message
+    assert quoted > count / 5 and quoted_in_resources > count / 5
     figures.append(f"R12 {count} error bodies: {quoted} quoted inside a fence, 0 canaries outside")
 
 

@@ -2,7 +2,9 @@
 
 from sigmamind_mcp import errors
 from sigmamind_mcp.api.refusals import Refusal
-from sigmamind_mcp.api.retries import LONGEST_RETRY_AFTER
+
+LONGEST_UNNAMED_WAIT = 30.0
+"""Seconds; up to this, "in a minute" says enough."""
 
 _BY_STATUS: dict[int, tuple[type[errors.APIError], str]] = {
     400: (errors.InvalidRequest, "The API refused the arguments (400)."),
@@ -45,6 +47,6 @@ def choose_error(status: int, reasons: dict[str, str], seconds: float | None) ->
         kind, message = errors.ServerFault, f"The API failed ({status}). Try again in a minute."
     else:
         kind, message = errors.APIError, f"The API refused the request ({status})."
-    if seconds is not None and seconds > LONGEST_RETRY_AFTER:
+    if seconds is not None and seconds > LONGEST_UNNAMED_WAIT:
         message += f" It asks to wait {min(seconds, 86_400):,.0f} s."
     return kind(message, status=status, upstream=reasons, retry_after=seconds)

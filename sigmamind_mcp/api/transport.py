@@ -23,7 +23,6 @@ from sigmamind_mcp import __version__, errors
 from sigmamind_mcp.api.pool import ConnectionPool
 from sigmamind_mcp.api.refusals import find_reasons, find_refusal
 from sigmamind_mcp.api.retries import (
-    LONGEST_RETRY_AFTER,
     MAX_TRIES,
     RETRIED_STATUSES,
     RetryBudget,
@@ -75,9 +74,10 @@ class Reply:
 
 @dataclass
 class SendStatus:
-    """Whether any request of a call may have left."""
+    """Whether any request of a call may have left, and how the last try of a read failed."""
 
     may_have_left: bool = False
+    failure: errors.APIError | errors.ConnectionFailed | None = None
 
 
 class KnownPaging(NamedTuple):
@@ -167,7 +167,7 @@ class APITransport:
 
         Raises:
             ConnectionFailed: no whole answer within DEADLINE_SECONDS, retries and pauses included.
-            APIError: the status is not 2xx.
+            APIError: the status is not 2xx. The deadline ends a retry with the error before it.
             UnexpectedAnswer: the answer is a redirect, too large, compressed or not JSON.
         """
         with _set_deadline(self.host) as status, _explain_bugs(status):
@@ -176,6 +176,7 @@ class APITransport:
                 try:
                     return await self._try_once("GET", path, status, key=key, query=query)
                 except (errors.APIError, errors.ConnectionFailed) as exc:
+                    status.failure = exc
                     if on_busy and isinstance(exc, errors.TooManyRequests):
                         on_busy()
                     wait = self._wait_before(retry, exc)
@@ -203,8 +204,8 @@ class APITransport:
             except errors.ConnectionFailed as exc:
                 if exc.sent:
                     raise
-            await self._pause(choose_pause(1, self._random))
             status.may_have_left = False
+            await self._pause(choose_pause(1, self._random))
             return await self._try_once(method, path, status, key=key, body=body)
         raise AssertionError("the scope is shielded, so nothing cancels it")
 
@@ -213,15 +214,15 @@ class APITransport:
         retry: int,
         exc: errors.APIError | errors.ConnectionFailed,
     ) -> float | None:
-        """Return the seconds until the retry, or None if there is none."""
+        """Return the seconds until the retry, or None if there is none or no time for it."""
         asked = exc.retry_after if isinstance(exc, errors.APIError) else None
         if isinstance(exc, errors.APIError) and exc.status not in RETRIED_STATUSES:
             return None
-        if asked is not None and asked > LONGEST_RETRY_AFTER:
+        wait = choose_pause(retry, self._random) if asked is None else asked
+        left = anyio.current_effective_deadline() - anyio.current_time()
+        if retry >= self._tries or wait >= left or not self.budget.spend():
             return None
-        if retry >= self._tries or not self.budget.spend():
-            return None
-        return choose_pause(retry, self._random) if asked is None else asked
+        return wait
 
     async def _try_once(
         self,
@@ -308,6 +309,8 @@ def _set_deadline(host: str) -> Iterator[SendStatus]:
         with anyio.fail_after(seconds):
             yield status
     except TimeoutError:
+        if status.failure:
+            raise status.failure from None
         raise errors.ConnectionFailed(
             f"The API at {host} gave no whole answer within {seconds:.0f} s. Try again.",
             sent=status.may_have_left,

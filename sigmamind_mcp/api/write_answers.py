@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from sigmamind_mcp.api.asked_ids import AskedIDs, RecordT, find_foreign_id, list_ids
+from sigmamind_mcp.api.case_fields import is_as_sent
 from sigmamind_mcp.api.models import BatchRun, TestCase
 from sigmamind_mcp.api.records import Record
 from sigmamind_mcp.api.refusals import find_reasons, has_error, has_fields
@@ -105,10 +106,8 @@ def is_surely_not_written(exc: SigmaMindError) -> bool:
 
 def has_fields_of(case: TestCase, body: JSONObject) -> bool:
     """Return whether the listed case has all fields of the body; its agent is not among them."""
-    for name, value in body.items():
-        if name != "agentId" and case.raw.get(name) != value:
-            return False
-    return True
+    sent = TestCase.read(body)
+    return all(is_as_sent(name, case, sent) for name in body if name != "agentId")
 
 
 def has_cases_of(batch_run: BatchRun, test_case_ids: Sequence[str]) -> bool:

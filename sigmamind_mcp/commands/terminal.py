@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from sigmamind_mcp.errors import InvalidRequest, OutcomeUnknown, SigmaMindError
+from sigmamind_mcp.errors import NotAuthenticated, SigmaMindError
 from sigmamind_mcp.suites.run_text import wrap_line
 from sigmamind_mcp.suites.shown_text import disarm, show_text
 from sigmamind_mcp.tools.call_context import ProgressReport
@@ -66,10 +66,11 @@ def print_error(exc: SigmaMindError) -> None:
     """Print an error to stderr, with what the API says in quotation marks."""
     for line in str(exc).splitlines():
         print_line(f"sigmamind-mcp: {line}", to_stderr=True)
-    if isinstance(exc, InvalidRequest | OutcomeUnknown):
-        for name, reason in exc.upstream.items():
-            says = f"  the API says {show_text(name)}: {show_text(reason)}"
-            print_line(says, to_stderr=True)
+    # Of a key that the API does not accept, our own text says all.
+    reasons = {} if isinstance(exc, NotAuthenticated) else exc.upstream
+    for name, reason in reasons.items():
+        says = f"  the API says {show_text(name)}: {show_text(reason)}"
+        print_line(says, to_stderr=True)
 
 
 def is_person_there() -> bool:

@@ -21,7 +21,7 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
 from sigmamind_mcp.protocol.apps import describe_viewer, read_viewer
 from sigmamind_mcp.protocol.catalogue import CALL_SECONDS
-from sigmamind_mcp.protocol.error_results import add_suggestions
+from sigmamind_mcp.protocol.error_results import add_suggestions, explain_error
 from sigmamind_mcp.protocol.skills import read_skill
 from sigmamind_mcp.settings import Settings
 from sigmamind_mcp.tools.answers import Answer, shorten_to_budget
@@ -175,9 +175,10 @@ class ResourceHandlers:
                 async with self._access.take_turn(ctx):
                     contents = await self._read(address, ctx)
         except (InvalidArguments, NotFound) as exc:
-            raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc), data=data) from exc
+            message = explain_error(exc)
+            raise MCPError(code=mcp.INVALID_PARAMS, message=message, data=data) from exc
         except SigmaMindError as exc:
-            raise MCPError(code=mcp.INTERNAL_ERROR, message=str(exc)) from exc
+            raise MCPError(code=mcp.INTERNAL_ERROR, message=explain_error(exc)) from exc
         mime_type = KINDS[address.kind].mime_type
         text = mcp.TextResourceContents(uri=uri, text=contents.text, mime_type=mime_type)
         return mcp.ReadResourceResult(

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from sigmamind_mcp.api.case_fields import read_fields, reduce_value
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.insight.case_definitions import is_shown
 from sigmamind_mcp.strict_json import JSONObject
@@ -51,32 +52,13 @@ def is_retired(case: TestCase) -> bool:
 
 def digest(name: str, value: Any) -> str:
     """Return a short hash of a field, equal for values that mean the same."""
-    content = json.dumps(_reduce_value(name, value), sort_keys=True)
+    content = json.dumps(reduce_value(name, value), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _reduce_value(name: str, value: Any) -> Any:
-    if name == "mockData":
-        return sorted((str(item["variableName"]), str(item["value"])) for item in value or [])
-    if name == "attempt":
-        return value
-    # The API may remove blanks at the end of a text.
-    return str(value or "").rstrip()
 
 
 def read_stored(case: TestCase) -> JSONObject:
     """Return the fields that the API shows, the label without its key."""
-    mock_data = []
-    for mock in case.mock_data:
-        mock_data.append({"variableName": mock.variable_name, "value": mock.value})
-    values: JSONObject = {
-        "label": split_label(case.label).text,
-        "userPrompt": case.user_prompt or "",
-        "successCriteria": case.success_criteria or "",
-        "mockData": mock_data,
-        "llmModel": case.llm_model or "",
-        "attempt": case.attempt,
-    }
+    values = {**read_fields(case), "label": split_label(case.label).text}
     return {name: value for name, value in values.items() if is_shown(case, name)}
 
 

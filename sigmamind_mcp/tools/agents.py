@@ -26,7 +26,7 @@ from sigmamind_mcp.tools.answers import (
 )
 from sigmamind_mcp.tools.arguments import Detail, ForAgent, Paged
 from sigmamind_mcp.tools.list_pages import PageSlice, add_next_page, select_page
-from sigmamind_mcp.tools.unread_notes import NO_ID, note_listing, note_record, shows_field
+from sigmamind_mcp.tools.unread_notes import NO_ID, count_shown, note_listing, note_record
 from sigmamind_mcp.untrusted_text import clean_json
 
 MOST_TOOL_NAMES = 50
@@ -108,8 +108,8 @@ class AgentAnswer(Answer):
             global_prompt=settings.global_prompt,
             variables=list(variables),
             tool_names=_list_tool_names(agent.tools),
-            tool_count=len(agent.tools) if shows_field(agent, "tools") else None,
-            webhook_count=len(settings.webhooks) if shows_field(settings, "webhooks") else None,
+            tool_count=count_shown(agent, "tools", agent.tools),
+            webhook_count=count_shown(settings, "webhooks", settings.webhooks),
         )
 
     def render(self) -> Rendered:

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from sigmamind_mcp.api.case_fields import has_same_value, is_as_sent
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import TestCase
 from sigmamind_mcp.errors import InvalidArguments, OutcomeUnknown, SigmaMindError
@@ -157,11 +158,12 @@ async def update_test_case(args: UpdateTestCase, api: SigmaMindClient) -> Update
     async with api.lock_test_case(args.test_case_id, args.agent_id):
         before, after, given = await _change_test_case(args, given, api)
     answer = _show_update(args, before, after)
+    sent = TestCase.read(given)
     unseen: JSONObject = {}
     for name, value in given.items():
         if name not in after.raw:
             unseen[name] = value
-        elif not _is_as_sent(after.raw[name], value):
+        elif not is_as_sent(name, after, sent):
             answer.not_as_sent.append(name)
     answer.not_shown = list(unseen)
     check = check_written(Draft.of_stored(after, args.test_case_id, unseen))
@@ -189,14 +191,9 @@ def _may_have_lost_mocks(before: TestCase, after: TestCase, given: JSONObject) -
     return replaces_unseen or bool(list_mock_names(before) - list_mock_names(after))
 
 
-def _is_as_sent(shown: object, sent: object) -> bool:
-    is_emptied = shown is None and sent in ("", [])
-    return is_emptied or shown == sent
-
-
 def _show_update(args: UpdateTestCase, before: TestCase, after: TestCase) -> UpdatedTestCase:
     case_id, agent_id = args.test_case_id, args.agent_id
-    changed = _find_changed_fields(before.raw, after.raw)
+    changed = _find_changed_fields(before, after)
     edits = _list_field_edits(before, after, changed)
     shown, more = ListedEdits.of(edits, most=MAX_CHANGES, old_characters=OLD_CHARACTERS)
     answer = UpdatedTestCase(
@@ -303,11 +300,11 @@ def _hides_values(stored: object, *, except_of: Container[str] = ()) -> bool:
     return False
 
 
-def _find_changed_fields(before: JSONObject, after: JSONObject) -> list[str]:
+def _find_changed_fields(before: TestCase, after: TestCase) -> list[str]:
     # A field that the API does not show may still have its value.
     changed = []
     for name in WRITABLE:
-        if name in after and before.get(name) != after[name]:
+        if name in after.raw and not has_same_value(name, before, after):
             changed.append(name)
     return changed
 

@@ -242,20 +242,23 @@ async def create_test_case(args: CreateTestCase, api: SigmaMindClient) -> Create
     written = await api.create_test_case(
         args.agent_id, fields, allow_duplicate=args.allow_duplicate
     )
-    answer = CreatedTestCase.of(written.record or draft, args.agent_id)
-    if written.record:
+    case = written.record or draft
+    # The record of a repeated call has only what was sent: what was stored may differ.
+    shown = TestCase.read({"testCaseId": case.test_case_id}) if written.repeated else case
+    answer = CreatedTestCase.of(shown, args.agent_id)
+    if written.record and not written.repeated:
         answer.omit_sent(written.record, draft)
-    check = check_written(Draft(draft))
+    check = check_written(Draft.of_created(case, fields))
     answer.add_check(check)
-    hints = [] if written.record else [SHOWN_AS_SENT]
+    hints = []
     if written.repeated:
         answer.repeated = True
-        hints.append(
-            "The same call was made before, and nothing new was stored. This test case has its"
-            " result's id and the values that were sent."
-        )
+        hints.append("The same call was made before, and nothing new was stored.")
+        if check.findings:
+            hints.append("The findings are about what was sent.")
+    elif written.record is None:
+        hints.append(SHOWN_AS_SENT)
     answer.hint = " ".join(hints) or None
-    case = written.record or draft
     if not answer.test_case_id:
         answer.next_calls = [NextCall(tool="list_test_cases", arguments={"agentId": args.agent_id})]
     elif _may_lack_mocks(case, draft):

@@ -1,7 +1,7 @@
 """Compare batch runs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -24,6 +24,7 @@ from sigmamind_mcp.tools.comparison_answer import (
     POOLING_CAVEAT,
     CaseChangeRow,
     ComparedBatchRuns,
+    SideName,
     group_left_out,
     keep_counts,
     name_change,
@@ -97,10 +98,7 @@ def build_comparison(
         counts=dict(Counter(map(name_change, comparison.changes))),
         level_counts=_count_levels(comparison),
         open_attempts=_count_open_attempts(comparison),
-        definitions_from={
-            "base": _name_sources(bases),
-            "candidate": _name_sources(candidates),
-        },
+        definitions_from=_name_sources({"base": bases, "candidate": candidates}),
         not_pooled=group_left_out(_list_left_out(read, comparison, base_ids)),
         pooling=POOLING_CAVEAT if is_pooled else None,
         test_case_count=len(comparison.changes),
@@ -207,9 +205,14 @@ def _is_newer(base: datetime | None, candidate: datetime | None) -> bool:
     return base is not None and candidate is not None and base > candidate
 
 
-def _name_sources(sides: Sequence[Side]) -> str:
-    sources = {side.definitions for side in sides}
-    return " and ".join(sorted(sources, reverse=True)) or "nowhere"
+def _name_sources(sides: Mapping[SideName, Sequence[Side]]) -> dict[SideName, str]:
+    """Return where the definitions of each side were read; a side may have no batch run."""
+    named: dict[SideName, str] = {}
+    for name, pooled in sides.items():
+        sources = {side.definitions for side in pooled}
+        if sources:
+            named[name] = " and ".join(sorted(sources, reverse=True))
+    return named
 
 
 def _count_levels(comparison: Comparison) -> dict[str, int]:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from typing import Annotated, Literal, NamedTuple
 
 import anyio
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound
 from sigmamind_mcp.heavy_work import WorkClock
@@ -241,7 +243,9 @@ async def _add_recent(
         )
     deadline = anyio.current_time() + BASELINE_SECONDS
     scope = await list_newest_batch_runs(args.agent_id, reader.api, count=MAX_LISTED, known_total=0)
-    earlier = [run for run in scope.batch_runs if run.created_date and run.created_date < before]
+    candidate_ids = {side.batch_id for side in asked.candidates}
+    others = [run for run in scope.batch_runs if run.batch_id not in candidate_ids]
+    earlier, undated = split_by_date(others, before)
     chosen = earlier[-MAX_POOLED:]
     outcomes = await walk_batch_runs(
         chosen,
@@ -251,7 +255,7 @@ async def _add_recent(
         done="read",
     )
     sides: list[Side] = []
-    left_out: list[LeftOut] = []
+    left_out = [LeftOut(run.batch_id or "", "date unknown") for run in undated]
     notes = [*asked.notes, *scope.notes]
     for run, outcome in zip(chosen, outcomes, strict=True):
         batch_id = run.batch_id or ""
@@ -267,6 +271,26 @@ async def _add_recent(
     is_complete = is_listed and len(chosen) == len(earlier) and not left_out
     base = BaseRuns(sides, is_recent=True, is_complete=is_complete)
     return asked._replace(base=base, left_out=left_out, notes=notes)
+
+
+class EarlierRuns(NamedTuple):
+    """The batch runs that are older than another one, oldest first, and those without a date."""
+
+    earlier: list[BatchRun]
+    undated: list[BatchRun]
+
+
+def split_by_date(batch_runs: Sequence[BatchRun], before: datetime) -> EarlierRuns:
+    """Find the batch runs that are or may be older than `before`."""
+    earlier: list[tuple[datetime, BatchRun]] = []
+    undated = []
+    for run in batch_runs:
+        if run.created_date is None:
+            undated.append(run)
+        elif run.created_date < before:
+            earlier.append((run.created_date, run))
+    earlier.sort(key=itemgetter(0))
+    return EarlierRuns([run for _, run in earlier], undated)
 
 
 def find_oldest_date(sides: Sequence[Side]) -> datetime | None:

@@ -12,7 +12,13 @@ from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import LARGEST_COUNT, Agent, TestCase
 from sigmamind_mcp.concurrency import gather_errors
-from sigmamind_mcp.errors import InvalidArguments, NotFound, SigmaMindError
+from sigmamind_mcp.errors import (
+    InvalidArguments,
+    NotAllowed,
+    NotAuthenticated,
+    NotFound,
+    SigmaMindError,
+)
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.remembered_texts import forgetting_texts
 from sigmamind_mcp.strict_json import JSONObject
@@ -181,12 +187,23 @@ class Draft(NamedTuple):
     @classmethod
     def of_stored(cls, stored: TestCase, test_case_id: str | None, given: JSONObject) -> "Draft":
         """Return a stored test case with the given fields in place of its own."""
-        kept: JSONObject = {}
-        for name in WRITABLE:
-            if name in stored.raw and not stored.has_unreadable(name):
-                kept[name] = stored.raw[name]
+        kept = _list_shown(stored)
         case = TestCase.read({**kept, **given, "testCaseId": test_case_id})
         return cls(case, frozenset(WRITABLE) - kept.keys() - given.keys())
+
+    @classmethod
+    def of_created(cls, stored: TestCase, sent: JSONObject) -> "Draft":
+        """Return a case that was just stored; what the API does not show is as it was sent."""
+        return cls(TestCase.read({**sent, **_list_shown(stored)}))
+
+
+def _list_shown(stored: TestCase) -> JSONObject:
+    """Return the writable fields that the API shows and that could be read."""
+    shown: JSONObject = {}
+    for name in WRITABLE:
+        if name in stored.raw and not stored.has_unreadable(name):
+            shown[name] = stored.raw[name]
+    return shown
 
 
 class Check(NamedTuple):
@@ -221,8 +238,7 @@ async def check_test_case(args: CheckTestCase, api: SigmaMindClient) -> CheckedT
     if args.test_case_id:
         reads.append(partial(api.get_test_case, args.test_case_id, args.agent_id))
     agent, cases, *stored = await gather_errors(reads)
-    if isinstance(agent, NotFound):
-        raise agent
+    _raise_refusal(agent, cases)
     notes: list[NotRead] = []
     draft = Draft(TestCase.read(given))
     for case in stored:
@@ -246,6 +262,17 @@ async def check_test_case(args: CheckTestCase, api: SigmaMindClient) -> CheckedT
         hint=_write_next_step(check, is_stored=bool(stored), is_changed=bool(given)),
     )
     return answer.add_notes(notes)
+
+
+def _raise_refusal(agent: object, cases: object) -> None:
+    """Raise an error that a write for this agent would get too."""
+    for read in (agent, cases):
+        if isinstance(read, NotAuthenticated):
+            raise read
+    if isinstance(agent, NotFound):
+        raise agent
+    if isinstance(agent, NotAllowed) and isinstance(cases, NotAllowed):
+        raise agent
 
 
 def _write_next_step(check: Check, *, is_stored: bool, is_changed: bool) -> str:

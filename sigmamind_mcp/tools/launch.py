@@ -66,7 +66,7 @@ class CreatedBatchRun(Answer):
         default=None, description="Absent when the API confirmed without an id."
     )
     agent_id: str
-    state: BatchRunState
+    state: BatchRunState | None = None
     created_date: Time | None = None
     test_cases: list[str] = Field(description="Ids of the test cases it runs.")
     expected_attempts: int | None = Field(
@@ -87,7 +87,11 @@ class CreatedBatchRun(Answer):
         place = f"of {size} on agent {self.agent_id}"
         cases = f"Test cases: {', '.join(self.test_cases)}."
         if self.batch_id is None:
-            return Rendered([f"Started a batch run {place}. {LOST_ID}", cases], [], [])
+            name = "Not started again: a" if self.repeated else "Started a"
+            return Rendered([f"{name} batch run {place}. {LOST_ID}", cases], [], [])
+        if self.repeated:
+            repeated = f"Not started again: batch run {self.batch_id} {place}."
+            return Rendered([repeated, cases], [], [f"Resource: {self.uri}"])
         created = "" if self.created_date is None else f" Created {format_time(self.created_date)}."
         started = f"Started batch run {self.batch_id} {place}: {self.state}.{created}"
         return Rendered([started, cases], [], [f"Resource: {self.uri}"])
@@ -159,7 +163,8 @@ async def create_batch_run(
     answer = CreatedBatchRun(
         batch_id=valid_id(batch_run.batch_id),
         agent_id=args.agent_id,
-        state="running",
+        # An earlier call may have started it minutes ago.
+        state=None if written.repeated else "running",
         created_date=batch_run.created_date,
         test_cases=args.test_cases,
         expected_attempts=plan.attempts.least if plan and plan.attempts.is_exact else None,
@@ -196,10 +201,7 @@ def _write_hint(
     if plan and plan.warning:
         hints.append(plan.warning)
     if answer.repeated:
-        hints.append(
-            "The same call was already running: this is its result,"
-            " and no second batch run was started."
-        )
+        hints.append("The same call was made before, and this is its result.")
     if answer.identical_batch_id:
         hints.append(
             f"Batch run {answer.identical_batch_id}, started within the last 10 minutes, runs the"

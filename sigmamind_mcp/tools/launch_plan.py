@@ -15,6 +15,7 @@ from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.tools.answers import one_line, truncate_text
 from sigmamind_mcp.tools.started_attempts import AttemptCount
 from sigmamind_mcp.tools.suggestions import suggest_ids
+from sigmamind_mcp.tools.unread_notes import count_shown
 from sigmamind_mcp.untrusted_text import clean
 
 CASES_NAMED = 10
@@ -225,14 +226,22 @@ def _warn_of_side_effects(agent: Agent | None) -> str | None:
             "The agent could not be read. It may have webhooks or tools, and simulations may call"
             " them."
         )
-    has = []
-    if webhooks := len(agent.agent_settings.webhooks):
-        has.append(pluralize(webhooks, "webhook"))
-    if tools := len(agent.tools):
-        has.append(pluralize(tools, "tool"))
-    if not has:
-        return None
-    return (
-        f"The agent has {' and '.join(has)};"
-        " the API does not say whether a simulation really calls them."
-    )
+    settings = agent.agent_settings
+    counts = {
+        "webhook": count_shown(settings, "webhooks", settings.webhooks),
+        "tool": count_shown(agent, "tools", agent.tools),
+    }
+    has = [pluralize(count, noun) for noun, count in counts.items() if count]
+    hidden = [f"{noun}s" for noun, count in counts.items() if count is None]
+    sentences = []
+    if has:
+        sentences.append(
+            f"The agent has {' and '.join(has)};"
+            " the API does not say whether a simulation really calls them."
+        )
+    if hidden:
+        sentences.append(
+            f"The API does not show whether the agent has {' or '.join(hidden)}, which simulations"
+            " may call."
+        )
+    return " ".join(sentences) or None

@@ -50,7 +50,7 @@ async def _find_missing_id(
     unknown_cases = [case for case in _asked_test_cases(asked) if case not in cases]
     if unknown_cases:
         noun = f"test case of agent {agent_id}"
-        unread = len(listed_cases.unreadable)
+        unread = listed_cases.unread_count
         return await suggest_ids(
             noun, unknown_cases, cases, "list_test_cases shows them.", unread=unread
         )
@@ -69,8 +69,8 @@ async def _find_missing_id(
             list(unknown_batches.values()),
             batches,
             "list_batch_runs shows them.",
-            place=f"among the newest {len(page.items)}" if page.has_next else IN_LIST,
-            unread=len(page.unreadable),
+            place=f"among the newest {page.entry_count}" if page.has_next else IN_LIST,
+            unread=page.unread_count,
         )
         names = " and ".join(unknown_batches)
         return explanation if "batchId" in asked else f"{names}: {explanation}"
@@ -82,7 +82,7 @@ async def _find_missing_id(
     if asked["jobId"] in jobs:
         return ""
     noun = f"test run of batch run {batch_id}"
-    unread = len(runs.unreadable)
+    unread = runs.unread_count
     return await suggest_ids(
         noun, [asked["jobId"]], jobs, "list_test_runs shows them.", unread=unread
     )
@@ -93,7 +93,7 @@ async def _suggest_agents(agent_id: str, api: SigmaMindClient) -> str:
     agents = _keep_valid_ids(agent.agent_id for agent in listing.items)
     if agent_id in agents:  # then the API lacks this agent's list of test cases
         return ""
-    unread = len(listing.unreadable)
+    unread = listing.unread_count
     return await suggest_ids("agent", [agent_id], agents, "list_agents shows them.", unread=unread)
 
 
@@ -118,12 +118,11 @@ async def suggest_ids(
 ) -> str:
     """Name the unknown ids and the known ids that are similar.
 
-    `place` says where they were looked for; `unread` counts its entries that cannot be read.
+    `place` says where they were looked for; `unread` counts its entries that were not read.
     """
     more = f" and {len(unknown) - FEW} more" if len(unknown) > FEW else ""
-    problem = f"No {noun} called {', '.join(unknown[:FEW])}{more} is {place}."
-    if unread:
-        problem += f" {unread} of its entries could not be read."
+    limit = ", not all of which was read" if unread else ""
+    problem = f"No {noun} called {', '.join(unknown[:FEW])}{more} is {place}{limit}."
     # Comparing takes up to half a second.
     similar = await anyio.to_thread.run_sync(
         _find_similar_ids, unknown, known, abandon_on_cancel=True

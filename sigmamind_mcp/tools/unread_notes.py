@@ -162,16 +162,21 @@ def shows_field(record: Record, *names: str) -> bool:
     return any(record.raw.get(name) is not None for name in names)
 
 
+def count_shown(record: Record, name: str, values: Sequence[object]) -> int | None:
+    """Return how many values the field has; None if the API's object does not show it."""
+    return len(values) if shows_field(record, name) else None
+
+
 def is_unreadable(record: Record, *names: str) -> bool:
     """Return whether a field with one of these names could not be read."""
     return not set(names).isdisjoint(record.unreadable_fields())
 
 
 def limit_notes(notes: Sequence[NotRead]) -> list[NotRead]:
-    """Keep MAX_NAMED notes that name something, and count the others of each kind."""
+    """Keep MAX_NAMED notes that name something, and add up the others of each kind."""
     # An object that was read twice has its notes twice.
     named = sorted(dict.fromkeys(filter(_is_named, notes)), key=_rank_note)
-    counted = [note for note in notes if not _is_named(note)]
+    counted = _add_up_counts([note for note in notes if not _is_named(note)])
     rest: dict[tuple[Kind, Reason], int] = {}
     for note in named[MAX_NAMED:]:
         key = (note.kind, note.reason)
@@ -180,6 +185,40 @@ def limit_notes(notes: Sequence[NotRead]) -> list[NotRead]:
     for (kind, reason), count in rest.items():
         kept.append(NotRead(kind=kind, reason=reason, count=count))
     return kept + counted
+
+
+def _add_up_counts(notes: Sequence[NotRead]) -> list[NotRead]:
+    """Add up the notes of one list; of all batch runs together if more than MAX_NAMED are left."""
+    by_list: dict[tuple[object, ...], list[NotRead]] = {}
+    by_kind: dict[tuple[object, ...], list[NotRead]] = {}
+    seen = set()
+    for note in notes:
+        if note.batch_id and note in seen:
+            continue
+        seen.add(note)
+        key = (note.kind, note.reason, note.cause)
+        by_list.setdefault((*key, note.batch_id), []).append(note)
+        by_kind.setdefault(key, []).append(note)
+    groups = by_list if len(by_list) <= MAX_NAMED else by_kind
+    return [_sum_notes(group) for group in groups.values()]
+
+
+def _sum_notes(notes: Sequence[NotRead]) -> NotRead:
+    """Return one note for all; it names a batch run only if all name the same."""
+    first = notes[0]
+    batch_ids = {note.batch_id for note in notes}
+    added = {
+        "batch_id": first.batch_id if len(batch_ids) == 1 else None,
+        "count": _add_known([note.count for note in notes]),
+        "total": _add_known([note.total for note in notes]),
+    }
+    return first.model_copy(update=added)
+
+
+def _add_known(numbers: Sequence[int | None]) -> int | None:
+    """Return the sum, or None if one number is unknown."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 def describe_notes(notes: Sequence[NotRead]) -> list[str]:

@@ -17,6 +17,7 @@ from sigmamind_mcp.api.client import ReadyLaunch, SigmaMindClient
 from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
 from sigmamind_mcp.api.retries import MAX_TRIES
 from sigmamind_mcp.api.transport import APITransport
+from sigmamind_mcp.call_deadlines import MARGIN_SECONDS, limit_call
 from sigmamind_mcp.errors import (
     APIError,
     ConnectionFailed,
@@ -24,6 +25,7 @@ from sigmamind_mcp.errors import (
     OutcomeUnknown,
     ServerFault,
     SigmaMindError,
+    TooManyRequests,
     UnexpectedAnswer,
 )
 from sigmamind_mcp.settings import check_key
@@ -274,6 +276,61 @@ async def test_short_retry_after_is_obeyed_and_a_long_one_is_told(faulty: Faulty
             await api.get_batch_run("b", "a")
 
     assert pauses == [7.0, 7.0]
+
+
+@pytest.mark.parametrize("status", ["408", "429", "502", "503", "504"])
+async def test_wait_that_passes_the_deadline_gives_the_error_of_the_api_at_once(
+    faulty: FaultyAPI, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr(transport_module, "DEADLINE_SECONDS", 1.0)
+    faulty.fault, faulty.headers = status, "Retry-After: 2\r\n"
+    async with APITransport(faulty.url) as transport:
+        with pytest.raises(APIError) as caught:
+            await SigmaMindClient(transport, check_key(KEY)).get_batch_run("b", "a")
+
+    assert caught.value.status == int(status)
+    assert faulty.received["GET"] == 1
+
+
+async def test_wait_that_passes_the_end_of_the_call_gives_the_error_of_the_api_at_once(
+    faulty: FaultyAPI,
+) -> None:
+    faulty.fault, faulty.headers = "429", "Retry-After: 3\r\n"
+    async with APITransport(faulty.url) as transport:
+        api = SigmaMindClient(transport, check_key(KEY))
+        with limit_call(MARGIN_SECONDS + 1), pytest.raises(TooManyRequests):
+            await api.get_batch_run("b", "a")
+
+    assert faulty.received["GET"] == 1
+
+
+async def test_retry_that_the_deadline_ends_gives_the_error_before_it(
+    faulty: FaultyAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(seconds: float) -> None:
+        faulty.fault = "silent"
+
+    monkeypatch.setattr(transport_module, "DEADLINE_SECONDS", 1.0)
+    faulty.fault, faulty.headers = "429", "Retry-After: 0\r\n"
+    async with APITransport(faulty.url, pause=hang) as transport:
+        with pytest.raises(TooManyRequests):
+            await SigmaMindClient(transport, check_key(KEY)).get_batch_run("b", "a")
+
+    assert faulty.received["GET"] == 2
+
+
+async def test_write_without_a_connection_is_surely_not_made_if_its_pause_passes_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def pause(seconds: float) -> None:
+        await anyio.sleep(60)
+
+    monkeypatch.setattr(transport_module, "DEADLINE_SECONDS", 1.0)
+    async with APITransport("http://127.0.0.1:9", pause=pause) as transport:
+        with pytest.raises(ConnectionFailed) as caught:
+            await WRITES["create_batch_run"](SigmaMindClient(transport, check_key(KEY)))
+
+    assert not caught.value.sent
 
 
 async def test_unexpected_answer_to_a_read_is_not_asked_for_again(faulty: FaultyAPI) -> None:

@@ -132,6 +132,25 @@ def test_what_cannot_be_is_one_sentence_and_no_half_page(
     assert says in errors and "Traceback" not in errors
 
 
+@pytest.mark.parametrize("status", [400, 402, 409, 500])
+def test_reason_that_the_api_gives_is_said_whatever_the_status(
+    fake_api: FakeAPI, status: int
+) -> None:
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", {"message": "Out of credits"}, status)
+
+    shown = subprocess.run(
+        [*COMMAND, "report", "batch_1"],
+        env=make_settings(fake_api.url),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    errors = shown.stderr.decode()
+    assert f"({status})" in errors and "the API says" in errors and "Out of credits" in errors
+
+
 def test_missing_part_is_said_on_stderr_and_in_the_report(fake_api: FakeAPI) -> None:
     serve_batches(fake_api, make_sample_batch("batch_1", [(1, 1)]))
     fake_api.answer("GET", "/v1/batch-runs", ERROR, 500)

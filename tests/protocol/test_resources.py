@@ -11,9 +11,10 @@ from mcp.shared.exceptions import MCPError
 from sigmamind_mcp.protocol import resources
 from sigmamind_mcp.uris import uri_of
 from sigmamind_mcp.viewer import VIEWER_URI
-from tests.conftest import KEY, connected
+from tests.conftest import KEY, connected, text_of
 from tests.support import fake_api as samples
 from tests.support.fake_api import ERROR, FakeAPI, page
+from tests.test_untrusted_text import outside_of_fences
 
 pytestmark = pytest.mark.anyio
 
@@ -144,8 +145,10 @@ async def test_uri_that_names_nothing_is_refused_without_a_request(
     assert fake_api.asked == []
 
 
-@pytest.mark.parametrize(("status", "code"), [(404, -32602), (401, -32603), (500, -32603)])
-async def test_what_the_api_refuses_is_a_protocol_error_in_our_words(
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, -32602), (400, -32603), (401, -32603), (402, -32603), (500, -32603)]
+)
+async def test_what_the_api_refuses_is_a_protocol_error_with_the_words_of_the_tool(
     mcp: Client, fake_api: FakeAPI, status: int, code: int
 ) -> None:
     fake_api.answer("GET", "/v1/batch-runs/batch_1", {**ERROR, "message": "canary"}, status)
@@ -154,7 +157,11 @@ async def test_what_the_api_refuses_is_a_protocol_error_in_our_words(
         await mcp.read_resource(BATCH_URI)
 
     assert refused.value.code == code
-    assert str(status) in refused.value.message and "canary" not in refused.value.message
+    same = await mcp.call_tool("get_batch_run", {"agentId": "a", "batchId": "batch_1"})
+    message = refused.value.message
+    assert f"({status})" in message.splitlines()[0] and "message: canary" in message
+    assert "canary" not in outside_of_fences(message)
+    assert outside_of_fences(message) == outside_of_fences(text_of(same))
 
 
 async def test_unknown_id_in_a_uri_names_near_ones(mcp: Client, fake_api: FakeAPI) -> None:

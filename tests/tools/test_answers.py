@@ -380,7 +380,7 @@ async def test_answer_that_may_mislead_says_why_in_both_forms(
     mcp: Client, fake_api: FakeAPI, tool: str, arguments: dict[str, Any], hint: str
 ) -> None:
     fake_api.answer("GET", "/v1/test-cases", [CASE])
-    fake_api.answer("POST", "/v1/test-cases", CASE)
+    fake_api.answer("POST", "/v1/test-cases", {**CASE, "llmModel": "gpt-9"})
     fake_api.answer("GET", "/v1/batch-runs", page([BATCH]))
     fake_api.answer("GET", "/v1/test-runs", page([RUN]))
     fake_api.answer(

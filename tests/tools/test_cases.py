@@ -130,6 +130,73 @@ async def test_field_that_the_api_stored_otherwise_is_named(mcp: Client, fake_ap
     )
 
 
+def number_mocks(asked: Any) -> list[dict[str, Any]]:
+    """Return the sent mock data as an API may store it: in its own order, each with a new id."""
+    numbered = []
+    for number, entry in enumerate(asked.body["mockData"]):
+        numbered.append({**entry, "id": f"m{number}"})
+    return sorted(numbered, key=lambda entry: entry["variableName"], reverse=True)
+
+
+MOCKS = [{"variableName": name, "value": "1"} for name in "ab"]
+
+
+async def test_what_the_api_adds_to_mock_data_is_no_change(mcp: Client, fake_api: FakeAPI) -> None:
+    kept = {**CASE, "mockData": MOCKS}
+
+    def change(asked: Any) -> Any:
+        kept.update({**asked.body, "mockData": number_mocks(asked)})
+        return kept
+
+    fake_api.answer("GET", PATH, lambda asked: kept)
+    fake_api.answer("PUT", PATH, change)
+    sent = [MOCKS[0], {"variableName": "b", "value": "2"}]
+
+    replaced = await mcp.call_tool("update_test_case", {**CALL, "mockData": sent})
+    renamed = await mcp.call_tool("update_test_case", {**CALL, "label": "New"})
+
+    assert [entry["id"] for entry in kept["mockData"]] == ["m0", "m1"]
+    assert replaced.structured_content["changed"] == ["mockData"]
+    assert replaced.structured_content["notAsSent"] == []
+    assert "mockData b: 1 -> 2" in text_of(replaced)
+    assert renamed.structured_content["changed"] == ["label"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ({"userPrompt": "You call. "}, {"userPrompt": "You call."}),
+        ({"attempt": 7}, {"attempt": "7"}),
+        ({"clear": ["label"]}, {"label": None}),
+        ({"mockData": []}, {"mockData": None}),
+    ],
+)
+async def test_other_form_of_the_same_value_is_stored_as_sent(
+    mcp: Client, fake_api: FakeAPI, sent: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    kept = dict(CASE)
+    fake_api.answer("GET", PATH, lambda asked: kept)
+    fake_api.answer("PUT", PATH, lambda asked: kept.update(shown) or kept)
+
+    result = await mcp.call_tool("update_test_case", {**CALL, **sent})
+
+    assert result.structured_content["changed"] == list(shown)
+    assert result.structured_content["notAsSent"] == []
+
+
+async def test_empty_fields_that_appear_after_a_change_are_no_change(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    kept: dict[str, Any] = {"testCaseId": "tc_1", "userPrompt": "You call."}
+    empty: dict[str, Any] = {"mockData": [], "llmModel": "", "label": None}
+    fake_api.answer("GET", PATH, lambda asked: kept)
+    fake_api.answer("PUT", PATH, lambda asked: kept.update({**empty, "attempt": 3}) or kept)
+
+    result = await mcp.call_tool("update_test_case", {**CALL, "attempt": 3})
+
+    assert result.structured_content["changed"] == ["attempt"]
+
+
 PROMPT = " ".join(f"Word{number} stays." for number in range(80))
 
 
@@ -655,6 +722,70 @@ async def test_created_case_shows_only_long_fields_that_differ_from_those_sent(
     assert ("mockData:\n  name = Ben" in text) is (name == "mockData")
 
 
+GOOD = {
+    "userPrompt": "You are Ana and want a refund.",
+    "successCriteria": "The agent confirms the refund.",
+    "attempt": 10,
+}
+
+
+async def test_repeated_create_claims_nothing_about_what_is_stored(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    new = {
+        "agentId": AGENT,
+        "userPrompt": "You are Ana and want a refund.",
+        "successCriteria": "The agent confirms the refund.",
+        "label": "Refund",
+    }
+    other = {"userPrompt": "You are Ben.", "successCriteria": "The agent helps Ben.", "attempt": 5}
+    fake_api.answer("POST", "/v1/test-cases", {**new, **other, "testCaseId": "tc_1"})
+
+    first = await mcp.call_tool("create_test_case", new)
+    again = await mcp.call_tool("create_test_case", new)
+
+    assert first.structured_content["asSent"] == again.structured_content["asSent"] == []
+    assert not {"label", "attempt", *other} & set(again.structured_content)
+    assert text_of(again).startswith("Not created again. Test case tc_1 of agent")
+    assert "Stored as sent" not in text_of(again) and "Refund" not in text_of(again)
+    assert again.structured_content["hint"] == (
+        "The same call was made before, and nothing new was stored. The findings are about what"
+        " was sent."
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored_as", "attempts"),
+    [(1, 5, "5 attempts"), (5, 1, "1 attempt"), (1, None, "attempts unknown")],
+)
+async def test_created_case_is_checked_as_it_is_stored(
+    mcp: Client, fake_api: FakeAPI, sent: int, stored_as: int | None, attempts: str
+) -> None:
+    new = {**GOOD, "agentId": AGENT, "attempt": sent}
+    kept = {**new, "testCaseId": "tc_1", "attempt": stored_as}
+    fake_api.answer("POST", "/v1/test-cases", kept)
+
+    result = await mcp.call_tool("create_test_case", new)
+
+    fields = [finding["field"] for finding in result.structured_content["findings"]]
+    assert f", {attempts}" in text_of(result)
+    assert ("attempt" in fields) is (stored_as != 5)
+
+
+@pytest.mark.parametrize("shown", [{}, {"userPrompt": GOOD["userPrompt"]}, {"attempt": "many"}])
+async def test_created_case_is_checked_as_it_was_sent_where_the_api_does_not_show_it(
+    mcp: Client, fake_api: FakeAPI, shown: dict[str, Any]
+) -> None:
+    new = {**GOOD, "agentId": AGENT, "attempt": 1}
+    fake_api.answer("POST", "/v1/test-cases", {"testCaseId": "tc_1", **shown})
+
+    result = await mcp.call_tool("create_test_case", new)
+
+    answer = result.structured_content
+    assert [finding["field"] for finding in answer["findings"]] == ["attempt"]
+    assert not [said for said in answer["skipped"] if "does not show" in said]
+
+
 async def test_repeated_create_suggests_a_run_that_is_not_refused(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
@@ -680,11 +811,6 @@ async def test_repeated_create_suggests_a_run_that_is_not_refused(
     assert suggested == [False, True]
 
 
-GOOD = {
-    "userPrompt": "You are Ana and want a refund.",
-    "successCriteria": "The agent confirms the refund.",
-    "attempt": 10,
-}
 MOCKED = {**GOOD, "mockData": [SENT_A, SENT_B]}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from mcp import Client
 
+from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.tools.comparison_reading import split_by_date
 from tests.conftest import text_of
 from tests.support.fake_api import AGENT, BATCH, CASE, ERROR, RUN, FakeAPI, page
 from tests.support.sample_batches import make_sample_batch, serve_batches
@@ -462,6 +464,54 @@ async def test_first_batch_run_has_only_new_cases(mcp: Client, fake_api: FakeAPI
     result = await mcp.call_tool("compare_batch_runs", {**RECENT, "candidateBatchId": "batch_0"})
 
     assert result.structured_content["counts"] == {"new": 1}
+
+
+def list_without_dates(api: FakeAPI, count: int, *undated: int) -> None:
+    """List the batch runs of `serve_series` newest first, some without their date."""
+    batch_runs = []
+    for number in reversed(range(count)):
+        _, batch_run = api.answers["GET", f"/v1/batch-runs/batch_{number}"]
+        if number in undated:
+            batch_run = {name: batch_run[name] for name in batch_run if name != "createdDate"}
+        batch_runs.append(batch_run)
+    api.answer("GET", "/v1/batch-runs", page(batch_runs))
+
+
+async def test_batch_run_without_a_date_makes_no_case_new(mcp: Client, fake_api: FakeAPI) -> None:
+    serve_series(fake_api, [[(10, 0)], [(0, 10)]])
+    list_without_dates(fake_api, 2, 0)
+
+    result = await mcp.call_tool("compare_batch_runs", {**RECENT, "candidateBatchId": "batch_1"})
+
+    answer, text = result.structured_content, text_of(result)
+    assert answer["notPooled"] == [{"reason": "date unknown", "batchIds": ["batch_0"]}]
+    assert answer["counts"] == {"not seen on both sides": 1}
+    assert answer["definitionsFrom"] == {"candidate": "test runs"}
+    assert "Not pooled: date unknown: batch_0." in text
+    assert "Definitions are from the test runs. The API" in text
+
+
+async def test_batch_run_without_a_date_leaves_the_others_in_the_baseline(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    serve_series(fake_api, [[(9, 1)], [(9, 1)], [(9, 1)], [(1, 9)]])
+    list_without_dates(fake_api, 4, 1, 3)
+
+    result = await mcp.call_tool("compare_batch_runs", {**RECENT, "candidateBatchId": "batch_3"})
+
+    answer = result.structured_content
+    assert answer["baseBatchIds"] == ["batch_0", "batch_2"]
+    assert answer["notPooled"] == [{"reason": "date unknown", "batchIds": ["batch_1"]}]
+
+
+def test_earlier_batch_runs_are_ordered_by_date_whatever_the_order_of_the_list() -> None:
+    dates = {"b": "2026-03-02", "none": None, "a": "2026-03-01", "new": "2026-03-03"}
+    listed = [BatchRun.read({"batchId": id_, "createdDate": at}) for id_, at in dates.items()]
+
+    found = split_by_date(listed, datetime(2026, 3, 3, tzinfo=UTC))
+
+    assert [run.batch_id for run in found.earlier] == ["a", "b"]
+    assert [run.batch_id for run in found.undated] == ["none"]
 
 
 async def test_next_call_starts_exactly_the_open_cases(mcp: Client, fake_api: FakeAPI) -> None:

@@ -6,7 +6,7 @@ import pytest
 from mcp import Client
 
 from tests.conftest import text_of
-from tests.support.fake_api import AGENT, CASE, FakeAPI, page
+from tests.support.fake_api import AGENT, CASE, ERROR, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
@@ -54,11 +54,40 @@ async def test_failed_read_skips_its_checks_and_says_so(mcp: Client, fake_api: F
     assert "Skipped: duplicates" in text_of(result)
 
 
+@pytest.mark.parametrize(
+    ("agent_status", "cases_status"), [(401, 401), (401, 200), (401, 503), (503, 401), (403, 403)]
+)
+async def test_refused_key_is_an_error_and_no_clean_draft(
+    mcp: Client, fake_api: FakeAPI, agent_status: int, cases_status: int
+) -> None:
+    fake_api.answer("GET", f"/v1/agents/{AGENT['agentId']}", ERROR, agent_status)
+    fake_api.answer("GET", "/v1/test-cases", page([]), cases_status)
+
+    result = await mcp.call_tool("check_test_case", DRAFT)
+
+    status = 401 if 401 in (agent_status, cases_status) else 403
+    assert result.is_error and f"({status})" in text_of(result)
+
+
+async def test_agent_that_may_not_be_read_only_skips_its_checks(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", f"/v1/agents/{AGENT['agentId']}", ERROR, 403)
+    fake_api.answer("GET", "/v1/test-cases", page([]))
+
+    result = await mcp.call_tool("check_test_case", DRAFT)
+
+    assert not result.is_error
+    assert result.structured_content["skipped"] == [
+        "mock data against the agent's variables, because the agent could not be read."
+    ]
+
+
 @pytest.mark.parametrize("tool", ["check_test_case", "create_test_case"])
 async def test_creating_repeats_what_needs_no_read(
     mcp: Client, fake_api: FakeAPI, tool: str
 ) -> None:
-    fake_api.answer("POST", "/v1/test-cases", CASE)
+    fake_api.answer("POST", "/v1/test-cases", {**CASE, **DRAFT, "attempt": 1})
     fake_api.answer("GET", f"/v1/agents/{AGENT['agentId']}", AGENT_ANSWER)
 
     result: Any = await mcp.call_tool(tool, DRAFT)

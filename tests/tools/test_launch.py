@@ -225,17 +225,39 @@ async def test_person_is_asked_on_every_transport_that_can(
         assert not result.is_error and len(person.asked) == len(costly.posts) == 1
 
 
+HIDDEN = "The API does not show whether the agent has {}, which simulations may call."
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "warning"),
     [
         ({"agentSettings": {"webhooks": []}, "tools": []}, 200, None),
-        ({"agentSettings": {"webhooks": [{"url": "x"}] * 2}}, 200, "The agent has 2 webhooks;"),
+        (
+            {"agentSettings": {"webhooks": [{"url": "x"}] * 2}, "tools": []},
+            200,
+            "The agent has 2 webhooks; the API does not say whether a simulation really calls them.",
+        ),
         (
             {"agentSettings": {"webhooks": [{}]}, "tools": [{}]},
             200,
             "The agent has 1 webhook and 1 tool;",
         ),
         ({}, 404, "The agent could not be read"),
+        ({}, 200, HIDDEN.format("webhooks or tools")),
+        ({"agentSettings": 7, "tools": None}, 200, HIDDEN.format("webhooks or tools")),
+        (
+            {"agentSettings": {"webhooks": {"url": "x"}}, "tools": {"items": [{}]}},
+            200,
+            HIDDEN.format("webhooks or tools"),
+        ),
+        ({"agentSettings": {"webhooks": "x"}, "tools": []}, 200, HIDDEN.format("webhooks")),
+        ({"agentSettings": {"webhooks": []}, "tools": "x"}, 200, HIDDEN.format("tools")),
+        (
+            {"agentSettings": {"webhooks": [{}]}},
+            200,
+            "The agent has 1 webhook; the API does not say whether a simulation really calls them."
+            f" {HIDDEN.format('tools')}",
+        ),
     ],
 )
 async def test_launch_warns_of_what_may_happen_outside(
@@ -250,6 +272,7 @@ async def test_launch_warns_of_what_may_happen_outside(
         assert "hint" not in result.structured_content and "webhook" not in person.asked[0]
     else:
         assert warning in text_of(result) and warning in person.asked[0]
+        assert ("does not show" in warning) == ("does not show" in person.asked[0])
 
 
 async def test_call_issued_again_after_the_yes_is_not_asked_about_again(costly: FakeAPI) -> None:
@@ -314,6 +337,31 @@ async def test_one_yes_starts_one_batch_run_however_often_it_is_sent(costly: Fak
 
     assert first.structured_content["batchId"] == again.structured_content["batchId"]
     assert again.structured_content["repeated"] is True and len(costly.posts) == 1
+    assert (
+        first.structured_content["state"] == "running" and "state" not in again.structured_content
+    )
+    assert text_of(first).startswith("Started batch run ")
+    assert text_of(again).startswith(f"Not started again: batch run {CREATED_BATCH['batchId']} of")
+    assert "The same call was made before, and this is its result." in text_of(again)
+    assert "running" not in text_of(again)
+
+
+async def test_repeated_launch_without_an_id_is_not_called_started(costly: FakeAPI) -> None:
+    costly.answer("POST", "/v1/batch-runs", b"")
+    settings = {"base_url": costly.url, "api_key": KEY}
+    async with connected(mode="2026-07-28", elicitation_callback=Person(YES), **settings) as mcp:
+        asked = await mcp.session.call_tool("create_batch_run", START, allow_input_required=True)
+        assert isinstance(asked, mcp_types.InputRequiredResult)
+        brought: Any = {
+            "input_responses": {"confirmation": YES},
+            "request_state": asked.request_state,
+        }
+        first = await mcp.call_tool("create_batch_run", START, **brought)
+        again = await mcp.call_tool("create_batch_run", START, **brought)
+
+    assert text_of(first).startswith("Started a batch run of 2 test cases")
+    assert text_of(again).startswith("Not started again: a batch run of 2 test cases")
+    assert "state" not in again.structured_content
 
 
 async def test_negative_attempts_do_not_lower_the_count(costly: FakeAPI) -> None:

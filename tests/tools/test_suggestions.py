@@ -1,10 +1,12 @@
 """An unknown id is answered with similar ids that exist."""
 
+from typing import Any
+
 import pytest
 from mcp import Client
 
 from tests.conftest import text_of
-from tests.support.fake_api import BATCH, CASE, ERROR, RUN, FakeAPI, page
+from tests.support.fake_api import BATCH, CASE, ERROR, RUN, Asked, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
@@ -65,3 +67,50 @@ async def test_unknown_agent_names_similar_ones(mcp: Client, fake_api: FakeAPI) 
 
     assert "No agent called agent_D5D0p7TUs66TTAEA is in the API's list." in text_of(result)
     assert f"Similar ids: {AGENT}." in text_of(result)
+
+
+def serve_two_pages(fake_api: FakeAPI, path: str, entry: Any, second: Any) -> None:
+    """Serve a list whose second page is answered like this."""
+
+    def answer(asked: Asked) -> Any:
+        if int(asked.query.get("page", 0)):
+            return second
+        return page([entry], size=1, totalCount=2, totalPages=2, hasNext=True)
+
+    fake_api.answer("GET", path, answer)
+
+
+@pytest.mark.parametrize("second", [(500, ERROR), page([7], page=1, size=1, totalCount=2)])
+@pytest.mark.parametrize(
+    ("path", "entry", "arguments"),
+    [
+        ("/v1/agents", {"agentId": AGENT}, {"agentId": "agent_x", "testCaseId": "tc_1"}),
+        ("/v1/test-cases", CASE, {"testCaseId": "tc_1"}),
+        ("/v1/test-runs", RUN, {"batchId": BATCH["batchId"], "jobId": "job_x"}),
+    ],
+    ids=["agent", "test case", "test run"],
+)
+async def test_id_that_may_be_in_an_unread_part_of_the_list_is_not_called_absent(
+    mcp: Client, fake_api: FakeAPI, path: str, entry: Any, arguments: dict[str, Any], second: Any
+) -> None:
+    if path != "/v1/agents":
+        fake_api.answer("GET", "/v1/test-cases", [CASE])
+    fake_api.answer("GET", "/v1/batch-runs", page([BATCH]))
+    serve_two_pages(fake_api, path, entry, second)
+    tool = "get_test_run" if "jobId" in arguments else "get_test_case"
+
+    result = await mcp.call_tool(tool, {"agentId": AGENT, **arguments})
+
+    assert result.is_error
+    assert " is in the API's list, not all of which was read." in text_of(result)
+
+
+async def test_batch_run_is_not_called_absent_from_a_page_with_an_unreadable_entry(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", "/v1/test-cases", [CASE])
+    fake_api.answer("GET", "/v1/batch-runs", page([BATCH, 7], hasNext=True, totalCount=30))
+
+    result = await mcp.call_tool("get_batch_run", {"agentId": AGENT, "batchId": "batch_x"})
+
+    assert "is among the newest 2, not all of which was read." in text_of(result)

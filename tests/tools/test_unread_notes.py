@@ -8,6 +8,13 @@ import pytest
 from mcp import Client
 from mcp_types import CallToolResult
 
+from sigmamind_mcp.tools.unread_notes import (
+    LIST_CHANGED,
+    STOP_CAUSES,
+    NotRead,
+    describe_notes,
+    limit_notes,
+)
 from tests.conftest import text_of
 from tests.support.answer_schemas import check_schema
 from tests.support.fake_api import AGENT, BATCH, CASE, RUN, FakeAPI, page
@@ -454,6 +461,75 @@ async def test_many_unreadable_entries_are_named_up_to_five_and_counted(
     notes = result.structured_content["notRead"]
     assert [note.get("position") for note in notes] == [6, 7, 8, 9, 10, None]
     assert notes[-1]["count"] == 2 and "; and 2 more." in text_of(result)
+
+
+@pytest.mark.parametrize("count", [2, 5, 6, 12])
+async def test_left_out_entries_of_many_lists_are_added_up(
+    mcp: Client, fake_api: FakeAPI, count: int
+) -> None:
+    samples = [make_sample_batch(f"batch_{number}", [(4, 1)]) for number in range(count + 1)]
+    for sample in samples[:count]:
+        sample.runs.append({**RUN, "jobId": "job_x", "batchId": "batch_other"})
+    serve_batches(fake_api, *samples)
+    bases = [f"batch_{number}" for number in range(count)]
+
+    result = await mcp.call_tool(
+        "compare_batch_runs",
+        {**HERE, "baseBatchIds": bases, "candidateBatchId": f"batch_{count}"},
+    )
+
+    notes = result.structured_content["notRead"]
+    assert sum(note["count"] for note in notes) == count
+    assert len(notes) == text_of(result).count(" left out") == (count if count <= 5 else 1)
+    if count > 5:
+        assert f"{count} test runs of other batch runs were left out." in text_of(result)
+        assert "batchId" not in notes[0]
+
+
+def test_counted_notes_are_added_up_by_kind_reason_and_cause() -> None:
+    def note(**more: Any) -> NotRead:
+        return NotRead(**{"kind": "test run", "reason": "not listed", **more})
+
+    pages = [note(kind="batch run", reason="left out", count=number) for number in (1, 2)]
+    gaps = [note(batch_id=f"b{number}", count=1, total=10) for number in range(6)]
+    failed = [note(batch_id=f"b{number}", cause=LIST_CHANGED, count=2, total=9) for number in "xy"]
+    unknown = note(batch_id="b1", cause=STOP_CAUSES["failed page"])
+    notes = [*pages, *gaps, *gaps, *failed, unknown, unknown]
+
+    assert limit_notes(notes) == [
+        note(kind="batch run", reason="left out", count=3),
+        note(count=6, total=60),
+        note(cause=LIST_CHANGED, count=4, total=18),
+        unknown,
+    ]
+    assert describe_notes(limit_notes(notes)) == [
+        "3 batch runs of other agents were left out.",
+        "6 test runs are in the API's total, but not in its list.",
+        "14 of 18 test runs were read: the list changed while it was read.",
+        "The list of test runs of batch run b1 was not read to its end: the API did not give one of"
+        " its pages.",
+    ]
+
+
+def test_sum_with_an_unknown_number_is_unknown() -> None:
+    cause = STOP_CAUSES["seconds"]
+    counts = [None, 1, 2, 3, 4, 5]
+    notes = []
+    for number, count in enumerate(counts):
+        notes.append(
+            NotRead(
+                kind="test run",
+                reason="not listed",
+                cause=cause,
+                count=count,
+                batch_id=f"b{number}",
+            )
+        )
+
+    assert limit_notes(notes) == [NotRead(kind="test run", reason="not listed", cause=cause)]
+    assert describe_notes(limit_notes(notes)) == [
+        f"The list of test runs was not read to its end: {cause}."
+    ]
 
 
 async def test_hostile_ids_stay_inside_the_fence(mcp: Client, world: World) -> None:
