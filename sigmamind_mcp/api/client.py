@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import anyio
@@ -23,6 +22,7 @@ from sigmamind_mcp.api.idempotency import (
     identify_write,
 )
 from sigmamind_mcp.api.keyed_locks import KeyedLocks
+from sigmamind_mcp.api.last_ends import LastEnd, find_last_end
 from sigmamind_mcp.api.listings import Listing, Page, extract_runs, keep_of_each
 from sigmamind_mcp.api.models import Agent, AgentRef, BatchRun, TestCase, TestRun
 from sigmamind_mcp.api.reads import Reads
@@ -73,13 +73,6 @@ class WriteResult(NamedTuple, Generic[RecordT]):
 
     record: RecordT | None
     repeated: bool
-
-
-class LastEnd(NamedTuple):
-    """The newest end that was seen; `is_of_all` is False if there are more test runs."""
-
-    date: datetime | None
-    is_of_all: bool
 
 
 class ReadyLaunch(NamedTuple):
@@ -347,8 +340,9 @@ class SigmaMindClient:
         if known and not known.takes_size:
             query = asked
         page, _ = await self._reads.get(read, "test-runs", query=query)
-        ends = [run.completed_date for run in page.items if run.completed_date]
-        return LastEnd(max(ends, default=None), is_of_all=not page.has_next)
+        # Of more pages, this one misses entries that the API counts.
+        last_end = find_last_end(page.recount(merge_repeated_runs(page.items)))
+        return last_end._replace(is_of_all=last_end.is_of_all and not page.has_next)
 
     async def get_test_run(self, job_id: str, batch_id: str, agent_id: str) -> TestRun:
         """GET /v1/test-runs/{jobId}"""

@@ -32,9 +32,9 @@ _ID_FIELDS: dict[type[Record], str] = {
 
 
 class UnreadableEntry(NamedTuple):
-    """A list entry that cannot be read: its position from 0, and its id if known."""
+    """A list entry that cannot be read: its position from 0, or its id, or both."""
 
-    position: int
+    position: int | None
     id: str | None
 
 
@@ -213,7 +213,8 @@ def join_listings(listings: Iterable[Listing[RecordT]]) -> Listing[RecordT]:
     start = 0
     for part in listings:
         for entry in part.unreadable:
-            unreadable.append(entry._replace(position=start + entry.position))
+            position = None if entry.position is None else start + entry.position
+            unreadable.append(entry._replace(position=position))
         items += part.items
         foreign += part.foreign
         start = len(items) + len(unreadable) + foreign

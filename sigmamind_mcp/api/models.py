@@ -127,6 +127,11 @@ class Agent(AgentRef):
     )
     tools: OptionalList[Any] = []
 
+    @property
+    def is_prompt_shown(self) -> bool:
+        """Whether the API shows a prompt, and every field could be read."""
+        return any(self.list_prompts()) and not self.unreadable_fields()
+
     def list_prompts(self) -> list[str | None]:
         """Return its texts: what it is told, and what it says first."""
         return [self.instructions, self.agent_settings.global_prompt, self.welcome_message]

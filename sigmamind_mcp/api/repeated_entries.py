@@ -1,5 +1,7 @@
 """Entries that a list of the API has more than once."""
 
+import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -20,8 +22,11 @@ def merge_repeated_runs(runs: Sequence[TestRun]) -> list[TestRun]:
     positions: dict[str, int] = {}
     contradicted: set[str] = set()
     for run in runs:
-        if run.job_id is None or run.job_id not in positions:
-            positions[run.job_id or ""] = len(merged)
+        if not run.job_id:
+            merged.append(run)
+            continue
+        if run.job_id not in positions:
+            positions[run.job_id] = len(merged)
             merged.append(run)
             continue
         position = positions[run.job_id]
@@ -46,13 +51,19 @@ def drop_copies(
     records: Sequence[RecordT],
     get_id: Callable[[RecordT], str | None],
 ) -> list[RecordT]:
-    """Drop each record that equals an earlier one of the same id."""
+    """Drop each record that equals an earlier one of the same id; keep all without one."""
     # Where pages count from 1, pages 0 and 1 are the same.
     kept: list[RecordT] = []
-    objects: dict[str, JSONObject] = {}
+    first: dict[str, JSONObject] = {}
+    others: defaultdict[str, set[str]] = defaultdict(set)
     for record in records:
         record_id = get_id(record)
-        if record_id is None or objects.get(record_id) != record.raw:
-            objects[record_id or ""] = record.raw
-            kept.append(record)
+        if record_id and record_id in first:
+            text = json.dumps(record.raw, sort_keys=True)
+            if record.raw == first[record_id] or text in others[record_id]:
+                continue
+            others[record_id].add(text)
+        elif record_id:
+            first[record_id] = record.raw
+        kept.append(record)
     return kept

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.last_ends import LastEnd, find_last_end, has_only_ids
 from sigmamind_mcp.api.listings import Listing, UnreadableEntry
 from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
 from sigmamind_mcp.concurrency import gather_errors, require_results
@@ -62,14 +63,14 @@ class BatchRunStatus(NamedTuple):
 async def read_progress(batch_id: str, agent_id: str, api: SigmaMindClient) -> BatchRunStatus:
     """Read a batch run as it is now."""
     batch_run, now = await api.get_batch_run(batch_id, agent_id)
-    last_completed = await find_end_if_stalled(batch_run, batch_id, agent_id, now, api)
-    return BatchRunStatus(batch_run, derive_progress(batch_run, now, last_completed))
+    last_end = await find_end_if_stalled(batch_run, batch_id, agent_id, now, api)
+    return BatchRunStatus(batch_run, derive_progress(batch_run, now, last_end))
 
 
 def derive_progress(
     batch_run: BatchRun,
     now: datetime,
-    last_completed: datetime | None = None,
+    last_end: LastEnd | None = None,
 ) -> Progress:
     """Count the attempts of a batch run; `now` is the time by the API's clock."""
     expected, decided = batch_run.expected_attempts, batch_run.decided_attempts
@@ -77,7 +78,7 @@ def derive_progress(
     if expected is not None and decided is not None:
         undecided = max(expected - decided, 0)
     return Progress(
-        state=batch_run.state(now, last_completed),
+        state=derive_state(batch_run, now, last_end),
         created_date=batch_run.created_date,
         passed=batch_run.successful_attempts,
         failed=batch_run.failed_attempts,
@@ -86,23 +87,36 @@ def derive_progress(
     )
 
 
+def derive_state(batch_run: BatchRun, now: datetime, last_end: LastEnd | None) -> BatchRunState:
+    """Return the state of a batch run; it is stalled only if all ends of its attempts were seen.
+
+    `last_end` is None if no end could be read.
+    """
+    state = batch_run.state(now, last_end.date if last_end else None)
+    if state != "stalled":
+        return state
+    if last_end is None or not last_end.is_of_all:
+        return "unknown"
+    # A list that has fewer attempts than the counters may lack the newest.
+    return "stalled" if last_end.attempt_count >= (batch_run.decided_attempts or 0) else "unknown"
+
+
 async def find_end_if_stalled(
     batch_run: BatchRun,
-    batch_id: str | None,
+    batch_id: str,
     agent_id: str,
     now: datetime,
     api: SigmaMindClient,
-) -> datetime | None:
-    """Return the end of the newest attempt; None if unknown or not needed."""
+) -> LastEnd | None:
+    """Return the end of the newest attempt; None if it cannot be read or is not needed."""
     # It costs requests, and only a batch run that seems stalled needs it.
-    if batch_id is None or batch_run.state(now) != "stalled":
+    if batch_run.state(now) != "stalled":
         return None
     try:
         listing = await api.list_test_runs(batch_id, agent_id, keep=drop_conversation)
     except SigmaMindError:
         return None
-    ends = [run.completed_date for run in listing.items if run.completed_date]
-    return max(ends, default=None)
+    return find_last_end(listing)
 
 
 async def read_states(
@@ -121,20 +135,11 @@ async def read_states(
     asked = seeming[:most]
     reads = [partial(api.find_last_end, batch_id, agent_id) for batch_id in asked]
     outcomes = await gather_errors(reads)
-    ends = dict(zip(asked, outcomes, strict=True))
-    unasked = set(seeming[most:]) - ends.keys()
-    states = []
-    for run in batch_runs:
-        end = ends.get(run.batch_id or "")
-        is_known, date = True, None
-        if not isinstance(end, SigmaMindError) and end is not None:
-            is_known, date = end.is_of_all, end.date
-        progress = derive_progress(run, now, date)
-        may_go_on = progress.state == "stalled" and not is_known
-        if may_go_on or run.batch_id in unasked:
-            progress = progress._replace(state="unknown")
-        states.append(progress)
-    return states
+    ends: dict[str, LastEnd] = {}
+    for batch_id, outcome in zip(asked, outcomes, strict=True):
+        if isinstance(outcome, LastEnd):
+            ends[batch_id] = outcome
+    return [derive_progress(run, now, ends.get(run.batch_id or "")) for run in batch_runs]
 
 
 async def list_complete_runs(
@@ -162,7 +167,7 @@ async def list_complete_runs(
     if not incomplete:
         return listing
     job_ids = [run.job_id for run in incomplete if run.job_id and valid_id(run.job_id)]
-    lists_only_ids = any(map(_has_only_ids, incomplete))
+    lists_only_ids = any(map(has_only_ids, incomplete))
     if lists_only_ids and len(job_ids) > MAX_READ_ONE_BY_ONE:
         raise InvalidArguments(
             f"This batch run lists {len(job_ids)} job ids without verdicts, too many to read one"
@@ -242,15 +247,16 @@ def _complete_listing(
     items: list[TestRun] = []
     unreadable = list(listing.unreadable)
     incomplete = set(job_ids)
-    for position, run in enumerate(listing.items):
+    for run in listing.items:
         outcome = outcomes.get(run.job_id or "")
         if isinstance(outcome, TestRun):
             items.append(outcome)
             continue
         if run.job_id in incomplete:
-            unreadable.append(UnreadableEntry(position, run.job_id))
+            # Items that were left out or merged do not count here, so its position is unknown.
+            unreadable.append(UnreadableEntry(None, run.job_id))
         # A listed test run that has more than its id stands without its own record.
-        if run.job_id not in incomplete or not _has_only_ids(run):
+        if run.job_id not in incomplete or not has_only_ids(run):
             items.append(keep(run) if _is_incomplete(run) else run)
     return replace(listing, items=items, unreadable=unreadable)
 
@@ -261,7 +267,3 @@ def _keep_if_complete(run: TestRun, keep: Keep) -> TestRun:
 
 def _is_incomplete(run: TestRun) -> bool:
     return VERDICT_FIELDS.isdisjoint(run.raw)
-
-
-def _has_only_ids(run: TestRun) -> bool:
-    return set(run.raw) <= {"jobId", "testCase", "testCaseId"}

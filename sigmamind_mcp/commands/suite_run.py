@@ -134,6 +134,7 @@ async def _judge_run(
         baseline.batch_ids,
         run.broken,
         baseline.unfinished_ids,
+        baseline.describe_gap(),
     )
 
 
@@ -199,9 +200,8 @@ def _list_cost_lines(run: SuiteRun, baseline: SuiteBaseline) -> Iterator[str]:
         f"{cases}, {attempts} in the first look, at most {run.limits.attempts} in {run.planned}."
         " Each costs model calls."
     )
-    if baseline.unread:
-        unread = pluralize(baseline.unread, "earlier batch run")
-        yield f"{unread} could not be read for the baseline."
+    if gap := baseline.describe_gap():
+        yield gap
     if ids := baseline.unfinished_ids:
         unfinished = pluralize(len(ids), "unfinished batch run")
         yield f"Not in the baseline: {unfinished} ({', '.join(ids)})."

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from sigmamind_mcp.api.models import MockVariable, TestCase, TestRun
+from sigmamind_mcp.insight.unspaced_scripts import UNSPACED
 from sigmamind_mcp.untrusted_text import clean
 
 DEFINING_FIELDS = ("userPrompt", "successCriteria", "mockData", "llmModel")
@@ -177,9 +178,8 @@ def _write_as_seen(text: str) -> str:
     return normalize("NFC", clean(text))
 
 
-# A letter of a script without spaces (Japanese, Chinese, Thai) is a word here.
-_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f"
-_SPACED = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+# A letter of a script without spaces is a word here, with the vowel signs and marks on it.
+_SPACED = re.compile(rf"[{UNSPACED}](?:(?!\w)[{UNSPACED}])*|[^\s{UNSPACED}]+")
 _LONGEST_WORD = 30
 _PARTS = re.compile(rf"\w{{1,{_LONGEST_WORD}}}|[^\w\s]")
 

@@ -15,9 +15,12 @@ from sigmamind_mcp.insight.case_definitions import (
     DEFINING_FIELDS,
     DefinitionEdit,
     find_edits,
+    has_definition,
+    is_shown,
 )
 from sigmamind_mcp.insight.draft_checks import lint_against_agent
 from sigmamind_mcp.insight.variable_names import TEMPLATE_VARIABLE
+from sigmamind_mcp.nouns import pluralize
 
 ProblemKind = Literal["variables", "differs from stored", "differs from previous batch run"]
 
@@ -34,18 +37,64 @@ class DefinitionProblem(NamedTuple):
 def find_variable_problems(
     cases: Sequence[TestCase], agent: Agent, *, has_time: Callable[[], bool] = lambda: True
 ) -> list[DefinitionProblem]:
-    """Return the variables of the agent and the mock data that do not fit together."""
+    """Return the variables of the agent and the mock data that do not fit together.
+
+    `list_hidden_variables` names what is not compared, because the API does not show it.
+    """
+    # Without any variable, the agent may get the mock data in a way that we do not know.
+    if agent.unreadable_fields() or not _uses_variables(agent):
+        return []
     by_reason: dict[str, list[str]] = defaultdict(list)
-    uses_variables = bool(TEMPLATE_VARIABLE.search(json.dumps(agent.raw, default=str)))
-    for case in takewhile(lambda case: has_time(), cases):
+    shown, _ = _split_by_mock_data(cases)
+    for case in takewhile(lambda case: has_time(), shown):
         for finding in lint_against_agent(case, agent):
-            # Without any variable, the agent may get the mock data in a way that we do not know.
-            if finding.field == "mockData" and uses_variables:
+            if finding.field == "mockData":
                 by_reason[finding.reason].append(case.test_case_id or "")
     problems = []
     for reason, ids in by_reason.items():
         problems.append(DefinitionProblem("variables", reason, tuple(ids)))
     return problems
+
+
+def list_hidden_variables(cases: Sequence[TestCase], agent: Agent) -> list[str]:
+    """Name what the API does not show of variables and mock data, in our words."""
+    if agent.unreadable_fields():
+        return ["some fields of the agent"]
+    if not any(agent.list_prompts()):
+        return ["the agent's prompt"]
+    _, hidden = _split_by_mock_data(cases)
+    if not hidden or not _uses_variables(agent):
+        return []
+    return [f"mock data of {pluralize(len(hidden), 'test case')}"]
+
+
+def _split_by_mock_data(cases: Sequence[TestCase]) -> tuple[list[TestCase], list[TestCase]]:
+    """Return the test cases of which all mock data is known, and the others."""
+    # An API that shows mock data in whole test cases may leave out the field where it is empty.
+    leaves_out_empty = any(case.mock_data for case in cases if has_definition(case))
+    shown, hidden = [], []
+    for case in cases:
+        is_empty = leaves_out_empty and has_definition(case) and "mockData" not in case.raw
+        if is_empty or is_shown(case, "mockData"):
+            shown.append(case)
+        else:
+            hidden.append(case)
+    return shown, hidden
+
+
+def _uses_variables(agent: Agent) -> bool:
+    return bool(TEMPLATE_VARIABLE.search(json.dumps(agent.raw, default=str)))
+
+
+def list_hidden_cases(before: Mapping[str, TestCase], after: Mapping[str, TestCase]) -> list[str]:
+    """Return the ids of test cases whose prompt or criteria are not shown on both sides."""
+    hidden = []
+    for case_id in after:
+        if case_id not in before:
+            continue
+        if not (has_definition(before[case_id]) and has_definition(after[case_id])):
+            hidden.append(case_id)
+    return hidden
 
 
 def find_edited_cases(

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from datetime import datetime
 from itertools import chain, zip_longest
 from typing import Literal, NamedTuple, TypeVar
 
@@ -67,12 +66,6 @@ def count_verdicts(runs: Iterable[TestRun]) -> Counts:
     groups = group_by_verdict(runs)
     passed, failed = len(groups["passed"]), len(groups["failed"])
     return Counts(passed, passed + failed)
-
-
-def find_last_end(runs: Iterable[TestRun]) -> datetime | None:
-    """Return when the newest of the runs ended; None if none has."""
-    ends = [run.completed_date for run in runs if run.completed_date]
-    return max(ends, default=None)
 
 
 def summarize_cases(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[CaseResult]:

@@ -22,6 +22,7 @@ from unicodedata import category, combining, decimal, normalize
 from sigmamind_mcp.errors import InvalidArguments
 from sigmamind_mcp.insight.left_out import LEFT_OUT_MARK, write_own_dots
 from sigmamind_mcp.insight.list_heads import HEAD_CHARACTERS, find_heads, shorten_head
+from sigmamind_mcp.insight.unspaced_scripts import UNSPACED
 
 MIN_PREFIX_LETTERS = 4
 MAX_MATCHES_WEIGHED = 20
@@ -45,15 +46,9 @@ _FOLDED_LETTERS = {
     "ı": "i", "ł": "l", "ø": "o", "đ": "d", "ħ": "h", "æ": "ae", "œ": "oe", "ʼ": "'", "ʻ": "'",
 }  # fmt: skip
 
-# Thai, Lao, Tibetan, Burmese, Khmer, Tai, Balinese, Javanese, kana, bopomofo, ideographs, Yi.
-_UNSPACED = (
-    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9df"
-    "\u3005-\u3007\u3040-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uf900-\ufaff"
-    "\U00020000-\U0003ffff"
-)
 # Vowel signs are no letters for \w, so the blocks that have them are named.
 _WORD = r"\w\u0900-\u1cff\u3099\u309a\ua800-\uabff\U00011000-\U00011fff"
-_SPACED = f"(?:(?![{_UNSPACED}])[{_WORD}])"
+_SPACED = f"(?:(?![{UNSPACED}])[{_WORD}])"
 _GAP = f"[^{_WORD}]"
 _WORD_START, _WORD_END = f"(?<!{_SPACED})", f"(?!{_SPACED})"
 # Folded, a voiced kana is the unvoiced one with a mark.
@@ -70,7 +65,7 @@ _PIECE = re.compile(
 # Replaces each character that is not read: places stay the same, and no phrase crosses it.
 _NOT_READ = "\u01c0"
 _UNIT = re.compile(
-    f"[{_UNSPACED}]+|{_SPACED}+(?:(?<=[0-9])[.,:](?=[0-9]){_SPACED}+)*|[$%]|[^\\x00-\\x7f\\s]"
+    f"[{UNSPACED}]+|{_SPACED}+(?:(?<=[0-9])[.,:](?=[0-9]){_SPACED}+)*|[$%]|[^\\x00-\\x7f\\s]"
 )
 # Only from the first of many dots: from each of them, a turn of dots would take minutes.
 _SENTENCE_END = re.compile(

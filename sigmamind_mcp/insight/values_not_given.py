@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import MockVariable, TestCase, TestRun
+from sigmamind_mcp.insight.case_definitions import is_shown
 from sigmamind_mcp.insight.diagnosis import get_case_id
 from sigmamind_mcp.insight.endings import is_agent
 from sigmamind_mcp.insight.given_texts import (
@@ -166,6 +167,9 @@ class _Reader:
         Nothing if not all of them are known.
         """
         if any(map(_GIVES.match, run.unreadable_fields())) or _is_long(run):
+            return []
+        definitions = [run.test_case, self._cases.get(get_case_id(run))]
+        if not any(case is not None and is_shown(case, "mockData") for case in definitions):
             return []
         texts = self.list_texts(run)
         if not texts or sum(map(len, texts)) > MAX_TEXT:

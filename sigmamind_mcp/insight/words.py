@@ -2,13 +2,13 @@
 
 import re
 
+from sigmamind_mcp.insight.unspaced_scripts import UNSPACED
 from sigmamind_mcp.remembered_texts import remember_texts
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _ASCII_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 """The same for ASCII in lower case, in two thirds of the time."""
-# Japanese, Chinese and Thai: no spaces between words.
-_UNSPACED_SCRIPT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
+_UNSPACED_SCRIPT = re.compile(f"[{UNSPACED}]")
 _ENDING = re.compile(r"(?:ations?|ings?|ed|es|s|e)$")
 _MIN_STEMMED_LENGTH = 5
 _EMPTY_WORDS = frozenset(

@@ -1,18 +1,19 @@
 """Read what earlier batch runs say about the cases of a suite, pooled into a baseline."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.last_ends import find_last_end
 from sigmamind_mcp.api.listings import Listing
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun
-from sigmamind_mcp.api.run_reading import drop_conversation, list_complete_runs
+from sigmamind_mcp.api.newest_batch_runs import NewestBatchRuns, read_newest_batch_runs
+from sigmamind_mcp.api.run_reading import derive_state, drop_conversation, list_complete_runs
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import SigmaMindError
-from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.insight.case_definitions import DEFINING_FIELDS, find_differences
 from sigmamind_mcp.insight.diagnosis import assign_single_case, count_verdicts, get_case_id
 from sigmamind_mcp.insight.pooling import (
@@ -24,8 +25,11 @@ from sigmamind_mcp.insight.pooling import (
     pool_known_runs,
 )
 from sigmamind_mcp.insight.statistics import Counts, add_counts
+from sigmamind_mcp.nouns import pluralize
 
-LISTED = 100
+LISTED_AT_ONCE = 100
+MOST_LISTED = 500
+"""Batch runs that are looked at for one of the cases, of any suite of the agent."""
 CLOCK_SLACK = timedelta(minutes=5)
 """The Date header, the API's clock, is kept for a while by servers and proxies."""
 MOST_READ = 30
@@ -33,15 +37,48 @@ MOST_READ = 30
 
 
 class SuiteBaseline(NamedTuple):
-    """The pooled counts by test case id, and how many batch runs could not be read.
+    """The pooled counts by test case id, and how many batch runs could not be read whole.
 
-    `unfinished_ids` are the batch runs that still run: they are left out.
+    `unfinished_ids` are the batch runs that still run: they are left out. `is_cut` says that older
+    batch runs were not looked at, though a case has too few attempts.
     """
 
     counts: dict[str, Counts]
     batch_ids: list[str]
     unread: int
     unfinished_ids: list[str]
+    is_cut: bool = False
+
+    def describe_gap(self) -> str | None:
+        """Say what is missing, in a sentence; None if nothing is."""
+        gaps = []
+        if self.unread:
+            unread = pluralize(self.unread, "earlier batch run")
+            gaps.append(f"{unread} could not be read for the baseline")
+        if self.is_cut:
+            gaps.append(f"only the newest {MOST_LISTED} batch runs were looked at")
+        sentence = ", and ".join(gaps)
+        return f"{sentence[0].upper()}{sentence[1:]}." if sentence else None
+
+
+class _Candidates(NamedTuple):
+    """The batch runs that may count, newest first, and the API's time."""
+
+    batch_runs: list[BatchRun]
+    now: datetime
+    unread: int
+    is_cut: bool = False
+
+
+class _Selection(NamedTuple):
+    """The batch runs of the cases; `unusable` counts those that do not show whether they are.
+
+    `is_enough` says that no older batch run can count.
+    """
+
+    batch_runs: list[BatchRun]
+    unusable: int
+    is_enough: bool
 
 
 async def read_baseline(
@@ -58,22 +95,24 @@ async def read_baseline(
     Only batch runs that have ended are pooled, and none of `without`. If none are chosen, batch
     runs after a drop are not pooled either.
     """
-    listed, unread, now = await _list_candidates(agent_id, api, chosen)
-    listed = [run for run in listed if run.batch_id not in without]
+    select = partial(_select_batch_runs, cases=cases, before=before, without=without)
+    candidates = await _list_candidates(agent_id, api, chosen, select)
+    now = candidates.now
     before = before or now + CLOCK_SLACK
-    ran_a_case = _select_batch_runs(listed, cases, before, now=now)
-    candidates = [run for run in ran_a_case if run.state(now) != "running"]
-    unfinished = [run.batch_id or "" for run in ran_a_case if run.state(now) == "running"]
+    selection = select(candidates.batch_runs, now=now)
+    unread = candidates.unread + selection.unusable
+    unfinished = [run.batch_id or "" for run in selection.batch_runs if run.state(now) == "running"]
+    ended = [run for run in selection.batch_runs if run.state(now) != "running"]
     read = partial(list_complete_runs, agent_id=agent_id, api=api, keep=drop_conversation)
-    listings = await gather_errors([partial(read, run.batch_id or "") for run in candidates])
+    listings = await gather_errors([partial(read, run.batch_id or "") for run in ended])
     known: defaultdict[str, list[KnownRun]] = defaultdict(list)
-    for batch_run, listing in zip(candidates, listings, strict=True):
-        if isinstance(listing, SigmaMindError):
+    for batch_run, listing in zip(ended, listings, strict=True):
+        # Of a part, nobody knows the rate of the whole.
+        if isinstance(listing, SigmaMindError) or listing.unread_count:
             unread += 1
             continue
         # One that seems stalled may still run: its attempts may end late.
-        ends = [run.completed_date for run in listing.items if run.completed_date]
-        if batch_run.state(now, max(ends, default=None)) == "running":
+        if derive_state(batch_run, now, find_last_end(listing)) == "running":
             unfinished.append(batch_run.batch_id or "")
             continue
         for case in cases:
@@ -87,7 +126,8 @@ async def read_baseline(
         baseline = pool(runs, before=before)
         counts[case_id] = baseline.counts
         pooled.update(run.batch_id for run in baseline.pooled)
-    return SuiteBaseline(counts, sorted(pooled), unread, sorted(unfinished))
+    is_cut = candidates.is_cut and not selection.is_enough
+    return SuiteBaseline(counts, sorted(pooled), unread, sorted(unfinished), is_cut)
 
 
 def pool_before_drop(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
@@ -104,46 +144,79 @@ def pool_before_drop(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
 
 
 async def _list_candidates(
-    agent_id: str, api: SigmaMindClient, chosen: Sequence[str]
-) -> tuple[list[BatchRun], int, datetime]:
-    """Return the batch runs that may count, how many could not be read, and the API's time."""
-    page, now = await api.list_batch_runs(agent_id, size=LISTED)
-    if not chosen:
-        return page.items, 0, now
-    newest_first = list(chosen)[::-1]
-    reads = [partial(api.get_batch_run, batch_id, agent_id) for batch_id in newest_first]
-    outcomes = await gather_errors(reads)
-    found = [outcome.value for outcome in outcomes if not isinstance(outcome, SigmaMindError)]
-    return found, len(outcomes) - len(found), now
+    agent_id: str,
+    api: SigmaMindClient,
+    chosen: Sequence[str],
+    select: Callable[..., _Selection],
+) -> _Candidates:
+    """Read the chosen batch runs; without any, list the newest until `select` has enough."""
+    if chosen:
+        newest_first = list(chosen)[::-1]
+        reads = [partial(api.get_batch_run, batch_id, agent_id) for batch_id in newest_first]
+        _, now = await api.list_batch_runs(agent_id)
+        outcomes = await gather_errors(reads)
+        found = []
+        for batch_id, outcome in zip(newest_first, outcomes, strict=True):
+            if not isinstance(outcome, SigmaMindError):
+                found.append(outcome.value.model_copy(update={"batch_id": batch_id}))
+        return _Candidates(found, now, len(outcomes) - len(found))
+
+    def is_enough(newest: NewestBatchRuns) -> bool:
+        is_limit = len(newest.batch_runs) >= MOST_LISTED
+        return is_limit or select(newest.batch_runs, now=newest.now).is_enough
+
+    newest = await read_newest_batch_runs(agent_id, api, size=LISTED_AT_ONCE, is_enough=is_enough)
+    return _Candidates(newest.batch_runs, newest.now, newest.unread_count, newest.has_more)
 
 
 def _select_batch_runs(
     batch_runs: Sequence[BatchRun],
     cases: Sequence[TestCase],
-    before: datetime,
+    before: datetime | None,
+    without: Sequence[str],
     *,
     now: datetime,
-) -> list[BatchRun]:
+) -> _Selection:
     """Return the newest batch runs of the cases, until each case has enough attempts.
 
     Those that still run are among them, and count for nothing.
     """
+    before = before or now + CLOCK_SLACK
     missing = {case.test_case_id: MAX_POOLED_ATTEMPTS for case in cases}
     selected: list[BatchRun] = []
+    unusable = 0
+    is_past_limit = False
     for run in batch_runs:
-        if not valid_id(run.batch_id) or not run.created_date:
-            continue
-        age = before - run.created_date
-        if not timedelta() < age <= MAX_AGE:
-            continue
+        if len(selected) == MOST_READ or max(missing.values(), default=0) <= 0:
+            return _Selection(selected, unusable, is_enough=True)
         needed = [case for case in run.test_cases if missing.get(case.test_case_id, 0) > 0]
-        if needed and len(selected) < MOST_READ:
-            selected.append(run)
-        if run.state(now) == "running":
+        may_count = bool(needed) or not _shows_cases(run)
+        age = before - run.created_date if run.created_date else None
+        if age is not None and not timedelta() < age <= MAX_AGE:
+            is_past_limit = is_past_limit or age > MAX_AGE
+        elif run.batch_id in without or not may_count:
             continue
-        for case in needed:
-            missing[case.test_case_id] -= case.attempt or 1
-    return selected
+        elif age is None or not needed:
+            unusable += 1
+        else:
+            selected.append(run)
+            _take_attempts(missing, run, needed, now)
+    return _Selection(selected, unusable, is_enough=is_past_limit)
+
+
+def _take_attempts(
+    missing: dict[str | None, int], run: BatchRun, needed: Sequence[TestCase], now: datetime
+) -> None:
+    """Count the attempts of a batch run, unless it still runs."""
+    if run.state(now) == "running":
+        return
+    for case in needed:
+        missing[case.test_case_id] -= case.attempt or 1
+
+
+def _shows_cases(run: BatchRun) -> bool:
+    """Return whether all test cases of a batch run can be seen."""
+    return "testCases" in run.raw and not run.has_unreadable("testCases")
 
 
 def _read_known_run(

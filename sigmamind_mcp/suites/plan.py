@@ -78,8 +78,8 @@ def make_plan(suite: Suite, lock: Lock, stored: Sequence[TestCase]) -> Plan:
     """Compare a suite with its lock and with all stored test cases of its agent.
 
     Raises:
-        SuiteConflict: two cases carry one key, or the lock and a label disagree.
-        BadFile: a new test case has no prompt or no criteria, or its label is too long.
+        SuiteConflict: two cases carry one key, the lock and a label disagree, a new test case has
+            no prompt or no criteria, or a label to store is too long for its key.
     """
     links = _Links(suite, lock, stored)
     cases = [_plan_case(case, suite, links) for case in suite.cases.values()]
@@ -160,10 +160,13 @@ def _plan_case(case: SuiteCase, suite: Suite, links: _Links) -> PlannedCase:
         was_stored = locked is not None and locked.test_case_id is not None
         equal = None if was_stored else links.take_equal(case)
         if equal is not None:
-            return _plan_adoption(case, equal)
+            return _plan_adoption(case, suite, equal)
         return _plan_creation(case, suite, is_recreated=was_stored)
     changes, drifted = _compare_fields(case.fields, locked, stored)
-    is_relabelled = split_label(stored.label).key not in (None, case.key)
+    label, key = split_label(stored.label)
+    is_relabelled = key not in (None, case.key)
+    if is_relabelled or "label" in changes:
+        _require_fitting_label(case, suite, label)
     action: Action = "unchanged"
     if drifted:
         action = "drifted"
@@ -172,10 +175,12 @@ def _plan_case(case: SuiteCase, suite: Suite, links: _Links) -> PlannedCase:
     return PlannedCase(case.key, action, stored, changes, drifted, is_relabelled)
 
 
-def _plan_adoption(case: SuiteCase, stored: TestCase) -> PlannedCase:
+def _plan_adoption(case: SuiteCase, suite: Suite, stored: TestCase) -> PlannedCase:
     shown = read_stored(stored)
     # What the API does not show may differ, so it is sent once.
     hidden = {name: value for name, value in case.fields.items() if name not in shown}
+    if "label" in hidden:
+        _require_fitting_label(case, suite, "")
     return PlannedCase(case.key, "adopt", stored, hidden)
 
 
@@ -187,12 +192,17 @@ def _plan_creation(case: SuiteCase, suite: Suite, *, is_recreated: bool) -> Plan
         raise SuiteConflict(
             f"{where}: {key} is not stored yet and needs {missing}. Nothing was written."
         )
-    if join_label(case.fields.get("label", ""), case.key) is None:
-        raise SuiteConflict(
-            f"{where}: the label of {key} is too long to be stored with its key."
-            " Nothing was written."
-        )
+    _require_fitting_label(case, suite, "")
     return PlannedCase(case.key, "create", changes=case.fields, is_recreated=is_recreated)
+
+
+def _require_fitting_label(case: SuiteCase, suite: Suite, stored_label: str) -> None:
+    """Raise an error if the label, by default the stored one, has no room for the key."""
+    if join_label(case.fields.get("label", stored_label), case.key) is None:
+        raise SuiteConflict(
+            f"{suite.name_place('cases', case.key)}: the label of {quote_word(case.key)} is too"
+            " long to be stored with its key. Nothing was written."
+        )
 
 
 def _compare_fields(

@@ -70,6 +70,8 @@ class RunResult(NamedTuple):
     broken: str | None = None
     unfinished_ids: Sequence[str] = ()
     """Batch runs that still ran when the baseline was read, and are not in it."""
+    baseline_gap: str | None = None
+    """What of the baseline could not be read, in a sentence."""
 
     def list_keys(self, *words: str) -> list[str]:
         """Return the keys of the cases with these words that count."""
@@ -102,7 +104,9 @@ class RunResult(NamedTuple):
             reasons.append(
                 f"looked worse, but {MAX_LOOKS} looks cannot prove it: {', '.join(keys)}."
             )
-        if self.rows and len(self.list_keys("no baseline")) == len(self.rows):
+        if self.baseline_gap:
+            reasons.append(self.baseline_gap)
+        elif self.rows and len(self.list_keys("no baseline")) == len(self.rows):
             reasons.append("There is no baseline yet; this run becomes a part of it.")
         return reasons
 

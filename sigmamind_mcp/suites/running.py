@@ -222,6 +222,8 @@ async def _wait(
                 return
             if progress.state == "stalled":
                 raise RunBroken(f"batch run {batch_id} stalled: nothing happened for 15 minutes.")
+            if progress.state == "unknown":
+                problem = " What could be read of the batch run does not show its state."
         left = deadline - monotonic()
         if left <= 0:
             minutes = run.limits.seconds / 60

@@ -12,12 +12,7 @@ from pydantic import Field
 from sigmamind_mcp.api.batch_run_pages import MAX_PAGE_REQUESTS, mark_batch_run
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
-from sigmamind_mcp.api.run_reading import (
-    BatchRunStatus,
-    Progress,
-    read_progress,
-    read_states,
-)
+from sigmamind_mcp.api.run_reading import BatchRunStatus, Progress, read_progress, read_states
 from sigmamind_mcp.errors import ConnectionFailed, ServerFault, TooManyRequests
 from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.answers import (
@@ -115,6 +110,12 @@ class BatchRunProgress(AnswerPart):
     undecided_attempts: int | None = Field(
         default=None, description="Expected attempts without a verdict so far."
     )
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it runs, or may run: the ends of its attempts could not be read."""
+        is_unseen = self.state == "unknown" and bool(self.undecided_attempts)
+        return self.state == "running" or is_unseen
 
     def describe_progress(self) -> str:
         if self.successful_attempts is None and self.failed_attempts is None:
@@ -288,7 +289,7 @@ async def wait_for_batch_run(
     with anyio.CancelScope(deadline=started + args.max_seconds):
         for pause in _growing_pauses():
             await _report_progress(answer, context.report_progress)
-            if answer.state != "running":
+            if not answer.may_go_on:
                 break
             await anyio.sleep(pause)
             # One failed read does not end the wait; the next one may succeed.

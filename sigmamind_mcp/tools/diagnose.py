@@ -1,7 +1,7 @@
 """Diagnose a batch run: what its test runs show together, with the turns that show it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, NamedTuple
 
@@ -9,9 +9,16 @@ import anyio
 from pydantic import Field
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.last_ends import find_last_end
 from sigmamind_mcp.api.listings import Listing
-from sigmamind_mcp.api.models import BatchRun, TestRun
-from sigmamind_mcp.api.run_reading import drop_source, list_complete_runs, read_runs
+from sigmamind_mcp.api.models import BatchRun, BatchRunState, TestRun
+from sigmamind_mcp.api.run_reading import (
+    derive_state,
+    drop_source,
+    find_end_if_stalled,
+    list_complete_runs,
+    read_runs,
+)
 from sigmamind_mcp.call_deadlines import limit_to_call
 from sigmamind_mcp.concurrency import gather_errors
 from sigmamind_mcp.errors import NotOffered, SigmaMindError
@@ -21,7 +28,6 @@ from sigmamind_mcp.insight.diagnosis import (
     CaseResult,
     assign_single_case,
     count_verdicts,
-    find_last_end,
     get_case_id,
     round_robin,
     summarize_cases,
@@ -83,10 +89,10 @@ class _Transcripts(NamedTuple):
 
 
 class KnownBatchRun(NamedTuple):
-    """All that a diagnosis reads; `now` is the time by the API's clock."""
+    """All that a diagnosis reads."""
 
     batch_run: BatchRun
-    now: datetime
+    state: BatchRunState
     listing: Listing[TestRun]
     reading: _Transcripts
     definitions: KnownDefinitions
@@ -102,6 +108,11 @@ async def read_known_batch_run(
 ) -> KnownBatchRun:
     """Read a batch run, its test runs with their conversations, and their definitions."""
     batch_run, now = await api.get_batch_run(args.batch_id, args.agent_id)
+    last_end = None
+    if args.job_ids:
+        # The state depends on all attempts.
+        with anyio.move_on_after(limit_to_call(READING_SECONDS, spare=SPARE_SECONDS)):
+            last_end = await find_end_if_stalled(batch_run, args.batch_id, args.agent_id, now, api)
     listing = await _list_runs(args, api)
     runs = assign_single_case(batch_run.test_cases, listing.items)
     reading = await _read_transcripts(runs, args, api, report)
@@ -112,7 +123,10 @@ async def read_known_batch_run(
         api,
         seconds=limit_to_call(READING_SECONDS, spare=SPARE_SECONDS / 2),
     )
-    return KnownBatchRun(batch_run, now, listing, reading, definitions)
+    if not args.job_ids:
+        last_end = find_last_end(replace(listing, items=reading.runs))
+    state = derive_state(batch_run, now, last_end)
+    return KnownBatchRun(batch_run, state, listing, reading, definitions)
 
 
 def make_diagnosis(
@@ -132,7 +146,7 @@ def make_diagnosis(
     evidence = collect_evidence(transcripts, has_time=has_time)
     agent = known.definitions.agent
     values = None
-    if agent is not None and not agent.unreadable_fields() and has_time(VALUES_SHARE):
+    if agent is not None and agent.is_prompt_shown and has_time(VALUES_SHARE):
         values = find_values_not_given(
             transcripts,
             agent.list_given_texts(),
@@ -146,14 +160,13 @@ def make_diagnosis(
         section=args.section,
         is_of_job_ids=bool(args.job_ids),
         batch_run=batch_run,
-        state=batch_run.state(known.now, find_last_end(runs)),
+        state=known.state,
         counts=count_verdicts(runs),
         read_counts=count_verdicts(evidence.read),
         results=results,
         run_count=len(runs),
         undecided_ids=_list_undecided_ids(runs),
         problems=problems,
-        definitions=known.definitions,
         evidence=evidence,
         values=values,
     )

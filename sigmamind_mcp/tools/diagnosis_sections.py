@@ -34,7 +34,7 @@ from sigmamind_mcp.tools.diagnosis_rows import (
     TallyRow,
     ValueRow,
 )
-from sigmamind_mcp.tools.known_definitions import KnownDefinitions
+from sigmamind_mcp.tools.known_definitions import FoundProblems
 from sigmamind_mcp.tools.parts import Rate
 from sigmamind_mcp.tools.quoted_exchanges import list_quotes
 from sigmamind_mcp.tools.unread_notes import NotRead
@@ -42,7 +42,6 @@ from sigmamind_mcp.uris import uri_of
 
 if TYPE_CHECKING:
     from sigmamind_mcp.insight.contrast import Contrast
-    from sigmamind_mcp.insight.definition_problems import DefinitionProblem
     from sigmamind_mcp.insight.evidence import Evidence, RunToRead, Tally
     from sigmamind_mcp.insight.said_items import Item
     from sigmamind_mcp.insight.values_not_given import FoundValues
@@ -112,8 +111,7 @@ class Diagnosis:
     results: list[CaseResult]
     run_count: int
     undecided_ids: list[str]
-    problems: list["DefinitionProblem"]
-    definitions: KnownDefinitions
+    problems: FoundProblems
     evidence: "Evidence"
     values: "FoundValues | None"
 
@@ -228,8 +226,8 @@ def _list_sections(diagnosis: Diagnosis, form: Form) -> dict[Section, _SectionRo
         return TallyRow.of(tally, verdicts)
 
     numbered = list(enumerate(evidence.groups, start=1))
-    unknown = diagnosis.definitions.unknown
-    missing = ", ".join(unknown)
+    problems = diagnosis.problems
+    missing = ", ".join(problems.not_read)
     return {
         "testCases": slice_of(
             failing,
@@ -238,9 +236,9 @@ def _list_sections(diagnosis: Diagnosis, form: Form) -> dict[Section, _SectionRo
             why=None,
         ),
         "definitionProblems": slice_of(
-            diagnosis.problems,
+            problems.problems,
             ProblemRow.of,
-            is_looked_at=len(unknown) < 3,
+            is_looked_at=problems.is_looked_at,
             why=f"not read: {missing}" if missing else None,
         ),
         "separates": slice_of(

@@ -8,11 +8,11 @@ import anyio
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun
+from sigmamind_mcp.api.newest_batch_runs import NewestBatchRuns, read_newest_batch_runs
 from sigmamind_mcp.concurrency import gather_errors, require_results
 from sigmamind_mcp.errors import ConnectionFailed, InvalidArguments, NotFound
-from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.tools.batch_run_walk import BATCH_RUNS_AT_ONCE
-from sigmamind_mcp.tools.unread_notes import STOP_CAUSES, NotRead, note_listing
+from sigmamind_mcp.tools.unread_notes import NotRead, note_listing
 
 MAX_MISSING_NAMED = 5
 
@@ -78,36 +78,24 @@ async def list_newest_batch_runs(
     agent_id: str, api: SigmaMindClient, *, count: int, known_total: int
 ) -> SearchScope:
     """List the newest batch runs, as of the time when there were `known_total`; 0 means now."""
-    found: dict[str, BatchRun] = {}
+
+    def count_added(newest: NewestBatchRuns) -> int:
+        total = newest.pages[0].total or 0
+        return max(0, total - known_total) if known_total else 0
+
+    def is_enough(newest: NewestBatchRuns) -> bool:
+        return len(newest.batch_runs) >= count + count_added(newest)
+
+    newest = await read_newest_batch_runs(agent_id, api, size=count, is_enough=is_enough)
     notes: list[NotRead] = []
-    size = count
-    number = 0
-    added = 0
-    total = None
-    while True:
-        page, _ = await api.list_batch_runs(agent_id, page=number, size=size)
-        given = page.size or page.entry_count
-        known_count = len(found)
-        notes += note_listing("batch run", page, lambda run: run.batch_id, start=number * given)
-        for batch_run in page.items:
-            if batch_id := valid_id(batch_run.batch_id):
-                found.setdefault(batch_id, batch_run)
-            else:
-                notes.append(NotRead(kind="batch run", reason="unreadable"))
-        if number == 0:
-            total = known_total or page.total
-            added = max(0, (page.total or 0) - known_total) if known_total else 0
-        if len(found) >= count + added or not page.has_next or not page.entry_count:
-            break
-        if page.items and len(found) == known_count:
-            cause = STOP_CAUSES["repeated page"]
-            notes.append(NotRead(kind="batch run", reason="not listed", cause=cause))
-            break
-        # The API may page by less than was asked; the next page is counted by its size.
-        size = min(size, given)
-        number = max(number, page.number or 0) + 1
-    newest = list(found.values())[added : added + count]
-    return SearchScope(_order_oldest_first(newest[::-1]), total, notes)
+    for page in newest.pages:
+        start = (page.number or 0) * (page.size or 0)
+        notes += note_listing("batch run", page, lambda run: run.batch_id, start=start)
+    notes += [NotRead(kind="batch run", reason="unreadable")] * newest.nameless_count
+    added = count_added(newest)
+    asked = newest.batch_runs[added : added + count]
+    total = known_total or newest.pages[0].total
+    return SearchScope(_order_oldest_first(asked[::-1]), total, notes)
 
 
 def _order_oldest_first(batch_runs: Sequence[BatchRun]) -> list[BatchRun]:

@@ -121,7 +121,7 @@ def note_listing(
             kind=kind,
             reason="unreadable",
             id=valid_id(entry.id),
-            position=start + entry.position + 1,
+            position=None if entry.position is None else start + entry.position + 1,
             batch_id=batch_id,
         )
         notes.append(note)

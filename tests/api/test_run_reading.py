@@ -14,9 +14,11 @@ from sigmamind_mcp.api.run_reading import (
     list_complete_runs,
     read_progress,
     read_runs,
+    read_states,
 )
 from sigmamind_mcp.errors import InvalidArguments, SigmaMindError
-from tests.support.fake_api import BATCH, RUN, FakeAPI, page
+from sigmamind_mcp.tools.unread_notes import note_listing
+from tests.support.fake_api import BATCH, RUN, Asked, FakeAPI, page
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +60,72 @@ async def test_batch_run_whose_newest_attempt_just_ended_is_not_stalled(
 
     assert batch_run.batch_id == BATCH_ID
     assert progress == Progress("running", CREATED, passed=4, failed=0, expected=5, undecided=1)
+
+
+# Batch run and attempts ended long ago; 3 of 5 attempts have a verdict.
+QUIET = {**BATCH, "successfulAttempts": 3, "failedAttempts": 0, "totalAttempts": 3}
+ENDED = [{**RUN, "jobId": f"job_{number}"} for number in (1, 2, 3)]
+UNDATED = {name: value for name, value in RUN.items() if name != "completedDate"}
+
+
+def fail_from_page_2(asked: Asked) -> Any:
+    number = int(asked.query.get("page", 0))
+    return (500, {}) if number else page(ENDED, size=3, totalCount=5, hasNext=True)
+
+
+# What the API may answer instead of the whole list.
+NOT_ALL_ENDS: dict[str, tuple[int, Any]] = {
+    "busy": (503, {}),
+    "not offered": (404, {}),
+    "no list": (200, b"<html>"),
+    "a page that fails": (200, fail_from_page_2),
+    "more in the total": (200, page(ENDED, totalCount=5)),
+    "fewer than the counters": (200, page(ENDED[:2])),
+    "an unreadable entry": (200, page([*ENDED, 7])),
+    "ids alone": (200, [*ENDED, {"jobId": "job_4"}]),
+    "decided without an end": (200, page([*ENDED, {**UNDATED, "jobId": "job_4"}])),
+    "an unreadable end": (200, page([*ENDED, {**RUN, "jobId": "job_4", "completedDate": "soon"}])),
+}
+
+
+@pytest.mark.parametrize("answer", NOT_ALL_ENDS.values(), ids=NOT_ALL_ENDS)
+async def test_batch_run_is_not_called_stalled_while_an_end_may_be_unseen(
+    client: SigmaMindClient, fake_api: FakeAPI, answer: tuple[int, Any]
+) -> None:
+    status, body = answer
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", QUIET)
+    fake_api.answer("GET", "/v1/test-runs", body, status)
+    (listed,) = await read_states([BatchRun.read(QUIET)], AGENT, datetime.now(UTC), client, most=4)
+    _, progress = await read_progress(BATCH_ID, AGENT, client)
+
+    assert progress.state == listed.state == "unknown"
+    assert (progress.passed, progress.undecided) == (3, 2)
+
+
+@pytest.mark.parametrize("undecided", [0, 2])
+async def test_batch_run_is_stalled_if_all_ends_are_seen(
+    client: SigmaMindClient, fake_api: FakeAPI, undecided: int
+) -> None:
+    """Attempts that have not ended, or not begun, are no missing ends."""
+    going = {**UNDATED, "isSuccessful": None, "remarks": None}
+    runs = [*ENDED, *({**going, "jobId": f"job_{4 + number}"} for number in range(undecided))]
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", QUIET)
+    fake_api.answer("GET", "/v1/test-runs", page(runs))
+
+    (listed,) = await read_states([BatchRun.read(QUIET)], AGENT, datetime.now(UTC), client, most=4)
+    _, progress = await read_progress(BATCH_ID, AGENT, client)
+
+    assert progress.state == listed.state == "stalled"
+
+
+async def test_listed_batch_run_without_an_id_is_not_called_stalled(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    nameless = BatchRun.read({**QUIET, "batchId": None})
+
+    (progress,) = await read_states([nameless], AGENT, datetime.now(UTC), client, most=4)
+
+    assert progress.state == "unknown" and not fake_api.asked
 
 
 async def test_runs_listed_without_a_verdict_are_read(
@@ -134,7 +202,7 @@ async def test_run_that_cannot_be_read_is_named_and_the_others_are_served(
     listing = await list_complete_runs(BATCH_ID, AGENT, client)
 
     assert [run.job_id for run in listing.items] == ["job_1", "job_3"]
-    assert listing.unreadable == [(1, "job_2")]
+    assert listing.unreadable == [(None, "job_2")]
 
 
 @pytest.mark.parametrize(("body", "status"), [lost for lost in LOST if lost[1] != 404])
@@ -147,7 +215,7 @@ async def test_asked_run_that_cannot_be_read_is_named_and_the_others_are_served(
     listing = await read_runs(["job_2", "job_1"], BATCH_ID, AGENT, client)
 
     assert [run.job_id for run in listing.items] == ["job_1"]
-    assert listing.unreadable == [(0, "job_2")]
+    assert listing.unreadable == [(None, "job_2")]
 
 
 @pytest.mark.parametrize(("body", "status"), [lost for lost in LOST if lost[1] != 404])
@@ -175,7 +243,7 @@ async def test_listed_run_without_a_verdict_is_named_if_it_cannot_be_read(
     listing = await list_complete_runs(BATCH_ID, AGENT, client)
 
     assert [run.verdict for run in listing.items] == ["undecided", "passed", "undecided"]
-    assert listing.unreadable == [(0, "job_1"), (2, "job_3")]
+    assert listing.unreadable == [(None, "job_1"), (None, "job_3")]
 
 
 async def test_foreign_and_odd_entries_stay_counted(
@@ -189,6 +257,19 @@ async def test_foreign_and_odd_entries_stay_counted(
 
     assert [run.job_id for run in listing.items] == ["job_1", "job_3"]
     assert (listing.unreadable, listing.foreign) == ([(0, None)], 1)
+
+
+async def test_run_behind_an_odd_entry_has_no_wrong_position(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    fake_api.answer("GET", "/v1/test-runs", [7, {"jobId": "job_1"}, job(2)])
+    fake_api.answer("GET", "/v1/test-runs/job_1", {}, 500)
+
+    listing = await list_complete_runs(BATCH_ID, AGENT, client)
+
+    assert listing.unreadable == [(0, None), (None, "job_1")]
+    notes = note_listing("test run", listing, lambda run: run.job_id)
+    assert [(note.position, note.id) for note in notes] == [(1, None), (None, "job_1")]
 
 
 @pytest.mark.parametrize("has_verdict", [True, False])

@@ -1,5 +1,7 @@
 """Test cases are told apart by what both sides show."""
 
+from unicodedata import category
+
 import pytest
 
 from sigmamind_mcp.api.models import TestCase
@@ -75,6 +77,32 @@ def test_only_the_words_that_differ_are_shown(
     (found,) = find_edits(base, candidate)
 
     assert (found.field, found.before, found.after) == (field, *edit)
+
+
+# Of each script without spaces: a long sentence, and two words for the same place in it.
+UNSPACED = {
+    "Thai": ("กรุณายกเลิกแผนบริการของ{}ภายในวันนี้และส่งใบยืนยันทางอีเมลด้วย", "ฉัน", "เพื่อน"),
+    "Lao": ("ກະລຸນາຍົກເລີກແຜນບໍລິການຂອງ{}ພາຍໃນມື້ນີ້ແລະສົ່ງໃບຢັ້ງຢືນທາງອີເມວດ້ວຍ", "ຂ້ອຍ", "ໝູ່"),
+    "Burmese": ("ကျေးဇူးပြု၍ယနေ့အတွင်း{}ဝန်ဆောင်မှုကိုပယ်ဖျက်ပြီးအီးမေးလ်ပို့ပေးပါ", "ကျွန်ုပ်၏", "သူငယ်ချင်း၏"),
+    "Khmer": ("សូមលុបចោលគម្រោងសេវាកម្មរបស់{}នៅថ្ងៃនេះហើយផ្ញើការបញ្ជាក់តាមអ៊ីមែល", "ខ្ញុំ", "មិត្ត"),
+    "Japanese": ("本日中に{}のプランを解約して、確認のメールを送っていただけますでしょうか。よろしく。", "私", "友人"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sentence", "old", "new"), UNSPACED.values(), ids=UNSPACED)
+def test_only_the_letters_that_differ_are_shown_where_words_have_no_spaces(
+    sentence: str, old: str, new: str
+) -> None:
+    before, after = sentence.format(old), sentence.format(new)
+
+    edits = find_edits(case(1, userPrompt=before), case(1, userPrompt=after))
+
+    for edit in edits:
+        shown = [edit.before or "", edit.after or "", edit.left, edit.right]
+        assert len("".join(shown)) < len(before) / 2
+        # A vowel sign or tone mark is never cut from its letter.
+        assert not any(text and category(text[0]).startswith("M") for text in shown)
+    assert edits
 
 
 def test_mock_data_is_compared_by_variable() -> None:

@@ -124,14 +124,17 @@ def test_runs_of_which_not_all_is_known_are_left_out() -> None:
     conversation = known.raw["conversation"]
     thin = {"jobId": "j", "testCase": {"testCaseId": "tc_1"}, "conversation": conversation}
     unknown = TestRun.read(thin)
+    prompted = {name: value for name, value in known.raw["testCase"].items() if name != "mockData"}
+    without_mocks = TestRun.read({**thin, "testCase": prompted})
     broken = TestRun.read({**known.raw, "conversation": [conversation[0], 5, conversation[1]]})
 
-    for run in (unknown, broken):
+    for run in (unknown, without_mocks, broken):
         assert find_values_not_given([run], []) == FoundValues([], 0)
     case = known.test_case
-    assert case is not None
-    found = find_values_not_given([unknown], [], {"tc_1": case})
-    assert found is not None and [one.value for one in found.values] == ["7731"]
+    assert case is not None and case.test_case_id
+    for run in (unknown, without_mocks):
+        found = find_values_not_given([run], [], {case.test_case_id: case, "tc_1": case})
+        assert found is not None and [one.value for one in found.values] == ["7731"]
 
 
 def test_value_of_several_attempts_is_no_slip_and_no_time_is_no_answer() -> None:

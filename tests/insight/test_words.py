@@ -35,6 +35,23 @@ def test_stems_stand_in_order_with_empty_words_as_gaps() -> None:
     assert split_stems("The agent confirmed the refunds") == ["", "", "confirm", "", "refund"]
 
 
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("解約したい", "プランを解約したい"),
+        ("ยกเลิกแผน", "ขอยกเลิกแผนวันนี้"),
+        ("ຍົກເລີກແຜນ", "ຂໍຍົກເລີກແຜນມື້ນີ້"),
+        ("លុបចោលគម្រោង", "សូមលុបចោលគម្រោងនេះ"),
+        ("အစီအစဉ်ပယ်ဖျက်", "ယနေ့အစီအစဉ်ပယ်ဖျက်ပါ"),
+    ],
+)
+def test_scripts_without_spaces_have_parts_of_words_in_common(text: str, other: str) -> None:
+    words = extract_words(text)
+
+    assert max(map(len, words)) <= 2
+    assert len(words & extract_words(other)) > len(words) / 2
+
+
 def test_similarity_is_dices_coefficient() -> None:
     first, second = frozenset("abcd"), frozenset("cdefgh")
 

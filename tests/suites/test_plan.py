@@ -196,6 +196,36 @@ def test_label_that_has_no_room_for_its_key_is_refused_for_a_new_case_only() -> 
     assert make_plan(build_suite({"a": fields}), lock_with(a=stored), [stored]).is_empty
 
 
+LONG = "x" * 250
+
+
+@pytest.mark.parametrize(
+    ("locked", "stored_label", "more"),
+    [
+        ("a-key", "Kettle", {}),
+        ("a-key", "Edited by somebody", {}),
+        ("a", f"{LONG} [a]", {"was": "a"}),
+        (None, None, {}),
+    ],
+    ids=["update", "drifted", "renamed", "adopted without a label"],
+)
+def test_label_is_never_stored_without_its_key(
+    locked: str | None, stored_label: str | None, more: dict[str, str]
+) -> None:
+    """Without the key in its label, another checkout cannot find the stored case."""
+    stored = store("tc_1", label=stored_label)
+    if stored_label is None:
+        stored = TestCase.read(
+            {name: value for name, value in stored.raw.items() if name != "label"}
+        )
+    applied = stored if more else store("tc_1")
+    lock = lock_with(**({locked: applied} if locked else {}))
+    suite = build_suite({"a-key": {**FIELDS, "label": LONG, **more}})
+
+    with pytest.raises(SuiteConflict, match=r"suite.yaml:3:3: the label of 'a-key' is too long"):
+        make_plan(suite, lock, [stored])
+
+
 def test_texts_of_others_cannot_command_a_terminal_or_a_ci_system() -> None:
     stored = store("tc_1", userPrompt="a\n::error::x\x1b[31m ##[group]")
     suite = build_suite({"a": {**FIELDS, "userPrompt": "\n  ::set-output name=x::y ##[error]"}})

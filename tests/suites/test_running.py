@@ -35,7 +35,8 @@ async def follow(run: SuiteRun, client: SigmaMindClient, resumed: tuple[str, ...
 def offer_runs(fake_api: FakeAPI, count: int = 5) -> None:
     runs = [{**RUN, "jobId": f"job_{number}"} for number in range(count)]
     fake_api.answer("GET", "/v1/test-runs", page(runs))
-    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", {**BATCH, "successfulAttempts": count})
+    batch_run = {**BATCH, "successfulAttempts": count, "failedAttempts": 0}
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", batch_run)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,48 @@ async def test_failed_reads_do_not_end_the_wait(
     await follow(run, client)
 
     assert run.broken is None and run.looks[0].counts == {"a": (5, 5)}
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+async def test_failed_lists_of_test_runs_do_not_end_the_wait(
+    status: int, fake_api: FakeAPI, client: SigmaMindClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch run of long ago seems stalled, unless its test runs show a new end."""
+    monkeypatch.setattr(running, "FIRST_PAUSE", 0.01)
+    fake_api.answer("POST", "/v1/batch-runs", {"batchId": BATCH_ID}, 201)
+    offer_runs(fake_api)
+    _, runs = fake_api.answers["GET", "/v1/test-runs"]
+    going = {**BATCH, "successfulAttempts": 3, "failedAttempts": 0}
+    looks = iter([going, going, going])
+
+    def read_batch_run(asked: object) -> object:
+        batch_run = next(looks, {**going, "successfulAttempts": 5})
+        is_going = batch_run is going
+        fake_api.answer(
+            "GET", "/v1/test-runs", {} if is_going else runs, status if is_going else 200
+        )
+        return batch_run
+
+    fake_api.answer("GET", f"/v1/batch-runs/{BATCH_ID}", read_batch_run)
+    run = build_run(seconds=30)
+
+    await follow(run, client)
+
+    assert run.broken is None and run.looks[0].counts == {"a": (5, 5)}
+
+
+async def test_timeout_says_that_the_state_could_not_be_seen(
+    fake_api: FakeAPI, client: SigmaMindClient
+) -> None:
+    fake_api.answer("POST", "/v1/batch-runs", {"batchId": BATCH_ID}, 201)
+    offer_runs(fake_api, count=3)
+    fake_api.answer("GET", "/v1/test-runs", {}, 404)
+    run = build_run(seconds=0)
+
+    await follow(run, client)
+
+    assert run.broken is not None and "stalled" not in run.broken
+    assert run.broken.endswith("What could be read of the batch run does not show its state.")
 
 
 async def test_batch_run_of_another_definition_is_not_resumed(

@@ -33,6 +33,10 @@ def just_created(**changes: Any) -> dict[str, Any]:
     return {**BATCH, "createdDate": datetime.now(UTC).isoformat(), **changes}
 
 
+def list_ended(count: int, **changes: Any) -> list[dict[str, Any]]:
+    return [{**RUN, "jobId": f"job_{number}", **changes} for number in range(count)]
+
+
 async def list_all_ids(mcp: Client, first_call: dict[str, Any], *, most: int) -> list[str]:
     """Follow the calls that continue a list of batch runs; return the ids in their order."""
     seen: list[str] = []
@@ -116,7 +120,7 @@ async def test_attempts_that_landed_in_neither_counter_are_stalled_not_failed(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
     fake_api.answer("GET", PATH, {**BATCH, "failedAttempts": 0})
-    fake_api.answer("GET", "/v1/test-runs", page([RUN]))
+    fake_api.answer("GET", "/v1/test-runs", page(list_ended(4)))
 
     result = await mcp.call_tool("wait_for_batch_run", IN_BATCH)
 
@@ -250,28 +254,33 @@ async def test_batch_run_is_followed_to_its_end_by_a_client_of_less_patience(
     assert calls > 1
 
 
-async def test_every_tool_derives_the_same_state(mcp: Client, fake_api: FakeAPI) -> None:
+@pytest.mark.parametrize(
+    ("minutes", "status", "state"),
+    [(30, 200, "running"), (10, 200, "stalled"), (30, 404, "unknown")],
+)
+async def test_every_tool_derives_the_same_state(
+    mcp: Client, fake_api: FakeAPI, minutes: int, status: int, state: str
+) -> None:
     """An attempt that ended minutes ago keeps a batch run from being stalled, whichever tool looks."""
     launched = datetime(2026, 1, 1, tzinfo=UTC)
     fake_api.headers["Date"] = format_datetime(launched + timedelta(minutes=40), usegmt=True)
-    batch = {
-        **BATCH,
-        "batchId": "batch_s0OJu2JWR8R45Fai",
-        "createdDate": launched.isoformat(),
-        "failedAttempts": 0,
-    }
+    batch = {**BATCH, "createdDate": launched.isoformat(), "failedAttempts": 0}
     fake_api.answer("GET", PATH, batch)
     fake_api.answer("GET", "/v1/batch-runs", page([batch]))
-    for minutes, state in ((30, "running"), (10, "stalled")):
-        ended = (launched + timedelta(minutes=minutes)).isoformat()
-        fake_api.answer("GET", "/v1/test-runs", page([{**RUN, "completedDate": ended}]))
+    early, late = ((launched + timedelta(minutes=after)).isoformat() for after in (5, minutes))
+    runs = [*list_ended(3, completedDate=early), {**RUN, "completedDate": late}]
+    fake_api.answer("GET", "/v1/test-runs", page(runs), status)
+    fake_api.answer("GET", "/v1/test-runs/job_0", runs[0])
 
-        waited = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 0})
-        read = await mcp.call_tool("get_batch_run", IN_BATCH)
-        listed = await mcp.call_tool("list_batch_runs", {"agentId": IN_BATCH["agentId"]})
+    waited = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 0})
+    read = await mcp.call_tool("get_batch_run", IN_BATCH)
+    listed = await mcp.call_tool("list_batch_runs", {"agentId": IN_BATCH["agentId"]})
+    diagnosed = await mcp.call_tool("diagnose_batch_run", IN_BATCH)
+    of_early = await mcp.call_tool("diagnose_batch_run", {**IN_BATCH, "jobIds": ["job_0"]})
 
-        assert waited.structured_content["state"] == read.structured_content["state"] == state
-        assert listed.structured_content["batchRuns"][0]["state"] == state
+    results = [waited, read, of_early, *([] if status == 404 else [diagnosed])]
+    assert [result.structured_content["state"] for result in results] == [state] * len(results)
+    assert listed.structured_content["batchRuns"][0]["state"] == state
 
 
 async def test_list_whose_pages_never_end_ends_at_an_empty_one(
@@ -287,12 +296,48 @@ async def test_list_whose_pages_never_end_ends_at_an_empty_one(
 async def test_running_batch_run_says_the_same_in_both_forms(
     mcp: Client, fake_api: FakeAPI
 ) -> None:
-    fake_api.answer("GET", PATH, {**BATCH, "successfulAttempts": 2, "totalAttempts": 3})
+    fake_api.answer("GET", PATH, just_created(successfulAttempts=2, totalAttempts=3))
 
     result = await mcp.call_tool("get_batch_run", IN_BATCH)
 
     assert result.structured_content["undecidedAttempts"] == 2
-    assert "stalled, 2 passed, 1 failed, 2 undecided of 5 attempts" in text_of(result)
+    assert "running, 2 passed, 1 failed, 2 undecided of 5 attempts" in text_of(result)
+
+
+@pytest.mark.parametrize("status", [404, 503])
+async def test_state_is_unknown_while_the_test_runs_cannot_be_read(
+    mcp: Client, fake_api: FakeAPI, status: int
+) -> None:
+    batch = {**BATCH, "successfulAttempts": 2, "totalAttempts": 3}
+    fake_api.answer("GET", PATH, batch)
+    fake_api.answer("GET", "/v1/batch-runs", page([batch]))
+    fake_api.answer("GET", "/v1/test-runs", ERROR, status)
+
+    read = await mcp.call_tool("get_batch_run", IN_BATCH)
+    waited = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 0})
+    listed = await mcp.call_tool("list_batch_runs", {"agentId": AGENT})
+
+    assert read.structured_content["state"] == waited.structured_content["state"] == "unknown"
+    assert listed.structured_content["batchRuns"][0]["state"] == "unknown"
+    for result in (read, waited, listed):
+        assert "unknown, 2 passed, 1 failed, 2 undecided of 5 attempts" in text_of(result)
+        assert "stalled:" not in text_of(result).casefold()
+
+
+async def test_wait_goes_on_while_the_test_runs_cannot_be_read(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    looks = iter([2, 2, 3])
+
+    def growing(asked: Any) -> Any:
+        return {**BATCH, "successfulAttempts": next(looks, 5), "failedAttempts": 0}
+
+    fake_api.answer("GET", PATH, growing)
+    fake_api.answer("GET", "/v1/test-runs", ERROR, 503)
+
+    result = await mcp.call_tool("wait_for_batch_run", {**IN_BATCH, "maxSeconds": 60})
+
+    assert result.structured_content["state"] == "finished"
 
 
 @pytest.mark.slow
@@ -412,7 +457,7 @@ async def test_four_batch_runs_that_seem_stalled_are_looked_up(
 ) -> None:
     batches = [{**STALLED, "batchId": f"batch_{number}"} for number in range(10)]
     fake_api.answer("GET", "/v1/batch-runs", page(batches))
-    fake_api.answer("GET", "/v1/test-runs", page([]))
+    fake_api.answer("GET", "/v1/test-runs", lambda asked: page([{**RUN, **asked.query}]))
 
     result = await mcp.call_tool("list_batch_runs", {"agentId": AGENT})
 

@@ -667,16 +667,18 @@ async def test_value_that_nobody_gave_comes_with_its_words_and_the_mock_value_ne
 
 
 @pytest.mark.parametrize(
-    ("slips", "is_agent_known", "said"),
+    ("slips", "prompts", "said"),
     [
-        (2, True, "DSP-70480 in passed job_"),
-        (0, True, "nobody gave: none found."),
-        (12, True, "nobody gave: 12, not listed: the agent has its data from elsewhere."),
-        (2, False, "nobody gave: not looked at."),
+        (2, {"instructions": "Help."}, "DSP-70480 in passed job_"),
+        (0, {"instructions": "Help."}, "nobody gave: none found."),
+        (12, {"instructions": "Help."}, "nobody gave: 12, not listed: the agent has its data"),
+        (2, {}, "nobody gave: not looked at."),
+        (2, {"instructions": "Help.", "tools": 7}, "nobody gave: not looked at."),
+        (2, None, "nobody gave: not looked at."),
     ],
 )
 async def test_values_that_nobody_gave_are_listed_if_they_are_few(
-    mcp: Client, fake_api: FakeAPI, slips: int, is_agent_known: bool, said: str
+    mcp: Client, fake_api: FakeAPI, slips: int, prompts: dict[str, Any] | None, said: str
 ) -> None:
     sample = make_sample_batch("batch_red", [(0, 0)])
     (case,) = sample.batch["testCases"]
@@ -685,11 +687,9 @@ async def test_values_that_nobody_gave_are_listed_if_they_are_few(
         sample.add(case, number % 2 == 0, "", ["Hi!", f"Your case is {value}.", "Ok, bye!"])
     sample.batch.update(successfulAttempts=6, failedAttempts=6, totalAttempts=12)
     serve_batches(fake_api, sample)
-    if is_agent_known:
-        agent = {"agentId": AGENT_ID, "instructions": "Help."}
-        fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", agent)
-    else:
-        fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", ERROR, 404)
+    if prompts is not None:
+        fake_api.answer("GET", f"/v1/agents/{AGENT_ID}", {"agentId": AGENT_ID, **prompts})
+    is_agent_known = prompts == {"instructions": "Help."}
 
     answer = await mcp.call_tool("diagnose_batch_run", HERE)
 
