@@ -183,6 +183,8 @@ class PageSearch:
             size = page.size or max(page.entry_count, 1)
         missing = 0
         is_end = not page.has_next or not page.entry_count
+        # A total says more than this, and what it lacks is counted below.
+        is_open = page.has_next and not page.entry_count and page.total is None
         # Without its own size, only the first page has a known position.
         has_position = number == window.number and (page.size or number == 0)
         if page.total is not None and is_end and has_position:
@@ -193,6 +195,7 @@ class PageSearch:
             number=number,
             size=size,
             missing_count=missing,
+            stop="empty page" if is_open else None,
             request_count=self._request_count,
         )
 

@@ -19,7 +19,14 @@ from sigmamind_mcp.strict_json import JSONObject
 RUN_FIELDS = ("testRuns", "jobs", "jobIds", "runs", "results")
 
 StopCause = Literal[
-    "bytes", "entries", "pages", "seconds", "repeated page", "failed page", "unknown paging"
+    "bytes",
+    "entries",
+    "pages",
+    "seconds",
+    "empty page",
+    "repeated page",
+    "failed page",
+    "unknown paging",
 ]
 
 
@@ -238,6 +245,18 @@ def extract_runs(batch_run: BatchRun, asked: AskedIDs) -> Listing[TestRun]:
         entries = [_add_case(entry, case) for entry in _list_run_entries(case.raw)]
         parts.append(read_entries(entries, TestRun, asked))
     return join_listings(parts)
+
+
+def count_by_counters(listing: Listing[TestRun], batch_run: BatchRun) -> Listing[TestRun]:
+    """Count as missing what the batch run's counters have and its list of test runs lacks."""
+    decided = batch_run.decided_attempts or 0
+    # A listed test run whose own record was not read is an item, and named as unreadable.
+    item_ids = {run.job_id for run in listing.items if run.job_id}
+    named_twice = sum(entry.id in item_ids for entry in listing.unreadable)
+    missing = decided - (listing.entry_count - named_twice)
+    if missing <= listing.missing_count:
+        return listing
+    return replace(listing, missing_count=missing, total=decided)
 
 
 def _add_case(entry: object, case: TestCase) -> object:

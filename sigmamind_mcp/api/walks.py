@@ -171,14 +171,11 @@ class Walk(Generic[RecordT]):
                 size = self._choose_first_size(exc, size)
         if page.has_next and not page.entry_count:
             page = await self._ask_for_page_one(query) or page
-        first_size = page.size or page.entry_count
-        if page.has_next:
-            # A page that is not the last is full, whatever size it states.
-            first_size = page.entry_count
+        # A page that is not the last is full, whatever size it states.
+        first_size = page.entry_count if page.has_next else page.size or page.entry_count
         self._first_size = min(first_size or 1, LARGEST_COUNT)
         self._first_number = page.number or self._first_number
-        window = Window(0, self._first_size, 0)
-        self._accept(window, page.rebase(self._first_number))
+        self._accept(Window(0, self._first_size, 0), page.rebase(self._first_number))
 
     async def _ask_for_page_one(self, query: Query) -> Page[RecordT] | None:
         """Return the first page of an API that counts pages from 1; None if it does not."""
@@ -221,12 +218,14 @@ class Walk(Generic[RecordT]):
         while offset in self._pages:
             last = self._pages[offset]
             offset += self._spans[offset].size
-        is_last = not last.has_next or not last.entry_count
-        if is_last or self._is_counted_out(last, offset):
+        if not last.has_next or self._is_counted_out(last, offset):
             return []
         room = MAX_WALKED_PAGES - self._request_count
-        if offset >= MAX_WALKED_ITEMS or room <= 0:
-            self._stop = "entries" if offset >= MAX_WALKED_ITEMS else "pages"
+        if not last.entry_count:
+            self._halt("empty page")
+        elif offset >= MAX_WALKED_ITEMS or room <= 0:
+            self._halt("entries" if offset >= MAX_WALKED_ITEMS else "pages")
+        if self._stop:
             return []
         end = min(self._estimate_total(last), MAX_WALKED_ITEMS)
         window = self._choose_window(offset)
@@ -337,8 +336,8 @@ class Walk(Generic[RecordT]):
     def _skip_entry(self, window: Window) -> None:
         """Count the one entry of this page as unreadable: it alone is too large."""
         first = self._pages[0]
-        lost = [UnreadableEntry(0, None)]
-        self._accept(window, Page([], lost, total=first.total, has_next=True))
+        page: Page[RecordT] = Page([], [UnreadableEntry(0, None)], total=first.total, has_next=True)
+        self._accept(window, page)
 
     def _take(self, window: Window, page: Page[RecordT], byte_count: int) -> None:
         """Accept the page, or plan anew if it is not the one that was asked for."""
@@ -421,7 +420,7 @@ class Walk(Generic[RecordT]):
             del self._pages[later], self._spans[later]
 
     def _halt(self, cause: StopCause) -> None:
-        if cause in ("repeated page", "failed page") and self._pages[0].names_cursor:
+        if cause in ("empty page", "repeated page", "failed page") and self._pages[0].names_cursor:
             cause = "unknown paging"
         self._stop = cause
         self._queue.clear()

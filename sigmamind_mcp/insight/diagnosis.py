@@ -9,22 +9,27 @@ from sigmamind_mcp.api.conversations import Turn
 from sigmamind_mcp.api.models import TestCase, TestRun, Verdict
 from sigmamind_mcp.insight.statistics import Counts
 
-Outcome = Literal["failing", "flaky", "passing", "undecided"]
+Outcome = Literal["failing", "flaky", "passing", "undecided", "not listed"]
 
 MAX_DEFINITION_TEXT = 50_000
 
 
 class CaseResult(NamedTuple):
-    """How the attempts of one test case ended."""
+    """How the attempts of one test case ended; `listed` counts those that have a test run.
+
+    The others are undecided, or `unlisted` after `separate_unlisted`.
+    """
 
     case: TestCase
     counts: Counts
     undecided: int
+    listed: int
+    unlisted: int = 0
 
     @property
     def outcome(self) -> Outcome:
         if self.counts.decided == 0:
-            return "undecided"
+            return "undecided" if self.undecided or not self.unlisted else "not listed"
         if self.counts.passed == self.counts.decided:
             return "passing"
         return "flaky" if self.counts.passed else "failing"
@@ -96,6 +101,16 @@ def summarize_cases(cases: Sequence[TestCase], runs: Sequence[TestRun]) -> list[
     return sorted(results, key=_rank_case)
 
 
+def separate_unlisted(results: Sequence[CaseResult]) -> list[CaseResult]:
+    """Count attempts without a test run as unlisted instead of undecided."""
+    separated = []
+    for result in results:
+        unlisted = result.undecided + result.counts.decided - result.listed
+        undecided = result.undecided - unlisted
+        separated.append(result._replace(undecided=undecided, unlisted=unlisted))
+    return separated
+
+
 ItemT = TypeVar("ItemT")
 
 
@@ -145,7 +160,7 @@ def get_case_id(run: TestRun) -> str:
 def _summarize_case(case: TestCase, runs: Sequence[TestRun], expected: int) -> CaseResult:
     counts = count_verdicts(runs)
     undecided = max(expected, len(runs)) - counts.decided
-    return CaseResult(case, counts, undecided)
+    return CaseResult(case, counts, undecided, len(runs))
 
 
 def _rank_case(result: CaseResult) -> tuple[float, int, str]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from sigmamind_mcp.api.batch_run_pages import MAX_PAGE_REQUESTS, mark_batch_run
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
+from sigmamind_mcp.api.repeated_entries import drop_copies
 from sigmamind_mcp.api.run_reading import BatchRunStatus, Progress, read_progress, read_states
 from sigmamind_mcp.errors import ConnectionFailed, ServerFault, TooManyRequests
 from sigmamind_mcp.ids import valid_id
@@ -378,8 +379,9 @@ async def _match_runs(
     wanted = args.label_contains.casefold()
     positions = []
     batch_runs = []
+    distinct = set(map(id, drop_copies(left, lambda run: run.batch_id)))
     for position, run in enumerate(left):
-        if _has_label(run, wanted):
+        if id(run) in distinct and _has_label(run, wanted):
             positions.append(position)
             batch_runs.append(run)
     states = await read_states(batch_runs, args.agent_id, now, api, most=most)

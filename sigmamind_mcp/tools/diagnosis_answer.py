@@ -135,10 +135,14 @@ class DiagnosedBatchRun(Answer):
     def render(self) -> Rendered:
         created = f" of {self.created}" if self.created else ""
         batch_run = f"Batch run {self.batch_id}{created}, agent {self.agent_id}"
-        before = [f"{batch_run}, {self.state}: {self.rate}."]
+        is_short = any(note.reason == "not listed" for note in self.not_read)
+        is_none_listed = is_short and not self.rate.decided and not self.undecided
+        rate = "none listed" if is_none_listed else self.rate
+        before = [f"{batch_run}, {self.state}: {rate}."]
         if self.undecided:
             before.append(self._describe_undecided())
-        before.append(f"{pluralize(self.passing, 'test case')} passed every decided attempt.")
+        which = "decided attempt that is listed" if is_short else "decided attempt"
+        before.append(f"{pluralize(self.passing, 'test case')} passed every {which}.")
         before.append(f"Compared: {self.compared}")
         data: list[str] = []
         rows = self.list_rows()

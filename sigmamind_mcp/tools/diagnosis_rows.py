@@ -61,6 +61,7 @@ class CaseRow(AnswerPart):
     passed: int
     decided: int
     undecided: int | None = None
+    not_listed: int | None = None
     success_criteria: str | None = Field(default=None, description="If there is room for them.")
 
     @classmethod
@@ -73,12 +74,14 @@ class CaseRow(AnswerPart):
             passed=result.counts.passed,
             decided=result.counts.decided,
             undecided=result.undecided or None,
+            not_listed=result.unlisted or None,
             success_criteria=truncate_line(criteria, CRITERIA_CHARACTERS) if criteria else None,
         )
 
     def line(self) -> str:
         undecided = f", {self.undecided} undecided" if self.undecided else ""
-        counts = f"{self.passed} of {self.decided} passed{undecided}"
+        not_listed = f", {self.not_listed} not listed" if self.not_listed else ""
+        counts = f"{self.passed} of {self.decided} passed{undecided}{not_listed}"
         label = escape_heads(self.label)
         line = f"{self.test_case_id or NO_ID} {self.outcome}, {counts}: {label}"
         return f"{line} | criteria: {self.success_criteria}" if self.success_criteria else line

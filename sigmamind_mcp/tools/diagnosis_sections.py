@@ -1,14 +1,14 @@
 """Fit a diagnosis into its budget: sections in order, each with as many rows as there is room."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sigmamind_mcp.api.models import BatchRun, BatchRunState
 from sigmamind_mcp.ids import valid_id
-from sigmamind_mcp.insight.diagnosis import CaseResult
+from sigmamind_mcp.insight.diagnosis import CaseResult, separate_unlisted
 from sigmamind_mcp.insight.intervals import bound_rate
 from sigmamind_mcp.insight.near_values import MOST_VALUES
 from sigmamind_mcp.insight.statistics import Counts
@@ -115,14 +115,6 @@ class Diagnosis:
     evidence: "Evidence"
     values: "FoundValues | None"
 
-    @property
-    def undecided(self) -> int:
-        return sum(result.undecided for result in self.results)
-
-    @property
-    def is_any_read(self) -> bool:
-        return bool(self.evidence.read)
-
 
 class _SectionRows(NamedTuple):
     """How many rows a section has, and a function that returns those from one on."""
@@ -141,6 +133,11 @@ class _SectionRows(NamedTuple):
 
 def fit_diagnosis(diagnosis: Diagnosis, start: int, notes: Sequence[NotRead]) -> DiagnosedBatchRun:
     """Build the answer with as many rows of each section as fit."""
+    uncounted = (diagnosis.batch_run.decided_attempts or 0) - diagnosis.run_count
+    if uncounted > 0 and not diagnosis.is_of_job_ids:
+        diagnosis = replace(diagnosis, results=separate_unlisted(diagnosis.results))
+        if not any(note.reason == "not listed" for note in notes):
+            notes = [*notes, NotRead(kind="test run", reason="not listed", count=uncounted)]
     if diagnosis.section:
         return _fit_section(diagnosis, diagnosis.section, start, notes)
     caps = dict(CAPS)
@@ -197,7 +194,7 @@ def _list_sections(diagnosis: Diagnosis, form: Form) -> dict[Section, _SectionRo
     compared = (evidence.contrast.compared.failed, evidence.contrast.compared.passed)
     read = diagnosis.read_counts
     verdicts = (read.decided - read.passed, read.passed)
-    is_read = diagnosis.is_any_read
+    is_read = bool(evidence.read)
     why_unread = _explain_reading(diagnosis)
     lacks = _explain_contrast(evidence.contrast)
 
@@ -292,7 +289,7 @@ def _build_diagnosis(
         counts.append(_count_section(name, section, rows[name]))
         if name == "turnsWorthReading":
             _count_quoted(counts[-1], diagnosis.evidence.worth_reading[start : start + limit])
-    undecided = diagnosis.undecided
+    undecided = sum(result.undecided for result in diagnosis.results)
     bounds = bound_rate(diagnosis.counts, undecided)
     answer = DiagnosedBatchRun(
         batch_id=diagnosis.batch_id,

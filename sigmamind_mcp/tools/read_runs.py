@@ -97,7 +97,7 @@ async def read_test_runs(args: ReadTestRuns, api: SigmaMindClient) -> ReadConver
     total = place.total if start.turn else len(chosen.wanted)
     chooser = _TurnChooser(chosen, args, total)
     reading = await _read_ahead(chosen.wanted[start.first :], chooser, args, api)
-    shown = _Shown(reading.runs, start, chosen.wanted, reading.exchanges)
+    shown = _Shown(reading.runs, start, chosen.wanted, reading.exchanges, chosen.listed)
     if shown.runs:
         shown.runs[0] = shown.runs[0].skip_to(start.turn)
 
@@ -142,13 +142,14 @@ class _RunsRead:
 class _Shown(NamedTuple):
     """The runs for this answer, read from `start` on, and all that the arguments choose.
 
-    `exchanges` is how many of each run are shown, if not all.
+    `exchanges` is how many of each run are shown, if not all; `listed` are those chosen from.
     """
 
     runs: list[ReadRun]
     start: RunsStart
     wanted: Sequence[WantedRun]
     exchanges: int | None = None
+    listed: Sequence[TestRun] = ()
 
     def find_place(self, count: int, turn: int) -> RunsPlace:
         """Return the place behind the first `count` runs, or at a turn of the last of them."""
@@ -355,7 +356,7 @@ def _build_conversations(
         test_cases=_show_definitions(
             reads, turn_count, batch_id, cuts, is_part=bool(args.side or args.turns)
         ),
-        hint=_explain_what_is_missing(shown, reads),
+        hint=_explain_what_is_missing(shown, reads, args.test_case_id),
     )
     answer.cut = cuts
     rest = reads[0].turns[turn_count:] if turn_count is not None else []
@@ -432,11 +433,14 @@ def _shorten_definitions(
     return shortened
 
 
-def _explain_what_is_missing(shown: _Shown, reads: Sequence[ReadRun]) -> str | None:
+def _explain_what_is_missing(
+    shown: _Shown, reads: Sequence[ReadRun], test_case_id: str
+) -> str | None:
     hints = [shown.start.hint] if shown.start.hint else []
     differing = sum(read.differs for read in reads)
     if not shown.wanted:
-        hints.append("No test run matches.")
+        undecided = len(select_runs(shown.listed, "undecided", test_case_id))
+        hints.append(f"No test run matches{f'; undecided: {undecided}' if undecided else ''}.")
     if differing:
         runs = pluralize(differing, "named test run")
         hints.append(f"Left out: {runs} with another verdict or test case.")

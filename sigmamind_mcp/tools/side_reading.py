@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sigmamind_mcp.api.batch_run_pages import Dated
 from sigmamind_mcp.api.client import SigmaMindClient
-from sigmamind_mcp.api.listings import Listing
+from sigmamind_mcp.api.listings import Listing, count_by_counters
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun
 from sigmamind_mcp.api.run_parts import pack_texts, unpack_texts
 from sigmamind_mcp.api.run_reading import drop_conversation, list_complete_runs, read_runs
@@ -101,12 +101,17 @@ class SideReader:
         return Dated(await self.read(named, job_ids=job_ids), now)
 
     async def read(self, batch_run: BatchRun, *, job_ids: Sequence[str] = ()) -> ReadSide:
-        """Count the test runs of a batch run; without a list of them, take its counters."""
+        """Count the test runs of a batch run; if none is listed, take its counters."""
         batch_id = batch_run.batch_id or ""
         notes = note_record("batch run", batch_run, batch_id)
         try:
             listing = await self._list_runs(batch_id, job_ids)
         except NotOffered:
+            return ReadSide(build_side_from_counters(batch_run), notes)
+        if not job_ids:
+            listing = count_by_counters(listing, batch_run)
+        notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
+        if not listing.items and batch_run.decided_attempts:
             return ReadSide(build_side_from_counters(batch_run), notes)
         # Thousands of test runs would delay every other caller.
         count = partial(
@@ -116,7 +121,6 @@ class SideReader:
             unreadable_count=listing.unread_count,
         )
         side = await self.run_heavy(WorkClock(COUNTING_SECONDS), count)
-        notes += note_listing("test run", listing, lambda run: run.job_id, batch_id=batch_id)
         return ReadSide(side, notes)
 
     async def _list_runs(self, batch_id: str, job_ids: Sequence[str]) -> Listing[TestRun]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sigmamind_mcp.api.client import SigmaMindClient
 from sigmamind_mcp.api.conversations import Side, Turn
-from sigmamind_mcp.api.listings import Listing
+from sigmamind_mcp.api.listings import Listing, count_by_counters
 from sigmamind_mcp.api.models import BatchRun, TestCase, TestRun, Verdict
 from sigmamind_mcp.api.records import MAX_SAID_CHARACTERS
 from sigmamind_mcp.api.run_parts import RunState, identify_state
@@ -256,10 +256,10 @@ class _BatchRunSearch:
         listing = await self.search.api.list_test_runs(
             self.batch_id, agent_id, keep=self._search_listed
         )
+        listing = count_by_counters(listing, self.batch_run)
         self.notes += note_listing(
             "test run", listing, lambda run: run.job_id, batch_id=self.batch_id
         )
-        self._note_uncounted(listing)
         reads = []
         for run in listing.items:
             if not self._is_concluded(run):
@@ -273,17 +273,6 @@ class _BatchRunSearch:
             notes=self.notes,
             unlisted_count=count_unlisted(self.batch_run, listing),
         )
-
-    def _note_uncounted(self, listing: Listing[TestRun]) -> None:
-        """Note attempts that the batch run counts and its list lacks."""
-        is_noted = listing.missing_count or listing.stop
-        uncounted = (self.batch_run.decided_attempts or 0) - listing.entry_count
-        if uncounted <= 0 or is_noted:
-            return
-        note = NotRead(
-            kind="test run", reason="not listed", count=uncounted, batch_id=self.batch_id
-        )
-        self.notes.append(note)
 
     def _search_listed(self, run: TestRun) -> TestRun:
         """Search a listed run that shows its verdict; return it without its conversation."""
@@ -358,8 +347,7 @@ def count_unlisted(batch_run: BatchRun, listing: Listing[TestRun]) -> int:
     if batch_run.expected_attempts is not None:
         # An API that ignores the batch id lists the test runs of all batch runs.
         foreign = min(foreign, max(0, batch_run.expected_attempts - shown))
-    uncounted = (batch_run.decided_attempts or 0) - shown
-    return max(listing.unread_count + foreign, uncounted)
+    return listing.unread_count + foreign
 
 
 def _list_texts(turn: Turn, side: Side | None) -> list[tuple[Side, str]]:

@@ -42,12 +42,13 @@ COUNTED_FIELDS = frozenset(
     ("isSuccessful", "isSuccesful", "testCase", "testCases", "successfulAttempts", "failedAttempts")
 )
 
-LIST_CHANGED = "the list changed while it was read"
+LIST_CHANGED = "the list may have changed while it was read"
 STOP_CAUSES: dict[StopCause, str] = {
     "bytes": f"this server reads at most {MAX_WALKED_BYTES // 2**20} MiB of one list",
     "entries": f"this server reads at most {MAX_WALKED_ITEMS:,} entries of one list",
     "pages": f"this server reads at most {MAX_WALKED_PAGES} pages of one list",
     "seconds": f"this server reads one list for at most {WALK_SECONDS:.0f} s",
+    "empty page": "the API says on an empty page that there are more",
     "repeated page": "the API gives the same page again, whatever page is asked for",
     "failed page": "the API did not give one of its pages",
     "unknown paging": "the API says in a form that this server cannot follow that there are more",

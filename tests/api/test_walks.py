@@ -160,9 +160,47 @@ async def test_list_that_changes_while_it_is_read_is_stated(mcp: Client, fake_ap
     result = await mcp.call_tool("list_test_runs", {"agentId": AGENT, "batchId": BATCH_ID})
 
     assert result.structured_content["totalCount"] == 178
-    assert "178 of 250 test runs were read: the list changed while it was read." in text_of(result)
+    cause = "the list may have changed while it was read"
+    assert f"178 of 250 test runs were read: {cause}." in text_of(result)
     (note,) = result.structured_content["notRead"]
     assert (note["count"], note["total"]) == (72, 250)
+
+
+SAYS_MORE: list[dict[str, Any]] = [
+    {"hasNext": True},
+    {"hasMore": True},
+    {"totalPages": 9},
+    {"next": "/v1/test-runs?page=9"},
+    {"nextPage": 9},
+    {"nextCursor": "abc"},
+]
+
+
+@pytest.mark.parametrize("says_more", SAYS_MORE, ids=str)
+@pytest.mark.parametrize("read_count", [0, 10, 30])
+@pytest.mark.parametrize("total", [None, 30])
+async def test_list_that_ends_with_an_empty_page_goes_on_unless_the_total_is_read(
+    client: SigmaMindClient,
+    fake_api: FakeAPI,
+    says_more: dict[str, Any],
+    read_count: int,
+    total: int | None,
+) -> None:
+    def give(asked: Asked) -> Any:
+        size, number = int(asked.query.get("size", 10)), int(asked.query.get("page", 0))
+        part = RUNS[:read_count][number * size : (number + 1) * size]
+        stated = {} if total is None else {"totalCount": total}
+        return {"data": part, "page": number, "size": size, **stated, **says_more}
+
+    fake_api.answer("GET", PATH, give)
+
+    listing = await client.list_test_runs(BATCH_ID, AGENT)
+
+    is_whole = read_count == total
+    cause = "unknown paging" if "nextCursor" in says_more else "empty page"
+    assert listing.stop == (None if is_whole else cause)
+    assert listing.missing_count == (total - read_count if total else 0)
+    assert ids(listing) == job_ids(read_count)
 
 
 LIMITS: list[tuple[dict[str, Any], int, str]] = [

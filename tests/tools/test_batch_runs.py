@@ -283,14 +283,17 @@ async def test_every_tool_derives_the_same_state(
     assert listed.structured_content["batchRuns"][0]["state"] == state
 
 
+@pytest.mark.parametrize("total", [None, 0])
 async def test_list_whose_pages_never_end_ends_at_an_empty_one(
-    mcp: Client, fake_api: FakeAPI
+    mcp: Client, fake_api: FakeAPI, total: int | None
 ) -> None:
-    fake_api.answer("GET", "/v1/batch-runs", page([], hasNext=True))
+    fake_api.answer("GET", "/v1/batch-runs", page([], hasNext=True, totalCount=total))
 
     result = await mcp.call_tool("list_batch_runs", {"agentId": IN_BATCH["agentId"], "page": 4})
 
     assert not result.structured_content.get("nextCalls")
+    # The total says that there are no more.
+    assert ("notRead" in result.structured_content) == (total is None)
 
 
 async def test_running_batch_run_says_the_same_in_both_forms(
@@ -510,6 +513,20 @@ async def test_refused_page_size_costs_no_batch_run_and_six_requests_at_most(
         call = further[0]["arguments"] if further else None
 
     assert seen == [batch["batchId"] for batch in batches]
+
+
+async def test_batch_run_that_a_page_has_twice_is_shown_once(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    batches = [{**BATCH, "batchId": f"batch_{number}"} for number in range(3)]
+    changed = {**batches[0], "successfulAttempts": 1}
+    entries = [*batches, *batches, changed]
+    fake_api.answer("GET", "/v1/batch-runs", page(entries, totalCount=3))
+
+    result = await mcp.call_tool("list_batch_runs", {"agentId": AGENT})
+
+    shown = [row["batchId"] for row in result.structured_content["batchRuns"]]
+    assert shown == ["batch_0", "batch_1", "batch_2", "batch_0"]
 
 
 async def test_other_page_than_the_asked_one_is_named(mcp: Client, fake_api: FakeAPI) -> None:

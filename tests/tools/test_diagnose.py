@@ -106,6 +106,72 @@ async def test_heading_has_bounds_for_undecided_attempts_and_their_cases(
         " to tc_1 x2: job_red24 and 1 more." in text_of(result)  # fmt: skip
 
 
+@pytest.mark.parametrize("count", [0, 3, 12])
+async def test_attempts_that_are_not_listed_are_not_said_to_be_undecided(
+    mcp: Client, fake_api: FakeAPI, count: int
+) -> None:
+    sample = make_sample_batch("batch_red", [(3, 3), (6, 0), (0, 6)])
+    serve_batches(fake_api, sample)
+    fake_api.answer("GET", "/v1/test-runs", sample.runs[:count])
+
+    result = await diagnose_red(mcp)
+    answer = result.structured_content
+
+    (note,) = answer["notRead"]
+    assert (answer["undecided"], note["count"], note["reason"]) == (0, 18 - count, "not listed")
+    assert f"\n{18 - count} test runs are in the API's total, but not" in text_of(result)
+    assert " passed every decided attempt that is listed.\n" in text_of(result)
+    assert ("finished: none listed." in text_of(result)) == (count == 0)
+    assert "undecided" not in text_of(result) and "none decided" not in text_of(result)
+    rows = {row["testCaseId"]: row for row in answer["testCases"]}
+    assert (rows["tc_2"]["outcome"], rows["tc_2"]["notListed"]) == ("not listed", 6)
+    assert ("tc_0" in rows, "tc_1" in rows) == (count != 3, count < 12)
+
+
+async def test_listed_attempts_without_a_verdict_are_undecided_and_others_not_listed(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(0, 6)])
+    serve_batches(fake_api, sample)
+    runs = [*sample.runs[:2], {**sample.runs[2], "isSuccessful": None}]
+    fake_api.answer("GET", "/v1/test-runs", runs)
+    fake_api.answer("GET", f"/v1/test-runs/{runs[2]['jobId']}", runs[2])
+
+    result = await diagnose_red(mcp)
+    answer = result.structured_content
+
+    assert (answer["undecided"], answer["testCases"][0]["notListed"]) == (1, 3)
+    assert [note["count"] for note in answer["notRead"]] == [3]
+    assert (answer["lowest"], answer["highest"]) == (0.0, 0.333)
+    assert answer["undecidedIn"] == {"tc_0": 1}
+
+
+async def test_attempts_of_unknown_test_cases_are_not_listed(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(3, 0), (0, 3)])
+    serve_batches(fake_api, sample)
+    nameless = {name: value for name, value in sample.runs[0].items() if name != "testCase"}
+    fake_api.answer("GET", "/v1/test-runs", [nameless])
+
+    answer = (await diagnose_red(mcp)).structured_content
+
+    assert (answer["undecided"], answer["notRead"][0]["count"]) == (0, 5)
+
+
+async def test_attempts_that_the_counters_lack_too_are_undecided(
+    mcp: Client, fake_api: FakeAPI
+) -> None:
+    sample = make_sample_batch("batch_red", [(3, 3)])
+    sample.batch.update(successfulAttempts=2, failedAttempts=0)
+    serve_batches(fake_api, sample)
+    fake_api.answer("GET", "/v1/test-runs", sample.runs[:2])
+
+    answer = (await diagnose_red(mcp)).structured_content
+
+    assert (answer["undecided"], "notRead" in answer) == (4, False)
+
+
 async def test_stalled_batch_run_says_what_that_means(mcp: Client, fake_api: FakeAPI) -> None:
     sample = make_sample_batch("batch_red", [(1, 1)])
     sample.add(sample.batch["testCases"][0], None)

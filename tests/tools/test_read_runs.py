@@ -922,3 +922,29 @@ async def test_text_alone_and_structure_alone_answer_the_same_questions(
         text, answer = text_of(result), result.structured_content
         assert [name for name, (said, _) in questions.items() if not re.search(said, text)] == []
         assert [name for name, (_, holds) in questions.items() if not holds(answer)] == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "test_case_id", "hint"),
+    [
+        ("failed", "", "No test run matches; undecided: 3."),
+        ("passed", "tc_1", "No test run matches; undecided: 2."),
+        ("passed", "tc_9", "No test run matches."),
+    ],
+)
+async def test_no_run_with_a_verdict_says_how_many_are_undecided(
+    mcp: Client, fake_api: FakeAPI, verdict: str, test_case_id: str, hint: str
+) -> None:
+    runs = []
+    for number, case_id in enumerate(("tc_1", "tc_1", "tc_2")):
+        case = {**CASE, "testCaseId": case_id}
+        runs.append({**RUN, "jobId": f"job_{number}", "testCase": case, "isSuccessful": None})
+    fake_api.answer("GET", "/v1/test-runs", page(runs))
+    asked = {"agentId": AGENT["agentId"], "batchId": "batch_s0OJu2JWR8R45Fai"}
+
+    result = await mcp.call_tool(
+        "read_test_runs", {**asked, "verdict": verdict, "testCaseId": test_case_id}
+    )
+
+    assert result.structured_content["hint"] == hint
+    assert f"\n{hint}" in text_of(result)

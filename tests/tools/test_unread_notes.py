@@ -505,7 +505,7 @@ def test_counted_notes_are_added_up_by_kind_reason_and_cause() -> None:
     assert describe_notes(limit_notes(notes)) == [
         "3 batch runs of other agents were left out.",
         "6 test runs are in the API's total, but not in its list.",
-        "14 of 18 test runs were read: the list changed while it was read.",
+        "14 of 18 test runs were read: the list may have changed while it was read.",
         "The list of test runs of batch run b1 was not read to its end: the API did not give one of"
         " its pages.",
     ]
@@ -679,6 +679,115 @@ async def test_entries_that_the_api_counts_and_does_not_list_are_counted(
     assert {"kind": read.kind, "reason": "not listed", "count": 3}.items() <= (
         result.structured_content["notRead"][0].items()
     )
+
+
+HISTORY = {**HERE, "batchIds": ["batch_base", "batch_new"]}
+BY_COUNTERS: list[tuple[str, dict[str, Any]]] = [
+    ("compare_batch_runs", BOTH),
+    ("get_test_case_history", HISTORY),
+    ("get_test_case_history", {**HISTORY, "testCaseId": "tc_0"}),
+    ("search_test_runs", {**HISTORY, "text": "hello"}),
+]
+"""Calls that read the counters of batch runs and their test runs."""
+SHORT_LISTS: dict[str, Callable[[list[Any]], Any]] = {
+    "array": lambda runs: runs,
+    "data": lambda runs: {"data": runs},
+    "page": page,
+    "page without total": lambda runs: page(runs, totalCount=None),
+    "page with a wrong total": lambda runs: page(runs, totalCount=len(runs) + 1),
+    "open page": lambda runs: {"data": runs, "hasNext": True},
+}
+
+
+@pytest.mark.parametrize(("tool", "arguments"), BY_COUNTERS)
+@pytest.mark.parametrize("form", SHORT_LISTS)
+@pytest.mark.parametrize("count", [0, 1, 4])
+async def test_attempts_that_the_counters_have_and_the_list_lacks_are_counted(
+    mcp: Client, world: World, tool: str, arguments: dict[str, Any], form: str, count: int
+) -> None:
+    lists = {
+        "batch_base": SHORT_LISTS[form](world.base.runs[:count]),
+        "batch_new": page(world.new.runs),
+    }
+    world.api.answer("GET", "/v1/test-runs", lambda asked: lists[asked.query["batchId"]])
+
+    result = await mcp.call_tool(tool, arguments)
+
+    check_schema(tool, result.structured_content)
+    notes = [note for note in result.structured_content["notRead"] if note.get("count")]
+    expected = [("test run", "not listed", 5 - count, "batch_base")]
+    assert [tuple(map(note.get, ("kind", "reason", "count", "batchId"))) for note in notes] == (
+        expected
+    )
+    listed = f"{count} of 5 test runs of batch run batch_base were read: "
+    missing = f"{5 - count} test run{'s' if count < 4 else ''} of batch run batch_base "
+    assert listed in text_of(result) or missing in text_of(result)
+
+
+async def test_listed_test_runs_that_cannot_be_read_are_not_counted_twice(
+    mcp: Client, world: World
+) -> None:
+    names = ("jobId", "testCase", "createdDate")
+    listed = [{name: run[name] for name in names} for run in world.base.runs[:3]]
+    lists = {"batch_base": listed, "batch_new": world.new.runs}
+    world.api.answer("GET", "/v1/test-runs", lambda asked: lists[asked.query["batchId"]])
+    for run in listed:
+        world.api.answer("GET", f"/v1/test-runs/{run['jobId']}", (404, {}))
+
+    result = await mcp.call_tool("get_test_case_history", HISTORY)
+
+    notes = [note for note in result.structured_content["notRead"] if "count" in note]
+    assert [(note["reason"], note["count"]) for note in notes] == [("not listed", 2)]
+
+
+async def test_counters_count_where_no_test_run_is_listed(mcp: Client, world: World) -> None:
+    world.api.answer("GET", "/v1/test-runs", [])
+
+    compared = (await mcp.call_tool("compare_batch_runs", BOTH)).structured_content
+    history = (await mcp.call_tool("get_test_case_history", HISTORY)).structured_content
+
+    totals = [
+        (compared[side]["passed"], compared[side]["decided"]) for side in ("base", "candidate")
+    ]
+    assert totals == [(5, 5), (0, 5)]
+    assert [(row["passed"], row["decided"]) for row in history["runs"]] == totals
+
+
+async def test_test_runs_that_are_chosen_leave_out_none(mcp: Client, world: World) -> None:
+    job_ids = [run["jobId"] for run in world.base.runs[:2]]
+
+    result = await mcp.call_tool("compare_batch_runs", {**BOTH, "baseJobIds": job_ids})
+
+    assert result.structured_content["base"]["decided"] == 2
+    assert "notRead" not in result.structured_content
+
+
+@LISTS
+async def test_empty_list_that_says_there_are_more_is_not_said_to_be_whole(
+    mcp: Client, world: World, read: ListRead
+) -> None:
+    world.api.answer("GET", read.path, {"data": [], "hasNext": True})
+
+    result = await call(mcp, read)
+
+    assert "the API says on an empty page that there are more" in text_of(result)
+    notes = result.structured_content["notRead"]
+    assert {(note["kind"], note["reason"]) for note in notes} == {(read.kind, "not listed")}
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [("get_test_case_history", {}), ("search_test_runs", {"text": "hello"})],
+)
+async def test_empty_list_of_batch_runs_that_says_there_are_more_is_not_said_to_be_whole(
+    mcp: Client, world: World, tool: str, arguments: dict[str, Any]
+) -> None:
+    world.api.answer("GET", "/v1/batch-runs", {"data": [], "hasNext": True})
+
+    result = await mcp.call_tool(tool, {**HERE, **arguments})
+
+    sentence = "The list of batch runs was not read to its end: the API says on an empty page that"
+    assert sentence in text_of(result)
 
 
 @pytest.mark.parametrize("given", [{"testCase": "tc_0"}, {"testCaseId": "tc_0"}], ids=str)
