@@ -78,13 +78,19 @@ class StderrHandler(logging.Handler):
             self._is_urgent.wait(GATHER_SECONDS)
             self._has_lines.clear()
             while self._lines:
-                with suppress(OSError, ValueError):  # stderr is closed
-                    # One write, so that no other output splits the line.
-                    sys.stderr.write(f"{self._lines[0]}\n")
-                    sys.stderr.flush()
+                _write_line(self._lines[0])
                 self._lines.popleft()
             with self._all_written:
                 self._all_written.notify_all()
+
+
+def _write_line(line: str) -> None:
+    if sys.stderr is None:  # without a console, as with pythonw
+        return
+    with suppress(OSError, ValueError):  # stderr is closed
+        # One write, so that no other output splits the line.
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def set_up(level: str) -> None:

@@ -17,8 +17,23 @@ RUN = 12
 """A part of the key with this many characters is masked too: a text may be cut inside it."""
 
 _SECRET_NAME = re.compile(
-    r"secret|token|pass(?:w|phrase)|credential|authorization"
-    r"|(?:api|access|private)[_-]?key|signature|bearer|^cookie$",
+    r"secret|token|pass(?:w|phrase|code)|pwd$|credential|authorization"
+    r"|(?:api|access|private)[_-]?key|signature|bearer|^(?:set[_-])?cookie$"
+    r"|(?:app(?:lication)?|auth|client|consumer|(?:de|en)cryption|functions?|hmac|master"
+    r"|sign(?:ing)?|subscription|webhook)[_-]?key$",
+    re.IGNORECASE,
+)
+# As the last word of a name. Others end alike: a boarding pass, OAuth.
+_SECRET_TEXT_NAME = re.compile(
+    r"(?:^|[_-]|(?-i:(?<=[a-z])(?=A)))auth$"
+    r"|(?:^|(?:admin|app|auth|db|ftp|login|mail|proxy|smtp|sql|ssh|user)[_-]?)pass$"
+    r"|^jwt$|(?:account|service|storage)[_-]?key$",
+    re.IGNORECASE,
+)
+"""Names of secrets if they hold a text; a count, a flag or an object with this name is none."""
+_AUTH_METHOD = re.compile(
+    r"api[ _-]?key|basic|bearer|digest|hmac|jwt|no|none|oauth ?[12]?(?:\.0)?|optional|required"
+    r"|true|false|yes",
     re.IGNORECASE,
 )
 _PAIR_NAMES = ("name", "key", "header")
@@ -31,14 +46,23 @@ _WORDS = r"(?:[A-Z]++|[A-Za-z][a-z]*+)(?:/[A-Za-z][a-z]*+)*+(?![A-Za-z0-9+/=])"
 _SECRET_VALUE = re.compile(
     rf"\bBearer\s+[A-Za-z0-9+/=._~-]{{8,}}|\b(?i:bearer\s+)(?!{_WORDS})[A-Za-z0-9+/=._~-]{{8,}}"
     rf"|\b(?i:basic\s+)(?!{_WORDS})[A-Za-z0-9+/]{{8,}}={{0,2}}"
-    r"|\b(?:sk|pk|rk|whsec|ghp|gho|xox[abp]|glpat)[_-][A-Za-z0-9_.-]{8,}"
+    r"|\b(?:sk|pk|rk|whsec|gh[oprsu]|xapp|xox[abeprs]|glpat)[_-][A-Za-z0-9_.-]{8,}"
+    r"|\b(?:github_pat|hf|npm|shpat)_[A-Za-z0-9_]{20,}|\bGOCSPX-[\w-]{20,}"
+    r"|\bAIza[\w-]{35}(?![\w-])|\bSG\.[\w-]{16,}\.[\w-]{16,}"
     r"|\bkey_[A-Za-z0-9]+\.[A-Za-z0-9]+"
     # The lookbehind keeps this one linear.
     r"|(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
-    r"|\bAKIA[0-9A-Z]{16}\b"
+    r"|\bA[KS]IA[0-9A-Z]{16}\b"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
-    r"|(?<=[?&])(?i:key|token|secret|password|(?:x-amz-)?signature|sig|api[_-]?key|access_token)"
-    r"=[^&\s]+",
+    # Whoever knows these URLs can post. Their ids are the secret.
+    r"|(?<=//hooks\.slack\.com/services/)[^\s?#]+|(?<=/api/webhooks/)[0-9]+/[\w-]+"
+    r"|(?<=\.webhook\.office\.com/)[^\s?#]+|(?<=//api\.telegram\.org/bot)[0-9]+:[\w-]+"
+    r"|(?<=;)\s?(?i:(?:account|shared ?access)key|password|pwd)=[^;\s]+"
+    r"|(?<=[?&])(?i:key|token|secret|pass(?:wor|w)?d?|pwd|auth|jwt|sig|(?:x-amz-)?signature"
+    r"|(?:api|app|client|functions?|subscription)[_-]?key|client[_-]secret"
+    r"|(?:access|auth|id|refresh|x-amz-security)[_-]?token)=[^&\s]+"
+    # A shorter one can be that of a country or a discount.
+    r"|(?<=[?&])(?i:code)=[^&\s]{16,}",
 )
 
 _PRIVATE_KEY = re.compile(
@@ -86,17 +110,22 @@ def _find_cut(text: str, start: int) -> int:
 
 
 def _mask_member(name: str, value: Any, *, is_pair: bool) -> Any:
-    is_secret = _is_secret(name) or (is_pair and name == "value")
+    is_secret = _is_secret(name, value) or (is_pair and name == "value")
     return MASK if value and is_secret else mask(value)
 
 
 def _is_secret_pair(data: dict[str, Any]) -> bool:
     names = [data.get(key) for key in _PAIR_NAMES]
-    return any(isinstance(name, str) and _is_secret(name) for name in names)
+    value = data.get("value")
+    return any(isinstance(name, str) and _is_secret(name, value) for name in names)
 
 
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _COUNT_OF_TOKENS.search(name)
+def _is_secret(name: str, value: Any) -> bool:
+    if _SECRET_NAME.search(name):
+        return not _COUNT_OF_TOKENS.search(name)
+    if not isinstance(value, str) or _AUTH_METHOD.fullmatch(value):
+        return False
+    return bool(_SECRET_TEXT_NAME.search(name))
 
 
 class OwnKey:

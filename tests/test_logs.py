@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from sigmamind_mcp.logs import JSONLines
+from sigmamind_mcp.logs import JSONLines, StderrHandler
 from tests.conftest import KEY
 from tests.support.fake_api import BATCH, FakeAPI
 from tests.support.processes import COMMAND, environment
@@ -49,6 +49,23 @@ def test_exception_is_told_by_its_type_and_places() -> None:
 
     assert line["error"] == "JSONDecodeError" and "test_exception_is_told" in str(line["trace"])
     assert KEY not in json.dumps(line)
+
+
+def test_without_stderr_lines_are_dropped_and_the_thread_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = StderrHandler()
+    record = logging.LogRecord("sigmamind_mcp", logging.WARNING, "x.py", 7, "said", None, None)
+    with monkeypatch.context() as without:
+        without.setattr(sys, "stderr", None)
+        handler.handle(record)
+        handler.flush()
+    assert capsys.readouterr().err == ""
+
+    handler.handle(record)
+    handler.flush()
+
+    assert capsys.readouterr().err == "said\n"
 
 
 @pytest.mark.slow

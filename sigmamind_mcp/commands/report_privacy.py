@@ -36,7 +36,7 @@ def _hide_in_diagnosis(diagnosis: JSONObject) -> JSONObject:
     hidden = dict(diagnosis)
     rewrites: dict[str, Callable[[JSONObject], JSONObject]] = {
         "turnsWorthReading": _hide_quote,
-        "valuesNotGiven": lambda row: {**row, "value": LEFT_OUT},
+        "valuesNotGiven": _hide_value,
         "separates": _hide_item,
         "groups": _hide_group,
         "definitionProblems": _hide_edit,
@@ -49,6 +49,10 @@ def _hide_in_diagnosis(diagnosis: JSONObject) -> JSONObject:
 
 def _hide_quote(row: JSONObject) -> JSONObject:
     return {**_drop(row, "user"), "content": LEFT_OUT}
+
+
+def _hide_value(row: JSONObject) -> JSONObject:
+    return {**_drop(row, "said", "near"), "value": LEFT_OUT}
 
 
 def _hide_item(row: JSONObject) -> JSONObject:

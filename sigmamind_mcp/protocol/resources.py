@@ -5,7 +5,6 @@ Each resource is the answer of the tool that reads the same object.
 
 import json
 import logging
-from collections.abc import Iterable
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -14,10 +13,19 @@ import mcp_types as mcp
 from mcp.shared.exceptions import MCPError
 
 from sigmamind_mcp.api.client import SigmaMindClient
+from sigmamind_mcp.api.listings import Page
 from sigmamind_mcp.api.models import BatchRun
 from sigmamind_mcp.call_deadlines import limit_call
-from sigmamind_mcp.errors import InvalidArguments, NotAllowed, NotFound, SigmaMindError
+from sigmamind_mcp.errors import (
+    InvalidArguments,
+    NotAllowed,
+    NotFound,
+    NotOffered,
+    OutOfTime,
+    SigmaMindError,
+)
 from sigmamind_mcp.ids import valid_id
+from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.protocol.api_access import APIAccess, Request
 from sigmamind_mcp.protocol.apps import describe_viewer, read_viewer
 from sigmamind_mcp.protocol.catalogue import CALL_SECONDS
@@ -34,6 +42,7 @@ from sigmamind_mcp.viewer import VIEWER_URI
 
 logger = logging.getLogger(__name__)
 
+NOT_READ_KEY = "io.github.sigmamind-mcp/notRead"
 LIST_SECONDS = 5.0
 MAX_URI_CHARACTERS = 2000
 TRANSCRIPTS_PER_PAGE = 50
@@ -95,10 +104,11 @@ class ResourceEntry(NamedTuple):
 
 
 class ResourcePage(NamedTuple):
-    """One page of resources/list."""
+    """One page of resources/list; `not_read` says which transcripts may be missing."""
 
     entries: list[ResourceEntry]
     next_cursor: str | None
+    not_read: str | None = None
 
 
 def _build_resource(entry: ResourceEntry) -> mcp.Resource:
@@ -126,7 +136,10 @@ class ResourceHandlers:
         resources = list(map(_build_resource, guides + transcripts.entries))
         if self._settings.viewer and not cursor:
             resources.insert(len(guides), describe_viewer())
-        return mcp.ListResourcesResult(resources=resources, next_cursor=transcripts.next_cursor)
+        result = mcp.ListResourcesResult(resources=resources, next_cursor=transcripts.next_cursor)
+        if transcripts.not_read:
+            result.meta = {NOT_READ_KEY: transcripts.not_read}
+        return result
 
     async def _list_transcripts(self, ctx: Request, cursor: str | None) -> ResourcePage:
         agent_id = self._settings.agent_id
@@ -139,9 +152,12 @@ class ResourceHandlers:
             return await list_transcripts(cursor or "0:0", agent_id, api)
         except InvalidArguments as exc:
             raise MCPError(code=mcp.INVALID_PARAMS, message=str(exc)) from exc
-        except SigmaMindError:
-            logger.warning("resources/list: no transcripts, because there is no usable key")
-            return ResourcePage([], None)
+        except SigmaMindError as exc:
+            if cursor:
+                raise MCPError(code=mcp.INTERNAL_ERROR, message=explain_error(exc)) from exc
+            # Without a key the guides can be read all the same.
+            logger.warning("resources/list: the transcripts could not be read")
+            return ResourcePage([], None, "The transcripts could not be read.")
 
     async def list_resource_templates(
         self, ctx: Request, params: mcp.PaginatedRequestParams | None
@@ -171,9 +187,7 @@ class ResourceHandlers:
         data = {"uri": uri[:MAX_URI_CHARACTERS]}
         try:
             address = _parse_uri(uri)
-            with limit_call(CALL_SECONDS):
-                async with self._access.take_turn(ctx):
-                    contents = await self._read(address, ctx)
+            contents = await self._read_in_time(address, ctx)
         except (InvalidArguments, NotFound) as exc:
             message = explain_error(exc)
             raise MCPError(code=mcp.INVALID_PARAMS, message=message, data=data) from exc
@@ -186,6 +200,12 @@ class ResourceHandlers:
             ttl_ms=contents.ttl_ms,
             cache_scope="public" if address.kind == "guide" else "private",
         )
+
+    async def _read_in_time(self, address: Address, ctx: Request) -> Contents:
+        with limit_call(CALL_SECONDS):
+            async with self._access.take_turn(ctx):
+                return await self._read(address, ctx)
+        raise OutOfTime(f"This resource was not read within {CALL_SECONDS:.0f} s. Read it again.")
 
     async def _read(self, address: Address, ctx: Request) -> Contents:
         if address.kind == "guide":
@@ -252,25 +272,27 @@ def list_guides() -> list[ResourceEntry]:
 async def list_transcripts(cursor: str, agent_id: str, api: SigmaMindClient) -> ResourcePage:
     """List the transcripts of an agent, newest batch run first.
 
-    The cursor is `batch-run:test-run`, two positions. The page is empty if the API fails.
+    The cursor is `batch-run:test-run`, two positions.
+
+    Raises:
+        InvalidArguments: the cursor is not one of this list.
+        SigmaMindError: the API did not return the list, or not in time.
     """
     position = _read_cursor(cursor)
     with anyio.move_on_after(LIST_SECONDS):
-        try:
-            page, _ = await api.list_batch_runs(agent_id, page=position.batch_run, size=1)
-            runs = await _list_page_runs(page.items, agent_id, api)
-        except SigmaMindError:
-            return ResourcePage([], None)
+        page, _ = await api.list_batch_runs(agent_id, page=position.batch_run, size=1)
+        listed = await _list_page_runs(page, agent_id, api)
         end = position.test_run + TRANSCRIPTS_PER_PAGE
         entries = [
             _describe_transcript(agent_id, run)
-            for run in runs[position.test_run : end]
+            for run in listed.runs[position.test_run : end]
             if valid_id(run.job_id)
         ]
-        if end < len(runs):
-            return ResourcePage(entries, f"{position.batch_run}:{end}")
-        return ResourcePage(entries, f"{position.batch_run + 1}:0" if page.has_next else None)
-    return ResourcePage([], None)
+        following = f"{position.batch_run + 1}:0" if page.has_next else None
+        if end < len(listed.runs):
+            following = f"{position.batch_run}:{end}"
+        return ResourcePage(entries, following, " ".join(listed.not_read) or None)
+    raise OutOfTime(f"The API did not list the transcripts within {LIST_SECONDS:.0f} s. Try again.")
 
 
 class ListedRun(NamedTuple):
@@ -279,15 +301,35 @@ class ListedRun(NamedTuple):
     verdict: str
 
 
+class ListedRuns(NamedTuple):
+    """The test runs of a page of batch runs, and sentences about what was not read."""
+
+    runs: list[ListedRun]
+    not_read: list[str]
+
+
 async def _list_page_runs(
-    batch_runs: Iterable[BatchRun], agent_id: str, api: SigmaMindClient
-) -> list[ListedRun]:
-    listed: list[ListedRun] = []
-    for batch_run in batch_runs:
+    batch_runs: Page[BatchRun], agent_id: str, api: SigmaMindClient
+) -> ListedRuns:
+    listed = ListedRuns([], [])
+    if batch_runs.unreadable:
+        listed.not_read.append("A batch run could not be read.")
+    for batch_run in batch_runs.items:
         batch_id = valid_id(batch_run.batch_id)
-        if batch_id:
-            runs = (await api.list_test_runs(batch_id, agent_id)).items
-            listed += [ListedRun(batch_id, run.job_id or "", run.verdict) for run in runs]
+        if not batch_id:
+            listed.not_read.append("A batch run has no valid id.")
+            continue
+        try:
+            runs = await api.list_test_runs(batch_id, agent_id)
+        except (NotFound, NotOffered):
+            # This is so in the next call too, and would hide all older batch runs.
+            listed.not_read.append(f"The test runs of {batch_id} cannot be listed.")
+            continue
+        if runs.unread_count:
+            count = pluralize(runs.unread_count, "test run")
+            listed.not_read.append(f"{count} of {batch_id} could not be read.")
+        for run in runs.items:
+            listed.runs.append(ListedRun(batch_id, run.job_id or "", run.verdict))
     return listed
 
 

@@ -80,13 +80,19 @@ def serve_speaking(api: FakeAPI, *, mock_before: str) -> SampleBatch:
     batch = make_sample_batch("batch_1", [(6, 6), (6, 6)])
     speak(earlier, mock_before)
     speak(batch, "Mockcanary")
+    slip = next(run for run in batch.runs if not run["isSuccessful"])
+    slip["conversation"][-1]["content"] += " By Mockcanary, DSP-48213."
     serve(api, earlier, batch)
+    api.answer("GET", f"/v1/agents/{AGENT_ID}", {"agentId": AGENT_ID, "instructions": "Help."})
     return batch
 
 
 def speak(batch: SampleBatch, mock: str) -> None:
     for case in (*batch.batch["testCases"], *(run["testCase"] for run in batch.runs)):
-        case["mockData"] = [{"variableName": "account", "value": mock}]
+        case["mockData"] = [
+            {"variableName": "account", "value": mock},
+            {"variableName": "reference", "value": "DSP-48231"},
+        ]
         case["successCriteria"] = "The agent confirms the cancellation without a forfeit."
     for run in batch.runs:
         words = "Done." if run["isSuccessful"] else f"It is {mock}. The forfeit is 7731 euros."
@@ -96,7 +102,9 @@ def speak(batch: SampleBatch, mock: str) -> None:
         ]
 
 
-CANARIES = ("mockcanary", "oldcanary", "verbatimcanary", "usercanary", "7731")
+MOCK_CANARIES = {"mockcanary", "oldcanary", "48231"}
+SAID_CANARIES = {"verbatimcanary", "usercanary", "7731", "48213"}
+CANARIES = MOCK_CANARIES | SAID_CANARIES
 
 
 @pytest.mark.parametrize("mock_before", ["Mockcanary", "Oldcanary"])
@@ -104,8 +112,8 @@ CANARIES = ("mockcanary", "oldcanary", "verbatimcanary", "usercanary", "7731")
     ("options", "shown"),
     [
         ({}, set()),
-        ({"transcripts": True}, set(CANARIES)),
-        ({"transcripts": True, "mask": True}, {"verbatimcanary", "usercanary", "7731"}),
+        ({"transcripts": True}, CANARIES),
+        ({"transcripts": True, "mask": True}, SAID_CANARIES),
         ({"mask": True}, set()),
     ],
 )
@@ -128,6 +136,12 @@ async def test_mock_values_and_conversations_are_there_only_if_asked_for(
     diagnosis, comparison = data["diagnosis"], data["comparison"]
     assert {"value", "phrase"} & {row["kind"] for row in diagnosis["separates"]}
     assert diagnosis["groups"] and diagnosis["turnsWorthReading"]
+    (slip,) = diagnosis["valuesNotGiven"]
+    assert slip["jobId"] and slip["turn"]
+    if "transcripts" in options:
+        mock = "(masked)" if "mask" in options else "DSP-48231"
+        assert slip["near"] == f"reference {mock}" and "48213" in slip["said"]
+        assert ("(masked)" if "mask" in options else "Mockcanary") in slip["said"]
     if is_edited:
         assert "mockData" in {row.get("field") for row in diagnosis["definitionProblems"]}
         assert any(row["edits"] for row in comparison["testCases"])

@@ -1,5 +1,7 @@
 """Completions on resource templates, for people: newest first, by id or by name, per caller, and never an error."""
 
+from typing import Any
+
 import pytest
 from mcp import Client
 from mcp_types import PromptReference, ResourceTemplateReference
@@ -97,6 +99,27 @@ async def test_failing_api_or_missing_key_offers_nothing_and_is_no_error(fake_ap
     async with connected(base_url=fake_api.url) as mcp:
         assert await completed(mcp, "agentId") == []
         assert await completed(mcp, "topic", "sand") == ["sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "total", "has_more"),
+    [
+        (page([BATCH]), 1, False),
+        (page([BATCH], size=100, totalCount=700, totalPages=7, hasNext=True), None, True),
+        (page([BATCH, 7]), None, True),
+        ((503, {}), None, None),
+    ],
+)
+async def test_total_is_that_of_a_whole_list(
+    mcp: Client, fake_api: FakeAPI, answer: Any, total: int | None, has_more: bool | None
+) -> None:
+    fake_api.answer("GET", "/v1/batch-runs", lambda asked: answer)
+
+    result = await mcp.complete(
+        TRANSCRIPT, {"name": "batchId", "value": ""}, context_arguments={"agentId": AGENT}
+    )
+
+    assert (result.completion.total, result.completion.has_more) == (total, has_more)
 
 
 async def test_unknown_reference_offers_nothing(mcp: Client, stored: FakeAPI) -> None:

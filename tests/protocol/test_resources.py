@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+import anyio
 import mcp_types
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from sigmamind_mcp.api.pool import MAX_CONCURRENT_REQUESTS
 from sigmamind_mcp.protocol import resources
 from sigmamind_mcp.uris import uri_of
 from sigmamind_mcp.viewer import VIEWER_URI
@@ -164,6 +166,29 @@ async def test_what_the_api_refuses_is_a_protocol_error_with_the_words_of_the_to
     assert outside_of_fences(message) == outside_of_fences(text_of(same))
 
 
+async def test_read_that_waits_too_long_for_its_turn_says_so(
+    mcp: Client, fake_api: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "CALL_SECONDS", 0.2)
+    fake_api.answer("GET", "/v1/test-cases/tc_1", CASE)
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", BATCH)
+    fake_api.stall.clear()
+
+    async with anyio.create_task_group() as others:
+        for _ in range(MAX_CONCURRENT_REQUESTS):
+            others.start_soon(
+                mcp.call_tool, "get_test_case", {"agentId": "a", "testCaseId": "tc_1"}
+            )
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(MCPError, match=r"was not read within 0 s\. Read it again\.") as refused:
+            await mcp.read_resource(BATCH_URI)
+        fake_api.stall.set()
+
+    assert refused.value.code == -32603
+    monkeypatch.undo()
+    assert json.loads((await read(mcp, BATCH_URI)).text)["batchId"] == "batch_1"
+
+
 async def test_unknown_id_in_a_uri_names_near_ones(mcp: Client, fake_api: FakeAPI) -> None:
     fake_api.answer("GET", "/v1/test-cases", [CASE])
     fake_api.answer("GET", "/v1/batch-runs", page([{**BATCH, "batchId": "batch_10"}]))
@@ -239,6 +264,69 @@ async def test_when_the_api_fails_the_guides_are_listed_alone(fake_api: FakeAPI)
         without_key = await mcp.list_resources()
 
     assert len(listed.resources) == len(without_key.resources) == len(ALWAYS_LISTED)
+
+
+def find_not_read(listed: mcp_types.ListResourcesResult) -> Any:
+    return (listed.meta or {}).get("io.github.sigmamind-mcp/notRead")
+
+
+@pytest.mark.parametrize("failing", ["/v1/batch-runs", "/v1/test-runs"])
+async def test_list_never_ends_where_the_api_fails(fake_api: FakeAPI, failing: str) -> None:
+    one_batch, all_runs = history(batches=3, runs=1)
+    fake_api.answer("GET", "/v1/batch-runs", one_batch)
+    fake_api.answer("GET", "/v1/test-runs", all_runs)
+
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        first = await mcp.list_resources()
+        fake_api.answer("GET", failing, ERROR, 503)
+        with pytest.raises(MCPError, match="503") as refused:
+            await mcp.list_resources(cursor=first.next_cursor)
+        start = await mcp.list_resources()
+
+    assert refused.value.code == -32603
+    assert find_not_read(first) is None and len(first.resources) == len(ALWAYS_LISTED) + 1
+    assert find_not_read(start) == "The transcripts could not be read."
+
+
+async def test_batch_run_without_a_list_of_test_runs_hides_no_older_ones(fake_api: FakeAPI) -> None:
+    one_batch, all_runs = history(batches=3, runs=1)
+    fake_api.answer("GET", "/v1/batch-runs", one_batch)
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", BATCH)
+    fake_api.answer(
+        "GET",
+        "/v1/test-runs",
+        lambda asked: (404, ERROR) if asked.query["batchId"] == "batch_1" else all_runs(asked),
+    )
+
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        second = await mcp.list_resources(cursor="1:0")
+        third = await mcp.list_resources(cursor=second.next_cursor)
+
+    assert second.resources == [] and second.next_cursor == "2:0"
+    assert find_not_read(second) == "The test runs of batch_1 cannot be listed."
+    assert [entry.name for entry in third.resources] == ["batch_2/job_0"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "envelope", "not_read"),
+    [
+        ([RUN, RUN | {"jobId": "job_2"}], {"totalCount": 50}, "48 test runs of batch_0 could not be read."),
+        ([RUN, 7], {}, "1 test run of batch_0 could not be read."),
+        ([RUN], {}, None),
+    ],
+)  # fmt: skip
+async def test_test_runs_that_cannot_be_read_are_counted(
+    fake_api: FakeAPI, runs: list[Any], envelope: dict[str, Any], not_read: str | None
+) -> None:
+    one_batch, _ = history(batches=1, runs=0)
+    runs = [run | {"batchId": "batch_0"} if isinstance(run, dict) else run for run in runs]
+    fake_api.answer("GET", "/v1/batch-runs", one_batch)
+    fake_api.answer("GET", "/v1/test-runs", page(runs, **envelope))
+
+    async with connected(base_url=fake_api.url, api_key=KEY, agent_id=AGENT) as mcp:
+        listed = await mcp.list_resources()
+
+    assert find_not_read(listed) == not_read
 
 
 async def test_when_the_api_is_silent_the_guides_are_listed_alone_in_time(

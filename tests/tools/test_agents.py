@@ -133,6 +133,51 @@ async def test_agent_with_many_tools_says_how_many_are_named(
         {
             "text": "Basic information. BASIC TROUBLESHOOTING, basic customer/account questions; a bearer certificate."
         },
+        {
+            "author": "Ana",
+            "authority": "a",
+            "authType": "basic",
+            "authors": ["a"],
+            "oauth": "google",
+            "auth": {"type": "bearer"},
+            "xAuth": "none",
+            "requiresAuth": True,
+            "skip_auth": "false",
+        },
+        {
+            "passed": "8",
+            "pass": 8,
+            "passRate": "80 %",
+            "pass_rate": 0.8,
+            "passport": "P123",
+            "bypass": "no",
+            "compass": "north",
+            "boardingPass": "B1",
+            "passenger": "Ana",
+            "passthrough": "x",
+            "canPass": "yes",
+        },
+        {
+            "primaryKey": "id",
+            "partition_key": "a",
+            "sortKey": "b",
+            "keyId": "k1",
+            "publicKey": "p",
+            "monkey": "m",
+            "clientKeyName": "a",
+            "accountKey": {"type": "string"},
+            "cookieBanner": "on",
+            "encoding": "utf-8",
+        },
+        {"name": "Author", "value": "Ana"},
+        {"name": "Pass rate", "value": "80 %"},
+        {"key": "passport", "value": "P123"},
+        {"name": "auth", "value": "none"},
+        {
+            "text": "Pass? The author passed the passport check at a pass rate of 80 %; password: no clue. An API key is code.",
+            "url": "https://shop.example/services/a?code=SUMMER20&country_code=AT&author=Ana&passport=1&keyword=b",
+            "other": "https://hooks.slack.com/docs AIza hf_model npm_config_registry SG.1.2 github_pat /api/webhooks/new",
+        },
     ],
 )
 async def test_what_is_no_credential_stays(harmless: dict[str, Any]) -> None:
@@ -140,8 +185,52 @@ async def test_what_is_no_credential_stays(harmless: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "Ocp-Apim-Subscription-Key", "X-Functions-Key", "X-Auth", "X-Api-Auth", "proxyAuth", "auth", "X-Auth-Key",
+        "pass", "PASS", "smtpPass", "db_pass", "pwd", "DB_PWD", "passcode", "signingKey", "encryption_key", "clientKey",
+        "DD-APPLICATION-KEY", "appKey", "consumer_key", "masterKey", "webhook-key", "accountKey", "Set-Cookie", "jwt",
+        "password", "apiKey", "Authorization", "cookie", "X-Hub-Signature",
+    ],
+)  # fmt: skip
+async def test_secrets_are_found_by_the_name_of_a_member_or_of_a_pair(name: str) -> None:
+    assert mask({name: "hunter"}) == {name: MASK}
+    for pair in ("name", "key", "header"):
+        assert mask({pair: name, "value": "hunter"}) == {pair: name, "value": MASK}
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("https://h.example/x?code={}&a=1", "0123456789abcdefABCD=="),
+        ("https://h.example/x?a=1&CODE={}", "0123456789abcdef"),
+        *((f"https://h.example/x?{name}={{}}&b=2", "hunter") for name in (
+            "auth", "pwd", "pass", "passwd", "password", "key", "jwt", "sig", "X-Amz-Signature", "X-Amz-Security-Token",
+            "subscription-key", "client_secret", "refresh_token", "access_token", "token", "api_key", "secret",
+        )),
+        ("https://hooks.slack.com/services/{}", "T00/B00/abcdef"),
+        ("https://discord.com/api/webhooks/{}", "123/abc-def"),
+        ("https://acme.webhook.office.com/{}", "webhookb2/1@2/IncomingWebhook/3/4"),
+        ("https://api.telegram.org/bot{}/sendMessage", "123:abc-def"),
+        ("Server=h;User=u;{};", "Password=hunter"),
+        ("AccountName=a;{}", "AccountKey=abc=="),
+        ("Endpoint=sb://h/; {}", "SharedAccessKey=abc="),
+    ],
+)  # fmt: skip
+async def test_secrets_in_urls_and_connection_strings_are_masked(url: str, masked: str) -> None:
+    shown = mask(url.format(masked))
+
+    assert masked not in shown and MASK in shown
+    for kept in url.split("{}"):
+        assert kept.rpartition("?")[0] in shown or kept in shown
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "github_pat_11ABCDEFG0abcdefghij_k", "ghs_abcdefgh1234", "AIza" + "Sy_-5" * 7, "xoxs-abcdefgh-1", "xapp-1-ABCDEFGH",
+        "hf_abcdefghijABCDEFGHIJ1", "npm_abcdefghijABCDEFGHIJ1", "GOCSPX-abcdefghij-ABCDEFGHIJ", "ASIAABCDEFGHIJKLMNOP",
+        "SG.abcdefghijABCDEFGHIJ.abcdefghij_ABCDEFGHIJ", "shpat_0123456789abcdef01234567",
         "key_abc123.s3cr3t", "sk-live-abcdefgh1234", "whsec_abcdefghij", "Bearer abcdefgh.ijkl", "AKIAABCDEFGHIJKLMNOP",
         "bearer ABCDEFGH12", "BEARER  a1b2c3d4e5", "basic dXNlcjpwYXNz", "Basic dXNlcjpwYXNzMQ==", "bearer abcdefgh/1jkl",
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\nab-c\n-----END RSA PRIVATE KEY-----",
@@ -154,7 +243,27 @@ async def test_credentials_in_running_text_are_masked(text: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["-eyJ", "eyJaaaaaaaa.", "://a:b", "?key=", "-sk-", "-----BEGIN A ", "Basic ", "Bearer  "],
+    [
+        "-eyJ",
+        "eyJaaaaaaaa.",
+        "://a:b",
+        "?key=",
+        "-sk-",
+        "-----BEGIN A ",
+        "Basic ",
+        "Bearer  ",
+        "AIza",
+        "SG.",
+        "SG.aaaaaaaaaaaaaaaa",
+        "?code=",
+        "&code=a",
+        ";Password=",
+        "; ",
+        "github_pat_",
+        "hf_",
+        "//hooks.slack.com/services/",
+        "//api.telegram.org/bot1",
+    ],
 )
 async def test_looking_for_credentials_takes_linear_time(part: str) -> None:
     """R35: no prompt of 1 MB takes longer for what it says."""

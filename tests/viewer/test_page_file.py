@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from sigmamind_mcp.ids import ID_PATTERN
 from sigmamind_mcp.insight.statistics import ALPHA
 from sigmamind_mcp.viewer.page import read_page
 
@@ -56,3 +57,12 @@ def test_page_names_only_tools_that_read() -> None:
 
 def test_page_listens_to_its_host_only() -> None:
     assert 'if (source !== parent || data?.jsonrpc !== "2.0") return;' in read_page()
+
+
+def test_page_finds_a_whole_id_in_the_text_of_a_launch() -> None:
+    (pattern,) = re.findall(r"match\(/(.*batch_.*?)/\)", read_page())
+
+    for batch_id in ("batch_CBeIZMjFgNZJBIwX", "batch_a-B_9-c", "batch_1"):
+        found = re.search(pattern, f"Started {batch_id}: 3 attempts of 1 test case.")
+        assert found and found[0] == batch_id
+        assert re.fullmatch(ID_PATTERN, found[0])
