@@ -127,7 +127,7 @@ async def _run_apply(options: argparse.Namespace, settings: Settings) -> int:
     choices = ApplyOptions(overwrite=options.overwrite, retire=options.retire)
     async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
-        for line in list_plan_lines(state.plan):
+        for line in list_plan_lines(state.plan, retire=options.retire):
             print_line(line)
         _require_no_drift(state.plan, choices)
         is_written = _is_written(state.plan, choices)
@@ -251,6 +251,8 @@ async def _run_pull(options: argparse.Namespace, settings: Settings) -> int:
     state.lock.save()
     for name in pulled.left_out:
         print_line(f"left out, since the file cannot hold it: {name}")
+    for name in pulled.defaulted:
+        print_line(f"not shown by the API, so the next apply stores the default: {name}")
     added = pluralize(len(pulled.added), "case")
     print_wrapped(
         f"{path}: {added} added, {len(pulled.changed)} changed. Commit it with {state.lock.path}."

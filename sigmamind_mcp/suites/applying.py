@@ -19,12 +19,12 @@ from sigmamind_mcp.suites.lock_file import Lock, LockedCase
 from sigmamind_mcp.suites.plan import Plan, PlannedCase, SuiteConflict
 from sigmamind_mcp.suites.stored_fields import (
     FIELDS,
-    RETIRED,
     digest_fields,
     has_same_content,
     join_label,
     read_stored,
     record_applied,
+    retire_label,
     split_label,
 )
 from sigmamind_mcp.suites.suite_file import Suite, SuiteCase
@@ -182,7 +182,8 @@ class _Applier:
     async def update(self, planned: PlannedCase) -> None:
         case, stored = self._suite.cases[planned.key], planned.stored
         assert stored is not None
-        text = case.fields.get("label", split_label(stored.label).text)
+        label = case.fields.get("label", split_label(stored.label).text)
+        text = planned.changes.get("label", label) or ""
         after = await self._write(planned, planned.changes, text)
         self._record(case, planned.case_id, after)
         self._report(f"updated {case.key} ({planned.case_id})")
@@ -195,10 +196,10 @@ class _Applier:
         if planned.stored.label is None:
             self._report(f"{planned.key} keeps its name: the API does not show its label")
             return
-        text = RETIRED + split_label(planned.stored.label).text
+        text = retire_label(planned.stored.label)
         after = await self._write(planned, {}, text)
         locked = LockedCase(planned.case_id, record_applied({}, after), retired=True)
-        self._lock.cases[planned.key] = locked
+        self._lock.record(planned.key, locked)
         self._lock.save()
         self._report(f"retired {planned.key} ({planned.case_id})")
 
@@ -266,6 +267,6 @@ class _Applier:
         if case.was:
             self._lock.cases.pop(case.was, None)
         fields = record_applied(case.fields, stored)
-        self._lock.cases[case.key] = LockedCase(test_case_id, fields)
+        self._lock.record(case.key, LockedCase(test_case_id, fields))
         if is_saved:
             self._lock.save()

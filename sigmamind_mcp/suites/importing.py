@@ -5,7 +5,7 @@ docs.pipecat.ai/pipecat/evals/simulated-scenarios, as of November 2026.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,23 +54,25 @@ def _import_livekit(data: Mapping[str, Any], taken: set[str]) -> Imported:
         if not isinstance(scenario, Mapping):
             left_out.append(f"scenario {number}: it has no fields")
             continue
-        label = _join(scenario.get("label"))
+        texts, dropped = _read_texts(scenario, ("label", "instructions", "agent_expectations"))
+        label = texts["label"]
         fields = _drop_empty(
             {
                 "label": label,
-                "userPrompt": _join(scenario.get("instructions")),
-                "successCriteria": _join(scenario.get("agent_expectations")),
+                "userPrompt": texts["instructions"],
+                "successCriteria": texts["agent_expectations"],
             }
         )
         if not {"userPrompt", "successCriteria"} <= set(fields):
+            left_out += [f"scenario {number}: {name}" for name in dropped]
             left_out.append(f"scenario {number}: instructions or agent_expectations are missing")
             continue
         key = make_key(label or f"scenario-{number}", taken | set(cases))
-        variables, dropped = _read_userdata(scenario.get("userdata"))
+        variables, dropped_data = _read_userdata(scenario.get("userdata"))
         if variables:
             fields["mockData"] = variables
         unknown = [name for name in scenario if name not in LIVEKIT_FIELDS]
-        for name in [*unknown, *dropped]:
+        for name in [*unknown, *dropped, *dropped_data]:
             left_out.append(f"{key}: {name}")
         cases[key] = fields
     return Imported(cases, left_out)
@@ -91,19 +93,20 @@ def _read_userdata(userdata: Any) -> tuple[dict[str, Writable], list[str]]:
 
 
 def _import_pipecat(data: Mapping[str, Any], path: Path, taken: set[str]) -> Imported:
-    name = _join(data.get("name")) or path.stem
-    persona = _join(data.get("persona"))
-    goal = _join(data.get("goal"))
+    texts, dropped = _read_texts(data, ("name", "persona", "goal", "success"))
+    name = texts["name"] or path.stem
+    goal = texts["goal"]
     if goal:
         goal = f"Your goal: {goal}"
     fields = _drop_empty(
         {
             "label": name,
-            "userPrompt": "\n\n".join(filter(None, [persona, goal])),
-            "successCriteria": _join(data.get("success")),
+            "userPrompt": "\n\n".join(filter(None, [texts["persona"], goal])),
+            "successCriteria": texts["success"],
         }
     )
-    left_out = [f"{name}: {field}" for field in data if field not in PIPECAT_FIELDS]
+    unknown = [field for field in data if field not in PIPECAT_FIELDS]
+    left_out = [f"{name}: {field}" for field in [*unknown, *dropped]]
     runs = data.get("runs")
     if isinstance(runs, str) and re.fullmatch(r"[1-9][0-9]{0,5}", runs):
         fields["attempts"] = int(runs)
@@ -114,11 +117,36 @@ def _import_pipecat(data: Mapping[str, Any], path: Path, taken: set[str]) -> Imp
     return Imported({make_key(name, taken): fields}, left_out)
 
 
-def _join(value: Any) -> str:
-    """Return a text, or the lines of a list of texts."""
+def _read_texts(
+    fields: Mapping[str, Any], names: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the texts of these fields, and the names of the parts that are no text."""
+    texts: dict[str, str] = {}
+    dropped: list[str] = []
+    for name in names:
+        texts[name], parts = _read_text(name, fields.get(name))
+        dropped += parts
+    return texts, dropped
+
+
+def _read_text(name: str, value: Any) -> tuple[str, list[str]]:
+    """Return a text, or the lines of a list of texts, and the names of the other parts."""
     if isinstance(value, list):
-        return "\n".join(f"- {_join(item)}" for item in value)
-    return value.strip() if isinstance(value, str) else ""
+        lines, dropped = [], []
+        for number, item in enumerate(value, 1):
+            text, parts = _read_text(f"item {number} of {name}", item)
+            dropped += parts
+            if text:
+                lines.append(f"- {text}")
+        return "\n".join(lines), dropped
+    if isinstance(value, Mapping) and len(value) == 1:
+        # A text with ": " and without quotation marks is a mapping in YAML.
+        [(before, after)] = value.items()
+        if isinstance(after, str):
+            return f"{before}: {after}".strip(), []
+    if isinstance(value, str):
+        return value.strip(), []
+    return "", [name] if value else []
 
 
 def _drop_empty(fields: dict[str, str]) -> dict[str, Writable]:

@@ -61,6 +61,12 @@ class Lock:
         kept = [one for one in self.baseline if one not in batch_ids]
         self.baseline = [*kept, *batch_ids][-MOST_BLESSED:]
 
+    def record(self, key: str, case: LockedCase) -> None:
+        """Set the entry of a key, and forget other keys of the same stored case."""
+        while (other := self.find_key(case.test_case_id)) is not None:
+            del self.cases[other]
+        self.cases[key] = case
+
     def find_key(self, test_case_id: str | None) -> str | None:
         """Return the key of a stored test case, if the lock has it."""
         for key, case in self.cases.items():

@@ -10,6 +10,7 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.lock_file import Lock, LockedCase
 from sigmamind_mcp.suites.stored_fields import (
+    RETIRED,
     digest,
     digest_fields,
     has_same_content,
@@ -83,7 +84,8 @@ def make_plan(suite: Suite, lock: Lock, stored: Sequence[TestCase]) -> Plan:
     """
     links = _Links(suite, lock, stored)
     cases = [_plan_case(case, suite, links) for case in suite.cases.values()]
-    cases += _list_orphans(suite, lock, links)
+    linked = {case.case_id for case in cases}
+    cases += _list_orphans(suite, lock, links, linked)
     return Plan(cases)
 
 
@@ -163,7 +165,9 @@ def _plan_case(case: SuiteCase, suite: Suite, links: _Links) -> PlannedCase:
             return _plan_adoption(case, suite, equal)
         return _plan_creation(case, suite, is_recreated=was_stored)
     changes, drifted = _compare_fields(case.fields, locked, stored)
+    changes.update(_find_label_before(case, stored))
     label, key = split_label(stored.label)
+    label = changes.get("label", label)
     is_relabelled = key not in (None, case.key)
     if is_relabelled or "label" in changes:
         _require_fitting_label(case, suite, label)
@@ -181,7 +185,15 @@ def _plan_adoption(case: SuiteCase, suite: Suite, stored: TestCase) -> PlannedCa
     hidden = {name: value for name, value in case.fields.items() if name not in shown}
     if "label" in hidden:
         _require_fitting_label(case, suite, "")
-    return PlannedCase(case.key, "adopt", stored, hidden)
+    changes = {**hidden, **_find_label_before(case, stored)}
+    return PlannedCase(case.key, "adopt", stored, changes)
+
+
+def _find_label_before(case: SuiteCase, stored: TestCase) -> JSONObject:
+    """Return the label that a retired case had, if it is in the file again without a label."""
+    if "label" in case.fields or not is_retired(stored):
+        return {}
+    return {"label": split_label(stored.label).text.removeprefix(RETIRED)}
 
 
 def _plan_creation(case: SuiteCase, suite: Suite, *, is_recreated: bool) -> PlannedCase:
@@ -230,12 +242,17 @@ def _compare_fields(
     return changes, tuple(drifted)
 
 
-def _list_orphans(suite: Suite, lock: Lock, links: _Links) -> list[PlannedCase]:
+def _list_orphans(
+    suite: Suite, lock: Lock, links: _Links, linked: set[str | None]
+) -> list[PlannedCase]:
     renamed = {case.was for case in suite.cases.values() if case.key not in lock.cases}
     orphans = []
     for key, locked in lock.cases.items():
         stored = links.by_id.get(locked.test_case_id)
         if key in suite.cases or key in renamed or locked.retired:
+            continue
+        # An old lock may have a case under the key that it had before.
+        if locked.test_case_id in linked:
             continue
         if stored is not None and not is_retired(stored):
             orphans.append(PlannedCase(key, "orphan", stored))

@@ -10,6 +10,7 @@ from sigmamind_mcp.ids import valid_id
 from sigmamind_mcp.strict_json import JSONObject
 from sigmamind_mcp.suites.lock_file import Lock, LockedCase
 from sigmamind_mcp.suites.plan import Plan, PlannedCase, SuiteConflict
+from sigmamind_mcp.suites.shown_text import name_for_file
 from sigmamind_mcp.suites.stored_fields import (
     digest,
     is_retired,
@@ -38,13 +39,15 @@ class EditsRefused(SigmaMindError):
 class Pulled(NamedTuple):
     """The new text of a suite and what changed in it, by key.
 
-    `left_out` names stored fields that the file cannot hold.
+    `left_out` names stored fields that the file cannot hold; `defaulted` those that the API does
+    not show, so that the next apply stores the default.
     """
 
     text: str
     changed: list[str]
     added: list[str]
     left_out: list[str]
+    defaulted: list[str]
 
 
 def start_suite(agent_id: str) -> str:
@@ -59,7 +62,8 @@ def pull_cases(
 
     Raises:
         EditsRefused: the file has edits that were never applied.
-        SuiteConflict: two stored cases carry one key, or the file cannot be edited in place.
+        SuiteConflict: two stored cases carry one key, the file cannot be edited in place, or a
+            default would replace a stored value that the file cannot hold.
     """
     linked = [case for case in plan.cases if case.stored and case.action != "orphan"]
     if not overwrite:
@@ -77,12 +81,12 @@ def pull_cases(
     known = {case.case_id for case in plan.cases}
     known.update(locked.test_case_id for locked in lock.cases.values())
     new = [case for case in stored if case.test_case_id not in known and _is_pulled(case)]
-    members, left_out = _add_cases(new, lock, taken=set(suite.cases))
+    members, left_out, defaulted = _add_cases(new, lock, suite)
     if members:
         edits.append(_append_cases(suite, "".join(members.values())))
     text = _carry_out(suite.text, edits)
     parse_suite(text, suite.path)
-    return Pulled(text, changed, list(members), left_out)
+    return Pulled(text, changed, list(members), left_out, defaulted)
 
 
 def _is_pulled(case: TestCase) -> bool:
@@ -110,18 +114,25 @@ def _require_applied(linked: Iterable[PlannedCase], lock: Lock) -> None:
 
 def _lock_case(lock: Lock, suite: Suite, key: str, stored: TestCase, replaced: JSONObject) -> None:
     case = suite.cases[key]
-    lock.cases.pop(case.was or "", None)
-    fields = record_applied({**case.fields, **replaced}, stored)
-    lock.cases[key] = LockedCase(stored.test_case_id, fields)
+    own, previous = lock.cases.pop(key, None), lock.cases.pop(case.was or "", None)
+    locked = own or previous
+    shown = read_stored(stored)
+    applied = {name: value for name, value in case.fields.items() if name in shown}
+    fields = record_applied({**applied, **replaced}, stored)
+    if locked is not None:
+        # A field that the API does not show stays as it was applied last.
+        fields = {**locked.fields, **fields}
+    lock.record(key, LockedCase(stored.test_case_id, fields))
 
 
 def _add_cases(
-    new: Sequence[TestCase], lock: Lock, *, taken: set[str]
-) -> tuple[dict[str, str], list[str]]:
-    """Return the lines of new cases by key, and what they leave out; add them to the lock."""
+    new: Sequence[TestCase], lock: Lock, suite: Suite
+) -> tuple[dict[str, str], list[str], list[str]]:
+    """Add new cases to the lock; return their lines by key, `left_out` and `defaulted`."""
     members: dict[str, str] = {}
     left_out: list[str] = []
-    taken = taken | set(lock.cases)
+    defaulted: list[str] = []
+    taken = set(suite.cases) | set(lock.cases)
     carried = set(filter(None, (split_label(case.label).key for case in new)))
     for case in new:
         key = split_label(case.label).key
@@ -133,24 +144,44 @@ def _add_cases(
         if key is None:
             key = make_key(case.title, taken | carried)
         taken.add(key)
-        fields, dropped = _select_writable(read_stored(case))
+        shown = read_stored(case)
+        fields, dropped = _select_writable(shown, suite.defaults)
+        _require_no_default(case, dropped, suite)
         left_out += [f"{key} ({name})" for name in dropped]
+        hidden = [name for name in suite.defaults if name not in shown]
+        defaulted += [f"{key} ({name_for_file(name)})" for name in hidden]
         members[key] = write_member(key, _rename_for_file(fields), indent=2)
         applied = record_applied(fields, case)
-        lock.cases[key] = LockedCase(case.test_case_id, applied)
-    return members, left_out
+        lock.record(key, LockedCase(case.test_case_id, applied))
+    return members, left_out, defaulted
 
 
-def _select_writable(fields: JSONObject) -> tuple[JSONObject, list[str]]:
-    """Return the fields that the file can hold, and the names of the others."""
+def _select_writable(fields: JSONObject, defaults: JSONObject) -> tuple[JSONObject, list[str]]:
+    """Return the fields that the file can hold, and the names of the others.
+
+    An empty value is kept only where a default would replace it.
+    """
     kept: JSONObject = {}
     dropped = []
     for name, value in fields.items():
-        if _fits_in_file(name, value):
+        can_be_empty = name in ("mockData", "llmModel")
+        is_kept_empty = not value and name in defaults and can_be_empty
+        if is_kept_empty or _fits_in_file(name, value):
             kept[name] = value
-        elif value:
+        elif value or name in defaults:
             dropped.append(name)
     return kept, dropped
+
+
+def _require_no_default(case: TestCase, dropped: Sequence[str], suite: Suite) -> None:
+    """Raise an error if a default would replace a stored value that the file cannot hold."""
+    replaced = [name_for_file(name) for name in dropped if name in suite.defaults]
+    if replaced:
+        names = " and ".join(replaced)
+        raise SuiteConflict(
+            f"The file cannot hold the stored {names} of {case.test_case_id}, and its defaults"
+            f" would replace them. Remove {names} from the defaults. Nothing was written."
+        )
 
 
 def _fits_in_file(name: str, value: Any) -> bool:

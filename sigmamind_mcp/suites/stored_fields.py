@@ -45,6 +45,11 @@ def join_label(text: str, key: str) -> str | None:
     return label if len(label) <= LONGEST_LABEL else None
 
 
+def retire_label(label: str) -> str:
+    """Return the label of a case that left the file, without its key."""
+    return RETIRED + split_label(label).text
+
+
 def is_retired(case: TestCase) -> bool:
     """Whether `suite apply --retire` has renamed the stored case."""
     return (case.label or "").startswith(RETIRED)

@@ -176,12 +176,16 @@ class SuiteCase(NamedTuple):
 
 
 class Suite(NamedTuple):
-    """A suite as read from its file; `tree` has the place of each value."""
+    """A suite as read from its file; `tree` has the place of each value.
+
+    `defaults` are fields to store, under the API's names.
+    """
 
     path: Path
     text: str
     tree: YAMLNode
     agent_id: str | None
+    defaults: JSONObject
     cases: dict[str, SuiteCase]
 
     def name_place(self, *path: str | int) -> str:
@@ -222,7 +226,11 @@ def parse_suite(text: str, path: Path) -> Suite:
     except ValidationError as exc:
         problems = [_word_error(error, tree, str(path)) for error in exc.errors(include_url=False)]
         raise BadFile(_join_problems(problems)) from None
-    suite = Suite(path, text, tree, model.agent, _build_cases(model, tree))
+    given = model.defaults.model_dump(by_alias=True, exclude_none=True)
+    for name in ("bar", "quarantine"):
+        given.pop(name, None)
+    defaults = _name_for_api(given)
+    suite = Suite(path, text, tree, model.agent, defaults, _build_cases(model, tree))
     _check_renames(suite)
     return suite
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -124,18 +125,40 @@ def read_text_file(path: Path) -> str:
 def write_text_file(path: Path, text: str) -> None:
     """Write a file at once and whole: a crash leaves the old one or the new one.
 
+    A link stays a link, and a file keeps its mode. A pipe or a device is written as it is.
+
     Raises:
         BadFile: it cannot be written.
     """
+    try:
+        if _is_stream(path):
+            with path.open("ab") as stream:
+                stream.write(text.encode())
+        else:
+            _replace_file(Path(os.path.realpath(path)), text)
+    except OSError as exc:
+        raise BadFile(f"{path}: it cannot be written: {exc.strerror or exc}.") from None
+
+
+def _is_stream(path: Path) -> bool:
+    # /dev/stdout may be a plain file, which others hold open: it cannot be replaced either.
+    return path.exists() and (not path.is_file() or path.is_relative_to("/dev"))
+
+
+def _replace_file(path: Path, text: str) -> None:
     # In the same folder, since a file cannot be moved over another one from elsewhere.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(text.encode())
+        with temporary.open("wb") as file:
+            if path.exists():
+                # Before the text is in it, which others may not be allowed to read.
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+            file.write(text.encode())
         temporary.replace(path)
-    except OSError as exc:
+    except OSError:
         with suppress(OSError):
             temporary.unlink()
-        raise BadFile(f"{path}: it cannot be written: {exc.strerror or exc}.") from None
+        raise
 
 
 def parse_yaml(text: str, name: str) -> YAMLNode:

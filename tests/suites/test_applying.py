@@ -7,11 +7,12 @@ import pytest
 
 from sigmamind_mcp.errors import NotAuthenticated, OutcomeUnknown, SigmaMindError, TooManyRequests
 from sigmamind_mcp.suites.applying import DriftRefused
+from sigmamind_mcp.suites.lock_file import load_lock, name_lock
 from sigmamind_mcp.suites.plan import SuiteConflict
 from tests.conftest import RoundCount
 from tests.support.faulty_api import FAULTS
 from tests.support.random_suites import World, run_round, short_waits
-from tests.support.stored_cases import CaseStore
+from tests.support.stored_cases import AGENT_ID, CaseStore
 
 pytestmark = pytest.mark.anyio
 
@@ -241,3 +242,86 @@ async def test_suite_of_200_cases_is_planned_in_three_requests(
 
     figures.append(f"suites: 200 cases are planned in {world.store.number} requests")
     assert len(plan.cases) == 200 and world.store.number <= 3
+
+
+@pytest.mark.parametrize("retire", [False, True])
+@pytest.mark.parametrize("command", ["apply", "pull"])
+async def test_lock_from_before_a_rename_is_brought_up_to_date(
+    two_cases: World, command: str, *, retire: bool
+) -> None:
+    await two_cases.apply()
+    old_lock = name_lock(two_cases.path).read_bytes()
+    two_cases.cases["new"] = two_cases.cases.pop("a")
+    two_cases.renamed = {"new": "a"}
+    two_cases.write_file()
+    await two_cases.apply()
+    two_cases.renamed = {}
+    two_cases.write_file()
+    name_lock(two_cases.path).write_bytes(old_lock)
+
+    plan = await two_cases.plan()
+    if command == "pull":
+        await two_cases.pull()
+    await two_cases.apply(retire=retire)
+
+    assert [(case.key, case.action) for case in plan.cases] == [
+        ("b", "unchanged"),
+        ("new", "unchanged"),
+    ]
+    assert labels(two_cases.store) == ["Kettle [new]", "Teapot [b]"]
+    assert set(load_lock(name_lock(two_cases.path), AGENT_ID).cases) == {"new", "b"}
+
+
+async def test_retired_case_that_got_another_key_is_in_the_lock_once(two_cases: World) -> None:
+    await two_cases.apply()
+    fields = two_cases.cases.pop("a")
+    two_cases.write_file()
+    await two_cases.apply(retire=True)
+    two_cases.store.cases["tc_00000001"]["label"] = "Kettle [new]"
+    two_cases.cases["new"] = fields
+    two_cases.write_file()
+
+    await two_cases.apply()
+
+    assert set(load_lock(name_lock(two_cases.path), AGENT_ID).cases) == {"new", "b"}
+
+
+@pytest.mark.parametrize("has_label", [True, False])
+@pytest.mark.parametrize("has_lock", [True, False])
+@pytest.mark.parametrize("label", ["Kettle", ""])
+async def test_retired_key_comes_back_without_the_word_retired(
+    two_cases: World, label: str, *, has_label: bool, has_lock: bool
+) -> None:
+    two_cases.cases["a"]["label"] = label
+    two_cases.write_file()
+    await two_cases.apply()
+    stored = labels(two_cases.store)[0]
+    fields = two_cases.cases.pop("a")
+    two_cases.write_file()
+    await two_cases.apply(retire=True)
+    assert labels(two_cases.store)[0] == f"retired: {label} [a]"
+    if not has_label:
+        del fields["label"]
+    two_cases.cases["a"] = fields
+    two_cases.write_file()
+    if not has_lock:
+        name_lock(two_cases.path).unlink()
+
+    await two_cases.apply(overwrite=not has_lock)
+    two_cases.store.set_fault(None)
+    await two_cases.apply()
+
+    assert labels(two_cases.store)[0] == stored and two_cases.store.writes == 0
+    del two_cases.cases["a"]
+    two_cases.write_file()
+    assert [case.key for case in (await two_cases.plan()).list_cases("orphan")] == ["a"]
+
+
+async def test_retired_case_without_a_key_is_adopted_under_its_old_name(world: World) -> None:
+    world.store.add(**{**FIELDS, "label": "retired: Kettle"})
+    world.cases = {"a": {name: FIELDS[name] for name in ("userPrompt", "successCriteria")}}
+    world.write_file()
+
+    await world.apply()
+
+    assert labels(world.store) == ["Kettle [a]"]

@@ -94,3 +94,64 @@ def test_pipecat_scenario_becomes_a_case(tmp_path: Path) -> None:
 def test_file_without_a_usable_scenario_is_refused(text: str, refusal: str, tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=refusal):
         import_scenarios(write(tmp_path, text), set())
+
+
+EXPECTATIONS = """\
+scenarios:
+  - label: Kettle
+    instructions:
+      - You are Ana.
+      - Your mood: angry
+    agent_expectations:
+      - Agent says: your refund is on its way
+      - 'Link': "https://x.example"
+      - Agent is polite
+      -
+      - [It is short, Tone: warm]
+      - Agent asks: for the date
+        then: it confirms
+      - Agent says: [sorry]
+      - Agent says:
+"""
+
+
+def test_item_with_a_colon_is_carried_over_and_any_other_mapping_is_named(tmp_path: Path) -> None:
+    imported = import_scenarios(write(tmp_path, EXPECTATIONS), set())
+
+    assert imported.cases == {
+        "kettle": {
+            "label": "Kettle",
+            "userPrompt": "- You are Ana.\n- Your mood: angry",
+            "successCriteria": (
+                "- Agent says: your refund is on its way\n- Link: https://x.example\n"
+                "- Agent is polite\n- - It is short\n- Tone: warm"
+            ),
+        }
+    }
+    assert imported.left_out == [
+        "kettle: item 6 of agent_expectations",
+        "kettle: item 7 of agent_expectations",
+        "kettle: item 8 of agent_expectations",
+    ]
+
+
+@pytest.mark.parametrize("name", ["name", "persona", "goal", "success"])
+def test_field_of_a_pipecat_scenario_that_is_no_text_is_named(name: str, tmp_path: Path) -> None:
+    fields = {"name": "Kettle", "persona": "x", "goal": "x", "success": "x"}
+    fields[name] = "[x, {a: b, c: d}]"
+    text = "\n".join(f"{field}: {value}" for field, value in fields.items())
+
+    imported = import_scenarios(write(tmp_path, text), set())
+
+    assert [line.partition(": ")[2] for line in imported.left_out] == [f"item 2 of {name}"]
+
+
+def test_scenario_whose_only_criterion_is_no_text_says_both(tmp_path: Path) -> None:
+    text = LIVEKIT + "    agent_expectations: [{a: b, c: d}]\n"
+
+    imported = import_scenarios(write(tmp_path, text), set())
+
+    assert imported.left_out[-2:] == [
+        "scenario 3: item 1 of agent_expectations",
+        "scenario 3: instructions or agent_expectations are missing",
+    ]

@@ -234,3 +234,24 @@ def test_texts_of_others_cannot_command_a_terminal_or_a_ci_system() -> None:
 
     assert not any(line.strip().startswith("::") or "##[" in line for line in lines)
     assert not any("\x1b" in line or "\n" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("label", "retire", "said"),
+    [
+        ("Kettle [a]", False, "left alone without --retire"),
+        ("Kettle [a]", True, 'renamed to "retired: Kettle"'),
+        ("Kettle", True, 'renamed to "retired: Kettle"'),
+        (None, True, "keeps its name: the API does not show its label"),
+    ],
+)
+def test_plan_says_what_an_apply_does_with_an_orphan(
+    label: str | None, said: str, *, retire: bool
+) -> None:
+    stored = store("tc_1", label=label)
+
+    plan = make_plan(build_suite({}), lock_with(a=stored), [stored])
+
+    assert next(list_plan_lines(plan, retire=retire)) == (
+        f"- orphan a (tc_1) - no longer in the file; {said}"
+    )

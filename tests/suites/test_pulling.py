@@ -4,8 +4,11 @@ import copy
 
 import pytest
 
-from sigmamind_mcp.suites.plan import SuiteConflict
-from sigmamind_mcp.suites.pulling import EditsRefused
+from sigmamind_mcp.api.models import TestCase
+from sigmamind_mcp.suites.lock_file import Lock
+from sigmamind_mcp.suites.plan import SuiteConflict, make_plan
+from sigmamind_mcp.suites.pulling import EditsRefused, pull_cases
+from sigmamind_mcp.suites.suite_file import load_suite, parse_suite
 from tests.conftest import RoundCount
 from tests.support.random_suites import World
 from tests.support.stored_cases import AGENT_ID, CaseStore
@@ -174,3 +177,82 @@ async def test_what_a_file_cannot_hold_stays_as_it_is_stored(world: World) -> No
 
     assert "label" not in pulled and "userPrompt" not in pulled
     assert not (await world.plan()).has_changes
+
+
+DEFAULTS = """\
+defaults:
+  userPrompt: You are Tom.
+  successCriteria: It says sorry.
+  mockData:
+    plan: gold
+  llmModel: gpt-5.2
+  attempts: 20
+  bar: 0.8
+  quarantine: true
+"""
+
+
+@pytest.fixture
+def world_with_defaults(world: World) -> World:
+    text = f"suite: 1\nagent: {AGENT_ID}\n{DEFAULTS}cases: {{}}\n"
+    world.path.write_text(text, encoding="utf-8")
+    return world
+
+
+@pytest.mark.parametrize("mock_data", [[], [{"variableName": "plan", "value": "free"}]])
+@pytest.mark.parametrize("model", ["", None, "gpt-4o"])
+async def test_defaults_replace_nothing_that_is_stored(
+    world_with_defaults: World, mock_data: list[dict[str, str]], model: str | None
+) -> None:
+    world = world_with_defaults
+    world.store.add(label="Kettle", **FIELDS, mockData=mock_data, llmModel=model)
+    before = copy.deepcopy(world.store.cases)
+
+    await world.pull()
+    plan = await world.plan()
+    await world.apply()
+
+    assert not plan.has_changes and world.store.cases == before
+
+
+@pytest.mark.parametrize("name", ["userPrompt", "successCriteria"])
+@pytest.mark.parametrize("value", ["", " \n", "x" * 100_001])
+async def test_default_for_what_the_file_cannot_hold_is_refused(
+    world_with_defaults: World, name: str, value: str
+) -> None:
+    world = world_with_defaults
+    world.store.add(**{**FIELDS, "label": "Kettle", name: value})
+    before = world.path.read_text(encoding="utf-8")
+
+    with pytest.raises(SuiteConflict, match=rf"Remove {name} from the defaults\. Nothing was"):
+        await world.pull()
+    assert world.path.read_text(encoding="utf-8") == before
+
+
+async def test_default_for_what_the_api_does_not_show_is_named(world_with_defaults: World) -> None:
+    suite = load_suite(world_with_defaults.path)
+    lock = Lock(world_with_defaults.folder / "suite.lock.json", AGENT_ID)
+    shown = {"userPrompt": "You are Ana.", "successCriteria": "It refunds."}
+    stored = [TestCase.read({"testCaseId": "tc_1", "label": "Kettle", **shown})]
+
+    plan = make_plan(suite, lock, stored)
+    pulled = pull_cases(suite, lock, plan, stored, overwrite=False)
+
+    assert pulled.defaulted == ["kettle (mockData)", "kettle (llmModel)", "kettle (attempts)"]
+    planned = make_plan(parse_suite(pulled.text, suite.path), lock, stored).cases[0]
+    assert set(planned.changes) == {"mockData", "llmModel", "attempt"}
+
+
+async def test_edit_of_a_field_that_the_api_does_not_show_is_still_applied_after_a_pull(
+    world: World, kettle: dict[str, object]
+) -> None:
+    await world.pull()
+    await world.apply()
+    del kettle["attempt"]
+    text = world.path.read_text(encoding="utf-8").replace("attempts: 3", "attempts: 4")
+    world.path.write_text(text, encoding="utf-8")
+
+    await world.pull()
+    plan = await world.plan()
+
+    assert [case.changes for case in plan.cases] == [{"attempt": 4}]

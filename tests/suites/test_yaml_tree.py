@@ -1,11 +1,21 @@
 """Reading YAML: values with their places, and one clear sentence for what is refused."""
 
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from sigmamind_mcp.suites import yaml_tree
-from sigmamind_mcp.suites.yaml_tree import BadFile, FilePlace, parse_yaml, read_text_file
+from sigmamind_mcp.suites.yaml_tree import (
+    BadFile,
+    FilePlace,
+    parse_yaml,
+    read_text_file,
+    write_text_file,
+)
 
 BOMB = "\n".join(
     ["a: &a [x, x, x, x, x, x, x, x, x]"]
@@ -90,3 +100,67 @@ def test_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfsuite: 1")
 
     assert read_text_file(path) == "suite: 1"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("links", [1, 2])
+@pytest.mark.parametrize("exists", [True, False])
+def test_link_stays_a_link_and_its_target_is_written(
+    links: int, tmp_path: Path, *, exists: bool
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    target = folder / "target.yaml"
+    if exists:
+        target.write_text("old", encoding="utf-8")
+    path = target
+    for number in range(links):
+        link = tmp_path / f"link-{number}.yaml"
+        link.symlink_to(os.path.relpath(path, tmp_path))
+        path = link
+
+    write_text_file(path, "new")
+
+    assert path.is_symlink() and target.read_text(encoding="utf-8") == "new"
+    assert [entry.name for entry in folder.iterdir()] == ["target.yaml"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444, 0o755])
+def test_file_keeps_its_mode(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("old", encoding="utf-8")
+    path.chmod(mode)
+
+    write_text_file(path, "new")
+
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.read_text(encoding="utf-8") == "new"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no /dev")
+@pytest.mark.parametrize("output", ["pipe", "file"])
+def test_stdout_can_be_written_by_its_path(output: str, tmp_path: Path) -> None:
+    # Not /dev/stdout: code that replaces files would replace that one for the whole machine.
+    code = (
+        "from pathlib import Path; from sigmamind_mcp.suites.yaml_tree import write_text_file\n"
+        "print('before', flush=True); write_text_file(Path('/dev/fd/1'), 'text\\n')\n"
+        "print('after')"
+    )
+    path = tmp_path / "out.txt"
+    with path.open("ab") as file:
+        stdout = file if output == "file" else subprocess.PIPE
+        done = subprocess.run([sys.executable, "-c", code], stdout=stdout, check=True, timeout=60)
+
+    written = path.read_bytes() if output == "file" else done.stdout
+    assert written == b"before\ntext\nafter\n"
+
+
+def test_place_that_cannot_be_written_is_named_and_nothing_is_left_there(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    for path in (folder, tmp_path / "missing" / "suite.yaml"):
+        with pytest.raises(BadFile, match="it cannot be written"):
+            write_text_file(path, "new")
+    assert list(tmp_path.iterdir()) == [folder]
