@@ -156,12 +156,13 @@ def _warn_of_lost_sandbox(lock: Lock) -> None:
 
 
 async def _run_suite_gate(options: argparse.Namespace, settings: Settings) -> int:
-    from sigmamind_mcp.commands.suite_run import Gate, run_gate
+    from sigmamind_mcp.commands.suite_run import Gate, require_writable_outputs, run_gate
 
     suite = load_suite(options.file)
     agent_id = _choose_agent(options, settings, suite.agent_id)
     if settings.read_only:
         raise ConfigurationError("SIGMAMIND_READ_ONLY is set, so nothing was started.")
+    require_writable_outputs(options)
     async with open_client(settings, {"agentId": agent_id}) as api:
         state = await _read_state(suite, agent_id, options, api)
         if not state.plan.is_empty:

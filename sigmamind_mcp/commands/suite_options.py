@@ -30,8 +30,8 @@ RUN_STATUSES = """\
 exit status:
   0    passed: no case is proven worse than its baseline or below its bar
   1    a case is proven worse, or proven below its bar
-  2    it could not start
-  3    a case is still open, or only suspect, after the last look
+  2    it could not start, or the chosen baseline cannot be read
+  3    a case is still open, only suspect, or without any verdict
   4    broken: stalled, undecided attempts, or the timeout
   130  interrupted; --resume continues
 """

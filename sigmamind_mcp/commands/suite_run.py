@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from sigmamind_mcp.suites.baseline import SuiteBaseline, read_baseline
 from sigmamind_mcp.suites.gate import BROKEN, NOTHING, PASSED, UNSETTLED, GateCase, choose_status
 from sigmamind_mcp.suites.github_output import list_annotations, write_summary
 from sigmamind_mcp.suites.junit import write_junit
-from sigmamind_mcp.suites.lock_file import Lock
+from sigmamind_mcp.suites.lock_file import Lock, load_lock
 from sigmamind_mcp.suites.run_result import RowResult, RunResult, build_failures, select_failing
 from sigmamind_mcp.suites.run_text import list_result_lines
 from sigmamind_mcp.suites.running import (
@@ -59,12 +60,41 @@ class Gate(NamedTuple):
     """The stored test cases, by key."""
 
 
+def require_writable_outputs(options: argparse.Namespace) -> None:
+    """Check the files of a run before it costs anything.
+
+    Raises:
+        ConfigurationError: one of them cannot be written.
+    """
+    for path in (options.json, options.junit, options.summary):
+        if problem := path and _find_write_problem(path):
+            raise ConfigurationError(
+                f"{path}: it cannot be written: {problem}. Nothing was started."
+            )
+
+
+def _find_write_problem(path: Path) -> str | None:
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            return "it is a folder"
+        if target.exists() and not target.is_file():
+            return None  # a device, such as /dev/stdout
+        if not target.parent.is_dir():
+            return "its folder does not exist"
+    except (OSError, RuntimeError):  # no access, or links in a circle
+        return "its folder cannot be read"
+    return None if os.access(target.parent, os.W_OK) else "its folder is read-only"
+
+
 async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient) -> int:
     """Run a suite whose cases are stored, and return the exit status."""
     cases = [gate.stored[key] for key in gate.suite.cases]
     chosen = options.baseline or gate.lock.baseline
     resumed = options.resume.split(",") if options.resume else []
     baseline = await read_baseline(gate.lock.agent_id, cases, api, chosen=chosen, without=resumed)
+    if chosen:
+        _require_whole_baseline(baseline, "--baseline" if options.baseline else str(gate.lock.path))
     runs = [_build_case_run(gate, key, baseline) for key in gate.suite.cases]
     limits = RunLimits(_choose_budget(options, runs), options.timeout * 60)
     run = SuiteRun.start(gate.lock.agent_id, runs, limits)
@@ -86,19 +116,41 @@ async def run_gate(options: argparse.Namespace, gate: Gate, api: SigmaMindClient
     if options.report:
         await _write_page(options.report, result, api)
     if options.bless and result.status in (PASSED, UNSETTLED):
-        if chosen and (baseline.unread or baseline.unfinished_ids):
-            # Against half a baseline, a broken agent passes, and would be the next one.
-            where = "--baseline" if options.baseline else str(gate.lock.path)
-            print(
-                f"Not blessed: not all batch runs of the baseline in {where} could be read."
-                " Leave out those that are gone or still run.",
-                file=sys.stderr,
-            )
-            return result.status
-        gate.lock.bless(run.batch_ids)
-        gate.lock.save()
-        print(f"The baseline is now that of {gate.lock.path}. Commit it.")
+        _bless(gate.lock, run.batch_ids)
     return result.status
+
+
+def _bless(old: Lock, batch_ids: Sequence[str]) -> None:
+    """Add a run to the baseline of the lock as it is now: another command may have changed it.
+
+    The verdict is known without it, so a failure does not change the status.
+    """
+    try:
+        lock = load_lock(old.path, old.agent_id)
+        lock.bless(batch_ids)
+        lock.save()
+    except SigmaMindError as exc:
+        print_error(SigmaMindError(f"Not blessed: {exc}"))
+        return
+    print(f"The baseline is now that of {lock.path}. Commit it.")
+
+
+def _require_whole_baseline(baseline: SuiteBaseline, where: str) -> None:
+    """Refuse half of a chosen baseline: against it, a broken agent passes.
+
+    Raises:
+        ConfigurationError: a chosen batch run could not be read, or still runs.
+    """
+    gaps = []
+    if baseline.unread_ids:
+        gaps.append(f"could not be read whole: {', '.join(baseline.unread_ids)}")
+    if baseline.unfinished_ids:
+        gaps.append(f"still run: {', '.join(baseline.unfinished_ids)}")
+    if gaps:
+        raise ConfigurationError(
+            f"Nothing was started. Of the baseline in {where}, these batch runs"
+            f" {'; and these '.join(gaps)}. Try again, or leave out those that are gone."
+        )
 
 
 async def _judge_run(
@@ -135,6 +187,9 @@ async def _judge_run(
         run.broken,
         baseline.unfinished_ids,
         baseline.describe_gap(),
+        baseline.unread,
+        fail_on_suspect=options.fail_on == "suspect",
+        is_baseline_chosen=bool(options.baseline or gate.lock.baseline),
     )
 
 
@@ -224,15 +279,22 @@ def _write_outputs(options: argparse.Namespace, result: RunResult) -> None:
         for command in list_annotations(result):
             print(command)
     sys.stdout.flush()
-    if options.json:
-        content = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
-        write_text_file(options.json, content + "\n")
-    if options.junit:
-        write_text_file(options.junit, write_junit(result))
-    if options.summary:
-        write_text_file(options.summary, write_summary(result))
+    content = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
+    _write_output(options.json, content + "\n")
+    _write_output(options.junit, write_junit(result))
+    _write_output(options.summary, write_summary(result))
     if options.ci.step_summary:
         _append(Path(options.ci.step_summary), write_summary(result))
+
+
+def _write_output(path: Path | None, text: str) -> None:
+    """Write a file if it is asked for; the verdict counts also if that fails."""
+    if path is None:
+        return
+    try:
+        write_text_file(path, text)
+    except SigmaMindError as exc:
+        print_error(exc)
 
 
 async def _write_page(path: Path, result: RunResult, api: SigmaMindClient) -> None:

@@ -40,7 +40,8 @@ class SuiteBaseline(NamedTuple):
     """The pooled counts by test case id, and how many batch runs could not be read whole.
 
     `unfinished_ids` are the batch runs that still run: they are left out. `is_cut` says that older
-    batch runs were not looked at, though a case has too few attempts.
+    batch runs were not looked at, though a case has too few attempts. `unread_ids` names the unread
+    ones that have an id.
     """
 
     counts: dict[str, Counts]
@@ -48,6 +49,7 @@ class SuiteBaseline(NamedTuple):
     unread: int
     unfinished_ids: list[str]
     is_cut: bool = False
+    unread_ids: Sequence[str] = ()
 
     def describe_gap(self) -> str | None:
         """Say what is missing, in a sentence; None if nothing is."""
@@ -62,22 +64,26 @@ class SuiteBaseline(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """The batch runs that may count, newest first, and the API's time."""
+    """The batch runs that may count, and the API's time.
+
+    Chosen ones are in their order, others newest first. `unread` counts those without an id.
+    """
 
     batch_runs: list[BatchRun]
     now: datetime
-    unread: int
+    unread: int = 0
     is_cut: bool = False
+    unread_ids: Sequence[str] = ()
 
 
 class _Selection(NamedTuple):
-    """The batch runs of the cases; `unusable` counts those that do not show whether they are.
+    """The batch runs of the cases; `unusable` are those that do not show whether they are.
 
     `is_enough` says that no older batch run can count.
     """
 
     batch_runs: list[BatchRun]
-    unusable: int
+    unusable: list[BatchRun]
     is_enough: bool
 
 
@@ -92,15 +98,18 @@ async def read_baseline(
 ) -> SuiteBaseline:
     """Pool the batch runs before a time, by default now; only the `chosen` ones, if any.
 
-    Only batch runs that have ended are pooled, and none of `without`. If none are chosen, batch
-    runs after a drop are not pooled either.
+    Only batch runs that have ended are pooled, and none of `without`. Chosen ones are pooled
+    whatever their date. If none are chosen, batch runs after a drop are not pooled either.
     """
     select = partial(_select_batch_runs, cases=cases, before=before, without=without)
-    candidates = await _list_candidates(agent_id, api, chosen, select)
+    if chosen:
+        candidates = await _read_chosen(agent_id, api, chosen)
+        selection = _select_chosen(candidates.batch_runs, cases, without)
+    else:
+        candidates = await _list_newest(agent_id, api, select)
+        selection = select(candidates.batch_runs, now=candidates.now)
     now = candidates.now
-    before = before or now + CLOCK_SLACK
-    selection = select(candidates.batch_runs, now=now)
-    unread = candidates.unread + selection.unusable
+    unread_ids = [*candidates.unread_ids, *(run.batch_id or "" for run in selection.unusable)]
     unfinished = [run.batch_id or "" for run in selection.batch_runs if run.state(now) == "running"]
     ended = [run for run in selection.batch_runs if run.state(now) != "running"]
     read = partial(list_complete_runs, agent_id=agent_id, api=api, keep=drop_conversation)
@@ -109,7 +118,7 @@ async def read_baseline(
     for batch_run, listing in zip(ended, listings, strict=True):
         # Of a part, nobody knows the rate of the whole.
         if isinstance(listing, SigmaMindError) or listing.unread_count:
-            unread += 1
+            unread_ids.append(batch_run.batch_id or "")
             continue
         # One that seems stalled may still run: its attempts may end late.
         if derive_state(batch_run, now, find_last_end(listing)) == "running":
@@ -119,15 +128,25 @@ async def read_baseline(
             run = _read_known_run(batch_run, listing, case)
             if run is not None:
                 known[case.test_case_id or ""].append(run)
-    pool = pool_known_runs if chosen else pool_before_drop
     counts = {}
     pooled: set[str] = set()
     for case_id, runs in known.items():
-        baseline = pool(runs, before=before)
+        if chosen:
+            baseline = pool_known_runs(runs, before=None)
+        else:
+            baseline = pool_before_drop(runs, before=before or now + CLOCK_SLACK)
         counts[case_id] = baseline.counts
         pooled.update(run.batch_id for run in baseline.pooled)
     is_cut = candidates.is_cut and not selection.is_enough
-    return SuiteBaseline(counts, sorted(pooled), unread, sorted(unfinished), is_cut)
+    unread = candidates.unread + len(unread_ids)
+    return SuiteBaseline(
+        counts,
+        sorted(pooled),
+        unread,
+        sorted(unfinished),
+        is_cut,
+        sorted(filter(None, unread_ids)),
+    )
 
 
 def pool_before_drop(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
@@ -143,23 +162,40 @@ def pool_before_drop(runs: Sequence[KnownRun], *, before: datetime) -> Baseline:
     return baseline
 
 
-async def _list_candidates(
-    agent_id: str,
-    api: SigmaMindClient,
-    chosen: Sequence[str],
-    select: Callable[..., _Selection],
+async def _read_chosen(agent_id: str, api: SigmaMindClient, chosen: Sequence[str]) -> _Candidates:
+    """Read the chosen batch runs, whatever their number and date."""
+    batch_ids = list(dict.fromkeys(chosen))
+    reads = [partial(api.get_batch_run, batch_id, agent_id) for batch_id in batch_ids]
+    _, now = await api.list_batch_runs(agent_id)
+    outcomes = await gather_errors(reads)
+    found, unread_ids = [], []
+    for batch_id, outcome in zip(batch_ids, outcomes, strict=True):
+        if isinstance(outcome, SigmaMindError):
+            unread_ids.append(batch_id)
+        else:
+            found.append(outcome.value.model_copy(update={"batch_id": batch_id}))
+    return _Candidates(found, now, unread_ids=unread_ids)
+
+
+def _select_chosen(
+    batch_runs: Sequence[BatchRun], cases: Sequence[TestCase], without: Sequence[str]
+) -> _Selection:
+    """Return the chosen batch runs that ran one of the cases."""
+    case_ids = {case.test_case_id for case in cases}
+    counted = [run for run in batch_runs if run.batch_id not in without]
+    unusable = [run for run in counted if not _shows_cases(run)]
+    shown = [run for run in counted if _shows_cases(run)]
+    selected = []
+    for run in shown:
+        if not case_ids.isdisjoint(case.test_case_id for case in run.test_cases):
+            selected.append(run)
+    return _Selection(selected, unusable, is_enough=True)
+
+
+async def _list_newest(
+    agent_id: str, api: SigmaMindClient, select: Callable[..., _Selection]
 ) -> _Candidates:
-    """Read the chosen batch runs; without any, list the newest until `select` has enough."""
-    if chosen:
-        newest_first = list(chosen)[::-1]
-        reads = [partial(api.get_batch_run, batch_id, agent_id) for batch_id in newest_first]
-        _, now = await api.list_batch_runs(agent_id)
-        outcomes = await gather_errors(reads)
-        found = []
-        for batch_id, outcome in zip(newest_first, outcomes, strict=True):
-            if not isinstance(outcome, SigmaMindError):
-                found.append(outcome.value.model_copy(update={"batch_id": batch_id}))
-        return _Candidates(found, now, len(outcomes) - len(found))
+    """List the newest batch runs, until `select` has enough."""
 
     def is_enough(newest: NewestBatchRuns) -> bool:
         is_limit = len(newest.batch_runs) >= MOST_LISTED
@@ -184,7 +220,7 @@ def _select_batch_runs(
     before = before or now + CLOCK_SLACK
     missing = {case.test_case_id: MAX_POOLED_ATTEMPTS for case in cases}
     selected: list[BatchRun] = []
-    unusable = 0
+    unusable: list[BatchRun] = []
     is_past_limit = False
     for run in batch_runs:
         if len(selected) == MOST_READ or max(missing.values(), default=0) <= 0:
@@ -197,7 +233,7 @@ def _select_batch_runs(
         elif run.batch_id in without or not may_count:
             continue
         elif age is None or not needed:
-            unusable += 1
+            unusable.append(run)
         else:
             selected.append(run)
             _take_attempts(missing, run, needed, now)
@@ -225,7 +261,7 @@ def _read_known_run(
     """Return one case in one earlier batch run; None if that shows no attempt of it."""
     assigned = assign_single_case(batch_run.test_cases, listing.items)
     runs = [run for run in assigned if get_case_id(run) == case.test_case_id]
-    if not runs or batch_run.created_date is None:
+    if not runs:
         return None
     launched = [one for one in batch_run.test_cases if one.test_case_id == case.test_case_id]
     is_same = all(is_same_definition(one, case) for one in launched)

@@ -155,6 +155,12 @@ def _rank_urgency(outcome: CaseOutcome) -> tuple[bool, float]:
     return outcome.word != "suspect", 1.0 if p is None else p
 
 
+def list_failing_words(*, fail_on_suspect: bool) -> list[Word]:
+    """Return the words that fail a run."""
+    failing: list[Word] = ["worse", "below its bar"]
+    return [*failing, "suspect"] if fail_on_suspect else failing
+
+
 def choose_status(
     outcomes: Sequence[CaseOutcome], *, allow_undecided: int = 0, fail_on_suspect: bool = False
 ) -> int:
@@ -163,11 +169,9 @@ def choose_status(
     if sum(outcome.undecided for outcome in counted) > allow_undecided:
         return BROKEN
     words = {outcome.word for outcome in counted}
-    failing = {"worse", "below its bar"}
-    if fail_on_suspect:
-        failing.add("suspect")
-    if words & failing:
+    if not words.isdisjoint(list_failing_words(fail_on_suspect=fail_on_suspect)):
         return WORSE
-    if any(outcome.is_unsettled for outcome in counted):
+    # Without a single verdict, nothing is known of a case, also if its attempts are allowed.
+    if "undecided" in words or any(outcome.is_unsettled for outcome in counted):
         return UNSETTLED
     return PASSED

@@ -4,16 +4,20 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
-from sigmamind_mcp.suites.run_result import RowResult, RunResult, ShownFailure, format_counts
+from sigmamind_mcp.suites.run_result import (
+    RowResult,
+    RunResult,
+    ShownFailure,
+    Weight,
+    format_counts,
+)
 from sigmamind_mcp.suites.run_text import describe_cost, describe_row
 
 LARGEST_SUMMARY = 60_000
-LEVELS = {
-    "worse": "error",
-    "below its bar": "error",
-    "undecided": "error",
-    "suspect": "warning",
-    "open": "warning",
+LEVELS: dict[Weight, str] = {
+    "failed": "error",
+    "broken": "error",
+    "not settled": "warning",
 }
 # What Markdown would take for more than a text.
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@:$]|(?<=www)\.)", re.IGNORECASE)
@@ -22,11 +26,10 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~@:$]|(?<=www)\.)", re.IGNORECASE)
 def list_annotations(result: RunResult) -> Iterator[str]:
     """Yield a workflow command for each case to look at, at its line of the suite."""
     for row in result.rows:
-        level = LEVELS.get(row.outcome.word)
-        if level is None:
+        weight = result.weigh_row(row)
+        if weight is None:
             continue
-        if row.outcome.case.quarantine:
-            level = "notice"
+        level = "notice" if row.outcome.case.quarantine else LEVELS[weight]
         message = describe_row(row)
         if row.failures:
             message += f"\n{row.failures[0].remarks}"

@@ -1,7 +1,7 @@
 """The result of a run of a suite: its verdict in a sentence, and as JSON."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sigmamind_mcp.api.models import TestRun
 from sigmamind_mcp.ids import valid_id
@@ -13,11 +13,19 @@ from sigmamind_mcp.insight.statistics import Counts, Interval, compute_wilson_in
 from sigmamind_mcp.insight.telling_exchanges import ExchangeRanking
 from sigmamind_mcp.nouns import pluralize
 from sigmamind_mcp.strict_json import JSONObject
-from sigmamind_mcp.suites.gate import BROKEN, PASSED, UNSETTLED, WORSE, CaseOutcome
+from sigmamind_mcp.suites.gate import (
+    BROKEN,
+    PASSED,
+    UNSETTLED,
+    WORSE,
+    CaseOutcome,
+    list_failing_words,
+)
 from sigmamind_mcp.suites.shown_text import disarm, shorten_text
 from sigmamind_mcp.suites.yaml_tree import FilePlace
 
 STATUS_WORDS = {PASSED: "passed", WORSE: "failed", UNSETTLED: "not settled", BROKEN: "broken"}
+Weight = Literal["failed", "broken", "not settled"]
 REMARKS_SHOWN = 500
 TURN_SHOWN = 300
 
@@ -72,11 +80,27 @@ class RunResult(NamedTuple):
     """Batch runs that still ran when the baseline was read, and are not in it."""
     baseline_gap: str | None = None
     """What of the baseline could not be read, in a sentence."""
+    baseline_unread: int = 0
+    """Earlier batch runs that could not be read for the baseline."""
+    fail_on_suspect: bool = False
+    is_baseline_chosen: bool = False
+    """Whether the lock or the caller names the batch runs of the baseline."""
 
     def list_keys(self, *words: str) -> list[str]:
         """Return the keys of the cases with these words that count."""
         counted = [row for row in self.rows if not row.outcome.case.quarantine]
         return [row.key for row in counted if row.outcome.word in words]
+
+    def weigh_row(self, row: RowResult) -> Weight | None:
+        """Return what a case outside of quarantine does to the exit status; None if nothing."""
+        outcome = row.outcome
+        if outcome.word in list_failing_words(fail_on_suspect=self.fail_on_suspect):
+            return "failed"
+        if self.status == BROKEN and outcome.undecided:
+            return "broken"
+        if outcome.word == "undecided" or outcome.is_unsettled:
+            return "not settled"
+        return None
 
     def write_verdict(self) -> str:
         """Return the verdict in a sentence or two, in our words."""
@@ -93,6 +117,7 @@ class RunResult(NamedTuple):
             "worse": "proven worse than the baseline",
             "below its bar": "proven below the bar",
             "suspect": "suspect: probably worse, not proven",
+            "undecided": "without any verdict",
             "open": f"still open after {pluralize(self.looks, 'look')}",
         }
         for word, sentence in sentences.items():
@@ -107,12 +132,17 @@ class RunResult(NamedTuple):
         if self.baseline_gap:
             reasons.append(self.baseline_gap)
         elif self.rows and len(self.list_keys("no baseline")) == len(self.rows):
-            reasons.append("There is no baseline yet; this run becomes a part of it.")
+            if self.is_baseline_chosen:
+                reasons.append("No batch run of the chosen baseline ran these cases as they are.")
+            else:
+                reasons.append("There is no baseline yet; this run becomes a part of it.")
         return reasons
 
     def to_json(self) -> JSONObject:
         """Return the result for programs."""
         left_out: JSONObject = {}
+        if self.baseline_unread:
+            left_out["baselineUnread"] = self.baseline_unread
         if self.unfinished_ids:
             left_out["baselineUnfinishedIds"] = list(self.unfinished_ids)
         return {

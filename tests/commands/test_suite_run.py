@@ -3,13 +3,16 @@
 import json
 import re
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from sigmamind_mcp.insight.pooling import MAX_AGE
 from sigmamind_mcp.sandbox import SANDBOX_KEY
 from tests.commands.test_report import read_data
 from tests.commands.test_suite import Run, build_runner, edit, send, start_suite
@@ -285,18 +288,72 @@ def test_blessed_baseline_keeps_a_broken_agent_red(
 
 
 @pytest.mark.slow
-def test_run_against_half_a_baseline_is_not_blessed(tmp_path: Path, suite: Run) -> None:
+@pytest.mark.parametrize("where", ["--baseline", "suite.lock.json"])
+@pytest.mark.parametrize("options", [("--bless",), ("--dry-run",)])
+def test_run_against_half_a_baseline_does_not_start(
+    where: str, options: tuple[str, ...], tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    """It would pass a broken agent, whose batch run would be the next baseline."""
     assert suite("run", "--max-attempts", "24", "--bless").returncode == 0
     path = tmp_path / "suite.lock.json"
     lock = json.loads(path.read_text(encoding="utf-8"))
-    lock["baseline"].append("batch_that_is_gone")
-    path.write_text(json.dumps(lock), encoding="utf-8")
+    chosen: tuple[str, ...] = ("--baseline", "batch_that_is_gone")
+    if where != "--baseline":
+        chosen = ()
+        lock["baseline"].append("batch_that_is_gone")
+        path.write_text(json.dumps(lock), encoding="utf-8")
+    listing = f"/v1/batch-runs?agentId={AGENT_ID}"
+    before = send(sandbox, "GET", listing)["totalCount"]
 
-    again = suite("run", "--max-attempts", "24", "--bless")
+    refused = suite("run", "--max-attempts", "24", *options, *chosen)
 
-    assert again.returncode == 0 and "1 earlier batch run could not be read" in again.stdout
-    assert "Not blessed: not all batch runs of the baseline in " in again.stderr
+    errors = " ".join(refused.stderr.split())
+    assert refused.returncode == 2 and f"Of the baseline in {where}, these" in errors
+    assert "could not be read whole: batch_that_is_gone." in errors
+    assert send(sandbox, "GET", listing)["totalCount"] == before
     assert json.loads(path.read_text(encoding="utf-8")) == lock
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["--baseline", "suite.lock.json"])
+def test_run_against_a_batch_run_that_still_runs_does_not_start(where: str, tmp_path: Path) -> None:
+    with serving("sandbox", "--pace", "1000") as url:
+        suite = build_runner(tmp_path, url, AGENT_ID)
+        assert suite("pull").returncode == 0
+        cases = send(url, "GET", f"/v1/test-cases?agentId={AGENT_ID}")["data"]
+        asked = {"agentId": AGENT_ID, "testCases": [case["testCaseId"] for case in cases]}
+        batch_id = send(url, "POST", "/v1/batch-runs", asked)["batchId"]
+        chosen: tuple[str, ...] = ("--baseline", batch_id)
+        if where != "--baseline":
+            chosen = ()
+            edit(
+                tmp_path / "suite.lock.json",
+                '"version": 1',
+                f'"version": 1, "baseline": ["{batch_id}"]',
+            )
+
+        refused = suite("run", "--max-attempts", "24", *chosen)
+
+    errors = " ".join(refused.stderr.split())
+    assert refused.returncode == 2 and f"still run: {batch_id}." in errors
+
+
+@pytest.mark.slow
+def test_broken_agent_is_red_against_a_chosen_batch_run_of_long_ago(
+    tmp_path: Path, suite: Run, sandbox: str
+) -> None:
+    """A gate that was red for 90 days must not turn green, and bless itself."""
+    newest_first = send(sandbox, "GET", f"/v1/batch-runs?agentId={AGENT_ID}")["data"]
+    oldest = newest_first[-1]["batchId"]
+    assert datetime.fromisoformat(newest_first[-1]["createdDate"]) < datetime.now(UTC) - MAX_AGE
+    break_agent(sandbox)
+    lock = (tmp_path / "suite.lock.json").read_text(encoding="utf-8")
+
+    red = suite("run", "--max-attempts", BUDGET, "--baseline", oldest, "--bless")
+
+    assert red.returncode == 1
+    assert "FAILED: proven worse than the baseline: where-is-my-order." in red.stdout
+    assert (tmp_path / "suite.lock.json").read_text(encoding="utf-8") == lock
 
 
 @pytest.mark.slow
@@ -326,3 +383,76 @@ def test_dry_run_of_a_file_that_is_not_stored_says_what_to_run_first(
     errors = " ".join(shown.stderr.split())
     assert shown.returncode == 2 and "--dry-run stores nothing" in errors
     assert "or run with --apply" not in errors and "Run 'suite apply' first" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--json", "--junit", "--summary"])
+@pytest.mark.parametrize("path", ["no/such/folder.txt", ".", "suite.yaml/file.txt"])
+def test_output_that_cannot_be_written_is_known_before_the_launch(
+    option: str, path: str, suite: Run, sandbox: str
+) -> None:
+    listing = f"/v1/batch-runs?agentId={AGENT_ID}"
+    before = send(sandbox, "GET", listing)["totalCount"]
+
+    refused = suite("run", "--max-attempts", "24", option, path)
+
+    errors = " ".join(refused.stderr.split())
+    assert refused.returncode == 2 and f"{path}: it cannot be written: " in errors
+    assert send(sandbox, "GET", listing)["totalCount"] == before
+
+
+def run_and_change_meanwhile(
+    folder: Path, url: str, change: Callable[[], None]
+) -> subprocess.CompletedProcess[str]:
+    """Start a run, change files after its launch, and return it when it has ended."""
+    arguments = ("run", "--max-attempts", "24", "--agent", AGENT_ID, "--bless")
+    outputs = ("--json", "r/r.json", "--junit", "j.xml", "--summary", "s.md")
+    process = start_suite(folder, url, *arguments, *outputs)
+    assert process.stdout
+    for line in process.stdout:
+        if "batch run batch_" in line:
+            change()
+            break
+    stdout, stderr = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+@pytest.mark.slow
+def test_output_that_fails_after_the_run_keeps_status_and_other_outputs(tmp_path: Path) -> None:
+    with serving("sandbox", "--pace", "1") as url:
+        assert build_runner(tmp_path, url, AGENT_ID)("pull").returncode == 0
+        folder = tmp_path / "r"
+        folder.mkdir()
+
+        ended = run_and_change_meanwhile(tmp_path, url, folder.rmdir)
+
+    assert ended.returncode == 0 and "PASSED" in ended.stdout
+    assert "r.json: it cannot be written: " in " ".join(ended.stderr.split())
+    assert (tmp_path / "j.xml").exists() and (tmp_path / "s.md").exists()
+    assert "baseline" in json.loads((tmp_path / "suite.lock.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", ["more", "broken"])
+def test_lock_that_changes_during_a_run_loses_nothing(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "suite.lock.json"
+
+    def change() -> None:
+        if content == "broken":
+            path.write_text("<<<<<<< HEAD", encoding="utf-8")
+        else:
+            edit(path, '"cases": {', '"cases": {"other": {"testCaseId": "tc_1", "applied": {}},')
+
+    with serving("sandbox", "--pace", "1") as url:
+        assert build_runner(tmp_path, url, AGENT_ID)("pull").returncode == 0
+        (tmp_path / "r").mkdir()
+
+        ended = run_and_change_meanwhile(tmp_path, url, change)
+
+    assert ended.returncode == 0 and "PASSED" in ended.stdout
+    text = path.read_text(encoding="utf-8")
+    if content == "broken":
+        assert text == "<<<<<<< HEAD" and "Not blessed: " in ended.stderr
+    else:
+        lock = json.loads(text)
+        assert lock["cases"]["other"]["testCaseId"] == "tc_1" and len(lock["baseline"]) == 1

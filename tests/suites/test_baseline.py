@@ -217,3 +217,59 @@ async def test_listed_batch_run_that_may_count_is_not_passed_over(
     baseline = await read_sample_baseline(client)
 
     assert (baseline.batch_ids, baseline.unread) == (["batch_0"], 1)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "created",
+    ["2026-03-26T10:52:45.565Z", "2020-01-01T00:00:00Z", "2126-01-01T00:00:00Z", None, 7],
+    ids=["recent", "years ago", "in the future", "absent", "unreadable"],
+)
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "last"])
+async def test_chosen_batch_runs_count_whatever_their_date(
+    client: SigmaMindClient, fake_api: FakeAPI, created: object, place: int
+) -> None:
+    samples = make_history(2)
+    samples[place].batch["createdDate"] = created
+    if created is None:
+        del samples[place].batch["createdDate"]
+    serve_history(fake_api, samples, largest=10)
+
+    baseline = await read_sample_baseline(client, "batch_1", "batch_0")
+
+    assert baseline.counts == {"tc_0": Counts(2, 4)}
+    assert (baseline.batch_ids, baseline.unread) == (["batch_0", "batch_1"], 0)
+
+
+@pytest.mark.anyio
+async def test_every_chosen_batch_run_is_read_and_counts_once(
+    client: SigmaMindClient, fake_api: FakeAPI
+) -> None:
+    samples = make_history(40)
+    for sample in samples[:35]:
+        sample.batch["testCases"][0]["userPrompt"] = "You are somebody else."
+        sample.batch["testCases"][0]["attempt"] = 100
+    serve_history(fake_api, samples, largest=100)
+    chosen = [sample.batch["batchId"] for sample in samples[::-1]]
+
+    baseline = await read_sample_baseline(client, *chosen, *chosen)
+
+    assert (baseline.counts, baseline.unread) == ({"tc_0": Counts(5, 10)}, 0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "answer",
+    [(404, {}), (503, {}), {"batchId": "batch_1"}, {"testCases": 7}],
+    ids=["gone", "fault", "without cases", "unreadable cases"],
+)
+async def test_chosen_batch_run_that_cannot_be_read_is_named(
+    client: SigmaMindClient, fake_api: FakeAPI, answer: Any
+) -> None:
+    serve_history(fake_api, make_history(2), largest=10)
+    fake_api.answer("GET", "/v1/batch-runs/batch_1", lambda asked: answer)
+
+    baseline = await read_sample_baseline(client, "batch_1", "batch_0")
+
+    assert (baseline.batch_ids, baseline.unread) == (["batch_0"], 1)
+    assert baseline.unread_ids == ["batch_1"]

@@ -40,7 +40,9 @@ def judge(*looks: Counts, case: dict[str, Any]) -> tuple[str, int]:
         ([Counts(4, 5)] * 3, {}, "open", UNSETTLED),
         ([Counts(4, 5), Counts(5, 5), Counts(4, 5), Counts(5, 5)], {}, "not shown", PASSED),
         ([Counts(0, 5)], {"baseline": Counts(0, 0)}, "no baseline", PASSED),
-        ([Counts(0, 0)], {}, "undecided", PASSED),
+        ([Counts(0, 0)], {}, "undecided", UNSETTLED),
+        ([Counts(0, 0)], {"baseline": Counts(0, 0)}, "undecided", UNSETTLED),
+        ([Counts(0, 0)], {"quarantine": True}, "undecided", PASSED),
         ([Counts(0, 5)], {"baseline": Counts(0, 0), "bar": 0.9}, "below its bar", WORSE),
         ([Counts(5, 5)], {"baseline": Counts(0, 0), "bar": 0.9}, "open", UNSETTLED),
         ([Counts(5, 5)] * 3, {"baseline": Counts(0, 0), "bar": 0.9}, "passed", PASSED),
@@ -70,6 +72,15 @@ def test_undecided_attempts_break_the_run_beyond_what_is_allowed() -> None:
 
     assert choose_status(outcomes, allow_undecided=1) == BROKEN
     assert choose_status(outcomes, allow_undecided=2) == PASSED
+
+
+def test_case_without_any_verdict_never_passes() -> None:
+    cases = [GateCase("a", 5, BASE), GateCase("b", 5, BASE)]
+    looks = [Look({"a": Counts(5, 5), "b": Counts(0, 0)}, {"b": 5})]
+    outcomes = judge_cases(cases, looks, planned=1)
+
+    assert choose_status(outcomes, allow_undecided=4) == BROKEN
+    assert choose_status(outcomes, allow_undecided=5) == UNSETTLED
 
 
 @pytest.mark.parametrize(
