@@ -54,7 +54,7 @@ def _import_livekit(data: Mapping[str, Any], taken: set[str]) -> Imported:
         if not isinstance(scenario, Mapping):
             left_out.append(f"scenario {number}: it has no fields")
             continue
-        texts, dropped = _read_texts(scenario, ("label", "instructions", "agent_expectations"))
+        texts, dropped = _import_texts(scenario, ("label", "instructions", "agent_expectations"))
         label = texts["label"]
         fields = _drop_empty(
             {
@@ -93,7 +93,7 @@ def _read_userdata(userdata: Any) -> tuple[dict[str, Writable], list[str]]:
 
 
 def _import_pipecat(data: Mapping[str, Any], path: Path, taken: set[str]) -> Imported:
-    texts, dropped = _read_texts(data, ("name", "persona", "goal", "success"))
+    texts, dropped = _import_texts(data, ("name", "persona", "goal", "success"))
     name = texts["name"] or path.stem
     goal = texts["goal"]
     if goal:
@@ -117,24 +117,24 @@ def _import_pipecat(data: Mapping[str, Any], path: Path, taken: set[str]) -> Imp
     return Imported({make_key(name, taken): fields}, left_out)
 
 
-def _read_texts(
+def _import_texts(
     fields: Mapping[str, Any], names: Sequence[str]
 ) -> tuple[dict[str, str], list[str]]:
     """Return the texts of these fields, and the names of the parts that are no text."""
     texts: dict[str, str] = {}
     dropped: list[str] = []
     for name in names:
-        texts[name], parts = _read_text(name, fields.get(name))
+        texts[name], parts = _import_text(name, fields.get(name))
         dropped += parts
     return texts, dropped
 
 
-def _read_text(name: str, value: Any) -> tuple[str, list[str]]:
+def _import_text(name: str, value: Any) -> tuple[str, list[str]]:
     """Return a text, or the lines of a list of texts, and the names of the other parts."""
     if isinstance(value, list):
         lines, dropped = [], []
         for number, item in enumerate(value, 1):
-            text, parts = _read_text(f"item {number} of {name}", item)
+            text, parts = _import_text(f"item {number} of {name}", item)
             dropped += parts
             if text:
                 lines.append(f"- {text}")

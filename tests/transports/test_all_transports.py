@@ -127,6 +127,7 @@ async def test_the_whole_loop_runs_from_a_test_case_to_a_transcript(how: str, ur
                 "agentId": AGENT,
                 "userPrompt": "You are a polite customer who wants to cancel your subscription.",
                 "successCriteria": "The agent acknowledges the request.",
+                "mockData": [{"variableName": "customer_name", "value": "Mia Lund"}],
                 "attempt": 2,
             },
         )

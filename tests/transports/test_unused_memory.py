@@ -138,7 +138,7 @@ def test_memory_returns_after_many_large_answers_to_one_caller(
     def call(url: str) -> int:
         headers = {**ACCEPT, "X-API-Key": KEY}
         answer = httpx2.post(f"{url}/mcp", json=LIST_CASES, headers=headers, timeout=60)
-        assert "of 7000 matching" in answer.text
+        assert "of 7,000 matching" in answer.text
         return answer.status_code
 
     with open_http_server(tmp_path, fake_api.url) as (server, url):
