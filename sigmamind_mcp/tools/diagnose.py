@@ -48,7 +48,7 @@ from sigmamind_mcp.tools.unread_notes import note_failed_read, note_listing, not
 READING_SECONDS = 30.0
 SPARE_SECONDS = 14.0
 """So much of the call is left after reading transcripts, and half of it after all reading."""
-WORK_SECONDS = 7.0
+WORK_SECONDS = 6.0
 """The CPU time for the work on the transcripts."""
 PROBLEMS_SHARE = 0.2
 VALUES_SHARE = 0.4
